@@ -1,0 +1,48 @@
+"""Every error that the package raises on purpose.
+
+A message says what is wrong in the user's terms, shows both values (expected before actual) and ends with what to do.
+The command line prints the message alone and exits with 1 or 2; a library user catches `RefineFuseError` or one of its kinds.
+"""
+
+from __future__ import annotations
+
+
+class RefineFuseError(Exception):
+    """Anything that the package refuses, with a message that is meant to be read by the user."""
+
+
+class InputError(RefineFuseError, ValueError):
+    """A picture, a tensor or an option that cannot be used as it is."""
+
+
+class PairingError(RefineFuseError, ValueError):
+    """Two folders whose files cannot be matched into pairs."""
+
+
+class WeightsError(RefineFuseError, ValueError):
+    """Weights that are unknown, damaged, unsafe or made for another network."""
+
+
+class ConfigError(RefineFuseError, ValueError):
+    """A configuration or recipe with an unknown key or a value out of range."""
+
+
+class MissingExtra(RefineFuseError, ImportError):
+    """An optional library that is not installed.
+
+    Args:
+        library: the distribution that is missing, as pip names it.
+        extra: the extra of this package that brings it.
+        purpose: what needs it, as the start of a sentence ("Training").
+    """
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed.\nInstall it with: pip install 'refinefuse[{extra}]'")
+
+
+def listing(names: list[str], limit: int = 5) -> str:
+    """At most `limit` names, one a line and quoted, then how many more there are."""
+    lines = [f"  '{name}'" for name in names[:limit]]
+    if len(names) > limit:
+        lines.append(f"  ... and {len(names) - limit} more")
+    return "\n".join(lines)
