@@ -1,0 +1,149 @@
+"""Colour between arrays, tensors, and the luma that is fused.
+
+Networks see luma alone. Colour never passes through them: a picture is split into luma, chroma and alpha (float32, so
+that nothing is rounded), the luma is replaced by the fused one, and the chroma of a source is put back. The conversion
+is BT.601 in full range.
+
+Source: ITU-R BT.601-7 (2011), section 2.5.1 (luma) and 2.5.2 (colour differences).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import DTypeLike
+from torch import Tensor
+
+from refinefuse.image.pixels import Pixels, check_pixels
+
+#: Whose chroma a fused picture gets: of the first source, of the second, of both (weighted by saturation), or none.
+Color = Literal["a", "b", "both", "gray"]
+
+_R, _G, _B = 0.299, 0.587, 0.114  # luma weights
+_CB, _CR = (
+    2 * (1 - _B),
+    2 * (1 - _R),
+)  # 1.772 and 1.402: the full ranges of b - luma and r - luma, so that chroma is in [-0.5, 0.5]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A picture taken apart.
+
+    Attributes:
+        luma: (n, 1, h, w) in [0, 1].
+        chroma: (n, 2, h, w), Cb and Cr, zero-centred in [-0.5, 0.5]; None for a grey picture.
+        alpha: (n, 1, h, w) in [0, 1]; None for a picture without alpha.
+    """
+
+    luma: Float[Tensor, "n 1 h w"]
+    chroma: Float[Tensor, "n 2 h w"] | None = None
+    alpha: Float[Tensor, "n 1 h w"] | None = None
+
+
+def to_tensor(pixels: Pixels) -> Float[Tensor, "1 c h w"]:
+    """A picture as float32 in [0, 1].
+
+    Args:
+        pixels: (h, w), (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 (divided by 255 or
+            65535) or float32 in [0, 1] (as it is).
+
+    Returns:
+        (1, c, h, w) with c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+
+    Raises:
+        InputError: the array is no such picture.
+    """
+    check_pixels(pixels)
+    values = pixels.astype(np.float32) / np.float32(_maximum(pixels.dtype))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.atleast_3d(values), -1, 0))[None])
+
+
+def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:
+    """The inverse of `to_tensor`: clipped to [0, 1], scaled to the range of `dtype`, and rounded half up.
+
+    Args:
+        image: (1, c, h, w), c from 1 to 4.
+        dtype: uint8, uint16 or float32 (which is only clipped).
+
+    Returns:
+        (h, w) for c = 1, (h, w, c) otherwise.
+    """
+    dtype = np.dtype(dtype)
+    values = image[0].detach().float().clamp(0, 1).movedim(0, -1).cpu().numpy()
+    if dtype.kind == "u":
+        values = np.floor(values * np.float32(_maximum(dtype)) + np.float32(0.5))
+    pixels = np.ascontiguousarray(values.astype(dtype))
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
+def split(image: Float[Tensor, "n c h w"]) -> Planes:
+    """Take a picture apart into luma, chroma and alpha.
+
+    Args:
+        image: (n, c, h, w) in [0, 1]; c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+    """
+    channels = image.shape[1]
+    alpha = image[:, -1:] if channels in (2, 4) else None
+    if channels < 3:
+        return Planes(image[:, :1], None, alpha)
+    red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
+    luma = _R * red + _G * green + _B * blue
+    chroma = torch.cat([(blue - luma) / _CB, (red - luma) / _CR], 1)
+    return Planes(luma, chroma, alpha)
+
+
+def merge(luma: Float[Tensor, "n 1 h w"], a: Planes, b: Planes, color: Color = "b") -> Float[Tensor, "n c h w"]:
+    """Put a fused luma and the colour and alpha of its sources together.
+
+    Args:
+        luma: (n, 1, h, w) in [0, 1].
+        a: the first source.
+        b: the second source.
+        color: whose chroma the result gets: "a", "b", "both" (each weighted by its saturation) or "gray" (none). If the
+            chosen source has no chroma, the other one gives it; the result is grey if neither has.
+
+    Returns:
+        (n, c, h, w) in [0, 1], clipped where luma and chroma leave the RGB cube; c = 1 grey or 3 RGB, and one more for
+        alpha: that of `b`, else that of `a`.
+    """
+    chroma = _choose(a.chroma, b.chroma, color)
+    alpha = a.alpha if b.alpha is None else b.alpha
+    image = luma if chroma is None else _rgb(luma, chroma)
+    image = image.clamp(0, 1)
+    return image if alpha is None else torch.cat([image, alpha], 1)
+
+
+def _choose(a: Tensor | None, b: Tensor | None, color: Color) -> Tensor | None:
+    if color == "gray":
+        return None
+    if a is None or b is None:
+        return b if a is None else a
+    if color == "both":
+        return _weigh(a, b)
+    return a if color == "a" else b
+
+
+def _weigh(a: Tensor, b: Tensor) -> Tensor:
+    """The mean of two chromas, each weighted by its own distance from grey.
+
+    Source: K. R. Prabhakar, V. S. Srikar, R. V. Babu, "DeepFuse: a deep unsupervised approach for exposure fusion with
+    extreme exposure image pairs", ICCV 2017, the equation that fuses the chrominance channels (there centred at 128).
+    """
+    weight = a.abs() + b.abs()
+    return (a * a.abs() + b * b.abs()) / weight.clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def _rgb(luma: Tensor, chroma: Tensor) -> Tensor:
+    blue = luma + _CB * chroma[:, 0:1]
+    red = luma + _CR * chroma[:, 1:2]
+    green = luma - (_B * (blue - luma) + _R * (red - luma)) / _G
+    return torch.cat([red, green, blue], 1)
+
+
+def _maximum(dtype: np.dtype[Any]) -> int:
+    return int(np.iinfo(dtype).max) if dtype.kind == "u" else 1

@@ -1,0 +1,203 @@
+"""Read and write pictures: PNG, JPEG, TIFF, WebP and BMP, exactly as stored.
+
+OpenCV decodes and encodes, tifffile does for TIFF. What a format cannot hold, or a decoder would change silently, is
+refused with a reason.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from refinefuse.errors import InputError
+from refinefuse.image import opencv, structure
+from refinefuse.image.pixels import Pixels, check_pixels
+from refinefuse.image.tiff import decode_tiff, encode_tiff
+
+#: The endings of file names (lower case) that are taken for pictures, and that `write_image` knows.
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
+
+_CHECKS: dict[str, Callable[[bytes], None]] = {
+    "png": structure.check_png,
+    "jpeg": structure.check_jpeg,
+    "webp": structure.check_webp,
+    "bmp": structure.check_bmp,
+}
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+_WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)  # above 100: without loss
+_OPTIONS: dict[str, tuple[int, ...]] = {".png": (), ".bmp": (), ".jpg": _JPEG, ".jpeg": _JPEG, ".webp": _WEBP}
+_LONGEST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, by libjpeg and by WebP
+
+
+def read_image(path: str | os.PathLike[str]) -> Pixels:
+    """Read a picture exactly as it is stored.
+
+    The content decides about the format, not the name. Palettes become their colours, 1-bit pictures 0 and 255.
+    Orientation tags (EXIF, TIFF) are ignored, so that two pictures that are registered pixel by pixel stay so.
+
+    Args:
+        path: a PNG, JPEG, TIFF, WebP or BMP file.
+
+    Returns:
+        (h, w) grey, (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 as stored, float32 (TIFF
+        only) in [0, 1].
+
+    Raises:
+        InputError: a missing file, a folder, no image, or one that is truncated, empty, CMYK, animated, of several
+            pages, of another pixel type (signed, 32 bit, ...), or float outside [0, 1].
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            f"Cannot read '{path}': it is a folder.\n  expected: an image file\n"
+            "Pass a file, or two folders for a whole run."
+        )
+    try:
+        return _decode(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"Cannot read '{path}': there is no such file.\nCheck the path.") from None
+    except OSError as error:
+        raise InputError(f"Cannot read '{path}': {error.strerror}.\nCheck the path and its permissions.") from None
+    except InputError as error:
+        raise InputError(f"Cannot read '{path}': {error}") from None
+
+
+def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool = False) -> None:
+    """Write a picture in the format that the ending of `path` names, whole or not at all.
+
+    PNG, TIFF, BMP and WebP keep every value (WebP: all but the colours under fully transparent pixels, and grey comes
+    back as RGB); JPEG is written with quality 95 and full colour resolution. The file appears under its name only when
+    it is complete. No folder is created.
+
+    Args:
+        path: where to write; the folder must exist.
+        pixels: (h, w) grey, (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
+            float32 in [0, 1] (TIFF).
+        overwrite: replace a file that is there.
+
+    Raises:
+        InputError: the file exists, its folder does not or cannot be written to, the ending is unknown, the array is no
+            picture, or the format cannot hold it. Nothing is written then.
+    """
+    path = Path(path)
+    _check_target(path, overwrite=overwrite)
+    try:
+        check_pixels(pixels)
+        data = _encode(pixels, path.suffix.lower())
+    except InputError as error:
+        raise InputError(f"Cannot write '{path}': {error}") from None
+    temporary = path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"Cannot write '{path}': {error.strerror}.\nCheck the folder's permissions and the space that is left."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _decode(data: bytes) -> Pixels:
+    if not data:
+        raise InputError("the file is empty (0 bytes).\nCopy or export it again.")
+    name = structure.file_format(data)
+    if name is None:
+        raise InputError(
+            "it is not an image.\n  expected: PNG, JPEG, TIFF, WebP or BMP\nConvert it to one of these formats."
+        )
+    if name == "tiff":
+        pixels = decode_tiff(data)
+    else:
+        _CHECKS[name](data)
+        decoded = opencv.decode(data)
+        if decoded is None:
+            raise InputError(
+                f"OpenCV cannot decode this {name.upper()} file: it is damaged, or of a rare kind.\n"
+                "Export it again, best as PNG or TIFF."
+            )
+        grey_alpha = name == "png" and structure.png_is_grey_alpha(data)
+        pixels = np.ascontiguousarray(decoded[..., 2:]) if grey_alpha else decoded
+    check_pixels(pixels)
+    return pixels
+
+
+def _check_target(path: Path, *, overwrite: bool) -> None:
+    if path.suffix.lower() not in IMAGE_EXTENSIONS:
+        raise InputError(
+            f"Cannot write '{path}': the ending of the name gives the format.\n"
+            f"  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
+            f"  found: {path.suffix or 'none'}\nName the file accordingly."
+        )
+    if path.is_dir():
+        raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"Cannot write '{path}': the folder '{path.parent}' does not exist.\nCreate it first, or write elsewhere."
+        )
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (overwrite), or choose another name."
+        )
+
+
+def _encode(pixels: Pixels, extension: str) -> bytes:
+    _check_fits(pixels, extension)
+    pixels = np.ascontiguousarray(pixels)
+    if extension in (".tif", ".tiff"):
+        return encode_tiff(pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 2:
+        return _grey_alpha_png(pixels)
+    return opencv.encode(pixels, extension, _OPTIONS[extension])
+
+
+def _check_fits(pixels: Pixels, extension: str) -> None:
+    """Refuse what the format cannot hold, naming one that can."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    depth = {"uint8": "8 bit", "uint16": "16 bit", "float32": "float"}
+    allowed = {".tif": tuple(depth), ".tiff": tuple(depth), ".png": ("uint8", "uint16")}.get(extension, ("uint8",))
+    if pixels.dtype.name not in allowed:
+        raise InputError(
+            f"{extension} cannot hold these values.\n  expected: {' or '.join(depth[name] for name in allowed)}\n"
+            f"  found: {depth[pixels.dtype.name]}\n"
+            f"Write {'.tif' if pixels.dtype == np.float32 else '.png or .tif'} instead."
+        )
+    without_alpha = extension in (".jpg", ".jpeg", ".bmp")
+    if (channels in (2, 4) and without_alpha) or (channels == 2 and extension == ".webp"):
+        found = "grey + alpha" if channels == 2 else "RGBA"
+        raise InputError(
+            f"{extension} cannot hold this picture's channels.\n  found: {found}\n"
+            "Write .png or .tif instead, or drop the alpha channel."
+        )
+    longest, side = _LONGEST_SIDE.get(extension), max(pixels.shape[:2])
+    if longest is not None and side > longest:
+        raise InputError(
+            f"{extension} cannot hold a picture of this size.\n  expected: at most {longest} pixels a side\n"
+            f"  found: {side}\nWrite .png or .tif."
+        )
+
+
+def _grey_alpha_png(pixels: Pixels) -> bytes:
+    """A PNG of two channels, which OpenCV cannot write. Source: ISO/IEC 15948:2004 (PNG), clauses 5 and 11.2."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, pixels.itemsize * 8, 4, 0, 0, 0)
+    rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
+    unfiltered = np.pad(rows, ((0, 0), (1, 0)))  # every row starts with its filter: none
+    return (
+        structure.PNG_SIGNATURE
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(unfiltered.tobytes()))
+        + chunk(b"IEND", b"")
+    )

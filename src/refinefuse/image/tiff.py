@@ -1,0 +1,164 @@
+"""TIFF: one page, its colours and its compression, read exactly or refused."""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+from typing import Any
+
+import numpy as np
+import tifffile
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
+
+from refinefuse.errors import InputError
+from refinefuse.image import opencv
+from refinefuse.image.pixels import Pixels
+from refinefuse.image.structure import cmyk, several_pictures, truncated
+
+_SIZES = {256, 257, 258, 259, 262, 273, 277, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
+_ORIENTATION = 274
+_COLOURS = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
+
+
+def decode_tiff(data: bytes) -> Pixels:
+    """Decode a TIFF of one page.
+
+    Args:
+        data: a whole file. Thumbnails (pages of reduced resolution) are passed over; the orientation tag is ignored.
+
+    Returns:
+        (h, w) grey, (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA of the stored type; 1 bit becomes 0 and 255
+        (uint8), a palette its colours.
+
+    Raises:
+        InputError: truncated, damaged, several pages, CMYK or another colour space, premultiplied alpha, or a coding
+            that neither tifffile nor OpenCV reads.
+    """
+    logger = logging.getLogger("tifffile")  # it reports on stderr what is raised here
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = _only_page(file)
+            _check_whole(file, page, data)
+            _check_kind(page)
+            return _decode_page(page, data)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged directory can raise anything in the parser
+        raise InputError(
+            f"the TIFF file is damaged or truncated ({len(data)} bytes).\n  found: {error}\nCopy or export it again."
+        ) from None
+    finally:
+        logger.disabled = disabled
+
+
+def encode_tiff(pixels: Pixels) -> bytes:
+    """A TIFF of one page, deflated without loss, with nothing in it that differs from run to run."""
+    alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
+    colour = pixels.ndim == 3 and pixels.shape[2] >= 3
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file,
+        pixels,
+        photometric="rgb" if colour else "minisblack",
+        planarconfig="contig" if pixels.ndim == 3 else None,
+        extrasamples=["unassalpha"] if alpha else None,
+        compression="zlib",
+        metadata=None,
+        software=False,
+    )
+    return file.getvalue()
+
+
+def _only_page(file: tifffile.TiffFile) -> Any:
+    every: list[Any] = list(file.pages)
+    pages = [page for page in every if not page.is_reduced] or every
+    if not pages:
+        raise InputError("the TIFF file holds no page: it is truncated or damaged.\nCopy or export it again.")
+    if len(pages) > 1:
+        raise several_pictures(f"{len(pages)} pages")
+    return pages[0]
+
+
+def _check_whole(file: tifffile.TiffFile, page: Any, data: bytes) -> None:
+    """Refuse a page whose tags or pixels lie behind the end of the file."""
+    form = file.tiff
+    (count,) = struct.unpack_from(form.tagnoformat, data, page.offset)
+    first = page.offset + form.tagnosize
+    codes = {struct.unpack_from(f"{form.byteorder}H", data, first + i * form.tagsize)[0] for i in range(count)}
+    if lost := {code for code in codes & _SIZES if code not in page.tags}:
+        raise InputError(
+            f"the TIFF file is damaged or truncated: unreadable tags {sorted(lost)}.\nCopy or export it again."
+        )
+    ends = [offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
+    if max(ends, default=0) > len(data):
+        raise truncated(max(ends), len(data))
+    if page.compression == COMPRESSION.NONE and sum(page.databytecounts) < page.size * page.bitspersample // 8:
+        raise truncated(page.size * page.bitspersample // 8, sum(page.databytecounts))
+
+
+def _check_kind(page: Any) -> None:
+    if page.photometric == PHOTOMETRIC.SEPARATED:
+        raise cmyk()
+    if page.photometric not in _COLOURS:
+        found = getattr(page.photometric, "name", page.photometric)
+        raise InputError(
+            f"the colours must be grey or RGB.\n  found: {found}\nConvert the picture to RGB and export it again."
+        )
+    if page.bitspersample not in (1, 8, 16, 32, 64):
+        raise InputError(
+            f"a TIFF must have 8 or 16 bits a sample.\n  found: {page.bitspersample}\n"
+            "Export it again with 8 or 16 bits (10, 12 and 14 bits fit into 16)."
+        )
+    if EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
+        raise InputError(
+            "the alpha channel must be straight (unassociated).\n  found: colours premultiplied by alpha\n"
+            "Export it again with straight alpha, or as PNG."
+        )
+
+
+def _decode_page(page: Any, data: bytes) -> Pixels:
+    if page.photometric == PHOTOMETRIC.YCBCR:
+        return _by_opencv(page, data)
+    try:
+        pixels = page.asarray()
+    except ValueError:  # a compression that tifffile leaves to a library of its own (LZW, JPEG, fax)
+        return _by_opencv(page, data)
+    if page.axes == "SYX":
+        pixels = np.moveaxis(pixels, 0, -1)
+    if page.photometric == PHOTOMETRIC.PALETTE:
+        colours: Pixels = _colours(page.colormap)[pixels]
+        return colours
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8) * 255
+    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+
+
+def _colours(colormap: Pixels) -> Pixels:
+    """A TIFF's palette (3, n) as (n, 3): 8 bit if nothing is lost by that, as it is (16 bit) otherwise."""
+    colours = np.ascontiguousarray(colormap.T)
+    high = colours >> 8
+    eight_bit = ((colours == high * 257) | (colours == high * 256)).all()
+    return high.astype(np.uint8) if eight_bit else colours
+
+
+def _by_opencv(page: Any, data: bytes) -> Pixels:
+    """Decode with OpenCV, and take the result only if nothing was dropped or reduced."""
+    if tag := page.tags.get(_ORIENTATION):  # OpenCV would turn the picture, and a pair would no longer be registered
+        form = page.parent.tiff
+        data = data[: tag.valueoffset] + struct.pack(f"{form.byteorder}H", 1) + data[tag.valueoffset + 2 :]
+    pixels = opencv.decode(data)
+    palette = page.photometric == PHOTOMETRIC.PALETTE
+    shape = page.shape[1:] + page.shape[:1] if page.axes == "SYX" else page.shape
+    expected = (*shape, 3) if palette else shape
+    dtype = np.uint8 if palette or page.dtype == np.bool_ else page.dtype
+    if pixels is None or pixels.shape != expected or pixels.dtype != dtype:
+        coding = getattr(page.compression, "name", page.compression)
+        raise InputError(
+            f"this kind of TIFF cannot be read ({coding} compression).\n"
+            "Save it uncompressed or with ZIP (deflate) compression."
+        )
+    return pixels

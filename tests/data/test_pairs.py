@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refinefuse.data.pairs import Pair, pair_folders
+from refinefuse.errors import PairingError
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Makes two folders of (empty) files: the names alone matter."""
+
+    def make(a, b):
+        for folder, names in (("a", a), ("b", b)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            for name in names:
+                (tmp_path / folder / name).touch()
+        return tmp_path / "a", tmp_path / "b"
+
+    return make
+
+
+def names(pairing):
+    return [pair.name for pair in pairing.pairs]
+
+
+def test_by_name_without_extension(folders):
+    a, b = folders(["1.png", "x.y.TIF"], ["1.jpg", "x.y.png"])
+    pairing = pair_folders(a, b)
+    assert pairing.pairs == (Pair("1", a / "1.png", b / "1.jpg"), Pair("x.y", a / "x.y.TIF", b / "x.y.png"))
+    assert pairing.only_a == pairing.only_b == ()
+
+
+def test_natural_order(folders):
+    files = ["f10.png", "f9.png", "f1.png", "10.png", "f1b2.png", "f01.png", "g.png", "2.png"]
+    expected = ["2", "10", "f01", "f1", "f1b2", "f9", "f10", "g"]
+    assert names(pair_folders(*folders(files, files))) == expected
+
+
+def test_what_is_left_over(folders):
+    pairing = pair_folders(*folders(["1.png", "10.png", "9.png"], ["1.png", "x.bmp"]))
+    assert names(pairing) == ["1"]
+    assert pairing.only_a == ("9.png", "10.png")
+    assert pairing.only_b == ("x.bmp",)
+
+
+def test_other_files_are_passed_over(folders):
+    a, b = folders(["1.png", ".1.jpg", "1.txt", "Thumbs.db", ".refinefuse-0.tmp"], ["1.webp", "1.json"])
+    (a / "folder.png").mkdir()
+    pairing = pair_folders(str(a), str(b))
+    assert names(pairing) == ["1"]
+    assert pairing.only_a == pairing.only_b == ()
+
+
+def test_one_folder_twice(folders):
+    a, _ = folders(["1.png"], [])
+    assert names(pair_folders(a, a)) == ["1"]
+
+
+def test_case_matters_for_names_but_not_for_extensions(folders):
+    pairing = pair_folders(*folders(["A.PNG", "b.png"], ["A.jpeg", "B.png"]))
+    assert names(pairing) == ["A"]
+    assert pairing.only_a == ("b.png",)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20, unique=True))
+def test_numbers_are_in_order(tmp_path_factory, numbers):
+    folder = tmp_path_factory.mktemp("numbers")
+    for number in numbers:
+        (folder / f"frame{number}.png").touch()
+    assert names(pair_folders(folder, folder)) == [f"frame{number}" for number in sorted(numbers)]
+
+
+def test_a_name_twice_in_one_folder(folders):
+    a, b = folders(["1.png"], ["1.png", "1.jpg"])
+    with pytest.raises(PairingError, match="same name") as caught:
+        pair_folders(a, b)
+    assert str(b) in str(caught.value)
+    assert "'1.jpg'" in str(caught.value)
+    assert "'1.png'" in str(caught.value)
+
+
+def test_no_name_in_common_shows_both_sides(folders):
+    a, b = folders([f"ir{i}.png" for i in range(9)], ["vi0.png"])
+    with pytest.raises(PairingError, match="share no file name") as caught:
+        pair_folders(a, b)
+    message = str(caught.value)
+    assert all(part in message for part in (str(a), str(b), "(9)", "(1)", "'ir0.png'", "'vi0.png'", "and 4 more"))
+
+
+def test_folder_without_pictures(folders):
+    with pytest.raises(PairingError, match="holds no picture"):
+        pair_folders(*folders(["1.png"], ["1.txt"]))
+    with pytest.raises(PairingError, match="holds no picture"):
+        pair_folders(*folders([], []))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("missing", "does not exist"), ("a/1.png", "it is a file")])
+def test_no_folder(folders, tmp_path, name, reason):
+    a, _ = folders(["1.png"], [])
+    with pytest.raises(PairingError, match=reason) as caught:
+        pair_folders(a, Path(tmp_path / name))
+    assert str(tmp_path / name) in str(caught.value)
