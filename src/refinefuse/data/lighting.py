@@ -1,0 +1,57 @@
+"""Adverse lighting for the visible picture, as a sensor meets it: the paper's motive, and training's augmentation.
+
+Every function takes luma in [0, 1] as float32 (h, w), a strength in [0, 1] (0 leaves the picture as it is) and a generator, and
+returns luma of the same shape and range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+Luma = Float[np.ndarray, "h w"]
+Degradation = Callable[[Luma, float, np.random.Generator], Luma]
+
+
+def dark(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
+    """Under-exposure: down to a twentieth of the light, with the shot noise that few photons leave."""
+    gain = 0.05**strength
+    photons = 2000 * gain
+    noise = rng.standard_normal(luma.shape, np.float32) * np.sqrt(luma * gain / photons + 1e-6) * strength
+    return np.clip(luma * gain + noise * 0.5, 0, 1)
+
+
+def overexposed(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
+    """Over-exposure with one to three lamps that shine into the lens: saturated discs in wide halos."""
+    rows, columns = np.ogrid[: luma.shape[0], : luma.shape[1]]
+    lit = luma * (1 + 2 * strength * rng.random(dtype=np.float32))
+    for _ in range(rng.integers(1, 4)):
+        y, x = rng.random(2) * luma.shape
+        radius = float(np.hypot(*luma.shape)) * rng.uniform(0.01, 0.05)
+        distance = ((rows - y) ** 2 + (columns - x) ** 2).astype(np.float32) / radius**2
+        lit += strength * 1.5 / (1 + distance)  # the long tails of a lens's glare
+    return np.clip(lit, 0, 1)
+
+
+def hazy(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
+    """Haze or smoke between the camera and the scene, denser towards one side of the picture.
+
+    Source: the airlight model of Koschmieder (1924), I = J t + A (1 - t).
+    """
+    rows, columns = np.ogrid[: luma.shape[0], : luma.shape[1]]
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = np.cos(angle) * rows / luma.shape[0] + np.sin(angle) * columns / luma.shape[1]
+    transmission = np.exp(-strength * 2.5 * (0.6 + 0.4 * slope)).clip(0.05, 1).astype(np.float32)
+    return luma * transmission + np.float32(rng.uniform(0.6, 1)) * (1 - transmission)
+
+
+def noisy(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
+    """A high gain: noise that grows with the light, up to a tenth of the range."""
+    deviation = 0.1 * strength * np.sqrt(0.3 + 0.7 * luma)
+    return np.clip(luma + deviation * rng.standard_normal(luma.shape, np.float32), 0, 1)
+
+
+DEGRADATIONS: Mapping[str, Degradation] = {"dark": dark, "overexposed": overexposed, "hazy": hazy, "noisy": noisy}
+"""By name, in the order in which training draws them."""

@@ -1,0 +1,130 @@
+"""Fuse pictures: the one class and the one function that most users need."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refinefuse.image.color import Color, merge, split
+from refinefuse.inference.device import Precision, choose_device, choose_precision
+from refinefuse.inference.pictures import Picture, check_pair, like_sources, read_source
+from refinefuse.network.model import RefineFuse
+from refinefuse.weights.store import DEFAULT
+
+
+class Explained(NamedTuple):
+    """A fused picture in the form of its sources, and the share of `a` in its mix as float32 (n, 1, h, w) in [0, 1]."""
+
+    fused: np.ndarray | Tensor
+    share: Tensor
+
+
+def load_model(weights: str | os.PathLike[str] = DEFAULT, *, device: str = "auto") -> RefineFuse:
+    """A trained network, in evaluation mode, float32, in the memory format in which it is fastest.
+
+    Args:
+        weights: a shipped name, a file, a folder that `save_pretrained` wrote, or a Hub repository.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    Raises:
+        WeightsError: if the weights are unknown, unsafe or damaged.
+        InputError: if this machine has no such device.
+    """
+    place = choose_device(device)
+    return RefineFuse.from_pretrained(weights).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+class Fuser:
+    """Fuses aligned pairs with one network.
+
+    Pictures of a batch are painted one by one, so a picture is the same alone and in a batch; on a CPU in float32, fusing it twice
+    gives the same bytes.
+
+    Args:
+        weights: a network, or what `load_model` takes.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: of the features; the mix and the correction are always computed in float32. `auto` is float32, but bfloat16 on
+            CUDA devices that compute in it.
+        color: whose colour the result gets: `b` (the default), `a`, `both` (each by its saturation) or `gray` (none).
+
+    Raises:
+        WeightsError: if the weights are unknown, unsafe or damaged.
+        InputError: if this machine has no such device, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        color: Color = "b",
+    ) -> None:
+        self.device = choose_device(device)
+        self.dtype = choose_precision(precision, self.device)
+        self.color: Color = color
+        self.model = weights.to(self.device).eval() if isinstance(weights, RefineFuse) else load_model(weights, device=device)
+
+    def __call__(self, a: Picture, b: Picture) -> np.ndarray | Tensor:
+        """Fuse a pair.
+
+        Args:
+            a: the source that gives no colour: infrared, CT, MRI beside a colour picture.
+            b: the source whose colour is kept: visible, PET, SPECT; for CT and MRI, the MRI.
+                Each is a path, an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1], or a tensor (h, w), (c, h, w) or
+                (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
+
+        Returns:
+            An array for paths and arrays, a tensor for tensors, of the sources' size and of the greater of their depths. Grey if
+            both are grey or `color` is `gray`, RGB otherwise; with alpha if a source has it.
+
+        Raises:
+            InputError: if a source cannot be used, or the two do not lie on one grid.
+        """
+        return self.explain(a, b).fused
+
+    def explain(self, a: Picture, b: Picture) -> Explained:
+        """Fuse a pair as calling the fuser does, and tell for every pixel which share of the mix came from `a`."""
+        first, second = read_source(a, "a"), read_source(b, "b")
+        check_pair(first, second)
+        planes_a, planes_b = split(first.image), split(second.image)
+        painted = [self._paint(x[None], y[None]) for x, y in zip(planes_a.luma, planes_b.luma, strict=True)]
+        luma, share = (torch.cat(parts).to(first.image.device) for parts in zip(*painted, strict=True))
+        return Explained(like_sources(merge(luma, planes_a, planes_b, self.color), first, second), share)
+
+    @torch.inference_mode()
+    def _paint(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = (x.to(self.device, memory_format=torch.channels_last) for x in (a, b))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            painting = self.model.paint(a, b, self.model.context(a, b))
+        return painting.fused, painting.share
+
+
+def fuse(
+    a: Picture,
+    b: Picture,
+    *,
+    weights: str | os.PathLike[str] = DEFAULT,
+    color: Color = "b",
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> np.ndarray | Tensor:
+    """Fuse a pair with weights that stay loaded for the next call. See `Fuser` for everything.
+
+    Example:
+        >>> import numpy as np, refinefuse
+        >>> infrared, visible = np.zeros((48, 64), np.uint8), np.zeros((48, 64, 3), np.uint8)
+        >>> refinefuse.fuse(infrared, visible).shape
+        (48, 64, 3)
+    """
+    return _fuser(os.fspath(weights), device, precision, color)(a, b)
+
+
+@lru_cache(maxsize=4)
+def _fuser(weights: str, device: str, precision: Precision, color: Color) -> Fuser:
+    return Fuser(weights, device=device, precision=precision, color=color)

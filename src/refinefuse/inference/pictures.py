@@ -1,0 +1,120 @@
+"""Paths, arrays and tensors: one form inside, the caller's form outside."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refinefuse.errors import InputError
+from refinefuse.image.color import to_array, to_tensor
+from refinefuse.image.files import read_image
+
+Picture: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor
+_MAXIMA = {torch.uint8: 255, torch.uint16: 65535}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source, ready to be fused, and what is needed to give the result its form.
+
+    Attributes:
+        image: (n, c, h, w) float32 in [0, 1]; c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+        given: what the caller passed, or the array that was read from the path that he passed.
+        name: the path, or an empty string.
+    """
+
+    image: Tensor
+    given: np.ndarray | Tensor
+    name: str = ""
+
+    @property
+    def levels(self) -> int:
+        """The largest value of an integer picture; 0 for a float one, which is the deepest."""
+        if isinstance(self.given, Tensor):
+            return _MAXIMA.get(self.given.dtype, 0)
+        return int(np.iinfo(self.given.dtype).max) if self.given.dtype.kind == "u" else 0
+
+
+def read_source(picture: Picture, argument: str) -> Source:
+    """Bring a picture into the form that is fused.
+
+    Args:
+        picture: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; or a tensor (h, w), (c, h, w) or
+            (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
+        argument: what the caller calls it, for messages.
+
+    Raises:
+        InputError: if it is none of these, is empty, has another number of channels, or holds values that are not finite or
+            outside [0, 1].
+    """
+    if isinstance(picture, str | os.PathLike):
+        pixels = read_image(picture)
+        return Source(to_tensor(pixels), pixels, os.fspath(picture))
+    if isinstance(picture, np.ndarray):
+        try:
+            return Source(to_tensor(picture.astype(np.float32) if picture.dtype.kind == "f" else picture), picture)
+        except InputError as error:
+            raise InputError(f"`{argument}` cannot be used: {error}") from None
+    if isinstance(picture, Tensor):
+        return Source(_batched(picture, argument), picture)
+    raise InputError(f"`{argument}` must be a path, a numpy array or a tensor.\n  got: {type(picture).__name__}")
+
+
+def _batched(tensor: Tensor, argument: str) -> Tensor:
+    image = tensor[None, None] if tensor.ndim == 2 else tensor[None] if tensor.ndim == 3 else tensor
+    if image.ndim != 4 or image.shape[1] not in (1, 2, 3, 4) or image.numel() == 0:
+        raise InputError(
+            f"`{argument}` must be a tensor (h, w), (c, h, w) or (n, c, h, w) with 1 to 4 channels, and not empty.\n"
+            f"  got: {tuple(tensor.shape)}"
+        )
+    if tensor.dtype in _MAXIMA:
+        return image.float() / _MAXIMA[tensor.dtype]
+    if not tensor.is_floating_point():
+        raise InputError(f"`{argument}` must be uint8, uint16 or floating point.\n  got: {tensor.dtype}")
+    low, high = image.detach().min().item(), image.detach().max().item()
+    if not (low >= 0 and high <= 1):  # also refuses NaN
+        raise InputError(
+            f"`{argument}` must hold values in [0, 1].\n  got: {low:g} to {high:g}\nDivide by the largest possible value first."
+        )
+    return image.float()
+
+
+def check_pair(a: Source, b: Source) -> None:
+    """Refuse two sources that do not lie on one grid.
+
+    Raises:
+        InputError: if they differ in height, width or number, or one is a tensor and the other is not.
+    """
+    if isinstance(a.given, Tensor) != isinstance(b.given, Tensor):
+        kinds = [type(source.given).__name__ for source in (a, b)]
+        raise InputError(f"`a` and `b` must both be tensors, or both be arrays or paths.\n  a: {kinds[0]}\n  b: {kinds[1]}")
+    if a.image.shape[2:] != b.image.shape[2:]:
+        sizes = [f"{s.image.shape[2]} x {s.image.shape[3]}" + (f"   '{s.name}'" if s.name else "") for s in (a, b)]
+        raise InputError(
+            f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
+            "RefineFuse does not register images by itself: align the pair first, or crop both to the same window."
+        )
+    if len(a.image) != len(b.image):
+        raise InputError(f"`a` and `b` must hold the same number of pictures.\n  a: {len(a.image)}\n  b: {len(b.image)}")
+
+
+def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
+    """The result in the form of the sources: their kind, and the depth of the deeper one (float, then 16 bit, then 8)."""
+    deeper = max((b, a), key=lambda source: source.levels or float("inf"))
+    if isinstance(deeper.given, np.ndarray):
+        if deeper.levels:
+            return to_array(image, deeper.given.dtype)
+        return to_array(image, np.float32).astype(deeper.given.dtype)
+    if deeper.levels:
+        image = (image * deeper.levels + 0.5).floor()
+    image = image.to(deeper.given.device, deeper.given.dtype)
+    if deeper.given.ndim == 2 and image.shape[1] == 1:
+        return image[0, 0]
+    return image if deeper.given.ndim == 4 else image[0]
+
+

@@ -1,0 +1,142 @@
+"""What training asks of a fused picture, one function a term; every term is smaller where the picture is better.
+
+The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source. `kept` and `hot`
+are the terms that forbid it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refinefuse.filters import sobel
+from refinefuse.metrics import qabf, scd, ssim, vif
+
+Levels = Float[Tensor, "n 1 h w"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term counts; 0 leaves a term out."""
+
+    intensity: float = 3.0
+    gradient: float = 20.0
+    structure: float = 0.3
+    visual: float = 0.25
+    edges: float = 0.6
+    complement: float = 0.4
+    kept: float = 0.6
+    hot: float = 3.0
+
+
+def intensity(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """Mean distance to the brighter source, in units of the range.
+
+    Source: Tang, Yuan, Ma, "Image fusion in the loop of high-level vision tasks" (SeAFusion), Information Fusion 82, 2022, eq. 4.
+    """
+    return (fused - torch.maximum(a, b)).abs().mean() / 255
+
+
+def gradient(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """Mean distance of each signed Sobel response to that of the source whose response is larger, in units of the range.
+
+    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so an edge cannot be turned over.
+    """
+    total = fused.new_zeros(())
+    for of_fused, of_a, of_b in zip(slopes(fused), slopes(a), slopes(b), strict=True):
+        total = total + (of_fused - torch.where(of_a.abs() >= of_b.abs(), of_a, of_b)).abs().mean()
+    return total / 255
+
+
+def structure(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """Minus the structural similarity to both sources.
+
+    Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity", IEEE TIP
+    13(4), 2004.
+    """
+    return -ssim(fused, a, b).mean()
+
+
+def visual(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """Minus the visual information that the fused picture holds of both sources.
+
+    Source: Sheikh, Bovik, "Image information and visual quality", IEEE TIP 15(2), 2006, in the pixel domain.
+    """
+    return -vif(fused, a, b).mean()
+
+
+def edges(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """Minus the share of the sources' edges that arrive with strength and direction.
+
+    Source: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 36(4), 2000.
+    """
+    return -qabf(fused, a, b).mean()
+
+
+def complement(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """Minus the correlation of what was added to one source with the other.
+
+    Source: Aslantas, Bendes, "A new image quality metric for image fusion: the sum of the correlations of differences", AEU 69(12),
+    2015.
+    """
+    return -scd(fused, a, b).mean()
+
+
+def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """How far the edges that one source alone has fall short of nine tenths of their strength, mean over each source's own edges.
+
+    An edge belongs to one source alone where its gradient exceeds 6 levels a pixel and twice the other's: the differentiable form
+    of the fusion fault `kept`. Our choice.
+    """
+    total = fused.new_zeros(())
+    of_fused, of_a, of_b = slopes(fused), slopes(a), slopes(b)
+    for own, other in ((of_a, of_b), (of_b, of_a)):
+        strength = own[0].square() + own[1].square()
+        alone = (strength > 36) & (strength > 4 * (other[0].square() + other[1].square()))
+        arrived = (of_fused[0] * own[0] + of_fused[1] * own[1]) / strength.clamp(min=1)
+        total = total + ((0.9 - arrived).relu() * alone).sum() / alone.sum().clamp(min=1)
+    return total / 2
+
+
+def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """How far hot pixels fall below the brighter source, mean over them, in units of the range.
+
+    Hot are the pixels of `a` above its 95th percentile and more than 30 levels above its median: the differentiable form of the
+    fusion fault `lost`. Our choice.
+    """
+    ranks = torch.quantile(a.flatten(1), torch.tensor([0.5, 0.95], device=a.device), dim=1)[:, :, None, None, None]
+    targets = (a > ranks[1]) & (a > ranks[0] + 30)
+    return ((torch.maximum(a, b) - fused).relu() * targets).sum() / targets.sum().clamp(min=1) / 255
+
+
+def slopes(x: Levels) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical slope in levels a pixel, by Sobel's operator."""
+    along_x, along_y = sobel(x)
+    return along_x / 8, along_y / 8
+
+
+TERMS: dict[str, Callable[[Levels, Levels, Levels], Tensor]] = {
+    "intensity": intensity,
+    "gradient": gradient,
+    "structure": structure,
+    "visual": visual,
+    "edges": edges,
+    "complement": complement,
+    "kept": kept,
+    "hot": hot,
+}
+"""By the field of `LossWeights` that weighs it."""
+
+
+def fusion_loss(
+    fused: Float[Tensor, "n 1 h w"], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], weights: LossWeights
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum of the terms, and each term before it was weighted, for luma in [0, 1]."""
+    planes = fused * 255, a * 255, b * 255
+    terms = {name: TERMS[name](*planes) for name, weight in asdict(weights).items() if weight}
+    total = sum((asdict(weights)[name] * term for name, term in terms.items()), fused.new_zeros(()))
+    return total, {name: term.detach() for name, term in terms.items()}

@@ -1,0 +1,90 @@
+"""The only place where numbers meet the network: a frozen config, saved beside every set of weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from refinefuse.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What `RefineFuse.from_config` builds. The three switches and `widths` make every ablation a config.
+
+    Args:
+        widths: channels at each scale, from shallow to deep; each scale halves the one before. One entry: single scale.
+        fold: side of the pixel blocks that are folded into channels before the first scale (1, 2 or 4).
+        interactions: number of shallow scales at which the modalities interact in the pixel domain.
+        grid: side of the reduced picture from which the context is computed, in cells, a multiple of 4.
+        context_width: channels of the context's tokens.
+        heads: heads of the global attention; they divide the deepest width.
+        pixel_interaction: False leaves plain features, which meet only where they are concatenated.
+        global_attention: False leaves the deepest features as they are.
+        gradual_refinement: False lets the deepest features enter once, at the end, instead of scale by scale.
+        correction: bound of the correction, as a multiple of the local difference between the sources.
+    """
+
+    widths: tuple[int, ...] = (16, 32, 48, 64)
+    fold: int = 2
+    interactions: int = 2
+    grid: int = 64
+    context_width: int = 64
+    heads: int = 4
+    pixel_interaction: bool = True
+    global_attention: bool = True
+    gradual_refinement: bool = True
+    correction: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        self._require(len(self.widths) >= 1 and min(self.widths) >= 1, "widths", "at least one positive width")
+        self._require(self.fold in (1, 2, 4), "fold", "1, 2 or 4")
+        self._require(0 <= self.interactions, "interactions", "0 or more")
+        self._require(self.grid >= 4 and self.grid % 4 == 0, "grid", "a multiple of 4")
+        self._require(self.context_width >= 1, "context_width", "1 or more")
+        self._require(self.heads >= 1 and self.widths[-1] % self.heads == 0, "heads", "a divisor of the deepest width")
+        self._require(self.correction >= 0, "correction", "0 or more")
+
+    def _require(self, holds: bool, name: str, rule: str) -> None:
+        if not holds:
+            raise ConfigError(f"`{name}` must be {rule}.\n  got: {getattr(self, name)!r}")
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture that one cell of the deepest scale covers, a side."""
+        return self.fold * 2 ** (len(self.widths) - 1)
+
+    def to_json(self) -> str:
+        """The config as one line of JSON, as it stands in the metadata of a weights file."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkConfig:
+        """The config that `to_json` wrote.
+
+        Raises:
+            ConfigError: if the text is not a JSON object, or has a key that no field of the config bears.
+        """
+        try:
+            values: Any = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"The network config is not valid JSON: {error}.") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"The network config must be a JSON object.\n  got: {text[:80]}")
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(f"The network config has unknown keys.\n  known: {', '.join(known)}\n  unknown: {', '.join(unknown)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError(f"The network config has a value of the wrong type: {error}.") from error
+
+
+STANDARD = NetworkConfig()
+"""Half-resolution trunk: the best pictures."""
+
+SMALL = NetworkConfig(widths=(24, 32, 48), fold=4, interactions=1, grid=32, context_width=32)
+"""Quarter-resolution trunk: video on a small processor."""

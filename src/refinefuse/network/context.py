@@ -1,0 +1,57 @@
+"""What the network knows of the whole pair: tokens of each source, from the picture reduced to a fixed grid.
+
+All global information passes through here, so a window painted with the context of the whole picture is the same as that window
+of the whole painting. The reduction is linear in the rows of the picture: it can be summed block by block for pictures that do not
+fit into memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Context(NamedTuple):
+    """Tokens of the whole pair, one a cell of the reduced grid: (n, tokens, width) for `a` and for `b`."""
+
+    a: Float[Tensor, "n t d"]
+    b: Float[Tensor, "n t d"]
+
+    def pooled(self) -> Float[Tensor, "n e"]:
+        """The mean token of `a` and of `b`, side by side: (n, 2 width)."""
+        return torch.cat([self.a.mean(1), self.b.mean(1)], 1)
+
+
+def area_weights(length: int, cells: int, like: Tensor) -> Float[Tensor, "cells length"]:
+    """Rows of weights that average `length` samples into `cells` equal parts, shared samples by their overlap. Rows sum to 1."""
+    edges = torch.arange(cells + 1, device=like.device, dtype=torch.float64) * (length / cells)
+    sample = torch.arange(length, device=like.device, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], sample + 1) - torch.maximum(edges[:-1, None], sample)
+    return (overlap.clamp(min=0) * (cells / length)).to(like.dtype)
+
+
+def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
+    """Mean and standard deviation of the luma [0, 1] in each cell of a fixed grid, whatever the size of the picture."""
+    rows, columns = area_weights(x.shape[2], grid, x), area_weights(x.shape[3], grid, x).T
+    mean = rows @ x @ columns
+    deviation = (rows @ x.square() @ columns - mean.square()).clamp(min=0).sqrt()
+    return torch.cat([mean, deviation], 1)
+
+
+class ContextEncoder(nn.Module):
+    """Three small convolutions from the reduced picture of one source to its tokens, at a quarter of the grid's side."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, width // 2, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+        self.third = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "n 2 g g"]) -> Float[Tensor, "n t d"]:
+        """Reduced picture (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
+        features = self.third(F.relu(self.second(F.relu(self.first(x)))))
+        return features.flatten(2).transpose(1, 2)

@@ -1,0 +1,174 @@
+"""RefineFuse: a multi-scale interaction network that refines shallow detail by deep meaning.
+
+Source: Song, Li, Xu, Wu, Kittler, "RefineFuse: an end-to-end network for multi-scale refinement fusion of multi-modality images",
+Visual Intelligence 2025. Its abstract fixes the parts and how they work together; everything that the docstrings call our choice is
+not the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refinefuse.errors import InputError
+from refinefuse.network.blocks import Encoder
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.context import Context, ContextEncoder, reduced
+from refinefuse.network.head import MixAndCorrection, Painting
+from refinefuse.network.pixel import PixelInteraction
+from refinefuse.network.pretrained import Pretrained
+from refinefuse.network.refinement import DirectDecoder, GradualDecoder
+from refinefuse.network.semantic import GlobalCrossAttention
+
+
+class Window(NamedTuple):
+    """A rectangle of the picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class RefineFuse(Pretrained):
+    """Two encoders, interaction at every scale, one decoder, trained in one stage.
+
+    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `context` reads the whole pair once; `paint` then paints
+    any window of it, the same as in the whole painting. Calling the model does both.
+
+    Args:
+        config: the numbers that the parts were built with; it is saved with the weights.
+        contexts: one encoder of the reduced picture a modality.
+        encoders_a: the encoder of `a`, one stage a scale, shallow to deep.
+        encoders_b: the encoder of `b`.
+        interactions: one `PixelInteraction` for each of the first scales; may be empty.
+        attention: `GlobalCrossAttention` at the deepest scale, or None.
+        merges: one convolution a scale, from the features of both to fused ones.
+        decoder: from the fused features of every scale to those of the first.
+        head: from features to the picture.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        contexts: Sequence[ContextEncoder],
+        encoders_a: Sequence[Encoder],
+        encoders_b: Sequence[Encoder],
+        interactions: Sequence[PixelInteraction],
+        attention: GlobalCrossAttention | None,
+        merges: Sequence[nn.Conv2d],
+        decoder: GradualDecoder | DirectDecoder,
+        head: MixAndCorrection,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.contexts = nn.ModuleList(contexts)
+        self.encoders_a = nn.ModuleList(encoders_a)
+        self.encoders_b = nn.ModuleList(encoders_b)
+        self.interactions = nn.ModuleList(interactions)
+        self.attention = attention
+        self.merges = nn.ModuleList(merges)
+        self.decoder = decoder
+        self.head = head
+
+    @classmethod
+    def from_config(cls, config: NetworkConfig) -> RefineFuse:
+        """The network that a config describes, with random weights: it returns the average of the sources."""
+        widths, folded = config.widths, config.fold**2
+        channels = (folded, *widths[:-1])
+        strides = (1, *[2] * (len(widths) - 1))
+
+        def encoder() -> list[Encoder]:
+            return [Encoder(c, w, s) for c, w, s in zip(channels, widths, strides, strict=True)]
+
+        shallow = widths[: config.interactions] if config.pixel_interaction else ()
+        return cls(
+            config,
+            contexts=[ContextEncoder(config.context_width) for _ in range(2)],
+            encoders_a=encoder(),
+            encoders_b=encoder(),
+            interactions=[PixelInteraction(w, config.context_width) for w in shallow],
+            attention=GlobalCrossAttention(widths[-1], config.context_width, config.heads) if config.global_attention else None,
+            merges=[nn.Conv2d(2 * w, w, 1) for w in widths],
+            decoder=GradualDecoder(widths) if config.gradual_refinement else DirectDecoder(widths),
+            head=MixAndCorrection(widths[0], config.fold, config.correction),
+        )
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a window that its painting depends on, a side: a multiple of `config.stride`."""
+        sides = [self.config.fold * 2**scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
+        encoding = 4 * sum(sides)  # three 3x3 convolutions and the step, or the attention, at each scale
+        refining = sum(sides[1:]) + 2 * sum(sides[:-1])  # the enlargement and two 3x3 convolutions
+        reach = encoding + refining + sides[0]  # and the head's convolution
+        return -(-reach // self.config.stride) * self.config.stride
+
+    def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
+        """The fused luma in [0, 1], of the size of the sources."""
+        return self.paint(a, b, self.context(a, b)).fused
+
+    def context(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Context:
+        """What the network needs to know of the whole pair, of a size that does not depend on the picture's."""
+        return self.context_of_reduced(reduced(a, self.config.grid), reduced(b, self.config.grid))
+
+    def context_of_reduced(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
+        """The context of pairs that are reduced already (`reduced`), as training crops are."""
+        return Context(self.contexts[0](a), self.contexts[1](b))
+
+    def paint(
+        self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context, window: Window | None = None
+    ) -> Painting:
+        """Paint a window of the pair, or all of it.
+
+        Args:
+            a: luma of the whole of the first source, in [0, 1].
+            b: luma of the whole of the second source.
+            context: what `context` returned for the whole pair.
+            window: the rectangle to paint; None paints all.
+
+        Raises:
+            InputError: if the sources differ in shape, or the window is empty or reaches over the edge.
+        """
+        if a.shape != b.shape:
+            raise InputError(f"`a` and `b` must have the same shape.\n  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}")
+        height, width = a.shape[2:]
+        if window is None:
+            return self._paint_region(a, b, context)
+        top, left, bottom, right = window.top, window.left, window.top + window.height, window.left + window.width
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            raise InputError(f"The window must lie within the picture.\n  picture: {height} x {width}\n  window: {window}")
+        stride, halo = self.config.stride, self.halo
+        # Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride.
+        y0, x0 = max(0, top - halo) // stride * stride, max(0, left - halo) // stride * stride
+        y1, x1 = min(height, bottom + halo), min(width, right + halo)
+        y1, x1 = min(height, -(-y1 // stride) * stride), min(width, -(-x1 // stride) * stride)
+        region = self._paint_region(a[..., y0:y1, x0:x1], b[..., y0:y1, x0:x1], context)
+        cut = (..., slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+        return Painting(region.fused[cut], region.share[cut])
+
+    def _paint_region(self, a: Tensor, b: Tensor, context: Context) -> Painting:
+        height, width = a.shape[2:]
+        stride, fold = self.config.stride, self.config.fold
+        pad = (0, -width % stride, 0, -height % stride)
+        folded_a, folded_b = (F.pixel_unshuffle(F.pad(x, pad, mode="replicate"), fold) for x in (a, b))
+        features = self.decoder(self._encode(folded_a, folded_b, context))
+        fused, share = self.head(features, folded_a, folded_b)
+        return Painting(*(F.pixel_shuffle(x, fold)[..., :height, :width] for x in (fused, share)))
+
+    def _encode(self, a: Tensor, b: Tensor, context: Context) -> list[Tensor]:
+        """Fused features of every scale, shallow to deep."""
+        scales = []
+        deepest = len(self.merges) - 1
+        for scale, merge in enumerate(self.merges):
+            a, b = self.encoders_a[scale](a), self.encoders_b[scale](b)
+            if scale < len(self.interactions):
+                a, b = self.interactions[scale](a, b, context)
+            if scale == deepest and self.attention is not None:
+                a, b = self.attention(a, b, context)
+            scales.append(F.relu(merge(torch.cat([a, b], 1))))
+        return scales

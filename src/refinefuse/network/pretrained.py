@@ -1,0 +1,135 @@
+"""Weights files: safetensors with the network's config in the metadata. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from refinefuse.errors import ConfigError, WeightsError, listing
+from refinefuse.network.config import NetworkConfig
+from refinefuse.weights import store
+
+CONFIG_KEY = "refinefuse.network"
+PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
+"""First bytes of what `torch.save` writes, now and before version 1.6."""
+
+_CARD = """---
+library_name: refinefuse
+license: apache-2.0
+tags: [image-fusion, infrared-visible]
+---
+A RefineFuse network. Load it with `refinefuse.RefineFuse.from_pretrained(...)` or `refinefuse fuse --weights ...`.
+"""
+
+
+class Pretrained(nn.Module):
+    """Loading and saving for a network that is built by `from_config` and holds its `config`."""
+
+    config: NetworkConfig
+    from_config: ClassVar[object]
+
+    @classmethod
+    def from_pretrained(
+        cls, weights: str | os.PathLike[str] = store.DEFAULT, *, revision: str | None = None, local_files_only: bool = False
+    ) -> Self:
+        """Load trained weights, in evaluation mode, float32, on the CPU.
+
+        Args:
+            weights: the name of shipped weights, the path of a file or of a folder that `save_pretrained` wrote, or a repository
+                `owner/name` on the Hugging Face Hub (extra `hub`).
+            revision: branch, tag or commit in the Hub's repository.
+            local_files_only: use the Hub's cache alone.
+
+        Raises:
+            WeightsError: if there are no such weights, the file is a pickle or damaged, has no config of this package, or its
+                tensors are not exactly those of the network that its config describes.
+        """
+        path = store.locate(weights, revision=revision, local_files_only=local_files_only)
+        config, tensors = _read(path)
+        model: Self = cls.from_config(config)  # type: ignore[operator]  # a class method of the network
+        _check(path, tensors, model.state_dict())
+        model.load_state_dict(tensors)
+        return model.eval()
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `model.safetensors`, `config.json` and a card into a folder that is made if need be.
+
+        Raises:
+            WeightsError: if a file cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.json").write_text(self.config.to_json() + "\n", encoding="utf-8")
+            (folder / "README.md").write_text(_CARD, encoding="utf-8")
+        except OSError as error:
+            raise WeightsError(f"The weights cannot be written to '{folder}': {error.strerror}.") from error
+        self.save_weights(folder / store.FILE_NAME)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the weights and the config into one file; an existing file is replaced whole.
+
+        Raises:
+            WeightsError: if the file cannot be written.
+        """
+        tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        try:
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            os.close(handle)
+            try:
+                save_file(tensors, temporary, metadata={CONFIG_KEY: self.config.to_json()})
+                Path(temporary).chmod(0o644)
+                Path(temporary).replace(path)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as error:
+            raise WeightsError(f"The weights cannot be written to '{path}': {error.strerror}.") from error
+
+
+def _read(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
+    with path.open("rb") as start:
+        if start.read(4).startswith(PICKLE_STARTS):
+            raise WeightsError(
+                f"Weights must be a safetensors file; '{path}' is a pickle, which can run any code when it is loaded.\n"
+                "It was not opened. Convert it with a program that you trust (safetensors.torch.save_file)."
+            )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # a safe_open is no dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"The weights file '{path}' is damaged or no safetensors file.\n  {error}") from error
+    if CONFIG_KEY not in metadata:
+        raise WeightsError(f"The weights file '{path}' was not written by refinefuse: its metadata has no '{CONFIG_KEY}'.")
+    try:
+        return NetworkConfig.from_json(metadata[CONFIG_KEY]), tensors
+    except ConfigError as error:
+        raise WeightsError(f"The weights file '{path}' holds a config that cannot be used.\n{error}") from error
+
+
+def _check(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    def shape(tensor: Tensor) -> str:
+        return " x ".join(map(str, tensor.shape)) or "a number"
+
+    shared = sorted(expected.keys() & found.keys())
+    faults = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "not part of the network": sorted(found.keys() - expected.keys()),
+        "of another shape": [
+            f"{name}: expected {shape(expected[name])}, got {shape(found[name])}"
+            for name in shared
+            if expected[name].shape != found[name].shape
+        ],
+        "not finite": [name for name in shared if not torch.isfinite(found[name]).all()],
+    }
+    said = [f"{kind} ({len(names)}):\n{listing(names)}" for kind, names in faults.items() if names]
+    if said:
+        raise WeightsError(f"The tensors in '{path}' are not those of the network that its config describes.\n" + "\n".join(said))

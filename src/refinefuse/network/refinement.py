@@ -1,0 +1,72 @@
+"""From deep to shallow: how meaning enters detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refinefuse.network.blocks import ResidualBlock
+
+
+def enlarged(x: Tensor, factor: int) -> Tensor:
+    """Bilinear enlargement by a whole factor; the grid of cells stays aligned with the picture."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+class GradualRefinement(nn.Module):
+    """One step from deep to shallow: the deep features open or close the shallow ones, then join them.
+
+    The paper's abstract fixes that deep semantic information is gradually incorporated into shallow detail by specific feature
+    interaction modules. Our choice: a gate for every channel and place, read from both, and a residual block.
+
+    Args:
+        shallow: channels of the shallow features.
+        deep: channels of the deep features, at half the size.
+    """
+
+    def __init__(self, shallow: int, deep: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(deep, shallow, 1)
+        self.gate = nn.Conv2d(2 * shallow, shallow, 1)
+        self.block = ResidualBlock(shallow)
+
+    def forward(self, shallow: Float[Tensor, "n c h w"], deep: Float[Tensor, "n d i j"]) -> Float[Tensor, "n c h w"]:
+        """Shallow features (n, c, h, w) refined by deep ones (n, d, h / 2, w / 2)."""
+        meaning = enlarged(self.narrow(deep), 2)
+        gate = torch.sigmoid(self.gate(torch.cat([shallow, meaning], 1)))
+        refined: Tensor = self.block(shallow * gate + meaning)
+        return refined
+
+
+class GradualDecoder(nn.Module):
+    """`GradualRefinement` at every scale, from the deepest to the first."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in zip(widths[:-1], widths[1:], strict=True))
+
+    def forward(self, scales: list[Tensor]) -> Tensor:
+        """Fused features of every scale, shallow to deep, to refined features of the first scale."""
+        x = scales[-1]
+        for step, shallow in zip(reversed(self.steps), reversed(scales[:-1]), strict=True):
+            x = step(shallow, x)
+        return x
+
+
+class DirectDecoder(nn.Module):
+    """The ablation: the deepest features are enlarged once and added to the first scale; the scales between are left out."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(widths[-1], widths[0], 1)
+        self.block = ResidualBlock(widths[0])
+        self.factor = 2 ** (len(widths) - 1)
+
+    def forward(self, scales: list[Tensor]) -> Tensor:
+        """Fused features of every scale, shallow to deep, to features of the first scale."""
+        refined: Tensor = self.block(scales[0] + enlarged(self.narrow(scales[-1]), self.factor))
+        return refined

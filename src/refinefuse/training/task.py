@@ -1,0 +1,59 @@
+"""The network, its losses and its optimiser, as Lightning wants them. It holds no loop."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from refinefuse.data.crops import Crops
+from refinefuse.losses import fusion_loss
+from refinefuse.metrics import evaluate
+from refinefuse.network.model import RefineFuse
+from refinefuse.training.recipe import Recipe
+
+VALIDATION_METRICS = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM", "kept", "lost", "inversion", "overshoot", "noise")
+
+
+class FusionTask(LightningModule):
+    """Trains a `RefineFuse` by a recipe."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.network = RefineFuse.from_config(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def training_step(self, batch: Crops, batch_index: int) -> Tensor:
+        """The loss of one batch of crops."""
+        context = self.network.context_of_reduced(batch.reduced_a, batch.reduced_b)
+        context = type(context)(*(tokens.repeat_interleave(self.recipe.crops_per_pair, 0) for tokens in context))
+        fused = self.network.paint(batch.a, batch.b, context).fused
+        with torch.autocast(self.device.type, enabled=False):
+            loss, terms = fusion_loss(fused.float(), batch.a, batch.reference, self.recipe.losses)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"The loss of batch {batch_index} is not finite: { {k: v.item() for k, v in terms.items()} }")
+        self.log_dict({"loss": loss, **{f"loss/{name}": term for name, term in terms.items()}})
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        """Usual metrics and fusion faults of one whole validation pair; they choose between recipes, they are not results."""
+        a, b = batch
+        with torch.autocast(self.device.type, enabled=False):
+            fused = self.network(a, b)
+        scores = evaluate(fused * 255, a * 255, b * 255, metrics=VALIDATION_METRICS)
+        self.log_dict({f"validation/{name}": value.mean().float() for name, value in scores.items()}, batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a short warm-up and a cosine to zero."""
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        warm_up = max(1, recipe.steps // 50)
+
+        def factor(step: int) -> float:
+            return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / recipe.steps))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,70 @@
+"""`train`: one function from a recipe to weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from refinefuse.errors import ConfigError
+from refinefuse.training.loaders import read_sets, training_loader, validation_loader
+from refinefuse.training.recipe import Recipe, load_recipe, save_recipe
+from refinefuse.training.task import FusionTask
+
+LAST = "last.ckpt"
+RECIPE = "recipe.yaml"
+
+
+def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path:
+    """Train a network, or go on with a run that was stopped, and write its averaged weights.
+
+    The output folder holds the recipe, the last checkpoint (from which the next call goes on), the logs for TensorBoard and as
+    CSV, and at the end `NAME.safetensors`.
+
+    Args:
+        recipe: what to train.
+        data: the folder below which the recipe's sets lie.
+        output: the folder of the run.
+        workers: processes that cut crops beside the training.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ConfigError: if the output folder holds a run by another recipe.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    if (output / RECIPE).exists() and load_recipe(output / RECIPE) != recipe:
+        raise ConfigError(
+            f"The folder holds a run by another recipe.\n  recipe: '{output / RECIPE}'\nGive another output folder, or the same recipe to go on."
+        )
+    save_recipe(recipe, output / RECIPE)
+    seed_everything(recipe.seed)
+    training, shares, validation = read_sets(recipe, data)
+    task = FusionTask(recipe)
+    trainer = Trainer(
+        max_steps=recipe.steps,
+        precision=recipe.precision,  # type: ignore[arg-type]  # Lightning checks it
+        gradient_clip_val=recipe.clip,
+        val_check_interval=min(recipe.validate_every, recipe.steps),
+        logger=[TensorBoardLogger(output, name="", version="tensorboard"), CSVLogger(output, name="", version="csv")],
+        callbacks=[
+            EMAWeightAveraging(decay=recipe.average),
+            LearningRateMonitor("step"),
+            ModelCheckpoint(output, filename="last", every_n_train_steps=min(500, recipe.steps), enable_version_counter=False),
+        ],
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+    )
+    last = output / LAST
+    trainer.fit(
+        task,
+        training_loader(recipe, training, shares, workers),
+        validation_loader(validation),
+        ckpt_path=last if last.exists() else None,
+    )
+    weights = output / f"{recipe.name}.safetensors"
+    task.network.save_weights(weights)
+    return weights

@@ -1,0 +1,110 @@
+"""Find weights: by the name under which they ship, by path, or on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from refinefuse.errors import MissingExtra, WeightsError, listing
+
+DEFAULT = "infrared-visible"
+FILE_NAME = "model.safetensors"
+"""The weights in a folder that `save_pretrained` wrote, or in a repository of the Hub."""
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of `manifest.json`: weights that ship with the package. A released file never changes.
+
+    Attributes:
+        name: what `--weights` takes.
+        file: the file beside the manifest.
+        sha256: its checksum.
+        purpose: what it fuses, in a few words.
+        parameters: number of trained values.
+        recipe: the recipe that `refinefuse train` reproduces it from.
+        commit: the commit of this project at which it was trained.
+        data: what it was trained on: name, number of pairs, licence.
+        scores: by test set, the means of the usual metrics and of the fusion faults.
+        terms: what the licences of the data mean for the user.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    purpose: str
+    parameters: int
+    recipe: str
+    commit: str
+    data: list[dict[str, Any]]
+    scores: dict[str, dict[str, float]]
+    terms: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return _HERE / self.file
+
+
+@lru_cache(maxsize=1)
+def shipped() -> dict[str, Entry]:
+    """The weights that ship with the package, by name."""
+    rows = json.loads((_HERE / "manifest.json").read_text(encoding="utf-8"))
+    return {name: Entry(name=name, **row) for name, row in rows.items()}
+
+
+def locate(weights: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False) -> Path:
+    """The weights file that a name, a path or a Hub repository means.
+
+    Args:
+        weights: a name of `shipped()`, the path of a file or of a folder that holds `model.safetensors`, or `owner/repository`.
+        revision: branch, tag or commit in the Hub's repository.
+        local_files_only: use the Hub's cache alone.
+
+    Raises:
+        WeightsError: if nothing is found, or a shipped file is not the one that was released.
+        MissingExtra: if a Hub repository is meant and huggingface_hub is not installed.
+    """
+    entry = shipped().get(str(weights))
+    if entry is not None:
+        found = hashlib.sha256(entry.path.read_bytes()).hexdigest() if entry.path.is_file() else "no file"
+        if found != entry.sha256:
+            raise WeightsError(
+                f"The weights '{entry.name}' are not those that were released.\n  expected sha256: {entry.sha256}\n"
+                f"  found: {found}\nInstall refinefuse again."
+            )
+        return entry.path
+    path = Path(weights)
+    if path.is_dir():
+        path = path / FILE_NAME
+    if path.is_file():
+        return path
+    if _is_repository(str(weights)):
+        return _from_hub(str(weights), revision, local_files_only)
+    raise WeightsError(f"There are no weights '{weights}', neither by name nor as a file.\nKnown names:\n{listing(list(shipped()))}")
+
+
+def _is_repository(text: str) -> bool:
+    owner, _, name = text.partition("/")
+    return bool(owner.strip(".~") and name) and "/" not in name and not name.endswith(".safetensors") and not Path(owner).exists()
+
+
+def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingExtra("huggingface_hub", "hub", f"Loading '{repository}' from the Hugging Face Hub") from error
+    try:
+        return Path(hf_hub_download(repository, FILE_NAME, revision=revision, local_files_only=local_files_only))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise WeightsError(
+            f"'{repository}' is neither shipped weights nor a file, and the Hugging Face Hub has no '{FILE_NAME}' for it.\n  {error}\n"
+            f"Known names:\n{listing(list(shipped()))}"
+        ) from error
