@@ -1,10 +1,10 @@
-"""Neighbourhood arithmetic that metrics and losses share: blurs, Sobel gradients, local moments, extremes.
+"""Neighbourhood arithmetic that metrics and losses share: blurs, Sobel gradients, extremes.
 
-Every function takes and returns batches of pictures (n, c, h, w), computes in the dtype and on the device of its input and can be
-differentiated, with finite gradients everywhere: square roots are flat at zero instead of infinitely steep.
+Every function takes and returns batches of pictures (n, c, h, w), computes in the dtype and on the device of its input
+and can be differentiated, with finite gradients everywhere: square roots are flat at zero instead of infinitely steep.
 
-The word for a border says what lies outside the picture: `valid` nothing (the result is smaller), `zero` zeros, `replicate` the edge
-pixel repeated, `mirror` a reflection that does not repeat the edge pixel.
+The word for a border says what lies outside the picture: `valid` nothing (the result is smaller), `zero` zeros,
+`replicate` the edge pixel repeated, `mirror` a reflection that does not repeat the edge pixel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from refinefuse.errors import InputError
 
 Border: TypeAlias = Literal["valid", "zero", "replicate", "mirror"]
 Kernel: TypeAlias = tuple[float, ...]
@@ -45,48 +47,67 @@ def pad(x: Float[Tensor, "n c h w"], margin: int, border: Border) -> Float[Tenso
     margins = (margin,) * 4
     if border == "zero":
         return F.pad(x, margins)
-    return F.pad(x, margins, mode="replicate" if border == "replicate" else "reflect")
+    if border == "replicate":
+        return F.pad(x, margins, mode="replicate")
+    _check_side(x, margin + 1, "A mirrored border")
+    return F.pad(x, margins, mode="reflect")
 
 
-def blur(x: Float[Tensor, "n c h w"], kernel: Kernel, border: Border = "valid") -> Float[Tensor, "n c h2 w2"]:
-    """Correlate with the separable window whose row and column are both `kernel`.
+def blur(
+    x: Float[Tensor, "n c h w"], kernel: Kernel, border: Border = "valid", across: Kernel | None = None
+) -> Float[Tensor, "n c h2 w2"]:
+    """Correlate with the separable window whose column is `kernel` and whose row is `across`, or `kernel` too.
 
-    Computed as products with banded matrices, because a CPU multiplies matrices several times faster than it convolves one channel.
+    Computed as products with banded matrices, which a CPU multiplies many times faster than it convolves one channel.
 
     Args:
         x: the pictures.
-        kernel: the window's row, of odd length unless `border` is `valid`.
+        kernel: the window's column, of odd length unless `border` is `valid`.
         border: what lies outside the picture.
+        across: the window's row if it is another, of the same length.
 
     Returns:
         The same size, or smaller by `len(kernel) - 1` on each axis for `valid`.
+
+    Raises:
+        InputError: the picture is smaller than the window.
     """
     x = pad(x, len(kernel) // 2, border)
-    columns_first = _correlate_columns(x, kernel).transpose(-1, -2)
-    return _correlate_columns(columns_first.contiguous(), kernel).transpose(-1, -2)
+    _check_side(x, len(kernel), "A window")
+    return _correlate_and_turn(_correlate_and_turn(x, kernel), kernel if across is None else across)
 
 
-def _correlate_columns(x: Tensor, kernel: Kernel) -> Tensor:
-    """Correlate along the rows' axis (-2), valid positions only."""
+def _check_side(x: Tensor, least: int, what: str) -> None:
+    h, w = x.shape[-2:]
+    if min(h, w) < least:
+        raise InputError(
+            f"{what} does not fit into the picture.\n  expected: at least {least} x {least}\n  found: {h} x {w}\n"
+            "Use a larger picture, or leave out the metric."
+        )
+
+
+def _correlate_and_turn(x: Tensor, kernel: Kernel) -> Tensor:
+    """Correlate along the columns, valid positions only, and exchange rows and columns."""
     reach = len(kernel) - 1
-    n, c, h, w = x.shape
-    rows = h - reach
-    if rows <= _WHOLE:
-        return torch.matmul(_band(kernel, rows, x.dtype, x.device), x)
-    blocks = -(-rows // _BLOCK)
-    x = F.pad(x, (0, 0, 0, blocks * _BLOCK + reach - h))
-    pieces = x.unfold(-2, _BLOCK + reach, _BLOCK).transpose(-1, -2)
-    return torch.matmul(_band(kernel, _BLOCK, x.dtype, x.device), pieces).reshape(n, c, blocks * _BLOCK, w)[:, :, :rows]
+    rows = x.shape[-2] - reach
+    block = rows if rows <= _WHOLE else _BLOCK
+    pieces = x.unfold(-2, block + reach, block).mT if block < rows else x[:, :, None]
+    parts = [torch.matmul(_band(kernel, block, x.dtype, x.device), pieces).flatten(2, 3)]
+    rest = rows % block
+    if rest:
+        parts.append(torch.matmul(_band(kernel, rest, x.dtype, x.device), x[..., rows - rest :, :]))
+    return torch.cat([part.mT for part in parts], -1)
 
 
 @lru_cache(maxsize=256)
 def _band(kernel: Kernel, rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix (rows, rows + len(kernel) - 1) whose row i holds `kernel` from column i on."""
-    weights = torch.tensor(kernel, dtype=torch.float64)
-    band = torch.zeros(rows, rows + len(kernel) - 1, dtype=torch.float64)
-    first = torch.arange(rows)[:, None]
-    band[first, first + torch.arange(len(kernel))] = weights.expand(rows, -1)
-    return band.to(dtype).to(device)
+    with torch.inference_mode(False):  # it will be used in training too
+        weights = torch.tensor(kernel, dtype=torch.float64)
+        band = torch.zeros(rows, rows + len(kernel) - 1, dtype=torch.float64)
+        first = torch.arange(rows)[:, None]
+        band[first, first + torch.arange(len(kernel))] = weights.expand(rows, -1)
+        return band.to(device, dtype)
 
 
 def sobel(
@@ -94,7 +115,7 @@ def sobel(
 ) -> tuple[Float[Tensor, "n c h2 w2"], Float[Tensor, "n c h2 w2"]]:
     """Sobel's horizontal and vertical derivatives, not divided by 8: a ramp of 1 level a pixel gives 8.
 
-    Source: I. Sobel, G. Feldman, A 3x3 isotropic gradient operator for image processing, 1968.
+    Source: I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", 1968.
     """
     x = pad(x, 1, border)
     rows = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
@@ -104,6 +125,8 @@ def sobel(
 
 def root(x: Tensor) -> Tensor:
     """The square root of a value that is not negative, with derivative 0 (not infinity) at 0."""
+    if not x.requires_grad:
+        return x.sqrt()
     positive = x > 0
     return torch.where(positive, x, 1.0).sqrt() * positive
 
@@ -113,20 +136,22 @@ def magnitude(x: Tensor, y: Tensor) -> Tensor:
     return root(x * x + y * y)
 
 
-def covariance(
-    x: Float[Tensor, "n c h w"], y: Float[Tensor, "n c h w"], kernel: Kernel, border: Border = "valid"
-) -> Float[Tensor, "n c h2 w2"]:
-    """The covariance of two pictures under the window at each pixel; of a picture with itself, its variance (not clipped at 0)."""
-    return blur(x * y, kernel, border) - blur(x, kernel, border) * blur(y, kernel, border)
-
-
 def dilate(x: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c h w"]:
-    """The largest value in the size x size square around each pixel; `size` is odd, what lies outside the picture does not count."""
-    reach = size // 2
-    x = F.max_pool2d(x, (1, size), stride=1, padding=(0, reach))
-    return F.max_pool2d(x, (size, 1), stride=1, padding=(reach, 0))
+    """The largest value in the size x size square around each pixel; `size` is odd, the outside does not count."""
+    return _largest_in_columns(_largest_in_columns(x, size).transpose(-1, -2), size).transpose(-1, -2)
 
 
 def erode(x: Float[Tensor, "n c h w"], size: int) -> Float[Tensor, "n c h w"]:
-    """The smallest value in the size x size square around each pixel; `size` is odd, what lies outside the picture does not count."""
+    """The smallest value in the size x size square around each pixel; `size` is odd, the outside does not count."""
     return -dilate(-x, size)
+
+
+def _largest_in_columns(x: Tensor, size: int) -> Tensor:
+    """The largest of `size` values along the rows' axis, by doubling the reach: log2(size) maxima instead of size."""
+    x = F.pad(x, (0, 0, size // 2, size // 2), value=-math.inf)
+    reach = 1
+    while reach < size:
+        step = min(reach, size - reach)
+        x = torch.maximum(x[..., :-step, :], x[..., step:, :])
+        reach += step
+    return x

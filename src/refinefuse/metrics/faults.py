@@ -1,8 +1,8 @@
 """Fusion faults: what the usual metrics reward, or do not see.
 
-A plain copy of one source beats published methods in VIF, Qabf and MI at once. These five see what such a picture loses and what a
-picture optimised for those metrics gains wrongly; they belong beside every table. Luma, levels 0..255, gradients by Sobel / 8.
-The thresholds are this project's own.
+A plain copy of one source beats published methods in VIF, Qabf and MI at once. These five see what such a picture loses
+and what a picture optimised for those metrics gains wrongly; they belong beside every table. Luma, levels 0..255,
+gradients by Sobel / 8 with a mirrored border. The thresholds are this project's own.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def percentile(x: Float[Tensor, "n ..."], share: float) -> Float[Tensor, "n ..."
     return value.reshape(-1, *[1] * (x.ndim - 1))
 
 
-def _percent(part: Tensor, whole: Tensor, otherwise: float, at_least: int = 1, dtype: torch.dtype = torch.float64) -> Score:
-    """The share of the pixels of `whole` that are in `part`, in percent; `otherwise` where `whole` has fewer than `at_least`."""
+def _percent(part: Tensor, whole: Tensor, like: Tensor, otherwise: float, at_least: int = 1) -> Score:
+    """The pixels of `whole` that are in `part`, in percent; `otherwise` where there are fewer than `at_least`."""
     count = whole.flatten(1).sum(1)
-    share = 100.0 * (part & whole).flatten(1).sum(1).to(dtype) / count.clamp(min=1)
+    share = 100.0 * (part & whole).flatten(1).sum(1).to(like.dtype) / count.clamp(min=1)
     return torch.where(count >= at_least, share, otherwise)
 
 
@@ -46,14 +46,16 @@ def _kept(fused: Image, x: Image, other: Image) -> Score:
     """The share of the edges that x alone has and the fused picture keeps."""
     (fu, fv, _), (xu, xv, strength), (_, _, rival) = _gradient(fused), _gradient(x), _gradient(other)
     own = (strength > 6) & (strength > 2 * rival)
-    return _percent(fu * xu + fv * xv >= 0.5 * strength**2, own, 100.0, at_least=51, dtype=fused.dtype)
+    return _percent(fu * xu + fv * xv >= 0.5 * strength**2, own, fused, otherwise=100.0, at_least=51)
 
 
 def kept(fused: Image, a: Image, b: Image) -> Score:
-    """Edges that one source has alone and the fused picture keeps, in percent: the worse of the two sources. A copy scores 0.
+    """Edges that one source has alone and the fused picture keeps, in percent, of the worse source; a copy scores 0.
 
-    An edge belongs to a source alone where its gradient is above 6 levels a pixel and more than twice the other's; it is kept where
-    the fused gradient reaches half of it along it. A source with 50 such pixels or fewer counts as kept.
+    An edge belongs to a source alone where its gradient is above 6 levels a pixel and more than twice the other's; it
+    is kept where the fused gradient reaches half of it along it. A source with 50 such pixels or fewer counts as kept.
+
+    Source: this package, 2026.
     """
     return torch.minimum(_kept(fused, a, b), _kept(fused, b, a))
 
@@ -61,30 +63,40 @@ def kept(fused: Image, a: Image, b: Image) -> Score:
 def lost(fused: Image, a: Image, b: Image) -> Score:
     """Hot targets of `a` that are darker than half of the fused picture, in percent; 0 where nothing is hot.
 
-    Hot is above the 95th percentile of `a` and more than 30 levels above its median: for infrared in which hot is white.
+    Hot is above the 95th percentile of `a` and more than 30 levels above its median: for infrared with hot as white.
+
+    Source: this package, 2026.
     """
     hot = (a > percentile(a, 0.95)) & (a > percentile(a, 0.5) + 30)
-    return _percent(fused < percentile(fused, 0.5), hot, 0.0, dtype=fused.dtype)
+    return _percent(fused < percentile(fused, 0.5), hot, fused, otherwise=0.0)
 
 
 def inversion(fused: Image, a: Image, b: Image) -> Score:
     """Strong edges of one source that the other does not contradict and that come out reversed, in percent.
 
-    Strong is above 12 levels a pixel where the other source stays below 3; reversed is a fused gradient against it by a tenth.
+    Strong is above 12 levels a pixel where the other source stays below 3; reversed is a fused gradient that goes
+    against it by a tenth of its length or more.
+
+    Source: this package, 2026.
     """
     (fu, fv, _), (au, av, sa), (bu, bv, sb) = _gradient(fused), _gradient(a), _gradient(b)
     first = sa >= sb
     u, v = torch.where(first, au, bu), torch.where(first, av, bv)
     strength, rival = torch.maximum(sa, sb), torch.minimum(sa, sb)
     clear = (strength > 12) & (rival < 3)
-    return _percent(fu * u + fv * v < -0.1 * strength**2, clear, 0.0, dtype=fused.dtype)
+    return _percent(fu * u + fv * v < -0.1 * strength**2, clear, fused, otherwise=0.0)
 
 
 def overshoot(fused: Image, a: Image, b: Image) -> Score:
-    """Pixels more than 6 levels outside everything that either source shows in the 15x15 square around, in percent: halos, stretching."""
+    """Pixels more than 6 levels outside of what either source shows in the 15x15 square around, in percent.
+
+    They are halos, or the mark of a stretch.
+
+    Source: this package, 2026.
+    """
     above = fused > dilate(torch.maximum(a, b), 15) + 6
     below = fused < erode(torch.minimum(a, b), 15) - 6
-    return _percent(above | below, torch.ones_like(above), 0.0, dtype=fused.dtype)
+    return _percent(above | below, torch.ones_like(above), fused, otherwise=0.0)
 
 
 @shared
@@ -94,11 +106,14 @@ def _deviation(x: Image) -> Image:
 
 
 def noise(fused: Image, a: Image, b: Image) -> Score:
-    """Noise lift: how much rougher the fused picture is than the rougher source where both are flat; 1 is neutral, lower is better.
+    """Noise lift: how much rougher the fused picture is than the rougher source where both are flat; 1 is neutral.
 
-    Flat are the pixels whose deviation over 7x7 is within the lowest quarter of the larger of the two sources' (or within 1 level).
+    Flat are the pixels where the larger deviation of the two sources over 7x7 is within its lowest quarter, or within
+    1 level; the median of the ratio over them.
+
+    Source: this package, 2026.
     """
     rough = torch.maximum(_deviation(a), _deviation(b))
     flat = rough <= percentile(rough, 0.25).clamp(min=1)
     lift = _deviation(fused) / rough.clamp(min=0.5)
-    return torch.stack([one[chosen].quantile(0.5) for one, chosen in zip(lift, flat, strict=True)])
+    return torch.stack([percentile(one[chosen][None], 0.5)[0] for one, chosen in zip(lift, flat, strict=True)])

@@ -1,6 +1,6 @@
 """Information theory on histograms of 8-bit levels: entropy, mutual information and their relatives.
 
-Levels are rounded half up and clipped to 0..255, one bin a level, so nothing here has a useful gradient.
+Levels are rounded half up and clipped to 0..255, one bin a level, so nothing here has a gradient.
 """
 
 from __future__ import annotations
@@ -19,15 +19,21 @@ from refinefuse.metrics.statistics import Image, Score
 @shared
 def levels(x: Image) -> Int[Tensor, "n p"]:
     """The 8-bit level of each pixel."""
-    return (x + 0.5).floor().clamp(0, 255).flatten(1).long()
+    return (x.detach() + 0.5).floor().clamp(0, 255).flatten(1).to(torch.int32)
+
+
+@shared
+def stretched(x: Image) -> Image:
+    """The picture stretched so that its darkest pixel is 0 and its brightest 255, and rounded; a constant one is 0."""
+    low, high = x.flatten(1).aminmax(dim=1)
+    span = torch.where(high > low, high - low, 1.0)
+    return ((x - low[:, None, None, None]) / span[:, None, None, None] * 255 + 0.5).floor()
 
 
 def _frequencies(index: Tensor, bins: int) -> Tensor:
     """The share of pixels in each bin, float64 (n, bins)."""
-    n, pixels = index.shape
-    offset = torch.arange(n, device=index.device)[:, None] * bins
-    counts = torch.bincount((index + offset).flatten(), minlength=n * bins)
-    return counts.reshape(n, bins).double() / pixels
+    counts = torch.stack([torch.bincount(row, minlength=bins) for row in index])
+    return counts.double() / index.shape[1]
 
 
 @shared
@@ -37,41 +43,168 @@ def histogram(x: Image) -> Float[Tensor, "n 256"]:
 
 
 @shared
-def joint_histogram(x: Image, y: Image) -> Float[Tensor, "n 65536"]:
-    """The share of pixels at each pair of levels, the level of `x` counting 256 bins."""
-    return _frequencies(levels(x) * 256 + levels(y), 65536)
+def joint_histogram(x: Image, y: Image) -> Float[Tensor, "n 256 256"]:
+    """The share of pixels at each pair of levels, those of `x` first."""
+    return _frequencies(levels(x) * 256 + levels(y), 65536).reshape(-1, 256, 256)
 
 
 def bits(p: Float[Tensor, "n k"]) -> Score:
     """Shannon's entropy of a distribution in bits, 0 log 0 = 0."""
-    return -torch.xlogy(p, p).sum(1) / math.log(2)
+    p = p.flatten(1)
+    return -(p * torch.log2(torch.where(p > 0, p, 1.0))).sum(1)
+
+
+@shared
+def _entropy(x: Image) -> Score:
+    return bits(histogram(x))
 
 
 @shared
 def mutual(x: Image, y: Image) -> Score:
     """The mutual information of two pictures in bits."""
-    return bits(histogram(x)) + bits(histogram(y)) - bits(joint_histogram(x, y))
+    return _entropy(x) + _entropy(y) - bits(joint_histogram(x, y))
 
 
-def en(fused: Image, a: Image, b: Image) -> Score:
+def _fold(joint: Tensor) -> Tensor:
+    """The joint histogram with level 255 counted as 254, as an 8-bit index from 1 that saturates does it."""
+    joint = torch.cat((joint[:, :254], joint[:, 254:].sum(1, keepdim=True)), 1)
+    return torch.cat((joint[:, :, :254], joint[:, :, 254:].sum(2, keepdim=True)), 2)
+
+
+def en(fused: Image, a: Image, b: Image, *, offset: float = 0.0) -> Score:
     """Entropy of the fused picture's levels in bits, 0..8.
 
-    Source: J. W. Roberts, J. A. van Aardt, F. B. Ahmed, Assessment of image fusion procedures using entropy, image quality, and
-    multispectral classification, Journal of Applied Remote Sensing, 2008.
+    Source: J. W. Roberts, J. A. van Aardt, F. B. Ahmed, "Assessment of image fusion procedures using entropy, image
+    quality, and multispectral classification", Journal of Applied Remote Sensing 2(1), 2008.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: not used.
+        b: not used.
+        offset: what is added inside the logarithm.
     """
-    return bits(histogram(fused)).to(fused.dtype)
+    if offset:
+        p = histogram(fused)
+        return -(p * torch.log2(p + offset)).sum(1).to(fused.dtype)
+    return _entropy(fused).to(fused.dtype)
 
 
-def mi(fused: Image, a: Image, b: Image, *, unit: Literal["bits", "nats"] = "bits") -> Score:
+def mi(
+    fused: Image,
+    a: Image,
+    b: Image,
+    *,
+    unit: Literal["bits", "nats"] = "bits",
+    stretch: bool = False,
+    folded: bool = False,
+) -> Score:
     """Mutual information of the fused picture with each source, summed; a copy of one source scores highest.
 
-    Source: G. Qu, D. Zhang, P. Yan, Information measure for performance of image fusion, Electronics Letters, 2002.
+    Source: G. Qu, D. Zhang, P. Yan, "Information measure for performance of image fusion", Electronics Letters 38(7),
+    2002.
 
     Args:
         fused: the fused picture, levels 0..255.
         a: the first source.
         b: the second source.
         unit: `nats` is 0.693 times the bits.
+        stretch: stretch each picture to 0..255 first.
+        folded: level 255 counts as 254 in the joint histograms, but not in the single ones.
     """
+    if stretch:
+        fused, a, b = stretched(fused), stretched(a), stretched(b)
     total = mutual(a, fused) + mutual(b, fused)
+    if folded:
+        total = total + sum(bits(h) - bits(_fold(h)) for h in (joint_histogram(x, fused) for x in (a, b)))
     return (total * math.log(2) if unit == "nats" else total).to(fused.dtype)
+
+
+def mi_twice_entropy(fused: Image, a: Image, b: Image) -> Score:
+    """Twice the entropy of the fused picture, whatever the sources: what the MATLAB code of DenseFuse prints as MI."""
+    return 2 * en(fused, a, b)
+
+
+def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> Score:
+    """Normalised mutual information: with each source, over the sum of the two entropies, doubled and summed, 0..2.
+
+    A pair of constant pictures, whose entropies are 0, counts as 0.
+
+    Source: M. Hossny, S. Nahavandi, D. Creighton, "Comments on 'Information measure for performance of image fusion'",
+    Electronics Letters 44(18), 2008.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: the first source.
+        b: the second source.
+        stretch: stretch each picture to 0..255 first.
+    """
+    if stretch:
+        fused, a, b = stretched(fused), stretched(a), stretched(b)
+    parts = [mutual(x, fused) / (_entropy(x) + _entropy(fused)).clamp(min=1e-12) for x in (a, b)]
+    return (2 * (parts[0] + parts[1])).to(fused.dtype)
+
+
+def qncie(fused: Image, a: Image, b: Image) -> Score:
+    """Nonlinear correlation information entropy of the three pictures together, 0..1; usually 0.80 to 0.83.
+
+    Source: Q. Wang, Y. Shen, J. Jin, "Performance evaluation of image fusion techniques", in Image Fusion: Algorithms
+    and Applications, 2008.
+    """
+    fused, a, b = stretched(fused), stretched(a), stretched(b)
+    matrix = torch.eye(3, dtype=torch.float64, device=fused.device).repeat(len(fused), 1, 1)
+    for (i, x), (j, y) in (((0, a), (1, b)), ((0, a), (2, fused)), ((1, b), (2, fused))):
+        matrix[:, i, j] = matrix[:, j, i] = mutual(x, y) / 8
+    share = torch.linalg.eigvalsh(matrix).clamp(min=0) / 3
+    return (1 - bits(share) / 8).to(fused.dtype)
+
+
+def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> Score:
+    """Tsallis' mutual information of order q."""
+    rows, columns = (histogram(y), histogram(x)) if swapped else (histogram(x), histogram(y))
+    expected = rows[:, :, None] * columns[:, None, :]
+    possible = expected > 0
+    terms = joint_histogram(x, y) ** q / torch.where(possible, expected, 1.0) ** (q - 1) * possible
+    return (1 - terms.flatten(1).sum(1)) / (1 - q)
+
+
+def qte(
+    fused: Image, a: Image, b: Image, *, q: float = 0.43137, normalised: bool = True, swapped: bool = False
+) -> Score:
+    """Tsallis entropy metric: Tsallis' mutual information with the two sources, normalised.
+
+    Source: R. Nava, G. Cristobal, B. Escalante-Ramirez, "Mutual information improves image fusion quality assessments",
+    SPIE Newsroom, 2007; N. Cvejic, C. N. Canagarajah, D. R. Bull, "Image fusion metric based on mutual information and
+    Tsallis entropy", Electronics Letters 42(11), 2006.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: the first source.
+        b: the second source.
+        q: the order; Cvejic takes 1.85.
+        normalised: divide as Nava does; Cvejic's sum is unbounded.
+        swapped: divide the joint histogram by the single ones of the other picture, as Liu's MATLAB code does.
+    """
+    fused, a, b = stretched(fused), stretched(a), stretched(b)
+    total = _tsallis(a, fused, q, swapped) + _tsallis(b, fused, q, swapped)
+    if normalised:
+        scale = _entropy(a) ** q + _entropy(b) ** q + _tsallis(a, b, q, swapped)
+        total = total / torch.where(scale > 0, scale, 1.0)
+    return total.to(fused.dtype)
+
+
+def _divergence(x: Image, y: Image) -> Score:
+    """Kullback and Leibler's divergence in bits over the levels that both pictures have."""
+    p, q = histogram(x), histogram(y)
+    both = (p > 0) & (q > 0)
+    return (p * torch.log2(torch.where(both, p, 1.0) / torch.where(both, q, 1.0))).sum(1)
+
+
+def ce(fused: Image, a: Image, b: Image) -> Score:
+    """Cross entropy: divergence of each source's histogram from the fused one's, averaged, in bits.
+
+    Levels that are missing in the fused picture are skipped, so it is no true divergence and can be negative.
+
+    Source: D. M. Bulanon, T. F. Burks, V. Alchanatis, "Image fusion of visible and thermal images for fruit detection",
+    Biosystems Engineering 103(1), 2009.
+    """
+    return ((_divergence(a, fused) + _divergence(b, fused)) / 2).to(fused.dtype)

@@ -1,61 +1,116 @@
-"""Metrics built on models of vision: visual information fidelity and its relatives."""
+"""Visual information fidelity: how much of what an eye could see in the sources is still there in the fused picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from refinefuse.filters import blur, gaussian
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score
-from refinefuse.metrics.structure import local_covariance
+from refinefuse.metrics.statistics import Image, Score, pixel_sum
+from refinefuse.metrics.structure import local_mean, moments
 
-_SCALES = tuple(gaussian(size, size / 5) for size in (17, 9, 5, 3))
-_SMALLEST = (17, 25, 33, 41)  # the smallest side at which a scale has a full window; MATLAB leaves out the others without a word
+_KERNELS = tuple(gaussian(size, size / 5) for size in (17, 9, 5, 3))
+_SMALLEST = (17, 25, 33, 41)  # the smallest side at which each scale has a full window
+_TINY = 1e-10
+
+
+class _Channel(NamedTuple):
+    """The channel from a source to the fused picture at each place of one scale."""
+
+    gain: Tensor
+    source: Tensor  # variance of the source
+    distortion: Tensor  # variance that the channel adds
 
 
 @shared
 def _coarser(x: Image, scale: int) -> Image:
-    """The picture at one of the four scales of VIF: blurred without a border, then every second row and column."""
-    return x if scale == 0 else blur(_coarser(x, scale - 1), _SCALES[scale])[..., ::2, ::2].contiguous()
+    """The picture at one of the four scales: blurred without a border, then every second row and column."""
+    return x if scale == 0 else blur(_coarser(x, scale - 1), _KERNELS[scale])[..., ::2, ::2].contiguous()
 
 
-def _gains(x: Image, fused: Image) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """At each scale the gain k of the channel from x to the fused picture, the variance a of x and the variance v of the distortion."""
-    tiny = 1e-10
-    for scale, kernel in enumerate(_SCALES):
-        if min(x.shape[-2:]) < _SMALLEST[scale]:
-            return
-        x_j, f_j = _coarser(x, scale), _coarser(fused, scale)
-        a = local_covariance(x_j, x_j, kernel, "valid").clamp(min=0)
-        b = local_covariance(f_j, f_j, kernel, "valid").clamp(min=0)
-        c = local_covariance(x_j, f_j, kernel, "valid")
-        k = c / (a + tiny)
-        v = b - k * c
-        flat_x, flat_f = a < tiny, b < tiny
-        k, v, a = torch.where(flat_x, 0.0, k), torch.where(flat_x, b, v), torch.where(flat_x, 0.0, a)
-        k, v = torch.where(flat_f, 0.0, k), torch.where(flat_f, 0.0, v)
-        v = torch.where(k < 0, b, v)
-        yield k.clamp(min=0), a, v.clamp(min=tiny)
+def _channels(x: Image, fused: Image, scale: int) -> Iterator[_Channel]:
+    """The channel at one scale, strip by strip."""
+    for m in moments(_coarser(x, scale), _coarser(fused, scale), _KERNELS[scale]):
+        yield _channel(m.variance_x, m.variance_y, m.covariance)
 
 
-def _vifp(x: Image, fused: Image, noise: float) -> Score:
-    """Pixel-domain visual information fidelity of the fused picture as a rendering of x; 1 where x holds no information at all."""
+def _saturated_channels(x: Image, fused: Image) -> Iterator[_Channel]:
+    """The channel at the finest scale where products of levels stop at 255."""
+    kernel = _KERNELS[0]
+
+    def covariance(u: Image, v: Image) -> Image:
+        return blur((u * v).clamp(max=255), kernel) - local_mean(u, kernel, "valid") * local_mean(v, kernel, "valid")
+
+    yield _channel(covariance(x, x), covariance(fused, fused), covariance(x, fused))
+
+
+def _channel(variance_x: Tensor, variance_f: Tensor, covariance: Tensor) -> _Channel:
+    # A flat place, and one that comes out reversed, has no gain: all of its variance is distortion.
+    related = (variance_x >= _TINY) & (variance_f >= _TINY)
+    source = variance_x * (variance_x >= _TINY)
+    gain = covariance.clamp(min=0) / (source + _TINY) * related
+    return _Channel(gain, source, torch.addcmul(variance_f, gain, covariance, value=-1).clamp(min=_TINY))
+
+
+def _scales(x: Image) -> range:
+    """The scales with room for a window; all four from 41 pixels on. MATLAB, too, leaves out the others."""
+    return range(max(1, sum(side <= min(x.shape[-2:]) for side in _SMALLEST)))
+
+
+def _fidelity(x: Image, fused: Image, saturated: bool) -> Score:
+    """Pixel-domain visual information fidelity of the fused picture as a rendering of x."""
+    noise = 2.0
     kept, held = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
-    for k, a, v in _gains(x, fused):
-        kept = kept + torch.log1p(k * k * a / (v + noise)).flatten(1).sum(1)
-        held = held + torch.log1p(a / noise).flatten(1).sum(1)
+    for scale in _scales(x):
+        strips = _saturated_channels(x, fused) if saturated and scale == 0 else _channels(x, fused, scale)
+        for gain, source, distortion in strips:
+            kept = kept + pixel_sum(torch.log1p(gain * gain * source / (distortion + noise)))
+            held = held + pixel_sum(torch.log1p(source / noise))
     empty = held <= 0
     return torch.where(empty, 1.0, kept / torch.where(empty, 1.0, held))
 
 
-def vif(fused: Image, a: Image, b: Image) -> Score:
-    """Visual information fidelity in the pixel domain, summed over the two sources; 1 for each of them that is copied.
+def vif(fused: Image, a: Image, b: Image, *, saturated: bool = False) -> Score:
+    """Visual information fidelity in the pixel domain, summed over the sources; 1 for each of them that is copied.
 
-    Source: H. R. Sheikh, A. C. Bovik, Image information and visual quality, IEEE Trans. Image Processing, 2006; the pixel-domain
-    multi-scale form of the authors' `vifp_mscale`, noise variance 2.
-    A constant source holds no information, and counts as 1.
+    A constant source holds no information, and counts as 1. Needs sides of 17 pixels; the coarser ones of its four
+    scales are left out below 41.
+
+    Source: H. R. Sheikh, A. C. Bovik, "Image information and visual quality", IEEE Trans. Image Processing 15(2), 2006;
+    the authors' simpler pixel-domain form, `vifp_mscale`.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: the first source.
+        b: the second source.
+        saturated: products of levels stop at 255 at the finest scale, as they do for 8-bit pictures in MATLAB.
     """
-    return _vifp(a, fused, 2.0) + _vifp(b, fused, 2.0)
+    return _fidelity(a, fused, saturated) + _fidelity(b, fused, saturated)
+
+
+def viff(fused: Image, a: Image, b: Image) -> Score:
+    """Visual information fidelity for fusion: at each place that of the source with the smaller gain, 0..1.
+
+    Where the two sources hold no information, a scale counts as kept.
+
+    Source: Y. Han, Y. Cai, Y. Cao, X. Xu, "A new image fusion performance metric based on visual information fidelity",
+    Information Fusion 14(2), 2013.
+    Differs from what most tables call VIFF, which is VIF.
+    """
+    noise, eps, weights = 0.005 * 255**2, 1e-7, (1.0, 0.0, 0.15, 1.0)
+    total = fused.new_zeros(len(fused))
+    for scale, weight in enumerate(weights):
+        if not weight:
+            continue
+        kept, held = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
+        for first, second in zip(_channels(a, fused, scale), _channels(b, fused, scale), strict=True):
+            chosen = first.gain < second.gain
+            gain, source, distortion = (torch.where(chosen, x, y) for x, y in zip(first, second, strict=True))
+            kept = kept + pixel_sum(torch.log10(1 + gain**2 * source / (distortion + noise)) + eps)
+            held = held + pixel_sum(torch.log10(1 + source / noise) + eps)
+        total = total + weight * kept / held
+    return total / sum(weights)

@@ -1,11 +1,14 @@
-"""Statistics of the fused picture alone, and its pixel-wise distance to the sources.
+"""Statistics of the fused picture alone, and its distance to the sources pixel by pixel.
 
 None of the first group looks at the sources: noise, a stretch or a sharpening of the fused picture raises them all.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -14,13 +17,23 @@ from torch import Tensor
 from refinefuse.filters import magnitude, root
 from refinefuse.metrics.sharing import shared
 
-Image = Float[Tensor, "n 1 h w"]
-Score = Float[Tensor, " n"]
+Image: TypeAlias = Float[Tensor, "n 1 h w"]
+Score: TypeAlias = Float[Tensor, " n"]
 
 
 def pixel_mean(x: Float[Tensor, "n c h w"]) -> Score:
     """The mean over all pixels of each picture."""
     return x.flatten(1).mean(1)
+
+
+def pixel_sum(x: Float[Tensor, "n c h w"]) -> Score:
+    """The sum over all pixels of each picture."""
+    return x.flatten(1).sum(1)
+
+
+def sum_of(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of some tensors."""
+    return reduce(torch.add, parts)
 
 
 @shared
@@ -29,57 +42,107 @@ def centred(x: Image) -> Image:
     return x - pixel_mean(x)[:, None, None, None]
 
 
-def sd(fused: Image, a: Image, b: Image) -> Score:
-    """Standard deviation of the fused picture, in levels; population form.
+def sd(fused: Image, a: Image, b: Image, *, form: Literal["population", "uint8", "sum01"] = "population") -> Score:
+    """Standard deviation: how far the fused levels spread around their mean, in levels.
 
-    Source: Y.-J. Rao, In-fibre Bragg grating sensors, Measurement Science and Technology, 1997, as the fusion literature cites it.
-    """
-    return root(pixel_mean(centred(fused) ** 2))
-
-
-def sf(fused: Image, a: Image, b: Image) -> Score:
-    """Spatial frequency: the root of the mean squared horizontal plus the mean squared vertical difference, in levels.
-
-    Source: A. M. Eskicioglu, P. S. Fisher, Image quality measures and their performance, IEEE Trans. Communications, 1995.
-    Differs from the paper, which divides both sums by all pixels: here each is divided by its own number of differences.
-    """
-    across = fused[..., 1:] - fused[..., :-1]
-    down = fused[..., 1:, :] - fused[..., :-1, :]
-    return root(pixel_mean(across**2) + pixel_mean(down**2))
-
-
-def _central(x: Tensor) -> Tensor:
-    """Central differences along the last axis, one-sided at its two ends."""
-    return torch.cat((x[..., 1:2] - x[..., :1], (x[..., 2:] - x[..., :-2]) / 2, x[..., -1:] - x[..., -2:-1]), -1)
-
-
-def ag(fused: Image, a: Image, b: Image, *, divisor: Literal["all", "inner"] = "all") -> Score:
-    """Average gradient: the mean of sqrt((gx^2 + gy^2) / 2) with central differences, in levels a pixel.
-
-    Source: G. Cui et al., Detail preserved fusion of visible and infrared images using regional saliency extraction and multi-scale
-    image decomposition, Optics Communications, 2015.
+    Source: Y.-J. Rao, "In-fibre Bragg grating sensors", Measurement Science and Technology 8(4), 1997, which the fusion
+    literature cites for it.
 
     Args:
         fused: the fused picture, levels 0..255.
         a: not used.
         b: not used.
-        divisor: `inner` divides the sum over all h w pixels by (h - 1)(w - 1), as the MATLAB tools do.
+        form: `uint8` is the same in saturating 8-bit arithmetic, which sees only what is brighter than the mean;
+            `sum01` is the root of the sum (not the mean) of squares on the range 0..1.
     """
-    across, down = _central(fused), _central(fused.transpose(-1, -2)).transpose(-1, -2)
+    deviation = centred(fused)
+    if form == "uint8":
+        bright = (deviation + 0.5).floor().clamp(0, 255)
+        return root(pixel_mean((bright**2).clamp(max=255)))
+    spread = root(pixel_mean(deviation**2))
+    return spread if form == "population" else spread * (math.sqrt(fused[0].numel()) / 255)
+
+
+def var(fused: Image, a: Image, b: Image) -> Score:
+    """Variance: the square of SD, in squared levels.
+
+    Source: as SD.
+    """
+    return pixel_mean(centred(fused) ** 2)
+
+
+def sf(
+    fused: Image, a: Image, b: Image, *, divisor: Literal["differences", "pixels"] = "differences", peak: float = 255.0
+) -> Score:
+    """Spatial frequency: root of the mean squared horizontal plus vertical difference of neighbours, in levels.
+
+    Source: A. M. Eskicioglu, P. S. Fisher, "Image quality measures and their performance", IEEE Trans. Communications
+    43(12), 1995.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: not used.
+        b: not used.
+        divisor: what each of the two sums is divided by; the paper divides by all pixels.
+        peak: the highest level of the scale that the result is given in, 255 or 1.
+    """
+    across = fused[..., 1:] - fused[..., :-1]
+    down = fused[..., 1:, :] - fused[..., :-1, :]
+    if divisor == "differences":
+        energy = pixel_mean(across**2) + pixel_mean(down**2)
+    else:
+        energy = (pixel_sum(across**2) + pixel_sum(down**2)) / fused[0].numel()
+    return root(energy) * (peak / 255)
+
+
+def central_differences(x: Tensor) -> Tensor:
+    """Differences of the two neighbours in a row, halved; one-sided at its two ends."""
+    first, last = x[..., 1:2] - x[..., :1], x[..., -1:] - x[..., -2:-1]
+    return torch.cat((first, (x[..., 2:] - x[..., :-2]) / 2, last), -1)
+
+
+def ag(fused: Image, a: Image, b: Image, *, divisor: Literal["pixels", "inner"] = "pixels") -> Score:
+    """Average gradient: mean of sqrt((gx^2 + gy^2) / 2) with central differences, in levels a pixel.
+
+    Source: G. Cui, H. Feng, Z. Xu, Q. Li, Y. Chen, "Detail preserved fusion of visible and infrared images using
+    regional saliency extraction and multi-scale image decomposition", Optics Communications 341, 2015.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: not used.
+        b: not used.
+        divisor: `inner` divides the sum over all h w pixels by (h - 1)(w - 1), as most tools do.
+    """
+    across, down = central_differences(fused), central_differences(fused.transpose(-1, -2)).transpose(-1, -2)
     mean = pixel_mean(magnitude(across, down)) / 2**0.5
     h, w = fused.shape[-2:]
-    return mean if divisor == "all" else mean * (h * w / ((h - 1) * (w - 1)))
+    return mean if divisor == "pixels" else mean * (h * w / ((h - 1) * (w - 1)))
 
 
 @shared
 def correlation(x: Image, y: Image) -> Score:
     """Pearson's correlation of two pictures; 0 where one of them is constant."""
-    x0, y0 = centred(x), centred(y)
-    energy = pixel_mean(x0**2) * pixel_mean(y0**2)
+    energy_x, energy_y = pixel_mean(centred(x) ** 2), pixel_mean(centred(y) ** 2)
     # A constant picture leaves the rounding of its mean, which must not be divided by itself.
     rounding = (8 * torch.finfo(x.dtype).eps) ** 2
-    constant = (pixel_mean(x0**2) <= rounding * pixel_mean(x**2)) | (pixel_mean(y0**2) <= rounding * pixel_mean(y**2))
-    return pixel_mean(x0 * y0) / torch.where(constant, 1.0, energy).sqrt() * ~constant
+    constant = (energy_x <= rounding * pixel_mean(x**2)) | (energy_y <= rounding * pixel_mean(y**2))
+    return pixel_mean(centred(x) * centred(y)) / torch.where(constant, 1.0, energy_x * energy_y).sqrt() * ~constant
+
+
+def cc(fused: Image, a: Image, b: Image) -> Score:
+    """Correlation coefficient: Pearson's correlation with each source, averaged, -1..1.
+
+    A constant picture correlates with nothing: 0.
+
+    Source: M. Deshmukh, U. Bhosale, "Image fusion and image quality assessment of fused images", International Journal
+    of Image Processing 4(5), 2010, which the fusion literature cites for it.
+    """
+    return (correlation(a, fused) + correlation(b, fused)) / 2
+
+
+@shared
+def _difference(x: Image, y: Image) -> Image:
+    return x - y
 
 
 def scd(fused: Image, a: Image, b: Image) -> Score:
@@ -87,7 +150,69 @@ def scd(fused: Image, a: Image, b: Image) -> Score:
 
     A plain copy of one source leaves a difference of zero, whose correlation counts as 0.
 
-    Source: V. Aslantas, E. Bendes, A new image quality metric for image fusion: the sum of the correlations of differences,
-    AEU International Journal of Electronics and Communications, 2015.
+    Source: V. Aslantas, E. Bendes, "A new image quality metric for image fusion: the sum of the correlations of
+    differences", AEU International Journal of Electronics and Communications 69(12), 2015.
     """
-    return correlation(fused - b, a) + correlation(fused - a, b)
+    return correlation(_difference(fused, b), a) + correlation(_difference(fused, a), b)
+
+
+def mse(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> Score:
+    """Mean squared error to each source, averaged, in squared levels.
+
+    Source: P. Jagalingam, A. V. Hegde, "A review of quality metrics for fused image", Aquatic Procedia 4, 2015.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: the first source.
+        b: the second source.
+        peak: the highest level of the scale that the result is given in, 255 or 1.
+    """
+    error = pixel_mean(_difference(fused, a) ** 2) + pixel_mean(_difference(fused, b) ** 2)
+    return error / 2 * (peak / 255) ** 2
+
+
+def rmse(fused: Image, a: Image, b: Image) -> Score:
+    """Root of the mean squared error to both sources, in levels.
+
+    Source: as MSE.
+    """
+    return root(mse(fused, a, b))
+
+
+def rmse_vifb(fused: Image, a: Image, b: Image) -> Score:
+    """VIFB's RMSE: the root of the sum (not the mean) of squares, divided by the number of pixels; mean of two.
+
+    Source: X. Zhang, P. Ye, G. Xiao, "VIFB: a visible and infrared image fusion benchmark", CVPR Workshops, 2020.
+    """
+    error = root(pixel_mean(_difference(fused, a) ** 2)) + root(pixel_mean(_difference(fused, b) ** 2))
+    return error / 2 / math.sqrt(fused[0].numel())
+
+
+def psnr(fused: Image, a: Image, b: Image, *, peak: Literal["scale", "fused"] = "scale", gain: float = 0.0) -> Score:
+    """Peak signal to noise ratio of the error to both sources, in dB; infinite where all three pictures are equal.
+
+    Source: as MSE.
+
+    Args:
+        fused: the fused picture, levels 0..255.
+        a: the first source.
+        b: the second source.
+        peak: the peak is 255, or the highest level of the fused picture.
+        gain: dB added: 48.13 = 20 log10(255) where the error was measured on 0..1 and the peak taken as 255.
+    """
+    top = fused.flatten(1).amax(1) if peak == "fused" else fused.new_tensor(255.0)
+    return _decibel(top**2, mse(fused, a, b)) + gain
+
+
+def psnr_vifb(fused: Image, a: Image, b: Image) -> Score:
+    """VIFB's PSNR: 20 log10(255 / sqrt(RMSE)) with VIFB's own RMSE, in dB.
+
+    Source: X. Zhang, P. Ye, G. Xiao, "VIFB: a visible and infrared image fusion benchmark", CVPR Workshops, 2020.
+    """
+    return _decibel(fused.new_tensor(255.0**2), rmse_vifb(fused, a, b))
+
+
+def _decibel(signal: Tensor, error: Tensor) -> Tensor:
+    exact = error <= 0
+    ratio = signal / torch.where(exact, 1.0, error)
+    return torch.where(exact, math.inf, 10 * torch.log10(ratio.clamp(min=torch.finfo(error.dtype).tiny)))

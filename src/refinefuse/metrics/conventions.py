@@ -1,0 +1,205 @@
+"""Conventions: which definition of each metric a family of published tables was computed with.
+
+A convention is a table of variants. A metric that it does not list has no number of that family; asked for all the
+same, it is computed by the default definition, so that the fusion faults can stand beside any table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from refinefuse.errors import InputError, listing
+from refinefuse.metrics import gradient, information, perception, similarity, statistics, structure
+from refinefuse.metrics.table import FAULTS, METRICS, USUAL, Function
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A definition that is not the default one: the function, and in a few words what is other."""
+
+    function: Function
+    note: str
+
+
+SAME = None
+"""In a convention's table: the default definition."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """The definitions behind a family of tables.
+
+    Attributes:
+        key: its name.
+        used_by: whose tables.
+        variants: its metrics, each with its variant or `SAME`.
+        side_by_side: metrics for which the colour channels are laid side by side, as one wide picture.
+    """
+
+    key: str
+    used_by: str
+    variants: Mapping[str, Variant | None] = field(default_factory=dict)
+    side_by_side: frozenset[str] = frozenset()
+
+    def function(self, key: str) -> Function:
+        """The function that computes a metric."""
+        variant = self.variants.get(key)
+        return METRICS[key].function if variant is None else variant.function
+
+
+def _same(*keys: str) -> dict[str, Variant | None]:
+    return dict.fromkeys(keys, SAME)
+
+
+_NATS = Variant(partial(information.mi, unit="nats"), "in nats")
+_INNER = Variant(partial(statistics.ag, divisor="inner"), "divided by (h-1)(w-1)")
+_PIXELS = Variant(partial(statistics.sf, divisor="pixels"), "both sums divided by h w")
+_TIES = Variant(partial(gradient.qabf, ties="strength"), "equal edges count by their strength")
+_TIES_01 = Variant(partial(gradient.qabf, ties="strength", peak=1.0), "on 0..1, equal edges count by their strength")
+_MSE_01 = Variant(partial(statistics.mse, peak=1.0), "on 0..1")
+_PSNR_48 = Variant(partial(statistics.psnr, gain=20 * math.log10(255)), "48.13 dB more: error on 0..1, peak 255")
+_SWAPPED = Variant(partial(gradient.nabf, order="fused last"), "scores `a` as the fused picture")
+_FOLDED = Variant(partial(information.mi, folded=True), "level 255 counts as 254 in the joint histogram")
+_UNIFORM_2 = Variant(partial(structure.ssim, window="uniform7", data_range=2.0), "uniform 7x7, data range 2")
+_UNIFORM_255 = Variant(partial(structure.ssim, window="uniform7"), "uniform 7x7")
+_MEAN = Variant(partial(structure.ssim, border="replicate", reduce="mean"), "replicated border, mean")
+_MEAN_1 = Variant(
+    partial(structure.ssim, border="replicate", data_range=1.0, reduce="mean"), "replicated border, data range 1, mean"
+)
+
+_CDDFUSE: dict[str, Variant | None] = {
+    **_same("EN", "SD", "SF", "AG", "MSE", "CC", "SCD", "VIF"),
+    "MI": _NATS,
+    "PSNR": Variant(partial(statistics.psnr, peak="fused"), "peak of the fused picture"),
+    "Qabf": _TIES,
+    "SSIM": _UNIFORM_2,
+}
+_TANG: dict[str, Variant | None] = {
+    **_same("EN", "SD", "SF", "CC", "SCD", "VIF", "MEF-MS-SSIM"),
+    **_same("FMI_pixel", "FMI_gradient", "FMI_edge", "FMI_dct", "FMI_wavelet"),
+    "AG": _INNER,
+    "MI": _FOLDED,
+    "MSE": _MSE_01,
+    "PSNR": _PSNR_48,
+    "Qabf": _TIES,
+    "Nabf": _SWAPPED,
+    "SSIM": _MEAN_1,
+}
+_LIU = {
+    "QMI": Variant(partial(information.qmi, stretch=True), "pictures stretched to 0..255"),
+    "QTE": Variant(partial(information.qte, swapped=True), "single histograms exchanged"),
+    "QG": Variant(partial(gradient.qg, form="liu2012"), "mean over pixels, flat ones score 1"),
+    "QS": Variant(partial(similarity.qs, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
+    "QW": Variant(partial(similarity.qw, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
+    "QC": Variant(partial(similarity.qc, form="liu2012"), "Gaussian 7x7, NaN on flat ground"),
+    "QY": Variant(partial(similarity.qy, form="liu2012"), "NaN on flat ground"),
+}
+
+_ROWS = (
+    Convention("default", "This package: each metric as its paper defines it, on levels 0..255.", _same(*METRICS)),
+    Convention("cddfuse", "CDDFuse, DDFM, EMMA and all tables by CDDFuse's Evaluator.", _CDDFUSE),
+    Convention(
+        "cddfuse255",
+        "The same with a current scikit-image, which has to be told the data range 255 of SSIM.",
+        {**_CDDFUSE, "SSIM": _UNIFORM_255},
+    ),
+    Convention("tang", "Tang's MATLAB code since March 2023.", _TANG),
+    Convention(
+        "tang2022",
+        "Tang's MATLAB code before: SeAFusion, PIAFusion and their time.",
+        {
+            **_TANG,
+            "SD": Variant(partial(statistics.sd, form="uint8"), "in 8-bit arithmetic: bright pixels only"),
+            "SF": Variant(partial(statistics.sf, peak=1.0), "on 0..1"),
+            "VIF": Variant(partial(perception.vif, saturated=True), "products of levels stop at 255"),
+            "Qabf": _TIES_01,
+            "SSIM": _MEAN,
+        },
+    ),
+    Convention(
+        "tang_py",
+        "Tang's Python port, as it is redistributed; it computes in float32.",
+        {
+            **_same("SD", "SF", "MI", "CC", "SCD", "VIF"),
+            "EN": Variant(partial(information.en, offset=1e-7), "1e-7 inside the logarithm"),
+            "AG": _INNER,
+            "MSE": _MSE_01,
+            "PSNR": _PSNR_48,
+            "Qabf": _TIES,
+            "Nabf": Variant(partial(gradient.nabf, floor=0.0), "weak edges count nothing"),
+            "SSIM": Variant(partial(structure.ssim, data_range=1.0, reduce="mean"), "data range 1, mean"),
+            "MS-SSIM": Variant(partial(structure.ms_ssim, data_range=1.0, reduce="mean"), "data range 1, mean"),
+        },
+    ),
+    Convention(
+        "li",
+        "H. Li's MATLAB code: DenseFuse, NestFuse, RFN-Nest. Its wavelet VIF is not reproduced.",
+        {
+            **_same("EN", "SCD", "MEF-MS-SSIM"),
+            "SD": Variant(partial(statistics.sd, form="sum01"), "root of the sum of squares on 0..1"),
+            "MI": Variant(information.mi_twice_entropy, "twice EN, whatever the sources"),
+            "Qabf": _TIES_01,
+            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh alike"),
+            "SSIM": _MEAN,
+        },
+    ),
+    Convention(
+        "vifb",
+        "The benchmarks VIFB and MEFB. Their tables of colour pictures take each channel by itself.",
+        {
+            **_same("EN", "CE", "EI", "SSIM", "QCB", "QCV"),
+            "MI": Variant(partial(information.mi, unit="nats", stretch=True), "in nats, pictures stretched to 0..255"),
+            "AG": _INNER,
+            "SF": _PIXELS,
+            "VAR": Variant(statistics.sd, "is SD"),
+            "RMSE": Variant(statistics.rmse_vifb, "root of the sum over h w"),
+            "PSNR": Variant(statistics.psnr_vifb, "from its own RMSE"),
+            "Qabf": _TIES,
+        },
+        side_by_side=frozenset({"SF"}),
+    ),
+    Convention(
+        "liu2012",
+        "Z. Liu et al., TPAMI 2012: the Q metrics as their MATLAB code computes them.",
+        {**_same("QNCIE", "QM", "QSF", "QP", "QCV", "QCB"), **_LIU},
+    ),
+)
+CONVENTIONS: dict[str, Convention] = {row.key: row for row in _ROWS}
+
+
+def convention_named(key: str) -> Convention:
+    """The convention of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if key not in CONVENTIONS:
+        raise InputError(f"There is no convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  found: {key}")
+    return CONVENTIONS[key]
+
+
+def chosen_metrics(keys: list[str] | None, convention: Convention) -> list[str]:
+    """The metrics asked for, in that order and in their own spelling; without any, those of the convention.
+
+    Args:
+        keys: keys in upper or lower case; `usual` stands for the nine usual ones, `faults` for the five fusion
+            faults, `all` for every metric.
+        convention: the convention.
+
+    Raises:
+        InputError: there is no metric of some name.
+    """
+    if keys is None:
+        return list(convention.variants)
+    groups = {"usual": list(USUAL), "faults": list(FAULTS), "all": list(METRICS)}
+    spelling = {key.lower(): [key] for key in METRICS} | groups
+    unknown = [key for key in keys if key.lower() not in spelling]
+    if unknown:
+        raise InputError(
+            f"There is no metric of the name:\n{listing(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
+            "`refinefuse metrics` says what each one is."
+        )
+    return list(dict.fromkeys(found for key in keys for found in spelling[key.lower()]))

@@ -1,0 +1,168 @@
+"""Phase congruency, and the metric of Zhao that compares it between the pictures.
+
+Phase congruency marks features (edges, lines, corners) by where the waves of all scales are in step, whatever their
+contrast; its two moments tell edges from corners.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, reduce
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refinefuse.filters import blur
+from refinefuse.metrics.gradient import safe_quotient
+from refinefuse.metrics.sharing import shared
+from refinefuse.metrics.statistics import Image, Score, pixel_sum, sum_of
+from refinefuse.metrics.structure import GAUSS_11
+
+_SCALES, _ORIENTATIONS, _SHORTEST, _FACTOR = 4, 6, 3.0, 2.1
+_BANDWIDTH, _SPREAD = 0.55, math.pi / _ORIENTATIONS / 1.2
+_NOISE, _CUTOFF, _GAIN, _EPS = 2.0, 0.5, 10.0, 1e-4
+
+
+class _Features(NamedTuple):
+    """Phase congruency and its larger and smaller moment."""
+
+    congruency: Tensor
+    edges: Tensor
+    corners: Tensor
+
+
+def _axis(n: int) -> Tensor:
+    """Frequencies from -1/2 on, by Kovesi's rule for odd lengths, zero first."""
+    middle = n // 2
+    steps = torch.arange(n, dtype=torch.float64) - middle
+    return (steps / (n if n % 2 == 0 else n - 1)).roll(-middle)
+
+
+class _Filters(NamedTuple):
+    """Filters over half of the spectrum: one a scale, and the even and the odd part of each orientation's window.
+
+    The even part of a filter gives the real part of its response to a real picture, the odd part the imaginary one.
+    """
+
+    radial: Float[Tensor, "s h half"]
+    even: Float[Tensor, "o h half"]
+    odd: Float[Tensor, "o h half"]
+    peak_energy: Float[Tensor, " o"]
+    noise_energy: Float[Tensor, " o"]
+
+
+@lru_cache(maxsize=2)
+def _filters(h: int, w: int, device: torch.device) -> _Filters:
+    rows, columns = _axis(h)[:, None], _axis(w)[None, :]
+    radius = torch.hypot(rows, columns)
+    low_pass = 1 / (1 + (radius / 0.45) ** 30)
+    radius[0, 0] = 1
+    wavelengths = [_SHORTEST * _FACTOR**s for s in range(_SCALES)]
+    radial = torch.stack(
+        [low_pass * torch.exp(-(((radius * x).log() / math.log(_BANDWIDTH)) ** 2) / 2) for x in wavelengths]
+    )
+    radial[:, 0, 0] = 0
+    theta = torch.atan2(-rows, columns.expand(h, w))
+    angles = [theta - o * math.pi / _ORIENTATIONS for o in range(_ORIENTATIONS)]
+    window = torch.stack([torch.exp(-(torch.atan2(x.sin(), x.cos()) ** 2) / (2 * _SPREAD**2)) for x in angles])
+    mirrored = window.flip(1, 2).roll((1, 1), (1, 2))
+    even, odd, half = (window + mirrored) / 2, (window - mirrored) / 2, w // 2 + 1
+    peak_energy, noise_energy = ((radial[0] * window) ** 2).sum((1, 2)), ((radial.sum(0) * even) ** 2).sum((1, 2))
+    halves = [x[..., :half].contiguous() for x in (radial, even, odd)]
+    return _Filters._make(x.to(device) for x in (*halves, peak_energy, noise_energy))
+
+
+def _noise_threshold(finest: Image, filters: _Filters, orientation: int) -> Float[Tensor, "n 1 1 1"]:
+    """The energy that noise alone would give in one orientation, from the median power of the finest scale."""
+    power = median(finest) / math.log(2) / filters.peak_energy[orientation]
+    tau = (power * filters.noise_energy[orientation]).sqrt()
+    threshold = tau * math.sqrt(math.pi / 2) + _NOISE * tau * math.sqrt(2 - math.pi / 2)
+    return (threshold / 1.7)[:, None, None, None]
+
+
+def median(x: Image) -> Score:
+    """The median of each picture; of an even number of pixels the mean of the two in the middle."""
+    flat = x.flatten(1)
+    half = flat.shape[1] // 2
+    upper = flat.kthvalue(half + 1, 1).values
+    return upper if flat.shape[1] % 2 else (flat.kthvalue(half, 1).values + upper) / 2
+
+
+def _in_step(spectrum: Tensor, size: tuple[int, int], filters: _Filters, orientation: int) -> tuple[Image, Image]:
+    """In one orientation, the weighted energy of the waves that are in step, and the sum of all amplitudes."""
+    even, odd = spectrum * filters.even[orientation], spectrum * (-1j * filters.odd[orientation])
+    waves = [(torch.fft.irfft2(even * r, s=size), torch.fft.irfft2(odd * r, s=size)) for r in filters.radial]
+    powers = [x * x + y * y for x, y in waves]
+    real, imaginary = sum_of([x for x, _ in waves]), sum_of([y for _, y in waves])
+    length = (real * real + imaginary * imaginary).sqrt()
+    out_of_step = sum_of([(y * real - x * imaginary).abs() for x, y in waves])
+    energy = (length * length - out_of_step) / (length + _EPS) - _noise_threshold(powers[0], filters, orientation)
+    amplitudes = [power.sqrt() for power in powers]
+    amplitude, largest = sum_of(amplitudes), reduce(torch.maximum, amplitudes)
+    width = amplitude / (largest + _EPS) / _SCALES
+    return energy.clamp(min=0) * torch.sigmoid(_GAIN * (width - _CUTOFF)), amplitude
+
+
+@shared
+def _features(x: Image) -> _Features:
+    h, w = x.shape[-2:]
+    filters = _filters(h, w, x.device)
+    spectrum = torch.fft.rfft2(x.double())
+    energy_sum, amplitude_sum, xx, yy, xy = (torch.zeros_like(x, dtype=torch.float64) for _ in range(5))
+    for o in range(_ORIENTATIONS):
+        energy, amplitude = _in_step(spectrum, (h, w), filters, o)
+        energy_sum += energy
+        amplitude_sum += amplitude
+        congruency = safe_quotient(energy, amplitude)
+        angle = o * math.pi / _ORIENTATIONS
+        across, down = congruency * math.cos(angle), congruency * math.sin(angle)
+        xx += across**2
+        yy += down**2
+        xy += across * down
+    xx, yy, xy = xx / (_ORIENTATIONS / 2), yy / (_ORIENTATIONS / 2), xy / _ORIENTATIONS
+    spread = torch.hypot(xy, xx - yy) + _EPS
+    return _Features(energy_sum / (amplitude_sum + _EPS), (xx + yy + spread) / 2, (xx + yy - spread) / 2)
+
+
+class _Moments(NamedTuple):
+    """A masked feature map with its local mean and variance."""
+
+    map: Tensor
+    mean: Tensor
+    variance: Tensor
+
+
+def _moments(x: Image) -> _Moments:
+    mean = blur(x, GAUSS_11, "zero")
+    return _Moments(x, mean, blur(x * x, GAUSS_11, "zero") - mean**2)
+
+
+def _agreement(x: _Moments, fused: _Moments) -> Image:
+    """The local correlation of two feature maps."""
+    covariance = blur(x.map * fused.map, GAUSS_11, "zero") - x.mean * fused.mean
+    return (covariance + 1e-4) / ((x.variance * fused.variance).abs().sqrt() + 1e-4)
+
+
+def qp(fused: Image, a: Image, b: Image) -> Score:
+    """Zhao's phase congruency metric: local correlation of the features with those of the sources, 0..1.
+
+    Computed in float64 without a gradient. Pictures without features score 0.
+
+    Source: J. Zhao, R. Laganiere, Z. Liu, "Performance assessment of combinative pixel-level image fusion based on an
+    absolute feature measurement", International Journal of Innovative Computing, Information and Control 3(6A), 2007;
+    phase congruency after P. Kovesi, "Image features from phase congruency", Videre 1(3), 1999.
+    """
+    of_f, of_a, of_b = _features(fused.detach()), _features(a.detach()), _features(b.detach())
+    first = of_a.congruency > of_b.congruency
+    masks = [x.congruency > 0.1 for x in (of_a, of_b)]
+    masks.append(torch.where(first, of_a.congruency, of_b.congruency) > 0.1)
+    count = pixel_sum(masks[2])
+    product = torch.ones_like(count, dtype=torch.float64)
+    for of_fused, x, y in zip(of_f, of_a, of_b, strict=True):
+        reference = _moments(of_fused)
+        maps = (x, y, torch.where(first, x, y))
+        parts = [_agreement(_moments(z * mask), reference) * mask for z, mask in zip(maps, masks, strict=True)]
+        product = product * pixel_sum(torch.stack(parts).amax(0)) / count.clamp(min=1)
+    return product.to(fused.dtype)

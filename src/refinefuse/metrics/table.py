@@ -1,0 +1,147 @@
+"""The table of metrics: one row each. To add a metric, write a function and a row."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from refinefuse.metrics import (
+    contrast,
+    detail,
+    faults,
+    features,
+    gradient,
+    information,
+    perception,
+    phase,
+    similarity,
+    statistics,
+    structure,
+)
+from refinefuse.metrics.statistics import Score
+
+Function = Callable[..., Score]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        key: the name by which it is asked for and printed.
+        function: (fused, a, b) -> (n,), the default definition.
+        better: which direction is better; for `middle` the value that is neutral is in `neutral`.
+        low: the least value that is possible.
+        high: the largest.
+        sources: whether it looks at the sources at all.
+        symmetric: whether exchanging `a` and `b` changes nothing.
+        misleads: when a better value is no better picture.
+        smallest: the smallest side of a picture that it can score.
+        neutral: the best value, where the middle is better.
+    """
+
+    key: str
+    function: Function
+    better: Literal["higher", "lower", "middle"]
+    low: float
+    high: float
+    sources: bool
+    symmetric: bool
+    misleads: str
+    smallest: int = 2
+    neutral: float = 0.0
+
+    @property
+    def sees(self) -> str:
+        """What it measures: the first sentence of its docstring."""
+        return _paragraphs(self.function)[0]
+
+    @property
+    def source(self) -> str:
+        """Where it was published: the `Source:` of its docstring."""
+        found = next(text for text in _paragraphs(self.function) if text.startswith("Source: "))
+        found = found.removeprefix("Source: ").split(" Differs from ")[0].rstrip(".")
+        reference = re.fullmatch(r"as (\w+)(.*)", found)
+        return METRICS[_by_name(reference[1])].source + reference[2] if reference else found
+
+    @property
+    def differs(self) -> str:
+        """What it is not: the `Differs from` of its docstring, or nothing."""
+        text = " ".join(_paragraphs(self.function))
+        return text[text.index("Differs from ") :].split(" Args:")[0] if "Differs from " in text else ""
+
+
+def _paragraphs(function: Function) -> list[str]:
+    text = inspect.getdoc(function) or ""
+    return [" ".join(part.split()) for part in text.split("\n\n")]
+
+
+def _by_name(name: str) -> str:
+    return next(key for key in METRICS if re.sub(r"\W", "_", key) == name)
+
+
+_INF = math.inf
+_NOISE = "Noise and sharpening raise it; it does not look at the sources."
+_COPY = "A plain copy of one source scores best, or nearly."
+_HISTOGRAM = "Blind to where things are; a copy of one source scores best."
+_FLAT = "Agreement on flat ground counts as much as on a target."
+
+_ROWS = (
+    Metric("EN", information.en, "higher", 0, 8, False, True, "Noise and a stretch of the histogram raise it."),
+    Metric("SD", statistics.sd, "higher", 0, 127.5, False, True, "A stretch, vignetting and noise raise it."),
+    Metric("VAR", statistics.var, "higher", 0, 127.5**2, False, True, "As SD."),
+    Metric("SF", statistics.sf, "higher", 0, 255 * 2**0.5, False, True, _NOISE),
+    Metric("AG", statistics.ag, "higher", 0, 255, False, True, _NOISE),
+    Metric("EI", gradient.ei, "higher", 0, 1020 * 2**0.5, False, True, _NOISE),
+    Metric("MI", information.mi, "higher", 0, 16, True, True, _HISTOGRAM),
+    Metric("QMI", information.qmi, "higher", 0, 2, True, True, _HISTOGRAM),
+    Metric("QNCIE", information.qncie, "higher", 0, 1, True, True, "Hardly moves: 0.80 to 0.83. " + _HISTOGRAM),
+    Metric("QTE", information.qte, "higher", -_INF, _INF, True, True, _HISTOGRAM),
+    Metric("CE", information.ce, "lower", -_INF, _INF, True, True, "Blind to where things are."),
+    Metric("FMI_pixel", features.fmi_pixel, "higher", 0, 1, True, True, "Every window counts alike, flat ones too.", 3),
+    Metric("FMI_gradient", features.fmi_gradient, "higher", 0, 1, True, True, "As FMI_pixel.", 3),
+    Metric("FMI_edge", features.fmi_edge, "higher", 0, 1, True, True, "Mostly counts windows without any edge.", 3),
+    Metric("FMI_dct", features.fmi_dct, "higher", 0, 1, True, True, "Noise of the high frequencies decides it.", 3),
+    Metric("FMI_wavelet", features.fmi_wavelet, "higher", 0, 1, True, True, "As FMI_dct.", 3),
+    Metric("CC", statistics.cc, "higher", -1, 1, True, True, "An average of the sources is close to the best."),
+    Metric("SCD", statistics.scd, "higher", -2, 2, True, True, "A weighted sum with a stretch scores best."),
+    Metric("MSE", statistics.mse, "lower", 0, 255**2, True, True, "The average of the sources is the best there is."),
+    Metric("RMSE", statistics.rmse, "lower", 0, 255, True, True, "As MSE."),
+    Metric("PSNR", statistics.psnr, "higher", 0, _INF, True, True, "As MSE."),
+    Metric("SSIM", structure.ssim, "higher", -2, 2, True, True, "Rewards dull averages. " + _FLAT, 11),
+    Metric("MS-SSIM", structure.ms_ssim, "higher", 0, 2, True, True, "As SSIM.", 161),
+    Metric("MEF-MS-SSIM", structure.mef_ms_ssim, "higher", 0, 1, True, True, "Blind to local brightness.", 41),
+    Metric("VIF", perception.vif, "higher", 0, _INF, True, True, _COPY + " Contrast and halos raise it.", 17),
+    Metric("VIFF", perception.viff, "higher", 0, _INF, True, False, "Contrast and halos raise it.", 41),
+    Metric("Qabf", gradient.qabf, "higher", 0, 0.9994 * 0.9879, True, True, _COPY),
+    Metric("Qabf_p", gradient.qabf_p, "higher", 0, 1, True, True, _COPY),
+    Metric("Labf", gradient.labf, "lower", 0, 1, True, True, "Small where everything is sharpened."),
+    Metric("Nabf", gradient.nabf, "lower", 0, 1, True, True, "A blurred picture scores best."),
+    Metric("Nabf_p", gradient.nabf_p, "lower", 0, 2, True, True, "As Nabf."),
+    Metric("QG", gradient.qg, "higher", 0, 0.9994 * 0.9879, True, True, _COPY),
+    Metric("QM", detail.qm, "higher", 0, 3, True, True, "Asks for exact coefficients: " + _COPY.lower(), 4),
+    Metric("QSF", detail.qsf, "middle", -1, _INF, True, True, "Noise can make up for detail that is lost."),
+    Metric("QP", phase.qp, "higher", -1, 1, True, True, "Blind to contrast: a faint edge counts as a strong one."),
+    Metric("QS", similarity.qs, "higher", -1, 1, True, True, _FLAT, 8),
+    Metric("QW", similarity.qw, "higher", -1, 1, True, True, "The source with more contrast decides.", 8),
+    Metric("QE", similarity.qe, "higher", -1, 1, True, True, "As QW.", 8),
+    Metric("QC", similarity.qc, "higher", -1, 1, True, True, _COPY, 8),
+    Metric("QY", similarity.qy, "higher", -1, 1, True, True, _COPY, 7),
+    Metric("QCV", contrast.qcv, "lower", 0, _INF, True, True, "One strong block can decide it: fifth powers."),
+    Metric("QCB", contrast.qcb, "higher", 0, 1, True, True, "Chance on black backgrounds."),
+    Metric("kept", faults.kept, "higher", 0, 100, True, True, "Says nothing of noise or halos."),
+    Metric("lost", faults.lost, "lower", 0, 100, True, False, "Means nothing where hot is not white."),
+    Metric("inversion", faults.inversion, "lower", 0, 100, True, True, "Few pixels on dull pairs."),
+    Metric("overshoot", faults.overshoot, "lower", 0, 100, True, True, "Blind to halos within the range near by."),
+    Metric("noise", faults.noise, "middle", 0, _INF, True, True, "A blur lowers it below 1.", 4, neutral=1.0),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {row.key: row for row in _ROWS}
+USUAL = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
+"""The nine columns of most published tables."""
+FAULTS = ("kept", "lost", "inversion", "overshoot", "noise")
+"""What those nine do not see."""
