@@ -87,7 +87,7 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool
             picture, or the format cannot hold it. Nothing is written then.
     """
     path = Path(path)
-    _check_target(path, overwrite=overwrite)
+    check_target(path, overwrite=overwrite)
     try:
         check_pixels(pixels)
         data = _encode(pixels, path.suffix.lower())
@@ -130,7 +130,12 @@ def _decode(data: bytes) -> Pixels:
     return pixels
 
 
-def _check_target(path: Path, *, overwrite: bool) -> None:
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a path that `write_image` could not write to, before the work is done.
+
+    Raises:
+        InputError: the ending is unknown, the folder does not exist, or the file does and may not be replaced.
+    """
     if path.suffix.lower() not in IMAGE_EXTENSIONS:
         raise InputError(
             f"Cannot write '{path}': the ending of the name gives the format.\n"
@@ -145,7 +150,7 @@ def _check_target(path: Path, *, overwrite: bool) -> None:
         )
     if path.exists() and not overwrite:
         raise InputError(
-            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (overwrite), or choose another name."
+            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (--overwrite), or choose another name."
         )
 
 

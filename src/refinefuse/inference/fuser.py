@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge, split
 from refinefuse.inference.device import Precision, choose_device, choose_precision
 from refinefuse.inference.pictures import Picture, check_pair, like_sources, read_source
@@ -65,6 +66,8 @@ class Fuser:
         precision: Precision = "auto",
         color: Color = "b",
     ) -> None:
+        if color not in get_args(Color):
+            raise InputError(f"`color` must be {', '.join(get_args(Color))}.\n  got: {color!r}")
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
         self.color: Color = color

@@ -105,7 +105,7 @@ class RefineFuse(Pretrained):
         sides = [self.config.fold * 2**scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
         encoding = 4 * sum(sides)  # three 3x3 convolutions and the step, or the attention, at each scale
         refining = sum(sides[1:]) + 2 * sum(sides[:-1])  # the enlargement and two 3x3 convolutions
-        reach = encoding + refining + sides[0]  # and the head's convolution
+        reach = encoding + refining + 2 * sides[0]  # the head's convolution and the pixel's own cell
         return -(-reach // self.config.stride) * self.config.stride
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:

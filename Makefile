@@ -1,0 +1,38 @@
+# Everything runs in .venv, which is made on first use. DATA: the folder of the data sets, if there is one.
+PYTHON ?= python3
+DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
+BIN := .venv/bin
+export REFINEFUSE_DATA := $(DATA)
+
+.PHONY: fuse test check bench clean
+
+fuse: .venv/installed
+	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
+
+test: .venv/developing
+	$(BIN)/pytest
+
+check: .venv/developing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow"
+
+bench: .venv/developing
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv out
+
+# torch first and alone: a resolver that is free to choose takes a build with gigabytes of CUDA.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/developing: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train]" --group dev
+	touch $@

@@ -1,0 +1,5 @@
+"""`python -m refinefuse`."""
+
+from refinefuse.cli import main
+
+raise SystemExit(main())

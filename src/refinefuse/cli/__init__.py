@@ -1,0 +1,120 @@
+"""The command line: one function a verb, in a file of its own; options, types and help come from its signature and docstring."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import docstring_parser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+
+import refinefuse
+from refinefuse.errors import RefineFuseError
+
+VERBS = ("fuse", "sample", "train", "doctor")
+"""Each is the function of that name in `refinefuse.cli.VERB`, in the order in which the help lists them."""
+ALIASES = {"output": "-o"}
+FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+
+class _Help(DefaultHelpFormatter):  # type: ignore[misc]  # jsonargparse is not typed
+    """Help without Python's names of types: the text, and the default where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        shown = action.option_strings and action.default not in (None, False, argparse.SUPPRESS)
+        return f"{action.help or ''}{f' (default: {action.default})' if shown else ''}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0 if all was done, 1 if some items failed, 2 for wrong use, 130 if interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0 if words else WRONG_USE
+    if words[0] == "--version":
+        print(f"refinefuse {refinefuse.__version__}")
+        return 0
+    if words[0] not in VERBS:
+        print(f"refinefuse: there is no command '{words[0]}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
+        return WRONG_USE
+    return _run(words[0], words[1:], debug)
+
+
+def overview() -> str:
+    """The text of `refinefuse --help`."""
+    rows = [f"  {verb:<9}{_summary(_function(verb))}" for verb in VERBS]
+    return "\n".join(
+        [
+            "usage: refinefuse COMMAND [OPTIONS]",
+            "",
+            "Fuse two aligned pictures of one scene that different sensors took.",
+            "",
+            "commands:",
+            *rows,
+            "",
+            "`refinefuse COMMAND --help` says more. --version prints the version; --debug shows the traceback of an error.",
+        ]
+    )
+
+
+def parser_of(verb: str) -> ArgumentParser:
+    """The parser of one verb: required parameters are positional, keyword parameters are options, those that are False flags."""
+    function = _function(verb)
+    text = docstring_parser.parse(inspect.getdoc(function) or "")
+    flags = [name for name, parameter in inspect.signature(function).parameters.items() if parameter.default is False]
+    parser = ArgumentParser(
+        prog=f"refinefuse {verb}",
+        description=f"{text.short_description}\n\n{text.long_description or ''}",
+        formatter_class=_Help,
+    )
+    parser.add_function_arguments(function, as_group=False, as_positional=True, fail_untyped=True, skip=set(flags))
+    for described in text.params:
+        if described.arg_name in flags:
+            option = described.arg_name.replace("_", "-")
+            parser.add_argument(f"--{option}", dest=described.arg_name, action="store_true", help=described.description)
+    for name, alias in ALIASES.items():
+        action = parser._option_string_actions.get(f"--{name}")
+        if action is not None:
+            action.option_strings = [alias, *action.option_strings]
+            parser._option_string_actions[alias] = action
+    return parser
+
+
+def _run(verb: str, words: list[str], debug: bool) -> int:
+    try:
+        options: Namespace = parser_of(verb).parse_args(words)
+        return int(_function(verb)(**vars(options)))
+    except RefineFuseError as error:
+        if debug:
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): say nothing, and keep Python from saying it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _function(verb: str) -> Callable[..., int]:
+    function: Callable[..., int] = getattr(import_module(f"refinefuse.cli.{verb}"), verb)
+    return function
+
+
+def _summary(function: Callable[..., int]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]

@@ -1,0 +1,40 @@
+"""`refinefuse train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def train(recipe: Path, *, output: Path, data: Path | None = None, workers: int = 1) -> int:
+    """Train weights by a recipe, or go on with a run that was stopped.
+
+    Needs the extra `train`. The same call with the same output folder goes on from the last checkpoint.
+
+    Args:
+        recipe: a YAML file such as recipes/infrared-visible.yaml.
+        output: the folder of the run: recipe, checkpoint, logs (TensorBoard and CSV), and at the end the weights.
+        data: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
+        workers: processes that cut crops beside the training.
+    """
+    import os
+
+    from refinefuse.errors import InputError, MissingExtra
+    from refinefuse.inference.device import keep_freed_memory
+
+    root = data or Path(os.environ.get("REFINEFUSE_DATA", ""))
+    if not (data or os.environ.get("REFINEFUSE_DATA")) or not root.is_dir():
+        raise InputError(
+            "Training needs the folder of the data sets.\n"
+            f"  got: {f'{str(root)!r}, which is no folder' if root != Path() else 'nothing'}\nGive --data, or set REFINEFUSE_DATA."
+        )
+    keep_freed_memory()
+    try:
+        from refinefuse.training.recipe import load_recipe
+        from refinefuse.training.train import train as run
+    except ImportError as error:
+        if error.name is None or not error.name.startswith("lightning"):
+            raise
+        raise MissingExtra("lightning", "train", "Training") from error
+    weights = run(load_recipe(recipe), root, output, workers=workers)
+    print(f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'")
+    return 0

@@ -1,0 +1,46 @@
+"""Pictures for looking: sources and result side by side, and the map of shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from torch import Tensor
+
+from refinefuse.image.color import to_array, to_tensor
+
+_CAPTION = 22  # pixels above each picture
+_GAP = 6
+
+
+def share_map(share: Tensor) -> UInt8[np.ndarray, "h w"]:
+    """The share of `a` in the mix as grey: white where all of a pixel comes from `a`, black where none does.
+
+    Args:
+        share: (1, 1, h, w) in [0, 1].
+    """
+    return to_array(share, np.uint8)
+
+
+def side_by_side(pictures: Mapping[str, Shaped[np.ndarray, "..."]]) -> UInt8[np.ndarray, "h w 3"]:
+    """Pictures of one height in a row, each under its caption, as 8-bit RGB; alpha is left out.
+
+    Args:
+        pictures: by caption; each (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+    """
+    row: list[np.ndarray] = []
+    for caption, pixels in pictures.items():
+        body = _as_rgb(pixels)
+        head = np.full((_CAPTION, body.shape[1], 3), 255, np.uint8)
+        cv2.putText(head, caption, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        row += [np.vstack([head, body]), np.full((_CAPTION + body.shape[0], _GAP, 3), 255, np.uint8)]
+    return np.hstack(row[:-1])
+
+
+def _as_rgb(pixels: np.ndarray) -> np.ndarray:
+    image = to_tensor(pixels)
+    colour = image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)
+    rgb: np.ndarray = to_array(colour, np.uint8)
+    return rgb

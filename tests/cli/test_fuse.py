@@ -1,0 +1,192 @@
+"""`refinefuse fuse` as a user meets it: what is written, what is said, and with which exit code."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from refinefuse.image.files import read_image, write_image
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_two_files(pairs, run):
+    code, _, _ = run("fuse", pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "out.png")
+    assert code == 0
+    fused = read_image(pairs / "out.png")
+    assert fused.shape == (24, 30, 3)
+    assert fused.dtype == np.uint8
+
+
+def test_explain_and_sheet(pairs, run):
+    code, _, _ = run(
+        *("fuse", pairs / "ir/1.png", pairs / "vi/1.bmp", "--output", pairs / "out.tif"),
+        *("--explain", pairs / "share.png", "--sheet", pairs / "sheet.jpg"),
+    )
+    assert code == 0
+    assert read_image(pairs / "share.png").shape == (24, 30)
+    height, width, _ = read_image(pairs / "sheet.jpg").shape
+    assert width > 3 * 30
+    assert height > 24
+
+
+def test_two_folders_then_only_what_is_new(pairs, run):
+    code, out, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "new/out")
+    assert code == 0
+    assert "3 fused, 0 there already" in out
+    assert names(pairs / "new/out") == ["1.png", "10.png", "2.png"]
+    (pairs / "new/out/2.png").unlink()
+    kept = (pairs / "new/out/1.png").stat().st_mtime_ns
+    code, out, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "new/out")
+    assert code == 0
+    assert "1 fused, 2 there already" in out
+    assert (pairs / "new/out/1.png").stat().st_mtime_ns == kept
+    code, out, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "new/out", "--overwrite")
+    assert "3 fused" in out
+
+
+def test_folder_run_equals_single_runs(pairs, run):
+    run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--sheet", pairs / "sheets", "--explain", pairs / "shares")
+    run("fuse", pairs / "ir/2.png", pairs / "vi/2.bmp", "-o", pairs / "2.png")
+    assert (pairs / "2.png").read_bytes() == (pairs / "out/2.png").read_bytes()
+    assert names(pairs / "sheets") == names(pairs / "shares") == names(pairs / "out")
+
+
+def test_16_bit_stays_16_bit(tmp_path, run):
+    counts = np.random.default_rng(0).integers(0, 65536, (20, 20), np.uint16)
+    write_image(tmp_path / "a.png", counts)
+    write_image(tmp_path / "b.tif", counts[::-1])
+    assert run("fuse", tmp_path / "a.png", tmp_path / "b.tif", "-o", tmp_path / "out.png")[0] == 0
+    assert read_image(tmp_path / "out.png").dtype == np.uint16
+
+
+def test_unpaired_files_are_named_and_the_rest_is_fused(pairs, run):
+    (pairs / "ir/1.png").unlink()
+    (pairs / "vi/2.bmp").unlink()
+    code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
+    assert code == 1
+    assert "1 fused" in out
+    assert "1.bmp" in err
+    assert "2.png" in err
+    assert names(pairs / "out") == ["10.png"]
+
+
+def test_a_broken_pair_is_reported_and_the_rest_is_fused(pairs, run):
+    (pairs / "ir/2.png").write_bytes((pairs / "ir/2.png").read_bytes()[:200])
+    write_image(pairs / "vi/10.bmp", np.zeros((24, 31, 3), np.uint8), overwrite=True)
+    code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
+    assert code == 1
+    assert "1 fused, 0 there already, 2 failed" in out
+    assert "ir/2.png" in err
+    assert "24 x 31" in err
+    assert names(pairs / "out") == ["1.png"]
+
+
+class TestNothingIsWritten:
+    """Wrong use ends with exit code 2, a message of its own and no file."""
+
+    @pytest.fixture(autouse=True)
+    def unchanged(self, pairs):
+        before = {path: path.read_bytes() for path in pairs.rglob("*") if path.is_file()}
+        yield
+        assert {path: path.read_bytes() for path in pairs.rglob("*") if path.is_file() and "made" not in path.name} == before
+
+    def refused(self, run, *words, text):
+        code, _, err = run("fuse", *words)
+        assert code == 2
+        assert text in err
+        assert "Traceback" not in err
+
+    def test_missing_file(self, pairs, run):
+        self.refused(run, pairs / "ir/9.png", pairs / "vi/1.bmp", "-o", pairs / "o.png", text="no such file")
+
+    def test_no_image(self, pairs, run):
+        (pairs / "made.png").write_text("hello")
+        self.refused(run, pairs / "made.png", pairs / "vi/1.bmp", "-o", pairs / "o.png", text="not an image")
+
+    def test_output_exists(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "ir/2.png", text="--overwrite")
+
+    def test_output_is_a_source(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "ir/1.png", "--overwrite", text="one of the sources")
+
+    def test_output_folder_is_a_source(self, pairs, run):
+        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir", "--overwrite", text="holds sources")
+
+    def test_sheet_exists(self, pairs, run):
+        words = ("-o", pairs / "o.png", "--sheet", pairs / "ir/2.png")
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="--overwrite")
+
+    def test_sheet_is_the_output(self, pairs, run):
+        words = ("-o", pairs / "o.png", "--sheet", pairs / "o.png")
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="two results")
+
+    def test_output_has_no_known_ending(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "o.xyz", text=".png")
+
+    def test_output_in_no_folder(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "no/o.png", text="does not exist")
+
+    def test_output_folder_is_a_file(self, pairs, run):
+        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir/1.png", text="cannot be made")
+
+    def test_file_and_folder(self, pairs, run):
+        self.refused(run, pairs / "ir", pairs / "vi/1.bmp", "-o", pairs / "o.png", text="two files or two folders")
+
+    def test_folders_share_no_name(self, pairs, run):
+        for path in (pairs / "vi").iterdir():
+            path.rename(path.with_stem("made" + path.stem))
+        code, _, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "o")
+        for path in (pairs / "vi").iterdir():
+            path.rename(path.with_stem(path.stem.removeprefix("made")))
+        assert code == 2
+        assert "share no file name" in err
+
+    def test_16_bit_into_jpeg(self, pairs, run):
+        write_image(pairs / "made.png", np.zeros((24, 30), np.uint16))
+        self.refused(run, pairs / "made.png", pairs / "vi/1.bmp", "-o", pairs / "o.jpg", text="16 bit")
+
+    def test_unknown_weights(self, pairs, run):
+        words = ("-o", pairs / "o.png", "--weights", "best")
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="infrared-visible")
+
+    def test_pickled_weights(self, pairs, run):
+        torch.save({}, pairs / "made.pth")
+        words = ("-o", pairs / "o.png", "--weights", pairs / "made.pth")
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="pickle")
+
+    def test_unknown_device(self, pairs, run):
+        words = ("-o", pairs / "o.png", "--device", "cuda:77")
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="available: ")
+
+    def test_unknown_color(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "o.png", "--color", "red", text="color")
+
+    def test_no_output_named(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", text="output")
+
+
+def test_interrupt_leaves_whole_files_alone(tmp_path, process):
+    for folder in ("ir", "vi"):
+        (tmp_path / folder).mkdir()
+        for index in range(400):
+            write_image(tmp_path / folder / f"{index}.png", np.random.default_rng(index).integers(0, 256, (200, 200), np.uint8))
+    running = process("fuse", tmp_path / "ir", tmp_path / "vi", "-o", tmp_path / "out")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out").is_dir() or len(list((tmp_path / "out").iterdir())) < 3:
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    written = list((tmp_path / "out").iterdir())
+    assert 3 <= len(written) < 400
+    for path in written:
+        assert path.suffix == ".png"
+        assert read_image(path).shape == (200, 200)

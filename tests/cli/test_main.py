@@ -1,0 +1,67 @@
+"""The command line as a whole: help, version, wrong words, and how fast it answers."""
+
+import subprocess
+import sys
+
+import pytest
+
+import refinefuse
+from refinefuse.cli import VERBS
+
+
+def test_help_lists_every_command(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for verb in VERBS:
+        assert f"\n  {verb} " in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_explains_itself(run, verb):
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert f"refinefuse {verb}" in out
+    assert "<class" not in out
+
+
+def test_no_words_is_wrong_use(run):
+    assert run()[0] == 2
+
+
+def test_version(run):
+    assert run("--version") == (0, f"refinefuse {refinefuse.__version__}\n", "")
+
+
+def test_unknown_command_lists_the_known_ones(run):
+    code, _, err = run("fues")
+    assert code == 2
+    assert "fuse" in err
+
+
+def test_unknown_option_is_wrong_use(run):
+    code, _, err = run("doctor", "--verbose")
+    assert code == 2
+    assert "--verbose" in err
+
+
+def test_debug_shows_the_traceback(run):
+    with pytest.raises(refinefuse.RefineFuseError):
+        run("fuse", "no.png", "no.png", "-o", "no", "--debug")
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    for word in ("torch", "cpu", "infrared-visible", "train"):
+        assert word in out
+
+
+def test_help_and_import_do_not_load_torch():
+    program = "import sys, refinefuse; from refinefuse.cli import main; main(['--help']); main(['--version']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_module_runs_as_a_program(process):
+    running = process("--version")
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, out) == (0, f"refinefuse {refinefuse.__version__}\n")

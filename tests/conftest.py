@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # the pictures are small: threads would only wait for each other
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of the real data sets; tests that need it are skipped where it is missing."""
+    folder = Path(os.environ.get("REFINEFUSE_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "manifest.json").is_file():
+        pytest.skip(f"the data sets are not at hand: no '{folder / 'manifest.json'}' (REFINEFUSE_DATA says where they lie)")
+    return folder

@@ -1,0 +1,74 @@
+"""Each term says what its name says, and can be descended."""
+
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from refinefuse.losses import TERMS, LossWeights, fusion_loss
+
+NONE = LossWeights(**dict.fromkeys(asdict(LossWeights()), 0.0))
+
+
+@pytest.fixture
+def pair():
+    """Two textures, smooth enough to have edges: levels 0..255, (2, 1, 64, 64)."""
+    noise = torch.rand(2, 2, 1, 70, 70, generator=torch.Generator().manual_seed(0)).flatten(0, 1) * 255
+    a, b = torch.nn.functional.avg_pool2d(noise, 7, 1).mul(3).sub(255).clamp(0, 255).unflatten(0, (2, 2))
+    return a, b
+
+
+def test_a_term_for_every_weight():
+    assert TERMS.keys() == asdict(LossWeights()).keys()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_gradients_are_finite_on_pictures_and_on_flat_ones(name, pair):
+    flat = torch.full_like(pair[0], 80.0)
+    for a, b in (pair, (flat, flat), (flat, pair[1])):
+        fused = ((a + b) / 2).requires_grad_()
+        TERMS[name](fused, a, b).backward()
+        assert torch.isfinite(fused.grad).all()
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_descending_a_term_makes_it_smaller(name, pair):
+    a, b = pair
+    fused = ((a + b) / 2 - 10).requires_grad_()
+    before = TERMS[name](fused, a, b)
+    before.backward()
+    after = TERMS[name]((fused - fused.grad / fused.grad.abs().max()).detach(), a, b)
+    assert after < before
+
+
+def test_intensity_is_zero_at_the_maximum(pair):
+    assert TERMS["intensity"](torch.maximum(*pair), *pair) == 0
+
+
+@pytest.mark.parametrize("name", ["gradient", "kept", "edges", "visual"])
+def test_a_copy_is_best_where_the_other_source_is_flat(name, pair):
+    a, flat = pair[0], torch.full_like(pair[0], 128.0)
+    copy, veiled = TERMS[name](a, a, flat), TERMS[name]((a + flat) / 2, a, flat)
+    assert copy < veiled
+
+
+def test_kept_forbids_the_copy_of_one_source(pair):
+    a, b = pair
+    both = a + b - b.mean()
+    assert TERMS["kept"](both, a, b) < TERMS["kept"](a, a, b)
+    assert TERMS["kept"](both, a, b) < TERMS["kept"](b, a, b)
+
+
+def test_hot_sees_a_target_that_went_dark():
+    a, b = torch.full((1, 1, 40, 40), 20.0), torch.full((1, 1, 40, 40), 60.0)
+    a[..., 10:18, 10:18] = 250
+    assert TERMS["hot"](torch.maximum(a, b), a, b) == 0
+    torch.testing.assert_close(TERMS["hot"](b, a, b), torch.tensor(190 / 255))
+    assert TERMS["hot"](b, b, b) == 0  # no target, nothing lost
+
+
+def test_the_sum_is_weighted_and_terms_of_weight_zero_are_left_out(pair):
+    a, b = (x / 255 for x in pair)
+    total, terms = fusion_loss((a + b) / 2, a, b, replace(NONE, intensity=2.0, hot=0.5))
+    assert set(terms) == {"intensity", "hot"}
+    torch.testing.assert_close(total, 2 * terms["intensity"] + 0.5 * terms["hot"])

@@ -1,0 +1,180 @@
+"""The promises of the network, on random weights: sizes, windows, switches, what it keeps by construction."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from refinefuse.errors import ConfigError, InputError
+from refinefuse.network.config import SMALL, STANDARD, NetworkConfig
+from refinefuse.network.context import area_weights, reduced
+from refinefuse.network.model import RefineFuse, Window
+
+TINY = NetworkConfig(widths=(4, 6, 8), grid=8, context_width=8, heads=2)
+SWITCHED = {
+    "all": TINY,
+    "no pixel interaction": replace(TINY, pixel_interaction=False),
+    "no global attention": replace(TINY, global_attention=False),
+    "no gradual refinement": replace(TINY, gradual_refinement=False),
+    "single scale": replace(TINY, widths=(8,)),
+    "folded by 4": replace(TINY, fold=4),
+    "not folded": replace(TINY, fold=1),
+}
+
+
+def lively(config: NetworkConfig, seed: int = 0) -> RefineFuse:
+    """A network whose weights are large enough that every part shows in the result."""
+    torch.manual_seed(seed)
+    model = RefineFuse.from_config(config).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+def pair(height: int, width: int, dtype: torch.dtype = torch.float32, n: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    a, b = torch.rand(2, n, 1, height, width, generator=generator, dtype=dtype)
+    return a, b
+
+
+@pytest.mark.parametrize("config", [STANDARD, SMALL])
+def test_untrained_network_returns_the_average(config):
+    a, b = pair(37, 50)
+    torch.testing.assert_close(RefineFuse.from_config(config)(a, b), (a + b) / 2)
+
+
+@pytest.mark.parametrize("config", SWITCHED.values(), ids=SWITCHED.keys())
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (1, 40), (17, 31), (48, 64)])
+def test_any_size_in_the_same_size_out(config, height, width):
+    a, b = pair(height, width)
+    fused = lively(config)(a, b)
+    assert fused.shape == a.shape
+    assert fused.min() >= 0
+    assert fused.max() <= 1
+
+
+@pytest.mark.parametrize("switch", ["pixel_interaction", "global_attention", "gradual_refinement"])
+def test_every_switch_takes_a_part_away(switch):
+    names = {name for name, _ in RefineFuse.from_config(TINY).named_parameters()}
+    fewer = {name for name, _ in RefineFuse.from_config(replace(TINY, **{switch: False})).named_parameters()}
+    assert names - fewer
+
+
+@pytest.mark.parametrize("config", SWITCHED.values(), ids=SWITCHED.keys())
+def test_equal_sources_come_back_whatever_the_weights(config):
+    a, _ = pair(40, 33)
+    torch.testing.assert_close(lively(config)(a, a), a)
+
+
+def test_both_sources_and_every_part_have_a_say():
+    model = lively(TINY)
+    a, b = pair(32, 32)
+    a.requires_grad_()
+    b.requires_grad_()
+    model(a, b).square().sum().backward()
+    assert a.grad.abs().sum() > 0
+    assert b.grad.abs().sum() > 0
+    silent = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    assert not silent
+
+
+@pytest.mark.parametrize("config", SWITCHED.values(), ids=SWITCHED.keys())
+def test_a_window_is_the_same_as_in_the_whole_painting(config):
+    model = lively(config).double()
+    a, b = pair(131, 203, torch.float64)
+    context = model.context(a, b)
+    whole = model.paint(a, b, context)
+    for window in (Window(0, 0, 131, 203), Window(50, 61, 20, 33), Window(130, 202, 1, 1), Window(0, 100, 131, 5)):
+        part = model.paint(a, b, context, window)
+        cut = (..., slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
+        torch.testing.assert_close(part.fused, whole.fused[cut], rtol=0, atol=1e-12)
+        torch.testing.assert_close(part.share, whole.share[cut], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("config", SWITCHED.values(), ids=SWITCHED.keys())
+def test_the_halo_covers_all_that_a_pixel_depends_on(config):
+    model = lively(config).double()
+    side = 2 * model.halo + 64
+    a, b = (x.requires_grad_() for x in pair(side, side, torch.float64))
+    with torch.no_grad():
+        context = model.context(a, b)
+    middle = side // 2
+    model.paint(a, b, context).fused[0, 0, middle, middle].backward()
+    for source in (a, b):
+        touched = source.grad[0, 0].nonzero()
+        assert (touched - middle).abs().max() <= model.halo
+
+
+def test_the_context_sees_the_whole_pair():
+    model = lively(TINY)
+    a, b = pair(64, 200)
+    changed = a.clone()
+    changed[..., -1] = 1 - changed[..., -1]
+    window = Window(0, 0, 8, 8)
+    before = model.paint(a, b, model.context(a, b), window).fused
+    after = model.paint(a, b, model.context(changed, b), window).fused
+    assert not torch.equal(before, after)
+
+
+def test_twice_the_same_and_the_same_in_a_batch():
+    model = lively(TINY)
+    a, b = pair(33, 47, n=3)
+    assert torch.equal(model(a, b), model(a, b))
+    alone = torch.cat([model(a[i : i + 1], b[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(model(a, b), alone)
+
+
+@pytest.mark.parametrize("window", [Window(0, 0, 0, 5), Window(-1, 0, 5, 5), Window(0, 0, 5, 41), Window(39, 0, 2, 2)])
+def test_a_window_over_the_edge_is_refused(window):
+    model = lively(TINY)
+    a, b = pair(40, 40)
+    with pytest.raises(InputError, match="within the picture"):
+        model.paint(a, b, model.context(a, b), window)
+
+
+def test_sources_of_different_shape_are_refused():
+    model = lively(TINY)
+    a, b = pair(40, 40)
+    with pytest.raises(InputError, match=r"same shape(.|\n)*40, 40(.|\n)*40, 39"):
+        model(a, b[..., 1:])
+
+
+@pytest.mark.parametrize(("length", "cells"), [(1, 8), (5, 8), (8, 8), (100, 8), (641, 64)])
+def test_area_weights_average_every_sample_equally(length, cells):
+    weights = area_weights(length, cells, torch.zeros(1, dtype=torch.float64))
+    assert weights.shape == (cells, length)
+    torch.testing.assert_close(weights.sum(1), torch.ones(cells, dtype=torch.float64))
+    torch.testing.assert_close(weights.sum(0), torch.full((length,), cells / length, dtype=torch.float64))
+
+
+def test_reduction_gives_mean_and_deviation_of_each_cell():
+    x, _ = pair(24, 40, torch.float64)
+    mean, deviation = reduced(x, 8)[0]
+    cells = x[0, 0].reshape(8, 3, 8, 5).permute(0, 2, 1, 3).reshape(8, 8, 15)
+    torch.testing.assert_close(mean, cells.mean(-1))
+    torch.testing.assert_close(deviation, cells.std(-1, correction=0))
+
+
+def test_config_survives_json():
+    config = replace(STANDARD, widths=(8, 12), global_attention=False)
+    assert NetworkConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "JSON object"),
+        ('{"width": 3}', "unknown: width"),
+        ('{"fold": 3}', "`fold` must be 1, 2 or 4"),
+        ('{"heads": 5}', "`heads` must be a divisor"),
+        ('{"widths": 7}', "wrong type"),
+        ('{"widths": []}', "`widths`"),
+        ('{"widths": ["x"]}', "wrong type"),
+        ('{"grid": 30}', "`grid`"),
+    ],
+)
+def test_bad_config_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        NetworkConfig.from_json(text)

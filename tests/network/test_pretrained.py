@@ -1,0 +1,139 @@
+"""Weights files: what is written comes back, and everything else is refused by name."""
+
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from refinefuse.errors import MissingExtra, WeightsError
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.model import RefineFuse
+from refinefuse.network.pretrained import CONFIG_KEY
+
+TINY = NetworkConfig(widths=(4, 6), grid=8, context_width=4, heads=2)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A saved network, its file and its tensors."""
+    torch.manual_seed(1)
+    model = RefineFuse.from_config(TINY)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    path = tmp_path / "tiny.safetensors"
+    model.save_weights(path)
+    return model, path, load_file(path)
+
+
+def write(path, tensors, config=TINY):
+    save_file(tensors, path, metadata={CONFIG_KEY: config.to_json()})
+    return path
+
+
+def test_file_comes_back(saved):
+    model, path, _ = saved
+    loaded = RefineFuse.from_pretrained(path)
+    assert loaded.config == TINY
+    assert not loaded.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name])
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_folder_comes_back(saved, tmp_path):
+    model, _, _ = saved
+    model.save_pretrained(tmp_path / "new" / "folder")
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    loaded = RefineFuse.from_pretrained(tmp_path / "new" / "folder")
+    a = torch.rand(1, 1, 9, 9)
+    assert torch.equal(model(a, 1 - a), loaded(a, 1 - a))
+
+
+def test_missing_tensor_is_named(saved):
+    _, path, tensors = saved
+    tensors.pop("head.predict.bias")
+    with pytest.raises(WeightsError, match=r"missing \(1\):\n  'head.predict.bias'"):
+        RefineFuse.from_pretrained(write(path, tensors))
+
+
+def test_extra_tensor_is_named(saved):
+    _, path, tensors = saved
+    with pytest.raises(WeightsError, match=r"not part of the network \(1\):\n  'extra'"):
+        RefineFuse.from_pretrained(write(path, {**tensors, "extra": torch.zeros(1)}))
+
+
+def test_misshapen_tensor_is_named_with_both_shapes(saved):
+    _, path, tensors = saved
+    tensors["head.predict.bias"] = torch.zeros(5)
+    with pytest.raises(WeightsError, match="head.predict.bias: expected 8, got 5"):
+        RefineFuse.from_pretrained(write(path, tensors))
+
+
+def test_tensor_that_is_not_finite_is_named(saved):
+    _, path, tensors = saved
+    tensors["head.predict.bias"][0] = float("nan")
+    with pytest.raises(WeightsError, match="not finite"):
+        RefineFuse.from_pretrained(write(path, tensors))
+
+
+def test_config_that_cannot_be_used_is_refused(saved):
+    _, path, tensors = saved
+    save_file(tensors, path, metadata={CONFIG_KEY: '{"fold": 3}'})
+    with pytest.raises(WeightsError, match="`fold` must be"):
+        RefineFuse.from_pretrained(path)
+
+
+def test_foreign_safetensors_are_refused(saved):
+    _, path, tensors = saved
+    save_file(tensors, path)
+    with pytest.raises(WeightsError, match="was not written by refinefuse"):
+        RefineFuse.from_pretrained(path)
+
+
+class Bomb:
+    """Runs when it is unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("the pickle was loaded",))
+
+
+@pytest.mark.parametrize("write_pickle", [lambda path: torch.save(Bomb(), path), lambda path: path.write_bytes(pickle.dumps(Bomb()))])
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_pickle_is_refused_and_never_loaded(tmp_path, write_pickle, name):
+    path = tmp_path / name
+    write_pickle(path)
+    with pytest.raises(WeightsError, match="is a pickle"):
+        RefineFuse.from_pretrained(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\x10\x00\x00\x00\x00\x00\x00\x00{not json", b"\xff" * 64])
+def test_damaged_file_is_refused(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="damaged"):
+        RefineFuse.from_pretrained(path)
+
+
+def test_truncated_file_is_refused(saved):
+    _, path, _ = saved
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match="damaged"):
+        RefineFuse.from_pretrained(path)
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(WeightsError, match="infrared-visible"):
+        RefineFuse.from_pretrained("infrared-visibel")
+
+
+def test_folder_that_does_not_exist_cannot_be_written(saved, tmp_path):
+    model, _, _ = saved
+    with pytest.raises(WeightsError, match="cannot be written"):
+        model.save_weights(tmp_path / "missing" / "x.safetensors")
+
+
+def test_repository_without_the_hub_library_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'refinefuse\[hub\]'"):
+        RefineFuse.from_pretrained("somebody/something")

@@ -1,0 +1,50 @@
+"""What ships with the package is what the manifest says."""
+
+import hashlib
+
+import pytest
+import torch
+
+from refinefuse.errors import WeightsError
+from refinefuse.network.model import RefineFuse
+from refinefuse.weights import store
+
+
+@pytest.mark.parametrize("name", store.shipped())
+def test_shipped_weights_are_those_of_the_manifest(name):
+    entry = store.shipped()[name]
+    assert hashlib.sha256(entry.path.read_bytes()).hexdigest() == entry.sha256
+    model = RefineFuse.from_pretrained(name)
+    assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
+    assert entry.data
+    assert all(part["licence"] for part in entry.data)
+    assert len(entry.commit) == 40
+
+
+def test_default_ships():
+    assert store.DEFAULT in store.shipped()
+
+
+def test_changed_file_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    RefineFuse.from_pretrained().save_weights(path)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    monkeypatch.setattr(store, "_HERE", tmp_path)
+    monkeypatch.setattr(
+        store, "shipped", lambda: {"x": store.Entry("x", path.name, "0" * 64, "", 0, "", "", [], {}, "")}
+    )
+    with pytest.raises(WeightsError, match="not those that were released"):
+        store.locate("x")
+
+
+@pytest.mark.parametrize("name", store.shipped())
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.5, 1.0])
+def test_constant_sources_give_that_constant(name, level):
+    flat = torch.full((1, 1, 37, 52), level)
+    torch.testing.assert_close(RefineFuse.from_pretrained(name)(flat, flat), flat)
+
+
+@pytest.mark.parametrize("name", store.shipped())
+def test_equal_sources_give_that_picture(name):
+    a = torch.rand(1, 1, 50, 61, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(RefineFuse.from_pretrained(name)(a, a), a, rtol=0, atol=1 / 255)
