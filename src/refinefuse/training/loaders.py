@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from refinefuse.data.crops import Crops, PairCrops, collate
 from refinefuse.data.pairs import Pair, pair_folders
@@ -60,8 +61,23 @@ def read_sets(recipe: Recipe, root: Path) -> tuple[list[LumaPair], list[float], 
     return training, shares, validation
 
 
-def training_loader(recipe: Recipe, pairs: list[LumaPair], shares: list[float], workers: int) -> DataLoader[Crops]:
-    """Every batch of the run, in order; a batch depends on the seed and its number alone."""
+class InOrder(Sampler[int]):
+    """The items of a run in order, from the one at which it goes on; as long as the whole run, as Lightning expects."""
+
+    def __init__(self, first: int, total: int) -> None:
+        self.first, self.total = first, total
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.total))
+
+
+def training_loader(
+    recipe: Recipe, pairs: list[LumaPair], shares: list[float], *, first_step: int = 0, workers: int = 0
+) -> DataLoader[Crops]:
+    """Every batch of the run from `first_step` on, in order; a batch depends on the seed and its number alone."""
     crops = PairCrops(
         pairs,
         shares,
@@ -72,7 +88,8 @@ def training_loader(recipe: Recipe, pairs: list[LumaPair], shares: list[float], 
         length=recipe.steps * recipe.pairs_per_step,
         seed=recipe.seed,
     )
-    return DataLoader(crops, recipe.pairs_per_step, collate_fn=collate, num_workers=workers, persistent_workers=workers > 0)
+    order = InOrder(first_step * recipe.pairs_per_step, len(crops))
+    return DataLoader(crops, recipe.pairs_per_step, sampler=order, collate_fn=collate, num_workers=workers)
 
 
 def validation_loader(pairs: list[LumaPair]) -> DataLoader[tuple[Tensor, Tensor]]:

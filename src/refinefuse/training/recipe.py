@@ -93,7 +93,7 @@ def load_recipe(path: Path) -> Recipe:
         raise ConfigError(f"There is no recipe '{path}'.")
     parser = _parser()
     try:
-        return Recipe(**vars(parser.instantiate_classes(parser.parse_path(str(path)))))
+        return Recipe(**vars(parser.instantiate(parser.parse_path(str(path)))))
     except ConfigError:
         raise
     except (ArgumentError, TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -14,6 +15,7 @@ from refinefuse.training.recipe import Recipe, load_recipe, save_recipe
 from refinefuse.training.task import FusionTask
 
 LAST = "last.ckpt"
+CHECKPOINT_EVERY = 500  # steps
 RECIPE = "recipe.yaml"
 
 
@@ -53,15 +55,16 @@ def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path
         callbacks=[
             EMAWeightAveraging(decay=recipe.average),
             LearningRateMonitor("step"),
-            ModelCheckpoint(output, filename="last", every_n_train_steps=min(500, recipe.steps), enable_version_counter=False),
+            ModelCheckpoint(output, filename="last", every_n_train_steps=min(CHECKPOINT_EVERY, recipe.steps), enable_version_counter=False),
         ],
         num_sanity_val_steps=0,
         log_every_n_steps=20,
     )
     last = output / LAST
+    first_step = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
     trainer.fit(
         task,
-        training_loader(recipe, training, shares, workers),
+        training_loader(recipe, training, shares, first_step=first_step, workers=workers),
         validation_loader(validation),
         ckpt_path=last if last.exists() else None,
     )

@@ -1,0 +1,194 @@
+"""Training for real, on pairs made here: it learns, it can be stopped and resumed, and it refuses what it cannot use."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from refinefuse.data.crops import Augmentation, PairCrops, collate, turned
+from refinefuse.errors import ConfigError, InputError, PairingError
+from refinefuse.image.files import write_image
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.model import RefineFuse
+
+pytest.importorskip("lightning", reason="training needs the extra `train`")
+
+from refinefuse.training.loaders import read_sets, training_loader
+from refinefuse.training.recipe import Recipe, TrainingSet, load_recipe, save_recipe
+from refinefuse.training.train import train
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+RECIPE = Recipe(
+    name="tiny",
+    sets=[TrainingSet("ir", "vi", 1.0)],
+    network=NetworkConfig(widths=(4, 6), grid=8, context_width=4, heads=2, interactions=1),
+    steps=4,
+    pairs_per_step=2,
+    crop=32,
+    learning_rate=1e-2,
+    average=0.5,
+    precision="32-true",
+    validate_every=4,
+)
+
+pytestmark = pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Twelve pairs of 48 x 64: blocks of two scales."""
+    generator = np.random.default_rng(0)
+    for folder, side in (("ir", 8), ("vi", 4)):
+        (tmp_path / folder).mkdir()
+        for index in range(12):
+            coarse = generator.integers(0, 256, (48 // side, 64 // side), np.uint8)
+            write_image(tmp_path / folder / f"{index}.png", coarse.repeat(side, 0).repeat(side, 1))
+    return tmp_path
+
+
+def weights_of(path):
+    return RefineFuse.from_pretrained(path).state_dict()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_every_shipped_recipe_can_be_read(path, tmp_path):
+    recipe = load_recipe(path)
+    RefineFuse.from_config(recipe.network)
+    save_recipe(recipe, tmp_path / "copy.yaml")
+    assert load_recipe(tmp_path / "copy.yaml") == recipe
+
+
+@pytest.mark.slow
+def test_training_writes_all_that_is_promised_and_learns(data, tmp_path):
+    recipe = replace(RECIPE, steps=60, validate_every=30, learning_rate=1e-2, average=0.9)
+    path = train(recipe, data, tmp_path / "run", workers=0)
+    assert path == tmp_path / "run" / "tiny.safetensors"
+    assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe
+    assert (tmp_path / "run" / "last.ckpt").is_file()
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    lines = (tmp_path / "run" / "csv" / "metrics.csv").read_text().splitlines()
+    losses = [float(line.split(",")[1]) for line in lines[1:] if line.split(",")[1]]
+    assert losses[-1] < losses[0]
+    assert "validation/kept" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_goes_on_to_the_same_weights(data, tmp_path):
+    recipe = replace(RECIPE, steps=8, validate_every=4)
+    whole = train(recipe, data, tmp_path / "whole", workers=0)
+    first_half = tmp_path / "first"
+    program = (
+        "import os, sys; from pathlib import Path; from lightning.pytorch.callbacks import ModelCheckpoint as C;"
+        "from refinefuse.training.recipe import load_recipe; from refinefuse.training import train as t;"
+        "t.CHECKPOINT_EVERY = 4; save = C._save_checkpoint;"
+        "C._save_checkpoint = lambda *args: (save(*args), os._exit(9));"  # killed right after the first checkpoint
+        "t.train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), workers=0)"
+    )
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    killed = subprocess.run([sys.executable, "-c", program, tmp_path / "recipe.yaml", data, first_half], capture_output=True)
+    assert killed.returncode == 9, killed.stderr.decode()
+    assert torch.load(first_half / "last.ckpt", weights_only=True)["global_step"] == 4
+    resumed = train(recipe, data, first_half, workers=0)
+    for name, tensor in weights_of(whole).items():
+        torch.testing.assert_close(tensor, weights_of(resumed)[name])
+
+
+def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    save_recipe(RECIPE, tmp_path / "run" / "recipe.yaml")
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(replace(RECIPE, seed=1), data, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nsets: []", "at least one"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nstep: 3", "step"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nsteps: many", "steps"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {edge: 1}", "edge"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nnetwork: {fold: 3}", "fold"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\ncrop: 100", "multiple of the network's stride"),
+        ("name: [", "cannot be used"),
+    ],
+)
+def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(path)
+
+
+def test_missing_recipe(tmp_path):
+    with pytest.raises(ConfigError, match="no recipe"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_every_tenth_pair_validates_and_is_not_trained_on(data):
+    training, shares, validation = read_sets(RECIPE, data)
+    assert (len(training), len(shares), len(validation)) == (10, 10, 2)
+    assert not any(np.array_equal(a, v) for a, _ in training for v, _ in validation)
+
+
+def test_picture_without_partner_is_named(data):
+    (data / "ir" / "3.png").unlink()
+    with pytest.raises(PairingError, match=r"'3\.png'"):
+        read_sets(RECIPE, data)
+
+
+def test_pair_of_two_sizes_is_named(data):
+    write_image(data / "ir" / "3.png", np.zeros((48, 65), np.uint8), overwrite=True)
+    with pytest.raises(InputError, match=r"48 x 65   '.*3\.png'"):
+        read_sets(RECIPE, data)
+
+
+def test_pictures_smaller_than_the_crop_are_refused(data):
+    recipe = replace(RECIPE, crop=64)
+    training, shares, _ = read_sets(recipe, data)
+    with pytest.raises(InputError, match="crop: 64 x 64"):
+        training_loader(recipe, training, shares)
+
+
+def test_missing_folder_is_named(data):
+    shutil.rmtree(data / "vi")
+    with pytest.raises(PairingError, match="vi"):
+        read_sets(RECIPE, data)
+
+
+def crops(pairs, **options):
+    given = {"size": 32, "crops": 2, "grid": 8, "augmentation": Augmentation(), "length": 20, "seed": 0, **options}
+    return PairCrops(pairs, [1.0] * len(pairs), **given)
+
+
+def test_crops_depend_on_seed_and_number_alone():
+    pair = tuple(np.random.default_rng(0).integers(0, 256, (2, 50, 60), np.uint8))
+    for one, two in zip(crops([pair])[7], crops([pair], length=9)[7], strict=True):
+        assert torch.equal(one, two)
+    assert not torch.equal(crops([pair])[7].a, crops([pair], seed=1)[7].a)
+
+
+def test_crops_stay_aligned_whatever_the_augmentation():
+    plane = np.random.default_rng(0).integers(0, 256, (50, 60), np.uint8)
+    for item in (crops([(plane, plane)], augmentation=Augmentation(lighting=0))[i] for i in range(20)):
+        assert torch.equal(item.a, item.b)
+        assert torch.equal(item.reduced_a, item.reduced_b)
+
+
+def test_lighting_changes_the_visible_picture_alone():
+    plane = np.full((50, 60), 128, np.uint8)
+    batch = collate([crops([(plane, plane)], augmentation=Augmentation(lighting=1, zoom=1))[i] for i in range(20)])
+    assert batch.a.shape == (40, 1, 32, 32)
+    assert torch.equal(batch.a, torch.full_like(batch.a, 128 / 255))
+    changed = (batch.b != 128 / 255).flatten(1).any(1)
+    assert changed.float().mean() > 0.9
+    assert 0 <= batch.b.min() <= batch.b.max() <= 1
+
+
+def test_the_eight_turns_are_eight():
+    plane = np.arange(6).reshape(2, 3)
+    assert len({(turned(plane, turn).shape, turned(plane, turn).tobytes()) for turn in range(8)}) == 8
