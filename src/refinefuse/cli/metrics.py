@@ -1,0 +1,59 @@
+"""`refinefuse metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def metrics(*, compare: str | None = None) -> int:
+    """List the metrics, or show what one picture scores in every convention.
+
+    Args:
+        compare: three files with commas between, FUSED,A,B: print each metric in every convention side by side.
+    """
+    from refinefuse.errors import InputError
+
+    if compare is None:
+        print(_list())
+        return 0
+    files = compare.split(",")
+    if len(files) != 3:
+        raise InputError(f"--compare needs three files with commas between.\n  expected: FUSED,A,B\n  found: {compare}")
+    fused, a, b = (Path(file) for file in files)
+    print(_compare(fused, a, b))
+    return 0
+
+
+def _list() -> str:
+    from refinefuse.metrics import CONVENTIONS, METRICS
+
+    lines = []
+    for key, row in METRICS.items():
+        better = f"nearer to {row.neutral:g}" if row.better == "middle" else row.better
+        lines += [f"{key:<13}{better} is better, {row.low:g} .. {row.high:g}. {row.sees}", f"{'':<13}{row.source}."]
+    lines += ["", "conventions"]
+    lines += [f"  {key:<11}{row.used_by}" for key, row in CONVENTIONS.items()]
+    return "\n".join(lines)
+
+
+def _compare(fused: Path, a: Path, b: Path) -> str:
+    import warnings
+
+    from refinefuse.metrics import CONVENTIONS, METRICS, evaluate
+    from refinefuse.scoring import Triplet, read_triplet
+
+    pictures = read_triplet(Triplet("", fused.stem, fused, a, b), "luma")
+    columns = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a metric for which the picture is too small shows as nan
+        for key in CONVENTIONS:
+            columns[key] = {m: float(v) for m, v in evaluate(*pictures, convention=key).items()}
+    lines = [f"{'':<13}" + "".join(f"{key:>12}" for key in columns)]
+    for metric in METRICS:
+        cells = [f"{columns[key][metric]:>12.5g}" if metric in columns[key] else f"{'':>12}" for key in columns]
+        lines.append((f"{metric:<13}" + "".join(cells)).rstrip())
+    lines += ["", "what is other than by default"]
+    for key, row in CONVENTIONS.items():
+        notes = [f"{metric}: {variant.note}" for metric, variant in row.variants.items() if variant is not None]
+        lines += [f"  {key}: " + "; ".join(notes)] if notes else []
+    return "\n".join(lines)

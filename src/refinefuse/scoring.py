@@ -1,0 +1,269 @@
+"""Score files and folders: fused pictures of one or several methods against their sources.
+
+Means are taken over the pictures that every method has, with intervals by the bootstrap over pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refinefuse.data.pairs import pair_folders
+from refinefuse.errors import InputError, PairingError, RefineFuseError
+from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
+from refinefuse.metrics import evaluate
+from refinefuse.metrics.conventions import chosen_metrics, convention_named
+
+Channels: TypeAlias = Literal["luma", "rgb"]
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """One fused picture and its sources.
+
+    Attributes:
+        method: whose picture it is.
+        name: the name of the scene.
+        fused: its file.
+        a: the file of the first source.
+        b: the file of the second source.
+    """
+
+    method: str
+    name: str
+    fused: Path
+    a: Path
+    b: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """What there is to score.
+
+    Attributes:
+        triplets: method by method.
+        orphans: fused pictures without a source.
+        missing: for each method, how many pairs of sources it has no picture of.
+    """
+
+    triplets: tuple[Triplet, ...]
+    orphans: tuple[str, ...]
+    missing: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over pictures with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores.
+
+    Attributes:
+        convention: the key of the convention.
+        metrics: the keys of the metrics, in order.
+        scores: method -> picture -> metric -> value.
+        failures: what could not be scored, each with its reason.
+    """
+
+    convention: str
+    metrics: tuple[str, ...]
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
+    failures: tuple[str, ...]
+
+    @property
+    def common(self) -> list[str]:
+        """The pictures that every method has."""
+        methods = list(self.scores.values())
+        return [name for name in methods[0] if all(name in other for other in methods)] if methods else []
+
+    def means(self) -> dict[str, dict[str, Mean]]:
+        """Method -> metric -> mean over the common pictures."""
+        return {
+            method: {key: bootstrap([images[name][key] for name in self.common]) for key in self.metrics}
+            for method, images in self.scores.items()
+        }
+
+
+def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> Task:
+    """Match fused pictures with their sources by name.
+
+    Args:
+        fused: pictures, folders of pictures, or folders of such folders; each folder of pictures is a method.
+        a: the first source: a picture or a folder, as `fused`.
+        b: the second source.
+
+    Raises:
+        PairingError: files and folders are mixed, or nothing matches.
+    """
+    if a.is_file() and b.is_file():
+        folders = [str(path) for path in fused if path.is_dir()]
+        if folders:
+            raise PairingError(
+                f"The sources are files, but '{folders[0]}' is a folder.\nPass three files, or three folders."
+            )
+        return Task(tuple(Triplet(_file_method(path, fused), a.stem, path, a, b) for path in fused), (), {})
+    sources = {pair.name: pair for pair in pair_folders(a, b).pairs}
+    triplets: list[Triplet] = []
+    orphans: list[str] = []
+    missing = {}
+    for method, folder in _methods(fused).items():
+        pairing = pair_folders(folder, a)
+        matched = [pair for pair in pairing.pairs if pair.name in sources]
+        unmatched = [pair.a.name for pair in pairing.pairs if pair.name not in sources]
+        triplets += [Triplet(method, p.name, p.a, p.b, sources[p.name].b) for p in matched]
+        orphans += [str(folder / name) for name in (*pairing.only_a, *unmatched)]
+        if len(sources) > len(matched):
+            missing[method] = len(sources) - len(matched)
+    return Task(tuple(triplets), tuple(orphans), missing)
+
+
+def _file_method(path: Path, paths: Sequence[Path]) -> str:
+    """A short name that tells the files apart."""
+    names = [other.name for other in paths]
+    return path.stem if names.count(path.name) == 1 else str(path)
+
+
+def _methods(fused: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in fused:
+        folders = [path] if _holds_pictures(path) else sorted(f for f in path.glob("*") if _holds_pictures(f))
+        for folder in folders or [path]:
+            name = folder.name if folder.name not in found else str(folder)
+            found[name] = folder
+    return found
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(f.suffix.lower() in IMAGE_EXTENSIONS for f in folder.iterdir())
+
+
+def read_levels(path: Path, channels: Channels) -> Float[Tensor, "1 c h w"]:
+    """The 8-bit levels of a picture as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
+    pixels = read_image(path)
+    scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257}.get(pixels.dtype, 255.0)
+    values = np.atleast_3d(pixels).astype(np.float64) * scale
+    color = values[..., :3] if values.shape[-1] >= 3 else values[..., :1].repeat(3, -1)
+    if channels == "luma":
+        luma = color @ np.array([0.299, 0.587, 0.114]) if values.shape[-1] >= 3 else color[..., 0]
+        color = luma[..., None]
+    levels: NDArray[np.float64] = np.floor(color + 0.5)
+    return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1)))[None]
+
+
+def read_triplet(triplet: Triplet, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
+    """The levels of the three pictures.
+
+    Raises:
+        InputError: a file cannot be read, or the sizes differ.
+    """
+    files = {"fused": triplet.fused, "a": triplet.a, "b": triplet.b}
+    pictures = {name: read_levels(path, channels) for name, path in files.items()}
+    sizes = {name: "{} x {}".format(*picture.shape[-2:]) for name, picture in pictures.items()}
+    if len(set(sizes.values())) > 1:
+        lines = "\n".join(f"  {name + ':':<7}{sizes[name]}   '{path}'" for name, path in files.items())
+        raise InputError(f"The fused picture and its sources must have the same height and width.\n{lines}")
+    return pictures["fused"], pictures["a"], pictures["b"]
+
+
+def score_triplets(
+    triplets: Iterable[Triplet],
+    metrics: Sequence[str] | None = None,
+    convention: str = "default",
+    channels: Channels = "luma",
+    jobs: int = 1,
+    progress: Callable[[Iterator[None], int], Iterable[None]] | None = None,
+) -> Result:
+    """Score triplets of files; one that fails is reported and left out.
+
+    Args:
+        triplets: what to score.
+        metrics: keys, as in `evaluate`.
+        convention: whose definitions.
+        channels: luma, or the three colour channels one by one.
+        jobs: how many at the same time, each on one thread; with 1, torch divides the work as it likes.
+        progress: wraps the steps, given their number.
+    """
+    triplets = list(triplets)
+    keys = chosen_metrics(None if metrics is None else list(metrics), convention_named(convention))
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    failures: list[str] = []
+
+    def work(triplet: Triplet) -> dict[str, float] | RefineFuseError:
+        try:
+            values = evaluate(*read_triplet(triplet, channels), metrics=keys, convention=convention)
+        except RefineFuseError as error:
+            return error
+        return {key: float(value) for key, value in values.items()}
+
+    def collect() -> Iterator[None]:
+        for triplet, found in zip(triplets, _in_parallel(work, triplets, jobs), strict=True):
+            if isinstance(found, RefineFuseError):
+                failures.append(f"{triplet.method}, {triplet.name}: {found}")
+            else:
+                scores.setdefault(triplet.method, {})[triplet.name] = found
+            yield
+
+    for _ in progress(collect(), len(triplets)) if progress else collect():
+        pass
+    return Result(convention, tuple(keys), scores, tuple(failures))
+
+
+def _in_parallel(
+    work: Callable[[Triplet], dict[str, float] | RefineFuseError], triplets: list[Triplet], jobs: int
+) -> Iterator[dict[str, float] | RefineFuseError]:
+    """Results in order. Threads suffice: torch lets go of the interpreter while it computes."""
+    if jobs == 1:
+        yield from map(work, triplets)
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(work, triplets)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def bootstrap(values: Sequence[float], draws: int = 2000) -> Mean:
+    """The mean and its 95 % interval by the percentile bootstrap, always with the same draws; NaN values are left out.
+
+    Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    sample = sample[~np.isnan(sample)]
+    if not sample.size:
+        return Mean(float("nan"), float("nan"), float("nan"))
+    index = np.random.default_rng(0).integers(0, sample.size, (draws, sample.size))
+    low, high = np.quantile(sample[index].mean(1), [0.025, 0.975])
+    return Mean(float(sample.mean()), float(low), float(high))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"Cannot write '{path}': {error.strerror}.\nCheck the folder and its permissions.") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""Values that the authors' own programs give on real triplets; skipped where those are not at hand."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from refinefuse.image.files import read_image
+from refinefuse.metrics import evaluate
+
+PROGRAMS = {
+    "default": ("lab_numpy", "lab_numpy_yuliu"),
+    "cddfuse": ("cddfuse_py",),
+    "tang": ("tang_matlab",),
+    "tang2022": ("tang_matlab_2022",),
+    "tang_py": ("tang_py",),
+    "li": ("hli_matlab",),
+    "vifb": ("vifb_matlab",),
+    "liu2012": ("zhengliu_matlab", "lab_numpy_liu"),
+}
+NAMES = {"VIF": "VIFp_sum", "MEF-MS-SSIM": "MEF_MS_SSIM", "MS-SSIM": "MS_SSIM", "QTE": "QTE_nava_q0.43137",
+         "FMI_pixel": "FMI_none", "Qabf_p": "Qabf_petrovic", "Nabf_p": "Nabf_petrovic"}  # fmt: skip
+DEFAULT_NAMES = {
+    "MI": "MI_bits",
+    "QMI": "QMI_no_stretch",
+    "CE": "CE_mean",
+    "SSIM": "SSIM_sum",
+    "MS-SSIM": "MS_SSIM_sum",
+}
+TANG_NAMES = {"Nabf": "Nabf_as_called_wrong_arg_order", "FMI_wavelet": "FMI_w"}
+TOLERANCES = {
+    ("*", "QCB"): 5e-3,  # rounding divided by rounding on black backgrounds
+    ("*", "FMI_wavelet"): 1e-3,  # the same in flat windows of the medical pictures
+    ("tang_py", "SSIM"): 1e-4,  # the program computes in float32, and with a data range of 1 it shows
+    ("tang_py", "MS-SSIM"): 1e-4,
+    ("li", "Qabf"): 1e-3,  # on 0..1 rounding decides which edges are equal
+    ("li", "Nabf"): 1e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def reference(data_folder):
+    path = data_folder.parent / "metrics" / "reference.json"
+    if not path.is_file():
+        pytest.skip(f"the reference values are not at hand: no '{path}'")
+    return json.loads(path.read_text()), path.parent / "triplets"
+
+
+def load(folder, name):
+    pictures = [read_image(folder / f"{name}_{side}.png") for side in "FAB"]
+    channels = max(np.atleast_3d(x).shape[-1] for x in pictures)
+    stacks = [np.atleast_3d(x).repeat(channels if x.ndim == 2 else 1, -1).transpose(2, 0, 1) for x in pictures]
+    return [torch.from_numpy(x.astype(np.float64))[None] for x in stacks]
+
+
+def reference_name(convention, key):
+    special = {"default": DEFAULT_NAMES, "tang": TANG_NAMES}.get(convention, {})
+    return special.get(key, NAMES.get(key, key))
+
+
+@pytest.mark.parametrize("name", ["mri_ct_lap", "mri_spect_max", "mri_spect_max_colour", "tno_10_lap", "tno_34_mean",
+                                  "mri_ct_lap_crop32", "mri_ct_lap_crop64", "tno_10_lap_crop32"])  # fmt: skip
+def test_equals_the_authors_programs(reference, name):
+    values, folder = reference
+    pictures = load(folder, name)
+    compared = 0
+    for convention in ["vifb"] if name.endswith("colour") else PROGRAMS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # crops are too small for some metrics
+            scores = evaluate(*pictures, convention=convention)
+        for key, score in scores.items():
+            theirs = values[name].get(reference_name(convention, key), {})
+            for program in set(PROGRAMS[convention]) & theirs.keys():
+                compared += 1
+                if theirs[program] is None:
+                    assert math.isnan(float(score)), (convention, key)
+                    continue
+                tolerance = TOLERANCES.get((convention, key)) or TOLERANCES.get(("*", key), 1e-6)
+                assert float(score) == pytest.approx(theirs[program], rel=tolerance), (convention, key, program)
+    assert compared >= 12
