@@ -20,6 +20,7 @@ pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 from refinefuse.training.loaders import read_sets, training_loader
 from refinefuse.training.recipe import Recipe, TrainingSet, load_recipe, save_recipe
+from refinefuse.training.task import FusionTask
 from refinefuse.training.train import train
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -122,6 +123,17 @@ def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_recipe(path)
+
+
+def test_training_can_start_from_weights(tmp_path):
+    model = RefineFuse.from_config(RECIPE.network)
+    torch.nn.init.normal_(model.head.predict.weight)
+    model.save_weights(tmp_path / "base.safetensors")
+    task = FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors")))
+    assert torch.equal(task.network.head.predict.weight, model.head.predict.weight)
+    assert task.network.training
+    with pytest.raises(ConfigError, match="another network"):
+        FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, fold=4)))
 
 
 def test_missing_recipe(tmp_path):

@@ -37,6 +37,7 @@ class Recipe:
         sets: what is trained on. Every tenth pair of each set, in order of names, is kept for validation.
         network: the network.
         losses: how much each loss term counts.
+        start: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones.
         augmentation: how crops are varied.
         steps: optimiser steps.
         pairs_per_step: pairs drawn for a step.
@@ -55,6 +56,7 @@ class Recipe:
     sets: list[TrainingSet]
     network: NetworkConfig = field(default_factory=NetworkConfig)
     losses: LossWeights = field(default_factory=LossWeights)
+    start: str | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     steps: int = 10000
     pairs_per_step: int = 4

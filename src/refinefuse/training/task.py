@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from refinefuse.data.crops import Crops
+from refinefuse.errors import ConfigError
 from refinefuse.losses import fusion_loss
 from refinefuse.metrics import evaluate
 from refinefuse.network.model import RefineFuse
@@ -24,7 +25,7 @@ class FusionTask(LightningModule):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.network = RefineFuse.from_config(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = _first_network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def training_step(self, batch: Crops, batch_index: int) -> Tensor:
         """The loss of one batch of crops."""
@@ -57,3 +58,15 @@ class FusionTask(LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _first_network(recipe: Recipe) -> RefineFuse:
+    if recipe.start is None:
+        return RefineFuse.from_config(recipe.network)
+    model = RefineFuse.from_pretrained(recipe.start)
+    if model.config != recipe.network:
+        raise ConfigError(
+            f"The weights '{recipe.start}' that the recipe starts from belong to another network.\n"
+            f"  recipe: {recipe.network.to_json()}\n  weights: {model.config.to_json()}"
+        )
+    return model.train()
