@@ -11,8 +11,8 @@ from refinefuse.filters import blur, gaussian
 from refinefuse.metrics import METRICS, evaluate, labf, nabf, qabf_p, sharing
 
 FAST = [key for key in METRICS if not key.startswith("FMI") and key not in ("MS-SSIM", "QP")]
-SMOOTH = ["SD", "VAR", "SF", "AG", "EI", "CC", "SCD", "MSE", "RMSE", "PSNR", "SSIM", "MS-SSIM", "MEF-MS-SSIM", "VIF",
-          "VIFF", "Qabf", "Qabf_p", "Labf", "Nabf", "QG", "QM", "QSF", "QS", "QW", "QE", "QC", "QY", "noise"]  # fmt: skip
+STEPS = ("EN", "MI", "QMI", "QNCIE", "QTE", "CE", "QP", "QCV", "QCB", "kept", "lost", "inversion", "overshoot")
+SMOOTH = [key for key in METRICS if key not in STEPS and not key.startswith("FMI")]
 seeds = st.integers(0, 10_000)
 
 

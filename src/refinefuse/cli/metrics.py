@@ -40,7 +40,7 @@ def _compare(fused: Path, a: Path, b: Path) -> str:
     import warnings
 
     from refinefuse.metrics import CONVENTIONS, METRICS, evaluate
-    from refinefuse.scoring import Triplet, read_triplet
+    from refinefuse.scoring.folders import Triplet, read_triplet
 
     pictures = read_triplet(Triplet("", fused.stem, fused, a, b), "luma")
     columns = {}

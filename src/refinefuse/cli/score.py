@@ -41,17 +41,17 @@ def score(
 
     from tqdm import tqdm
 
-    from refinefuse import scoring, tables
     from refinefuse.errors import InputError, listing
+    from refinefuse.scoring import folders, tables
 
     if jobs < 1:
         raise InputError(f"--jobs must be a positive number.\n  expected: 1 or more\n  found: {jobs}")
-    task = scoring.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
+    task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
     bar = partial(tqdm, desc="scoring", unit="picture", file=sys.stderr, disable=None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         keys = [key.strip() for key in metrics.split(",")]
-        result = scoring.score_triplets(
+        result = folders.score_triplets(
             task.triplets, keys, convention, channels, jobs, lambda steps, n: bar(steps, total=n)
         )
     for text in dict.fromkeys(str(warning.message) for warning in caught):
@@ -60,7 +60,7 @@ def score(
         print(tables.as_text(result))
         for path, form in ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex)):
             if path is not None:
-                scoring.write_text(Path(path), form(result))
+                folders.write_text(Path(path), form(result))
     for method, count in task.missing.items():
         print(f"note: {method} has no picture of {count} of the pairs", file=sys.stderr)
     if task.orphans:

@@ -26,15 +26,15 @@ def evaluate(
 ) -> dict[str, Score]:
     """Score a batch of triplets in float64, as saved 8-bit pictures: levels are rounded half up first.
 
-    What a constant picture scores is defined: 0 for a correlation, 1 for the fidelity to a source that holds nothing. NaN
-    comes from `liu2012` alone (QC and QY on flat ground), and for a metric whose window does not fit.
+    What a constant picture scores is defined: 0 for a correlation, 1 for the fidelity to a source that holds nothing.
+    NaN comes from `liu2012` alone (QC and QY on flat ground), and for a metric whose window does not fit.
 
     Args:
         fused: the fused pictures, levels 0..255; luma (c = 1), or RGB (c = 3), whose channels are scored by themselves
             and averaged, as VIFB does.
         a: the first sources: infrared, CT, PET, SPECT.
         b: the second sources: visible, MRI.
-        metrics: keys of the metrics, in any case; `usual`, `faults` and `all` stand for several. By default those that
+        metrics: keys of the metrics, in any case; `usual`, `faults` and `all` stand for several; by default those that
             the convention defines; any other is computed by its default definition.
         convention: whose definitions; see `refinefuse.metrics.conventions`.
 

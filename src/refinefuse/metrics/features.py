@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from refinefuse.metrics.gradient import safe_quotient
 from refinefuse.metrics.sharing import shared
 from refinefuse.metrics.statistics import Image, Score, central_differences
 
+_LEAST = 1e-300  # keeps the logarithm of 0 finite; times 0 it is 0
 _AT_ONCE = 2**13  # windows: the tables of a block of them stay in the processor's cache
 
 # Half of the 61 weights of the discrete Meyer wavelet's scaling filter, the middle one last; it is symmetric.
@@ -99,17 +101,9 @@ def _windows(x: Float[Tensor, "h w"]) -> Iterator[Float[Tensor, "9 m"]]:
         yield torch.stack([x[top + i : top + i + rows, j : j + w] for j in range(3) for i in range(3)]).flatten(1)
 
 
-def _distribution(x: Float[Tensor, "9 m"]) -> tuple[Float[Tensor, "9 m"], Float[Tensor, " m"]]:
-    """Each window rescaled to 0..1 and then to sum 1, and whether it is constant (1 or 0), for which it is uniform."""
-    low, high = x.aminmax(dim=0)
-    constant = (high == low).to(x.dtype)
-    x = (x - low) / (high - low + constant) + constant
-    return x / x.sum(0), constant
-
-
 def _log_sum(x: Tensor) -> Tensor:
     """The sum of x log |x| over the first axis, 0 log 0 = 0."""
-    return x.abs().add_(1e-300).log_().mul_(x).sum(0)
+    return x.abs().add_(_LEAST).log_().mul_(x).sum(0)
 
 
 def _staircase(p: Float[Tensor, "9 m"], q: Float[Tensor, "9 m"]) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,79 +116,100 @@ def _staircase(p: Float[Tensor, "9 m"], q: Float[Tensor, "9 m"]) -> tuple[Tensor
     table, running = torch.cat((p, q)), torch.cat((p.cumsum(0), q.cumsum(0)))
     running[[8, 17]] = 2.0  # above every other running sum, so that the last value is never passed
     width_p, width_q, upto_p, upto_q = p[0], q[0], running[0], running[9]
-    next_p = torch.arange(m, 2 * m, device=p.device)
+    next_p = torch.arange(m, 2 * m, dtype=p.dtype, device=p.device)  # places in the tables, exact as numbers
     next_q = next_p + 9 * m
-    left_p, left_q = torch.full_like(p[0], 9.0), torch.full_like(p[0], 9.0)
+    left_p = torch.full_like(p[0], 9.0)
     masses, products, smaller = p.new_empty(17, m), p.new_empty(17, m), torch.zeros_like(p[0])
     reached = torch.zeros_like(p[0])
     for step in range(17):
         upto = torch.minimum(upto_p, upto_q).clamp_(max=1)
         torch.sub(upto, reached, out=masses[step])
         torch.mul(width_p, width_q, out=products[step])
-        smaller.addcmul_(masses[step], left_p * left_q)
+        smaller.addcmul_(masses[step], left_p * (18 - step - left_p))
         reached = upto
         if step == 16:
             break
-        passed = upto_p <= upto_q  # p moves on to its next value, else q
-        moved, jump = passed.to(p.dtype), passed * m
-        place = next_q + passed * (next_p - next_q)
+        moved = (upto_p <= upto_q).to(p.dtype)  # p moves on to its next value, else q
+        place = torch.lerp(next_q, next_p, moved).long()
         width, end = table.take(place), running.take(place)
         width_p, width_q = torch.lerp(width_p, width, moved), torch.lerp(width, width_q, moved)
         upto_p, upto_q = torch.lerp(upto_p, end, moved), torch.lerp(end, upto_q, moved)
-        next_p += jump
-        next_q += m - jump
+        next_p.add_(moved, alpha=m)
+        next_q.add_(moved, alpha=-m).add_(m)
         left_p -= moved
-        left_q += moved - 1
     return masses, products, smaller
 
 
-def _information(x: Float[Tensor, "9 m"], f: Float[Tensor, "9 m"]) -> Float[Tensor, " m"]:
+class _Windows(NamedTuple):
+    """What is to know of each window by itself."""
+
+    values: Float[Tensor, "9 m"]
+    share: Float[Tensor, "9 m"]  # rescaled to 0..1 and then to sum 1; uniform if it is constant
+    varied: Float[Tensor, " m"]  # 0 if it is constant, else 1
+    from_mean: Float[Tensor, "9 m"]
+    spread: Float[Tensor, " m"]
+    deviation: Float[Tensor, " m"]  # of the place, 1..9
+    running_sum: Float[Tensor, " m"]  # the sum of the nine running sums
+    entropy: Float[Tensor, " m"]
+
+
+def _described(x: Float[Tensor, "9 m"]) -> _Windows:
+    low, high = x.aminmax(dim=0)
+    constant = (high == low).to(x.dtype)
+    share = (x - low) / (high - low + constant) + constant
+    share = share / share.sum(0)
+    from_mean = share - share.mean(0)
+    place = torch.arange(1, 10, dtype=x.dtype, device=x.device)
+    deviation = ((place**2 @ share) - (place @ share) ** 2).clamp(min=0).sqrt()
+    spread = (from_mean**2).sum(0)
+    return _Windows(x, share, 1 - constant, from_mean, spread, deviation, (10 - place) @ share, -_log_sum(share))
+
+
+def _information(x: _Windows, f: _Windows) -> Float[Tensor, " m"]:
     """The normalised mutual information of each pair of windows."""
-    (p, constant_p), (q, constant_q) = _distribution(x), _distribution(f)
-    from_mean = p - p.mean(0), q - q.mean(0)
-    spread = ((from_mean[0] ** 2).sum(0) * (from_mean[1] ** 2).sum(0)).sqrt()
-    varied = (1 - constant_p) * (1 - constant_q)
-    correlation = safe_quotient((from_mean[0] * from_mean[1]).sum(0) * varied, spread)
-    place = torch.arange(1, 10, dtype=p.dtype, device=p.device)
-    deviations = [((place**2 @ d) - (place @ d) ** 2).clamp(min=0).sqrt() for d in (p, q)]
-    reached = correlation * deviations[0] * deviations[1]
-    sum_p, sum_q = ((10 - place) @ d for d in (p, q))  # of the running sums
+    covariance = (x.from_mean * f.from_mean).sum(0) * (x.varied * f.varied)
+    correlation = safe_quotient(covariance, (x.spread * f.spread).sqrt())
+    reached = correlation * x.deviation * f.deviation
     against = correlation < 0
-    masses, products, smaller = _staircase(torch.lerp(p, p.flip(0), against.to(p.dtype)), q)
-    limit = torch.where(against, 10 * sum_q - smaller, smaller) - sum_p * sum_q
-    share = safe_quotient(reached, limit)
-    rest = 1 - share
-    alone = -_log_sum(p), -_log_sum(q)
+    p = torch.lerp(x.share, x.share.flip(0), against.to(correlation.dtype))
+    masses, products, smaller = _staircase(p, f.share)
+    limit = torch.where(against, 10 * f.running_sum - smaller, smaller) - x.running_sum * f.running_sum
+    dependence = safe_quotient(reached, limit)
+    rest = 1 - dependence
     independent = rest * products
-    everywhere = rest * ((rest.abs() + 1e-300).log() - alone[0] - alone[1])
-    joint = _log_sum(independent) - _log_sum(independent.addcmul(masses, share)) - everywhere
-    total = alone[0] + alone[1]
+    total = x.entropy + f.entropy
+    everywhere = rest * ((rest.abs() + _LEAST).log() - total)
+    joint = _log_sum(independent) - _log_sum(independent.addcmul(masses, dependence)) - everywhere
     value = 2 * safe_quotient(total - joint, total)
-    return torch.where((x - f).abs().amax(0) == 0, 1.0, value)
+    return torch.where((x.values - f.values).abs().amax(0) == 0, 1.0, value)
 
 
-def _mean_information(x: Float[Tensor, "h w"], fused: Float[Tensor, "h w"]) -> Tensor:
-    parts = [_information(p, q) for p, q in zip(_windows(x), _windows(fused), strict=True)]
-    return torch.cat(parts).mean()
+def _mean_information(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"]) -> Tensor:
+    total, count = fused.new_zeros(()), 0
+    for f, *windows in zip(*(_windows(x) for x in (fused, *sources)), strict=True):
+        of_fused = _described(f)
+        for x in windows:
+            values = _information(_described(x), of_fused)
+            total, count = total + values.sum(), count + len(values)
+    return total / count
 
 
-def _mean_binary(x: Float[Tensor, "h w"], fused: Float[Tensor, "h w"]) -> Tensor:
+def _mean_binary(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"]) -> Tensor:
     """The same for features of 0 and 1: each of the pairs of windows that occur is computed once."""
-    weights = 2 ** torch.arange(9, dtype=x.dtype, device=x.device)
-    pairs = zip(_windows(x), _windows(fused), strict=True)
-    codes = torch.cat([((weights @ p) * 512 + weights @ q).long() for p, q in pairs])
+    weights = 2 ** torch.arange(9, dtype=fused.dtype, device=fused.device)
+    pairs = (pair for x in sources for pair in zip(_windows(x), _windows(fused), strict=True))
+    codes = torch.cat([((weights @ x) * 512 + weights @ f).long() for x, f in pairs])
     kinds, counts = torch.unique(codes, return_counts=True)
-    bit = torch.arange(9, device=x.device)[:, None]
-    values = _information(*((side >> bit & 1).to(x.dtype) for side in (kinds // 512, kinds % 512)))
+    bit = torch.arange(9, device=fused.device)[:, None]
+    values = _information(*(_described((side >> bit & 1).to(fused.dtype)) for side in (kinds // 512, kinds % 512)))
     mean: Tensor = (values * counts).sum() / counts.sum()
     return mean
 
 
 def _fmi(feature: Callable[[Image], Image], fused: Image, a: Image, b: Image) -> Score:
     mean = _mean_binary if feature is _edges else _mean_information
-    of_f, of_a, of_b = (feature(x.detach()) for x in (fused, a, b))
-    scores = [(mean(p[0], f[0]) + mean(q[0], f[0])) / 2 for f, p, q in zip(of_f, of_a, of_b, strict=True)]
-    return torch.stack(scores)
+    features = [feature(x.detach())[:, 0] for x in (fused, a, b)]
+    return torch.stack([mean(*pictures) for pictures in zip(*features, strict=True)])
 
 
 def fmi_pixel(fused: Image, a: Image, b: Image) -> Score:

@@ -7,7 +7,7 @@ contrast; its two moments tell edges from corners.
 from __future__ import annotations
 
 import math
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from refinefuse.filters import blur
 from refinefuse.metrics.gradient import safe_quotient
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_sum, sum_of
+from refinefuse.metrics.statistics import Image, Score, pixel_sum
 from refinefuse.metrics.structure import GAUSS_11
 
 _SCALES, _ORIENTATIONS, _SHORTEST, _FACTOR = 4, 6, 3.0, 2.1
@@ -41,14 +41,10 @@ def _axis(n: int) -> Tensor:
 
 
 class _Filters(NamedTuple):
-    """Filters over half of the spectrum: one a scale, and the even and the odd part of each orientation's window.
+    """Filters over the spectrum: one a scale, one window an orientation, and the energies of their products."""
 
-    The even part of a filter gives the real part of its response to a real picture, the odd part the imaginary one.
-    """
-
-    radial: Float[Tensor, "s h half"]
-    even: Float[Tensor, "o h half"]
-    odd: Float[Tensor, "o h half"]
+    radial: Float[Tensor, "s h w"]
+    angular: Float[Tensor, "o h w"]
     peak_energy: Float[Tensor, " o"]
     noise_energy: Float[Tensor, " o"]
 
@@ -67,11 +63,10 @@ def _filters(h: int, w: int, device: torch.device) -> _Filters:
     theta = torch.atan2(-rows, columns.expand(h, w))
     angles = [theta - o * math.pi / _ORIENTATIONS for o in range(_ORIENTATIONS)]
     window = torch.stack([torch.exp(-(torch.atan2(x.sin(), x.cos()) ** 2) / (2 * _SPREAD**2)) for x in angles])
-    mirrored = window.flip(1, 2).roll((1, 1), (1, 2))
-    even, odd, half = (window + mirrored) / 2, (window - mirrored) / 2, w // 2 + 1
+    # Noise is real: of each filter's kernel only the real part counts, whose spectrum is the filter's even part.
+    even = (window + window.flip(1, 2).roll((1, 1), (1, 2))) / 2
     peak_energy, noise_energy = ((radial[0] * window) ** 2).sum((1, 2)), ((radial.sum(0) * even) ** 2).sum((1, 2))
-    halves = [x[..., :half].contiguous() for x in (radial, even, odd)]
-    return _Filters._make(x.to(device) for x in (*halves, peak_energy, noise_energy))
+    return _Filters._make(x.to(device) for x in (radial, window, peak_energy, noise_energy))
 
 
 def _noise_threshold(finest: Image, filters: _Filters, orientation: int) -> Float[Tensor, "n 1 1 1"]:
@@ -85,45 +80,51 @@ def _noise_threshold(finest: Image, filters: _Filters, orientation: int) -> Floa
 def median(x: Image) -> Score:
     """The median of each picture; of an even number of pixels the mean of the two in the middle."""
     flat = x.flatten(1)
-    half = flat.shape[1] // 2
-    upper = flat.kthvalue(half + 1, 1).values
-    return upper if flat.shape[1] % 2 else (flat.kthvalue(half, 1).values + upper) / 2
+    half = (flat.shape[1] + 1) // 2
+    lower = flat.kthvalue(half, 1, keepdim=True).values
+    upper = torch.where(flat > lower, flat, math.inf).amin(1)
+    single = (flat.shape[1] % 2 == 1) | ((flat <= lower).sum(1) > half)
+    return torch.where(single, lower[:, 0], (lower[:, 0] + upper) / 2)
 
 
-def _in_step(spectrum: Tensor, size: tuple[int, int], filters: _Filters, orientation: int) -> tuple[Image, Image]:
-    """In one orientation, the weighted energy of the waves that are in step, and the sum of all amplitudes."""
-    even, odd = spectrum * filters.even[orientation], spectrum * (-1j * filters.odd[orientation])
-    waves = [(torch.fft.irfft2(even * r, s=size), torch.fft.irfft2(odd * r, s=size)) for r in filters.radial]
-    powers = [x * x + y * y for x, y in waves]
-    real, imaginary = sum_of([x for x, _ in waves]), sum_of([y for _, y in waves])
-    length = (real * real + imaginary * imaginary).sqrt()
-    out_of_step = sum_of([(y * real - x * imaginary).abs() for x, y in waves])
-    energy = (length * length - out_of_step) / (length + _EPS) - _noise_threshold(powers[0], filters, orientation)
-    amplitudes = [power.sqrt() for power in powers]
-    amplitude, largest = sum_of(amplitudes), reduce(torch.maximum, amplitudes)
+def _in_step(real: Tensor, imaginary: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
+    """The weighted energy of the waves (s, n, 1, h, w) that are in step, and the sum of all amplitudes."""
+    amplitudes = (real * real).addcmul_(imaginary, imaginary).sqrt_()
+    amplitude, largest = amplitudes.sum(0), amplitudes.amax(0)
+    real_sum, imaginary_sum = real.sum(0), imaginary.sum(0)
+    length = torch.addcmul(real_sum * real_sum, imaginary_sum, imaginary_sum).sqrt_()
+    out_of_step = (imaginary * real_sum).addcmul_(real, imaginary_sum, value=-1).abs_().sum(0)
+    energy = (length * length - out_of_step) / (length + _EPS) - threshold
     width = amplitude / (largest + _EPS) / _SCALES
-    return energy.clamp(min=0) * torch.sigmoid(_GAIN * (width - _CUTOFF)), amplitude
+    return energy.clamp_(min=0) * torch.sigmoid(_GAIN * (width - _CUTOFF)), amplitude
 
 
 @shared
 def _features(x: Image) -> _Features:
     h, w = x.shape[-2:]
     filters = _filters(h, w, x.device)
-    spectrum = torch.fft.rfft2(x.double())
-    energy_sum, amplitude_sum, xx, yy, xy = (torch.zeros_like(x, dtype=torch.float64) for _ in range(5))
+    spectrum = torch.fft.fft2(x.double())
+    sums = torch.zeros(5, *x.shape, dtype=torch.float64, device=x.device)
+    real, imaginary = (torch.empty(_SCALES, *x.shape, dtype=torch.float64, device=x.device) for _ in range(2))
+    rows = max(1, 2**14 // (len(x) * w))  # so that a strip of all waves stays in the processor's cache
     for o in range(_ORIENTATIONS):
-        energy, amplitude = _in_step(spectrum, (h, w), filters, o)
-        energy_sum += energy
-        amplitude_sum += amplitude
-        congruency = safe_quotient(energy, amplitude)
-        angle = o * math.pi / _ORIENTATIONS
-        across, down = congruency * math.cos(angle), congruency * math.sin(angle)
-        xx += across**2
-        yy += down**2
-        xy += across * down
+        turned = spectrum * filters.angular[o]
+        for scale, radial in enumerate(filters.radial):
+            wave = torch.fft.ifft2(turned * radial)
+            real[scale], imaginary[scale] = wave.real, wave.imag
+        threshold = _noise_threshold(real[0] ** 2 + imaginary[0] ** 2, filters, o)
+        cos, sin = math.cos(o * math.pi / _ORIENTATIONS), math.sin(o * math.pi / _ORIENTATIONS)
+        for top in range(0, h, rows):
+            strip = (..., slice(top, top + rows), slice(None))
+            energy, amplitude = _in_step(real[strip], imaginary[strip], threshold)
+            power = safe_quotient(energy, amplitude) ** 2
+            parts = energy, amplitude, power * cos**2, power * sin**2, power * (cos * sin)
+            for total, part in zip(sums, parts, strict=True):
+                total[strip] += part
+    energy, amplitude, xx, yy, xy = sums
     xx, yy, xy = xx / (_ORIENTATIONS / 2), yy / (_ORIENTATIONS / 2), xy / _ORIENTATIONS
     spread = torch.hypot(xy, xx - yy) + _EPS
-    return _Features(energy_sum / (amplitude_sum + _EPS), (xx + yy + spread) / 2, (xx + yy - spread) / 2)
+    return _Features(energy / (amplitude + _EPS), (xx + yy + spread) / 2, (xx + yy - spread) / 2)
 
 
 class _Moments(NamedTuple):

@@ -9,7 +9,7 @@ import math
 
 from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.metrics.table import METRICS
-from refinefuse.scoring import Result
+from refinefuse.scoring.folders import Result
 
 ARROWS = {"higher": "up", "lower": "down", "middle": "mid"}
 

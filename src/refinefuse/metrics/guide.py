@@ -1,0 +1,114 @@
+"""The guide to the metrics, `docs/metrics.md`, written from the table, the conventions and a measured experiment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from refinefuse.metrics.conventions import CONVENTIONS
+from refinefuse.metrics.table import METRICS, USUAL, Metric
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Method -> metric -> mean."""
+
+_INTRODUCTION = """# Metrics
+
+Every paper scores image fusion with code that disagrees with the next one's. Here each metric is defined once, on 8-bit
+levels, and the deviations behind published tables are named conventions: a table is worth nothing without the name of
+its own. `refinefuse score FUSED A B` prints one, `refinefuse metrics --compare FUSED,A,B` shows one picture in all.
+"""
+
+_FAULTS = """## What the usual metrics do not see
+
+A plain copy of one source is no fusion. The experiment: the pictures of published methods on {title}, and beside them
+four pictures that anybody makes in one line: a copy of each source, their average and their maximum. Mean over the
+pictures, convention `default`; in brackets the place among the {n}.
+
+{table}
+
+{reading}
+
+So look at the five fusion faults beside every table, and put the copies among the methods of every comparison.
+"""
+
+_ORDER = "The metrics look at different things, and each can be misled. Higher is better, unless it says otherwise."
+
+
+def guide(experiment: Scores, title: str) -> str:
+    """The whole guide as Markdown.
+
+    Args:
+        experiment: what published methods, copies and simple rules score in every metric.
+        title: the data set of the experiment, as in "TNO, 25 pairs".
+    """
+    parts = [_INTRODUCTION, f"## The metrics\n\n{_ORDER}\n\n{_metrics()}", f"## Conventions\n\n{_conventions()}"]
+    parts.append(_FAULTS.format(title=title, n=len(experiment), table=_table(experiment), reading=_reading(experiment)))
+    parts.append(f"## Sources\n\n{_sources()}")
+    return "\n".join(parts)
+
+
+def _metrics() -> str:
+    lines = ["| metric | what it sees | range | when it misleads |", "|---|---|---|---|"]
+    for key, row in METRICS.items():
+        mark = {"higher": "", "lower": " (lower is better)", "middle": f" (best is {row.neutral:g})"}[row.better]
+        small = f" Needs {row.smallest} pixels." if row.smallest > 16 else ""
+        lines.append(f"| **{key}**{mark} | {row.sees}{small} | {_limits(row)} | {row.misleads} |")
+    return "\n".join(lines) + "\n"
+
+
+def _limits(row: Metric) -> str:
+    low, high = (f"{x:.4g}" if math.isfinite(x) else "" for x in (row.low, row.high))
+    return f"{low or '-∞'} .. {high or '∞'}"
+
+
+def _conventions() -> str:
+    lines = []
+    for key, row in CONVENTIONS.items():
+        notes = [f"{metric}: {variant.note}" for metric, variant in row.variants.items() if variant is not None]
+        same = [metric for metric, variant in row.variants.items() if variant is None]
+        text = f"**`{key}`**: {row.used_by}"
+        if notes:
+            text += f" Other than here: {'; '.join(notes)}. The same: {', '.join(same)}."
+        lines.append(f"- {text}")
+    return "\n".join(lines) + "\n"
+
+
+def place(experiment: Scores, key: str, method: str) -> int:
+    """The place of a method in a metric, 1 for the best."""
+    row = METRICS[key]
+    worth = {name: _worth(row, scores[key]) for name, scores in experiment.items()}
+    return 1 + sum(other > worth[method] for other in worth.values())
+
+
+def _worth(row: Metric, value: float) -> float:
+    return {"higher": value, "lower": -value, "middle": -abs(value - row.neutral)}[row.better]
+
+
+def _table(experiment: Scores) -> str:
+    methods = list(experiment)
+    keys = [key for key in METRICS if all(key in scores for scores in experiment.values())]
+    lines = [f"| | {' | '.join(methods)} |", f"|---|{'---|' * len(methods)}"]
+    for key in keys:
+        cells = [f"{experiment[m][key]:.4g} ({place(experiment, key, m)})" for m in methods]
+        lines.append(f"| **{key}** | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _reading(experiment: Scores) -> str:
+    """What the experiment says, in words that hold for its numbers."""
+    simple = [name for name in experiment if name.startswith(("copy", "average", "maximum"))]
+    lines = []
+    for name in simple:
+        won = [key for key in METRICS if key in experiment[name] and place(experiment, key, name) == 1]
+        mean = sum(place(experiment, key, name) for key in USUAL) / len(USUAL)
+        lines.append(f"- **{name}** is first in {_listed(won)}; its mean place in the usual nine is {mean:.1f}.")
+    return "\n".join(lines)
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(keys) if keys else "nothing"
+
+
+def _sources() -> str:
+    lines = [f"- **{key}**: {row.source}. {row.differs}".rstrip() for key, row in METRICS.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Score files and folders of fused pictures, and print the tables."""

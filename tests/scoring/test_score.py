@@ -1,0 +1,156 @@
+"""`refinefuse score` and `refinefuse metrics` on files: pairing, tables, failures."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from refinefuse.cli.metrics import metrics
+from refinefuse.cli.score import score
+from refinefuse.errors import InputError, PairingError
+from refinefuse.image.files import write_image
+from refinefuse.metrics import CONVENTIONS, METRICS
+from refinefuse.scoring.folders import bootstrap, read_levels
+
+NAMES = ("1", "2", "10")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Folders `ir` and `vi` (colour), and in `fused` two methods: a maximum and an average."""
+    random = np.random.default_rng(0)
+    for folder in ("ir", "vi", "fused/maximum", "fused/average"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in NAMES:
+        a, b = random.integers(0, 256, (24, 30), np.uint8), random.integers(0, 256, (24, 30), np.uint8)
+        write_image(tmp_path / "ir" / f"{name}.png", a)
+        write_image(tmp_path / "vi" / f"{name}.bmp", np.repeat(b[..., None], 3, -1))
+        write_image(tmp_path / "fused" / "maximum" / f"{name}.png", np.maximum(a, b))
+        write_image(tmp_path / "fused" / "average" / f"{name}.png", ((a.astype(int) + b) // 2).astype(np.uint8))
+    return tmp_path
+
+
+def paths(folder, fused):
+    return str(folder / fused), str(folder / "ir"), str(folder / "vi")
+
+
+def test_several_methods_make_a_table(folders, capsys):
+    assert score(*paths(folders, "fused"), metrics="EN,SD,MSE,faults", convention="cddfuse") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("convention cddfuse: ")
+    average, maximum = (next(line for line in out.splitlines() if line.startswith(m)) for m in ("average", "maximum"))
+    assert "*" in average.split()[3]
+    assert "+" in maximum.split()[3]
+
+
+def test_one_method_has_intervals(folders, capsys):
+    assert score(*paths(folders, "fused/maximum"), metrics="EN,SSIM") == 0
+    out = capsys.readouterr().out
+    assert "3 pictures" in out
+    assert " .. " in out
+
+
+def test_three_files(folders, capsys):
+    files = [str(folders / x) for x in ("fused/maximum/1.png", "ir/1.png", "vi/1.bmp")]
+    assert score(*files, metrics="EN") == 0
+    assert "EN" in capsys.readouterr().out
+
+
+def test_files_hold_every_picture_and_the_convention(folders, capsys):
+    names = [str(folders / f"out.{kind}") for kind in ("csv", "json", "tex")]
+    score(*paths(folders, "fused"), metrics="EN,SD", convention="tang", csv=names[0], json=names[1], latex=names[2])
+    rows = list(csv.DictReader((folders / "out.csv").read_text().splitlines()))
+    assert [(r["method"], r["image"]) for r in rows] == [(m, n) for m in ("average", "maximum") for n in NAMES]
+    document = json.loads((folders / "out.json").read_text())
+    assert document["convention"] == "tang"
+    mean = document["methods"]["average"]["means"]["SD"]
+    assert mean["mean"] == pytest.approx(np.mean([float(r["SD"]) for r in rows if r["method"] == "average"]))
+    assert mean["low"] <= mean["mean"] <= mean["high"]
+    latex = (folders / "out.tex").read_text()
+    assert r"\texttt{tang}" in latex
+    assert r"\textbf{" in latex
+    assert r"\underline{" in latex
+
+
+def test_jobs_change_nothing(folders, capsys):
+    outputs = []
+    for jobs in (1, 3):
+        assert score(*paths(folders, "fused"), jobs=jobs) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+
+
+def test_an_unreadable_file_is_reported_and_the_others_are_scored(folders, capsys):
+    (folders / "fused" / "maximum" / "2.png").write_bytes(b"no picture")
+    assert score(*paths(folders, "fused/maximum"), metrics="EN") == 1
+    captured = capsys.readouterr()
+    assert "2 pictures" in captured.out
+    assert "2.png" in captured.err
+
+
+def test_another_size_is_reported(folders, capsys):
+    write_image(folders / "fused" / "maximum" / "2.png", np.zeros((24, 31), np.uint8), overwrite=True)
+    assert score(*paths(folders, "fused/maximum"), metrics="EN") == 1
+    assert "24 x 31" in capsys.readouterr().err
+
+
+def test_names_without_a_partner(folders, capsys):
+    write_image(folders / "fused" / "maximum" / "3.png", np.zeros((24, 30), np.uint8))
+    (folders / "fused" / "maximum" / "1.png").unlink()
+    assert score(*paths(folders, "fused"), metrics="EN") == 1
+    captured = capsys.readouterr()
+    assert "3.png" in captured.err
+    assert "maximum has no picture of 1 of the pairs" in captured.err
+    assert "2 pictures that all methods have" in captured.out
+
+
+def test_small_pictures_say_which_metric(folders, capsys):
+    assert score(*paths(folders, "fused/maximum"), metrics="MS-SSIM,EN") == 0
+    captured = capsys.readouterr()
+    assert "MS-SSIM (161)" in captured.err
+    assert "nan" in captured.out
+
+
+def test_wrong_use(folders):
+    with pytest.raises(InputError, match="no metric"):
+        score(*paths(folders, "fused"), metrics="ENN")
+    with pytest.raises(InputError, match="--jobs"):
+        score(*paths(folders, "fused"), jobs=0)
+    with pytest.raises(PairingError):
+        score(str(folders / "nowhere"), str(folders / "ir"), str(folders / "vi"))
+    with pytest.raises(PairingError, match="is a folder"):
+        score(str(folders / "fused"), str(folders / "ir" / "1.png"), str(folders / "vi" / "1.bmp"))
+
+
+def test_levels(tmp_path):
+    color = np.array([[[10, 20, 30], [255, 255, 255]]], np.uint8)
+    write_image(tmp_path / "c.png", color)
+    write_image(tmp_path / "d.png", np.array([[0, 257, 65535]], np.uint16))
+    assert read_levels(tmp_path / "c.png", "luma").flatten().tolist() == [18, 255]
+    assert read_levels(tmp_path / "c.png", "rgb")[0, :, 0, 0].tolist() == [10, 20, 30]
+    assert read_levels(tmp_path / "d.png", "luma").flatten().tolist() == [0, 1, 255]
+    assert read_levels(tmp_path / "d.png", "rgb").shape == (1, 3, 1, 3)
+
+
+def test_bootstrap():
+    mean = bootstrap([1.0, 2.0, 3.0, float("nan")])
+    assert mean.value == 2
+    assert 1 <= mean.low < 2 < mean.high <= 3
+    assert math.isnan(bootstrap([float("nan")]).value)
+
+
+def test_list_of_metrics(capsys):
+    assert metrics() == 0
+    out = capsys.readouterr().out
+    assert all(key in out for key in (*METRICS, *CONVENTIONS))
+
+
+def test_compare(folders, capsys):
+    files = ",".join(str(folders / x) for x in ("fused/maximum/1.png", "ir/1.png", "vi/1.bmp"))
+    assert metrics(compare=files) == 0
+    out = capsys.readouterr().out
+    assert all(key in out for key in (*METRICS, *CONVENTIONS))
+    with pytest.raises(InputError, match="FUSED,A,B"):
+        metrics(compare="one,two")
