@@ -1,7 +1,7 @@
 """What the networks cost on one thread of this machine: parameters, FLOPs, time, memory, at 480 x 640.
 
-Times are medians of interleaved rounds, also as multiples of a fixed reference network's time in the same rounds (ten 3x3 convolutions of
-32 channels, float32): that ratio can be compared between machines.
+Times are medians of interleaved rounds, also as multiples of a fixed reference network's time in the same rounds
+(ten 3x3 convolutions of 32 channels, float32): that ratio can be compared between machines.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def reference() -> nn.Module:
     """The unit of cost: 1-32-...-32-1 channels, ReLU between."""
     widths = [1, *[32] * 9, 1]
-    layers = [layer for c, w in zip(widths, widths[1:]) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
+    layers = [layer for c, w in pairwise(widths) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
     return nn.Sequential(*layers[:-1]).eval()
 
 
@@ -57,6 +58,12 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def cost(taken: list[float], unit: list[float]) -> str:
+    """Median time, and median multiple of the unit's time in the same round."""
+    ratio = statistics.median(x / y for x, y in zip(taken, unit, strict=True))
+    return f"{1000 * statistics.median(taken):.0f} ms, {ratio:.2f} units"
 
 
 def peak_mebibytes(name: str, height: int, width: int) -> float:
@@ -105,14 +112,11 @@ def main() -> None:
     for name, model in models.items():
         with FlopCounterMode(display=False) as counter:
             fuse(model, a, b, torch.float32)
-        cells = [
-            f"{1000 * statistics.median(times[f'{name} {label}']):.0f} ms, "
-            f"{statistics.median(x / y for x, y in zip(times[f'{name} {label}'], times['reference'])):.2f} units"
-            for label in DTYPES
-        ]
+        cells = [cost(times[f"{name} {label}"], times["reference"]) for label in DTYPES]
         count = sum(parameter.numel() for parameter in model.parameters())
         memory = peak_mebibytes(name, given.height, given.width)
-        print(f"| {name} | {count:,} | {counter.get_total_flops() / 1e9:.1f} | {cells[0]} | {cells[1]} | {memory:.0f} MiB |")
+        flops = counter.get_total_flops() / 1e9
+        print(f"| {name} | {count:,} | {flops:.1f} | {' | '.join(cells)} | {memory:.0f} MiB |")
 
 
 if __name__ == "__main__":

@@ -14,5 +14,7 @@ def data_folder() -> Path:
     """The folder of the real data sets; tests that need it are skipped where it is missing."""
     folder = Path(os.environ.get("REFINEFUSE_DATA") or Path(__file__).parents[2] / "shared" / "data")
     if not (folder / "manifest.json").is_file():
-        pytest.skip(f"the data sets are not at hand: no '{folder / 'manifest.json'}' (REFINEFUSE_DATA says where they lie)")
+        pytest.skip(
+            f"the data sets are not at hand: no '{folder / 'manifest.json'}' (REFINEFUSE_DATA says where they lie)"
+        )
     return folder

@@ -1,6 +1,7 @@
 """RefineFuse: fuse two aligned pictures of one scene that different sensors took.
 
-The names below are the whole public interface; each is imported when it is first used, so that `import refinefuse` costs nothing.
+The names below are the whole public interface; each is imported when it is first used, so that `import refinefuse`
+costs nothing.
 """
 
 from __future__ import annotations

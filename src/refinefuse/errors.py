@@ -1,7 +1,8 @@
 """Every error that the package raises on purpose.
 
 A message says what is wrong in the user's terms, shows both values (expected before actual) and ends with what to do.
-The command line prints the message alone and exits with 1 or 2; a library user catches `RefineFuseError` or one of its kinds.
+The command line prints the message alone and exits with 1 or 2; a library user catches `RefineFuseError` or one of
+its kinds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class ConfigError(RefineFuseError, ValueError):
     """A configuration or recipe with an unknown key or a value out of range."""
 
 
-class MissingExtra(RefineFuseError, ImportError):
+class MissingExtra(RefineFuseError, ImportError):  # noqa: N818  # what is wrong, as users say it
     """An optional library that is not installed.
 
     Args:
@@ -37,7 +38,9 @@ class MissingExtra(RefineFuseError, ImportError):
     """
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}, which is not installed.\nInstall it with: pip install 'refinefuse[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed.\nInstall it with: pip install 'refinefuse[{extra}]'"
+        )
 
 
 def listing(names: list[str], limit: int = 5) -> str:

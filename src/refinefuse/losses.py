@@ -1,7 +1,7 @@
 """What training asks of a fused picture, one function a term; every term is smaller where the picture is better.
 
-The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source. `kept` and `hot`
-are the terms that forbid it.
+The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source.
+`kept` and `hot` are the terms that forbid it.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ class LossWeights:
 def intensity(fused: Levels, a: Levels, b: Levels) -> Tensor:
     """Mean distance to the brighter source, in units of the range.
 
-    Source: Tang, Yuan, Ma, "Image fusion in the loop of high-level vision tasks" (SeAFusion), Information Fusion 82, 2022, eq. 4.
+    Source: Tang, Yuan, Ma, "Image fusion in the loop of high-level vision tasks" (SeAFusion), Information Fusion
+    82, 2022, eq. 4.
     """
     return (fused - torch.maximum(a, b)).abs().mean() / 255
 
 
 def gradient(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """Mean distance of each signed Sobel response to that of the source whose response is larger, in units of the range.
+    """Mean distance of each signed slope to that of the source where it is steeper, in units of the range.
 
-    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so an edge cannot be turned over.
+    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so an edge cannot be turned
+    over.
     """
     total = fused.new_zeros(())
     for of_fused, of_a, of_b in zip(slopes(fused), slopes(a), slopes(b), strict=True):
@@ -55,8 +57,8 @@ def gradient(fused: Levels, a: Levels, b: Levels) -> Tensor:
 def structure(fused: Levels, a: Levels, b: Levels) -> Tensor:
     """Minus the structural similarity to both sources.
 
-    Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity", IEEE TIP
-    13(4), 2004.
+    Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE TIP 13(4), 2004.
     """
     return -ssim(fused, a, b).mean()
 
@@ -80,17 +82,17 @@ def edges(fused: Levels, a: Levels, b: Levels) -> Tensor:
 def complement(fused: Levels, a: Levels, b: Levels) -> Tensor:
     """Minus the correlation of what was added to one source with the other.
 
-    Source: Aslantas, Bendes, "A new image quality metric for image fusion: the sum of the correlations of differences", AEU 69(12),
-    2015.
+    Source: Aslantas, Bendes, "A new image quality metric for image fusion: the sum of the correlations of
+    differences", AEU 69(12), 2015.
     """
     return -scd(fused, a, b).mean()
 
 
 def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """How far the edges that one source alone has fall short of nine tenths of their strength, mean over each source's own edges.
+    """How far edges that one source alone has fall short of nine tenths of their strength, on the mean.
 
-    An edge belongs to one source alone where its gradient exceeds 6 levels a pixel and twice the other's: the differentiable form
-    of the fusion fault `kept`. Our choice.
+    An edge belongs to one source alone where its gradient exceeds 6 levels a pixel and twice the other's: the
+    differentiable form of the fusion fault `kept`. Our choice.
     """
     total = fused.new_zeros(())
     of_fused, of_a, of_b = slopes(fused), slopes(a), slopes(b)
@@ -105,8 +107,8 @@ def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
 def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
     """How far hot pixels fall below the brighter source, mean over them, in units of the range.
 
-    Hot are the pixels of `a` above its 95th percentile and more than 30 levels above its median: the differentiable form of the
-    fusion fault `lost`. Our choice.
+    Hot are the pixels of `a` above its 95th percentile and more than 30 levels above its median: the differentiable
+    form of the fusion fault `lost`. Our choice.
     """
     ranks = torch.quantile(a.flatten(1), torch.tensor([0.5, 0.95], device=a.device), dim=1)[:, :, None, None, None]
     targets = (a > ranks[1]) & (a > ranks[0] + 30)

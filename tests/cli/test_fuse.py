@@ -50,7 +50,17 @@ def test_two_folders_then_only_what_is_new(pairs, run):
 
 
 def test_folder_run_equals_single_runs(pairs, run):
-    run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--sheet", pairs / "sheets", "--explain", pairs / "shares")
+    run(
+        "fuse",
+        pairs / "ir",
+        pairs / "vi",
+        "-o",
+        pairs / "out",
+        "--sheet",
+        pairs / "sheets",
+        "--explain",
+        pairs / "shares",
+    )
     run("fuse", pairs / "ir/2.png", pairs / "vi/2.bmp", "-o", pairs / "2.png")
     assert (pairs / "2.png").read_bytes() == (pairs / "out/2.png").read_bytes()
     assert names(pairs / "sheets") == names(pairs / "shares") == names(pairs / "out")
@@ -93,7 +103,9 @@ class TestNothingIsWritten:
     def unchanged(self, pairs):
         before = {path: path.read_bytes() for path in pairs.rglob("*") if path.is_file()}
         yield
-        assert {path: path.read_bytes() for path in pairs.rglob("*") if path.is_file() and "made" not in path.name} == before
+        assert {
+            path: path.read_bytes() for path in pairs.rglob("*") if path.is_file() and "made" not in path.name
+        } == before
 
     def refused(self, run, *words, text):
         code, _, err = run("fuse", *words)
@@ -112,7 +124,15 @@ class TestNothingIsWritten:
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "ir/2.png", text="--overwrite")
 
     def test_output_is_a_source(self, pairs, run):
-        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "ir/1.png", "--overwrite", text="one of the sources")
+        self.refused(
+            run,
+            pairs / "ir/1.png",
+            pairs / "vi/1.bmp",
+            "-o",
+            pairs / "ir/1.png",
+            "--overwrite",
+            text="one of the sources",
+        )
 
     def test_output_folder_is_a_source(self, pairs, run):
         self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir", "--overwrite", text="holds sources")
@@ -174,7 +194,9 @@ def test_interrupt_leaves_whole_files_alone(tmp_path, process):
     for folder in ("ir", "vi"):
         (tmp_path / folder).mkdir()
         for index in range(400):
-            write_image(tmp_path / folder / f"{index}.png", np.random.default_rng(index).integers(0, 256, (200, 200), np.uint8))
+            write_image(
+                tmp_path / folder / f"{index}.png", np.random.default_rng(index).integers(0, 256, (200, 200), np.uint8)
+            )
     running = process("fuse", tmp_path / "ir", tmp_path / "vi", "-o", tmp_path / "out")
     deadline = time.monotonic() + 60
     while not (tmp_path / "out").is_dir() or len(list((tmp_path / "out").iterdir())) < 3:

@@ -57,7 +57,10 @@ def test_doctor(run):
 
 
 def test_help_and_import_do_not_load_torch():
-    program = "import sys, refinefuse; from refinefuse.cli import main; main(['--help']); main(['--version']); assert 'torch' not in sys.modules"
+    program = (
+        "import sys, refinefuse; from refinefuse.cli import main; main(['--help']); main(['--version']);"
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
 

@@ -570,7 +570,7 @@ class TestRefusedWriting:
                 print(error)
         """
         write_image(tmp_path / "x.png", picture(height=3))
-        run = subprocess.run(  # noqa: S603
+        run = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code), tmp_path / "x.png"], capture_output=True, text=True
         )
         assert "File too large" in run.stdout
@@ -591,7 +591,7 @@ class TestRefusedWriting:
         for i in range(3):
             folder = tmp_path / str(i)
             folder.mkdir()
-            run = subprocess.Popen(  # noqa: S603
+            run = subprocess.Popen(
                 [sys.executable, "-c", textwrap.dedent(code), folder], stderr=subprocess.DEVNULL
             )
             while not list(folder.iterdir()):

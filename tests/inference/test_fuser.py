@@ -60,7 +60,9 @@ def test_grey_only_when_both_are_grey_or_asked():
 
 @pytest.mark.parametrize(("color", "source"), [("b", 1), ("a", 0)])
 def test_chroma_of_the_chosen_source_is_exact(color, source):
-    pictures = [(0.4 + 0.2 * picture(24, 24, 3, np.float32, seed)).astype(np.float32) for seed in (0, 1)]  # far from clipping
+    pictures = [
+        (0.4 + 0.2 * picture(24, 24, 3, np.float32, seed)).astype(np.float32) for seed in (0, 1)
+    ]  # far from clipping
     fused = refinefuse.fuse(*pictures, color=color, device="cpu")
     assert isinstance(fused, np.ndarray)
     torch.testing.assert_close(

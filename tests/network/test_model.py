@@ -75,7 +75,9 @@ def test_both_sources_and_every_part_have_a_say():
     model(a, b).square().sum().backward()
     assert a.grad.abs().sum() > 0
     assert b.grad.abs().sum() > 0
-    silent = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    silent = [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
     assert not silent
 
 

@@ -44,7 +44,11 @@ def test_file_comes_back(saved):
 def test_folder_comes_back(saved, tmp_path):
     model, _, _ = saved
     model.save_pretrained(tmp_path / "new" / "folder")
-    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     loaded = RefineFuse.from_pretrained(tmp_path / "new" / "folder")
     a = torch.rand(1, 1, 9, 9)
     assert torch.equal(model(a, 1 - a), loaded(a, 1 - a))
@@ -98,7 +102,9 @@ class Bomb:
         return (pytest.fail, ("the pickle was loaded",))
 
 
-@pytest.mark.parametrize("write_pickle", [lambda path: torch.save(Bomb(), path), lambda path: path.write_bytes(pickle.dumps(Bomb()))])
+@pytest.mark.parametrize(
+    "write_pickle", [lambda path: torch.save(Bomb(), path), lambda path: path.write_bytes(pickle.dumps(Bomb()))]
+)
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
 def test_pickle_is_refused_and_never_loaded(tmp_path, write_pickle, name):
     path = tmp_path / name

@@ -1,4 +1,5 @@
-"""Training for real, on pairs made here: it learns, it can be stopped and resumed, and it refuses what it cannot use."""
+"""Training for real, on pairs made here: it learns, it can be stopped and resumed, and it refuses what it cannot
+use."""
 
 import shutil
 import subprocess
@@ -91,7 +92,9 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(data, tmp_path):
         "t.train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), workers=0)"
     )
     save_recipe(recipe, tmp_path / "recipe.yaml")
-    killed = subprocess.run([sys.executable, "-c", program, tmp_path / "recipe.yaml", data, first_half], capture_output=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "recipe.yaml", data, first_half], capture_output=True
+    )
     assert killed.returncode == 9, killed.stderr.decode()
     assert torch.load(first_half / "last.ckpt", weights_only=True)["global_step"] == 4
     resumed = train(recipe, data, first_half, workers=0)

@@ -1,4 +1,4 @@
-"""The command line: one function a verb, in a file of its own; options, types and help come from its signature and docstring."""
+"""The command line: one function a verb, each in its file; options and help come from signature and docstring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALIASES = {"output": "-o"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
-class _Help(DefaultHelpFormatter):  # type: ignore[misc]  # jsonargparse is not typed
+class _Help(DefaultHelpFormatter):
     """Help without Python's names of types: the text, and the default where there is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
@@ -63,13 +63,14 @@ def overview() -> str:
             "commands:",
             *rows,
             "",
-            "`refinefuse COMMAND --help` says more. --version prints the version; --debug shows the traceback of an error.",
+            "`refinefuse COMMAND --help` says more. --version prints the version.",
+            "--debug shows the traceback of an error.",
         ]
     )
 
 
 def parser_of(verb: str) -> ArgumentParser:
-    """The parser of one verb: required parameters are positional, keyword parameters are options, those that are False flags."""
+    """The parser of one verb: required parameters are positional, keywords are options, those that are False flags."""
     function = _function(verb)
     text = docstring_parser.parse(inspect.getdoc(function) or "")
     flags = [name for name, parameter in inspect.signature(function).parameters.items() if parameter.default is False]

@@ -25,7 +25,8 @@ def fuse(
 ) -> int:
     """Fuse a pair of pictures, or two folders of them.
 
-    In two folders, pictures are paired by name without extension; what is fused already is skipped unless --overwrite is given.
+    In two folders, pictures are paired by name without extension; what is fused already is skipped unless
+    --overwrite is given.
 
     Args:
         a: infrared (CT, MRI) picture or folder: the source that gives no colour.
@@ -35,7 +36,8 @@ def fuse(
         color: whose colour the result gets; `both` weighs each by its saturation.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the network's features; auto is float32 on a CPU.
-        explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a folder run.
+        explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
+            folder run.
         sheet: also write `a`, `b` and the result side by side. A folder in a folder run.
         overwrite: replace files that are there.
     """
@@ -51,7 +53,8 @@ def fuse(
     targets = Targets(output, explain, sheet)
     if a.is_dir() or b.is_dir():
         outcome = fuse_folders(load, a, b, targets, overwrite=overwrite)
-        print(f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed. See '{output}'.")
+        counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
+        print(f"{counts}. See '{output}'.")
         _report(outcome)
         return 1 if outcome.failed or outcome.alone else 0
     check_targets(targets, (a, b), overwrite=overwrite)
@@ -66,4 +69,6 @@ def _report(outcome: Outcome) -> None:
     for name, message in outcome.failed.items():
         print(f"\n{name}: {message}", file=sys.stderr)
     if outcome.alone:
-        print(f"\nWithout a partner of the same name ({len(outcome.alone)}):\n{listing(outcome.alone)}", file=sys.stderr)
+        print(
+            f"\nWithout a partner of the same name ({len(outcome.alone)}):\n{listing(outcome.alone)}", file=sys.stderr
+        )

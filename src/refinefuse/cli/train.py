@@ -21,11 +21,11 @@ def train(recipe: Path, *, output: Path, data: Path | None = None, workers: int 
     from refinefuse.errors import InputError, MissingExtra
     from refinefuse.inference.device import keep_freed_memory
 
-    root = data or Path(os.environ.get("REFINEFUSE_DATA", ""))
-    if not (data or os.environ.get("REFINEFUSE_DATA")) or not root.is_dir():
+    root = data or os.environ.get("REFINEFUSE_DATA")
+    if not root or not Path(root).is_dir():
+        got = f"'{root}', which is no folder" if root else "nothing"
         raise InputError(
-            "Training needs the folder of the data sets.\n"
-            f"  got: {f'{str(root)!r}, which is no folder' if root != Path() else 'nothing'}\nGive --data, or set REFINEFUSE_DATA."
+            f"Training needs the folder of the data sets.\n  got: {got}\nGive --data, or set REFINEFUSE_DATA."
         )
     keep_freed_memory()
     try:
@@ -35,6 +35,6 @@ def train(recipe: Path, *, output: Path, data: Path | None = None, workers: int 
         if error.name is None or not error.name.startswith("lightning"):
             raise
         raise MissingExtra("lightning", "train", "Training") from error
-    weights = run(load_recipe(recipe), root, output, workers=workers)
+    weights = run(load_recipe(recipe), Path(root), output, workers=workers)
     print(f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'")
     return 0

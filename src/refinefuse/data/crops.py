@@ -1,6 +1,7 @@
 """Training crops: whole pictures held in memory as 8-bit luma, cut and augmented on the fly.
 
-Item `i` of a data set depends on the seed and on `i` alone: a resumed run, or one split over several processes, sees the same crops.
+Item `i` of a data set depends on the seed and on `i` alone: a resumed run, or one split over several processes,
+sees the same crops.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class PairCrops(Dataset[Crops]):
         smallest = min(min(a.shape) for a, _ in pairs)
         if smallest < size:
             raise InputError(
-                f"Training pictures must be at least as large as the crop.\n  crop: {size} x {size}\n  smallest side: {smallest}"
+                "Training pictures must be at least as large as the crop.\n"
+                f"  crop: {size} x {size}\n  smallest side: {smallest}"
             )
         self.pairs = pairs
         self.odds = np.cumsum(shares) / np.sum(shares)
@@ -92,7 +94,7 @@ class PairCrops(Dataset[Crops]):
     def __getitem__(self, index: int) -> Crops:
         rng = np.random.default_rng((self.seed, index))
         a, b = self.pairs[int(np.searchsorted(self.odds, rng.random()))]
-        a, b = (turned(x.astype(np.float32) / 255, turn) for turn in [rng.integers(8)] for x in (a, b))
+        a, b = (turned(x.astype(np.float32) / 255, turn) for turn in [int(rng.integers(8))] for x in (a, b))
         clean = b
         if rng.random() < self.augmentation.lighting:
             name = rng.choice(list(DEGRADATIONS))

@@ -1,7 +1,7 @@
 """Adverse lighting for the visible picture, as a sensor meets it: the paper's motive, and training's augmentation.
 
-Every function takes luma in [0, 1] as float32 (h, w), a strength in [0, 1] (0 leaves the picture as it is) and a generator, and
-returns luma of the same shape and range.
+Every function takes luma in [0, 1] as float32 (h, w), a strength in [0, 1] (0 leaves the picture as it is) and a
+generator, and returns luma of the same shape and range.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def dark(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
     gain = 0.05**strength
     photons = 2000 * gain
     noise = rng.standard_normal(luma.shape, np.float32) * np.sqrt(luma * gain / photons + 1e-6) * strength
-    return np.clip(luma * gain + noise * 0.5, 0, 1)
+    darkened: Luma = np.clip(luma * gain + noise * 0.5, 0, 1)
+    return darkened
 
 
 def overexposed(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
@@ -44,7 +45,8 @@ def hazy(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
     angle = rng.uniform(0, 2 * np.pi)
     slope = np.cos(angle) * rows / luma.shape[0] + np.sin(angle) * columns / luma.shape[1]
     transmission = np.exp(-strength * 2.5 * (0.6 + 0.4 * slope)).clip(0.05, 1).astype(np.float32)
-    return luma * transmission + np.float32(rng.uniform(0.6, 1)) * (1 - transmission)
+    veiled: Luma = luma * transmission + np.float32(rng.uniform(0.6, 1)) * (1 - transmission)
+    return veiled
 
 
 def noisy(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:

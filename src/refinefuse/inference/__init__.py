@@ -1,0 +1,1 @@
+"""From pictures in any form to fused pictures in the same form."""

@@ -28,9 +28,11 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"`device` must be auto, cpu, cuda, cuda:N or mps.\n  got: {name!r}") from error
-    known = {torch.device(known) for known in here} | ({torch.device("cuda")} if any("cuda" in known for known in here) else set())
-    if device not in known:
-        raise InputError(f"This machine has no device {name!r}, or this build of torch cannot use it.\n  available: {', '.join(here)}")
+    if str(device) not in {*here, *(known.partition(":")[0] for known in here)}:  # "cuda" is one of them
+        raise InputError(
+            f"This machine has no device {name!r}, or this build of torch cannot use it.\n"
+            f"  available: {', '.join(here)}"
+        )
     return device
 
 
@@ -57,9 +59,9 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
 def keep_freed_memory() -> None:
     """Tell glibc to keep large blocks that are freed instead of giving them back to the kernel.
 
-    A network frees and takes the same large blocks for every picture; by default each of them is mapped and faulted in anew, which
-    costs a factor of 2 to 3 on a CPU. It changes the whole process, so the command line calls it and the library never does.
-    Without effect where the C library is not glibc.
+    A network frees and takes the same large blocks for every picture; by default each of them is mapped and faulted
+    in anew, which costs a factor of 2 to 3 on a CPU. It changes the whole process, so the command line calls it and
+    the library never does. Without effect where the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return

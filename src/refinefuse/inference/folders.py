@@ -87,7 +87,9 @@ def check_targets(targets: Targets, sources: tuple[Path, Path], *, overwrite: bo
     for index, path in enumerate(wanted):
         check_target(path, overwrite=overwrite)
         if any(source.exists() and path.exists() and path.samefile(source) for source in sources):
-            raise InputError(f"'{path}' is one of the sources.\nGive the result another name: sources are never replaced.")
+            raise InputError(
+                f"'{path}' is one of the sources.\nGive the result another name: sources are never replaced."
+            )
         if path in wanted[:index]:
             raise InputError(f"'{path}' is named for two results.\nGive each its own name.")
 
@@ -110,7 +112,9 @@ def fuse_folders(load: Callable[[], Fuser], a: Path, b: Path, targets: Targets, 
     for folder in targets.wanted():
         _make_folder(folder, (a, b))
     fuser = load()
-    outcome = Outcome([], [], {}, [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)])
+    outcome = Outcome(
+        [], [], {}, [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
+    )
     bar = tqdm(pairing.pairs, "fusing", unit="pair", file=sys.stderr)
     for pair in bar:
         files = targets.inside(pair.name)

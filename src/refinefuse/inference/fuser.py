@@ -19,7 +19,7 @@ from refinefuse.weights.store import DEFAULT
 
 
 class Explained(NamedTuple):
-    """A fused picture in the form of its sources, and the share of `a` in its mix as float32 (n, 1, h, w) in [0, 1]."""
+    """A fused picture in the form of its sources, and the share of `a` in its mix: (n, 1, h, w) in [0, 1]."""
 
     fused: np.ndarray | Tensor
     share: Tensor
@@ -43,14 +43,14 @@ def load_model(weights: str | os.PathLike[str] = DEFAULT, *, device: str = "auto
 class Fuser:
     """Fuses aligned pairs with one network.
 
-    Pictures of a batch are painted one by one, so a picture is the same alone and in a batch; on a CPU in float32, fusing it twice
-    gives the same bytes.
+    Pictures of a batch are painted one by one, so a picture is the same alone and in a batch; on a CPU in float32,
+    fusing it twice gives the same bytes.
 
     Args:
         weights: a network, or what `load_model` takes.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: of the features; the mix and the correction are always computed in float32. `auto` is float32, but bfloat16 on
-            CUDA devices that compute in it.
+        precision: of the features; the mix and the correction are always computed in float32. `auto` is float32,
+            but bfloat16 on CUDA devices that compute in it.
         color: whose colour the result gets: `b` (the default), `a`, `both` (each by its saturation) or `gray` (none).
 
     Raises:
@@ -71,7 +71,9 @@ class Fuser:
         self.device = choose_device(device)
         self.dtype = choose_precision(precision, self.device)
         self.color: Color = color
-        self.model = weights.to(self.device).eval() if isinstance(weights, RefineFuse) else load_model(weights, device=device)
+        self.model = (
+            weights.to(self.device).eval() if isinstance(weights, RefineFuse) else load_model(weights, device=device)
+        )
 
     def __call__(self, a: Picture, b: Picture) -> np.ndarray | Tensor:
         """Fuse a pair.
@@ -79,12 +81,12 @@ class Fuser:
         Args:
             a: the source that gives no colour: infrared, CT, MRI beside a colour picture.
             b: the source whose colour is kept: visible, PET, SPECT; for CT and MRI, the MRI.
-                Each is a path, an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1], or a tensor (h, w), (c, h, w) or
-                (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
+                Each is a path, an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1], or a tensor (h,
+                w), (c, h, w) or (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
 
         Returns:
-            An array for paths and arrays, a tensor for tensors, of the sources' size and of the greater of their depths. Grey if
-            both are grey or `color` is `gray`, RGB otherwise; with alpha if a source has it.
+            An array for paths and arrays, a tensor for tensors, of the sources' size and of the greater of their
+            depths. Grey if both are grey or `color` is `gray`, RGB otherwise; with alpha if a source has it.
 
         Raises:
             InputError: if a source cannot be used, or the two do not lie on one grid.

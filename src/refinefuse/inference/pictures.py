@@ -44,13 +44,13 @@ def read_source(picture: Picture, argument: str) -> Source:
     """Bring a picture into the form that is fused.
 
     Args:
-        picture: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; or a tensor (h, w), (c, h, w) or
-            (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
+        picture: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; or a tensor (h, w), (c,
+            h, w) or (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
         argument: what the caller calls it, for messages.
 
     Raises:
-        InputError: if it is none of these, is empty, has another number of channels, or holds values that are not finite or
-            outside [0, 1].
+        InputError: if it is none of these, is empty, has another number of channels, or holds values that are not
+            finite or outside [0, 1].
     """
     if isinstance(picture, str | os.PathLike):
         pixels = read_image(picture)
@@ -79,7 +79,8 @@ def _batched(tensor: Tensor, argument: str) -> Tensor:
     low, high = image.detach().min().item(), image.detach().max().item()
     if not (low >= 0 and high <= 1):  # also refuses NaN
         raise InputError(
-            f"`{argument}` must hold values in [0, 1].\n  got: {low:g} to {high:g}\nDivide by the largest possible value first."
+            f"`{argument}` must hold values in [0, 1].\n  got: {low:g} to {high:g}\n"
+            "Divide by the largest possible value first."
         )
     return image.float()
 
@@ -92,7 +93,9 @@ def check_pair(a: Source, b: Source) -> None:
     """
     if isinstance(a.given, Tensor) != isinstance(b.given, Tensor):
         kinds = [type(source.given).__name__ for source in (a, b)]
-        raise InputError(f"`a` and `b` must both be tensors, or both be arrays or paths.\n  a: {kinds[0]}\n  b: {kinds[1]}")
+        raise InputError(
+            f"`a` and `b` must both be tensors, or both be arrays or paths.\n  a: {kinds[0]}\n  b: {kinds[1]}"
+        )
     if a.image.shape[2:] != b.image.shape[2:]:
         sizes = [f"{s.image.shape[2]} x {s.image.shape[3]}" + (f"   '{s.name}'" if s.name else "") for s in (a, b)]
         raise InputError(
@@ -100,11 +103,13 @@ def check_pair(a: Source, b: Source) -> None:
             "RefineFuse does not register images by itself: align the pair first, or crop both to the same window."
         )
     if len(a.image) != len(b.image):
-        raise InputError(f"`a` and `b` must hold the same number of pictures.\n  a: {len(a.image)}\n  b: {len(b.image)}")
+        raise InputError(
+            f"`a` and `b` must hold the same number of pictures.\n  a: {len(a.image)}\n  b: {len(b.image)}"
+        )
 
 
 def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
-    """The result in the form of the sources: their kind, and the depth of the deeper one (float, then 16 bit, then 8)."""
+    """The result in the form of the sources: their kind, and the depth of the deeper one (float, 16 bit, 8 bit)."""
     deeper = max((b, a), key=lambda source: source.levels or float("inf"))
     if isinstance(deeper.given, np.ndarray):
         if deeper.levels:
@@ -116,5 +121,3 @@ def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
     if deeper.given.ndim == 2 and image.shape[1] == 1:
         return image[0, 0]
     return image if deeper.given.ndim == 4 else image[0]
-
-

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from refinefuse.image.color import to_array, to_tensor
@@ -24,7 +24,7 @@ def share_map(share: Tensor) -> UInt8[np.ndarray, "h w"]:
     return to_array(share, np.uint8)
 
 
-def side_by_side(pictures: Mapping[str, Shaped[np.ndarray, "..."]]) -> UInt8[np.ndarray, "h w 3"]:
+def side_by_side(pictures: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
     """Pictures of one height in a row, each under its caption, as 8-bit RGB; alpha is left out.
 
     Args:

@@ -41,7 +41,7 @@ class NetworkConfig:
         object.__setattr__(self, "widths", tuple(self.widths))
         self._require(len(self.widths) >= 1 and min(self.widths) >= 1, "widths", "at least one positive width")
         self._require(self.fold in (1, 2, 4), "fold", "1, 2 or 4")
-        self._require(0 <= self.interactions, "interactions", "0 or more")
+        self._require(self.interactions >= 0, "interactions", "0 or more")
         self._require(self.grid >= 4 and self.grid % 4 == 0, "grid", "a multiple of 4")
         self._require(self.context_width >= 1, "context_width", "1 or more")
         self._require(self.heads >= 1 and self.widths[-1] % self.heads == 0, "heads", "a divisor of the deepest width")
@@ -54,7 +54,7 @@ class NetworkConfig:
     @property
     def stride(self) -> int:
         """Pixels of the picture that one cell of the deepest scale covers, a side."""
-        return self.fold * 2 ** (len(self.widths) - 1)
+        return self.fold << (len(self.widths) - 1)
 
     def to_json(self) -> str:
         """The config as one line of JSON, as it stands in the metadata of a weights file."""
@@ -76,7 +76,9 @@ class NetworkConfig:
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ConfigError(f"The network config has unknown keys.\n  known: {', '.join(known)}\n  unknown: {', '.join(unknown)}")
+            raise ConfigError(
+                f"The network config has unknown keys.\n  known: {', '.join(known)}\n  unknown: {', '.join(unknown)}"
+            )
         try:
             return cls(**values)
         except TypeError as error:

@@ -1,8 +1,8 @@
 """What the network knows of the whole pair: tokens of each source, from the picture reduced to a fixed grid.
 
-All global information passes through here, so a window painted with the context of the whole picture is the same as that window
-of the whole painting. The reduction is linear in the rows of the picture: it can be summed block by block for pictures that do not
-fit into memory.
+All global information passes through here, so a window painted with the context of the whole picture is the same as
+that window of the whole painting. The reduction is linear in the rows of the picture: it can be summed block by
+block for pictures that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Context(NamedTuple):
 
 
 def area_weights(length: int, cells: int, like: Tensor) -> Float[Tensor, "cells length"]:
-    """Rows of weights that average `length` samples into `cells` equal parts, shared samples by their overlap. Rows sum to 1."""
+    """Weights that average `length` samples into `cells` equal parts, shared samples by overlap; rows sum to 1."""
     edges = torch.arange(cells + 1, device=like.device, dtype=torch.float64) * (length / cells)
     sample = torch.arange(length, device=like.device, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], sample + 1) - torch.maximum(edges[:-1, None], sample)
@@ -35,7 +35,7 @@ def area_weights(length: int, cells: int, like: Tensor) -> Float[Tensor, "cells 
 
 
 def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
-    """Mean and standard deviation of the luma [0, 1] in each cell of a fixed grid, whatever the size of the picture."""
+    """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for a picture of any size."""
     rows, columns = area_weights(x.shape[2], grid, x), area_weights(x.shape[3], grid, x).T
     mean = rows @ x @ columns
     deviation = (rows @ x.square() @ columns - mean.square()).clamp(min=0).sqrt()
@@ -43,7 +43,7 @@ def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid g
 
 
 class ContextEncoder(nn.Module):
-    """Three small convolutions from the reduced picture of one source to its tokens, at a quarter of the grid's side."""
+    """Three small convolutions from the reduced picture of one source to its tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -54,4 +54,5 @@ class ContextEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "n 2 g g"]) -> Float[Tensor, "n t d"]:
         """Reduced picture (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
         features = self.third(F.relu(self.second(F.relu(self.first(x)))))
-        return features.flatten(2).transpose(1, 2)
+        tokens: Tensor = features.flatten(2).transpose(1, 2)
+        return tokens

@@ -11,17 +11,17 @@ from torch.nn import functional as F
 
 
 class Painting(NamedTuple):
-    """What `RefineFuse.paint` returns: the fused luma in [0, 1] and the share of `a` in the mix, both (n, 1, h, w)."""
+    """What `RefineFuse.paint` returns: the fused luma, and the share of `a` in the mix; (n, 1, h, w) in [0, 1]."""
 
     fused: Float[Tensor, "n 1 h w"]
     share: Float[Tensor, "n 1 h w"]
 
 
 class MixAndCorrection(nn.Module):
-    """F = s A + (1 - s) B + c D, where s is in [0, 1], c in [-bound, bound], and D is the local difference of the sources.
+    """F = s A + (1 - s) B + c D: s in [0, 1], c in [-bound, bound], D the local difference of the sources.
 
-    The picture's own values are kept: where the sources agree nearby, D is 0 and the result is their common value, whatever the
-    weights. Before training s is 1/2 and c is 0. Our choice; the paper's abstract is silent here.
+    The picture's own values are kept: where the sources agree nearby, D is 0 and the result is their common value,
+    whatever the weights. Before training s is 1/2 and c is 0. Our choice; the paper's abstract is silent here.
 
     Args:
         width: channels of the features.

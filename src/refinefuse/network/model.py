@@ -1,8 +1,8 @@
 """RefineFuse: a multi-scale interaction network that refines shallow detail by deep meaning.
 
-Source: Song, Li, Xu, Wu, Kittler, "RefineFuse: an end-to-end network for multi-scale refinement fusion of multi-modality images",
-Visual Intelligence 2025. Its abstract fixes the parts and how they work together; everything that the docstrings call our choice is
-not the paper's.
+Source: Song, Li, Xu, Wu, Kittler, "RefineFuse: an end-to-end network for multi-scale refinement fusion of
+multi-modality images", Visual Intelligence 2025. Its abstract fixes the parts and how they work together;
+everything that the docstrings call our choice is not the paper's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Self
 
 from refinefuse.errors import InputError
 from refinefuse.network.blocks import Encoder
@@ -38,8 +39,8 @@ class Window(NamedTuple):
 class RefineFuse(Pretrained):
     """Two encoders, interaction at every scale, one decoder, trained in one stage.
 
-    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `context` reads the whole pair once; `paint` then paints
-    any window of it, the same as in the whole painting. Calling the model does both.
+    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `context` reads the whole pair once;
+    `paint` then paints any window of it, the same as in the whole painting. Calling the model does both.
 
     Args:
         config: the numbers that the parts were built with; it is saved with the weights.
@@ -77,7 +78,7 @@ class RefineFuse(Pretrained):
         self.head = head
 
     @classmethod
-    def from_config(cls, config: NetworkConfig) -> RefineFuse:
+    def from_config(cls, config: NetworkConfig) -> Self:
         """The network that a config describes, with random weights: it returns the average of the sources."""
         widths, folded = config.widths, config.fold**2
         channels = (folded, *widths[:-1])
@@ -87,13 +88,14 @@ class RefineFuse(Pretrained):
             return [Encoder(c, w, s) for c, w, s in zip(channels, widths, strides, strict=True)]
 
         shallow = widths[: config.interactions] if config.pixel_interaction else ()
+        attention = GlobalCrossAttention(widths[-1], config.context_width, config.heads)
         return cls(
             config,
             contexts=[ContextEncoder(config.context_width) for _ in range(2)],
             encoders_a=encoder(),
             encoders_b=encoder(),
             interactions=[PixelInteraction(w, config.context_width) for w in shallow],
-            attention=GlobalCrossAttention(widths[-1], config.context_width, config.heads) if config.global_attention else None,
+            attention=attention if config.global_attention else None,
             merges=[nn.Conv2d(2 * w, w, 1) for w in widths],
             decoder=GradualDecoder(widths) if config.gradual_refinement else DirectDecoder(widths),
             head=MixAndCorrection(widths[0], config.fold, config.correction),
@@ -102,7 +104,7 @@ class RefineFuse(Pretrained):
     @property
     def halo(self) -> int:
         """Pixels around a window that its painting depends on, a side: a multiple of `config.stride`."""
-        sides = [self.config.fold * 2**scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
+        sides = [self.config.fold << scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
         encoding = 4 * sum(sides)  # three 3x3 convolutions and the step, or the attention, at each scale
         refining = sum(sides[1:]) + 2 * sum(sides[:-1])  # the enlargement and two 3x3 convolutions
         reach = encoding + refining + 2 * sides[0]  # the head's convolution and the pixel's own cell
@@ -141,7 +143,9 @@ class RefineFuse(Pretrained):
             return self._paint_region(a, b, context)
         top, left, bottom, right = window.top, window.left, window.top + window.height, window.left + window.width
         if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-            raise InputError(f"The window must lie within the picture.\n  picture: {height} x {width}\n  window: {window}")
+            raise InputError(
+                f"The window must lie within the picture.\n  picture: {height} x {width}\n  window: {window}"
+            )
         stride, halo = self.config.stride, self.halo
         # Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride.
         y0, x0 = max(0, top - halo) // stride * stride, max(0, left - halo) // stride * stride

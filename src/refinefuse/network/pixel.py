@@ -12,9 +12,10 @@ from refinefuse.network.context import Context
 class PixelInteraction(nn.Module):
     """Channel and spatial attention, computed from both modalities and applied across them.
 
-    The paper's abstract fixes that "a dual attention-based feature interaction module" integrates the detail of both modalities
-    into the shallow features. Our choice: the channel attention reads the context of the whole pair (so that it does not
-    depend on the crop), the spatial attention reads both feature maps and says where each modality takes what the other offers.
+    The paper's abstract fixes that "a dual attention-based feature interaction module" integrates the detail of
+    both modalities into the shallow features. Our choice: the channel attention reads the context of the whole pair
+    (so that it does not depend on the crop), the spatial attention reads both feature maps and says where each
+    modality takes what the other offers.
 
     Args:
         width: channels of the features of each modality.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,27 +34,35 @@ class Pretrained(nn.Module):
     """Loading and saving for a network that is built by `from_config` and holds its `config`."""
 
     config: NetworkConfig
-    from_config: ClassVar[object]
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: NetworkConfig) -> Self:
+        """The network that a config describes, with random weights."""
 
     @classmethod
     def from_pretrained(
-        cls, weights: str | os.PathLike[str] = store.DEFAULT, *, revision: str | None = None, local_files_only: bool = False
+        cls,
+        weights: str | os.PathLike[str] = store.DEFAULT,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
     ) -> Self:
         """Load trained weights, in evaluation mode, float32, on the CPU.
 
         Args:
-            weights: the name of shipped weights, the path of a file or of a folder that `save_pretrained` wrote, or a repository
-                `owner/name` on the Hugging Face Hub (extra `hub`).
+            weights: the name of shipped weights, the path of a file or of a folder that `save_pretrained` wrote, or
+                a repository `owner/name` on the Hugging Face Hub (extra `hub`).
             revision: branch, tag or commit in the Hub's repository.
             local_files_only: use the Hub's cache alone.
 
         Raises:
-            WeightsError: if there are no such weights, the file is a pickle or damaged, has no config of this package, or its
-                tensors are not exactly those of the network that its config describes.
+            WeightsError: if there are no such weights, the file is a pickle or damaged, has no config of this
+                package, or its tensors are not exactly those of the network that its config describes.
         """
         path = store.locate(weights, revision=revision, local_files_only=local_files_only)
         config, tensors = _read(path)
-        model: Self = cls.from_config(config)  # type: ignore[operator]  # a class method of the network
+        model = cls.from_config(config)
         _check(path, tensors, model.state_dict())
         model.load_state_dict(tensors)
         return model.eval()
@@ -108,7 +116,9 @@ def _read(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"The weights file '{path}' is damaged or no safetensors file.\n  {error}") from error
     if CONFIG_KEY not in metadata:
-        raise WeightsError(f"The weights file '{path}' was not written by refinefuse: its metadata has no '{CONFIG_KEY}'.")
+        raise WeightsError(
+            f"The weights file '{path}' was not written by refinefuse: its metadata has no '{CONFIG_KEY}'."
+        )
     try:
         return NetworkConfig.from_json(metadata[CONFIG_KEY]), tensors
     except ConfigError as error:
@@ -132,4 +142,6 @@ def _check(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) ->
     }
     said = [f"{kind} ({len(names)}):\n{listing(names)}" for kind, names in faults.items() if names]
     if said:
-        raise WeightsError(f"The tensors in '{path}' are not those of the network that its config describes.\n" + "\n".join(said))
+        raise WeightsError(
+            f"The tensors in '{path}' are not those of the network that its config describes.\n" + "\n".join(said)
+        )

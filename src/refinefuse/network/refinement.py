@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -20,8 +21,9 @@ def enlarged(x: Tensor, factor: int) -> Tensor:
 class GradualRefinement(nn.Module):
     """One step from deep to shallow: the deep features open or close the shallow ones, then join them.
 
-    The paper's abstract fixes that deep semantic information is gradually incorporated into shallow detail by specific feature
-    interaction modules. Our choice: a gate for every channel and place, read from both, and a residual block.
+    The paper's abstract fixes that deep semantic information is gradually incorporated into shallow detail by
+    specific feature interaction modules. Our choice: a gate for every channel and place, read from both, and a
+    residual block.
 
     Args:
         shallow: channels of the shallow features.
@@ -47,7 +49,7 @@ class GradualDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in zip(widths[:-1], widths[1:], strict=True))
+        self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in pairwise(widths))
 
     def forward(self, scales: list[Tensor]) -> Tensor:
         """Fused features of every scale, shallow to deep, to refined features of the first scale."""
@@ -58,7 +60,7 @@ class GradualDecoder(nn.Module):
 
 
 class DirectDecoder(nn.Module):
-    """The ablation: the deepest features are enlarged once and added to the first scale; the scales between are left out."""
+    """The ablation: the deepest features are enlarged once and join the first scale; those between are left out."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()

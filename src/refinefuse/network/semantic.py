@@ -10,7 +10,7 @@ from refinefuse.network.context import Context
 
 
 class CrossAttention(nn.Module):
-    """Every place of one modality asks the tokens of the other and adds what it is answered. Starts as the identity."""
+    """Every place of one modality asks the tokens of the other and adds the answer. Starts as the identity."""
 
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()
@@ -33,9 +33,10 @@ class CrossAttention(nn.Module):
 class GlobalCrossAttention(nn.Module):
     """Each modality queries the other over the whole image.
 
-    The paper's abstract fixes a "global attention mechanism" that couples the deep features of the modalities. Our choice: softmax
-    attention whose keys and values are the other modality's context tokens. Their number is fixed, so the cost is linear in the
-    pixels, every query sees the whole picture, and a window gives the same answer as the whole.
+    The paper's abstract fixes a "global attention mechanism" that couples the deep features of the modalities. Our
+    choice: softmax attention whose keys and values are the other modality's context tokens. Their number is fixed,
+    so the cost is linear in the pixels, every query sees the whole picture, and a window gives the same answer as
+    the whole.
 
     Args:
         width: channels of the deepest features of each modality.

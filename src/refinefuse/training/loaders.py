@@ -52,7 +52,10 @@ def read_sets(recipe: Recipe, root: Path) -> tuple[list[LumaPair], list[float], 
         pairing = pair_folders(root / part.a, root / part.b)
         alone = [*pairing.only_a, *pairing.only_b]
         if alone:
-            raise PairingError(f"Every training picture needs its partner.\n  {root / part.a}\n  {root / part.b}\nAlone:\n{listing(alone)}")
+            raise PairingError(
+                "Every training picture needs its partner.\n"
+                f"  {root / part.a}\n  {root / part.b}\nAlone:\n{listing(alone)}"
+            )
         pairs = [_read(pair) for pair in pairing.pairs]
         kept = [pair for index, pair in enumerate(pairs) if index % HELD_OUT or len(pairs) < HELD_OUT]
         training += kept
@@ -62,7 +65,7 @@ def read_sets(recipe: Recipe, root: Path) -> tuple[list[LumaPair], list[float], 
 
 
 class InOrder(Sampler[int]):
-    """The items of a run in order, from the one at which it goes on; as long as the whole run, as Lightning expects."""
+    """The items of a run in order, from the one at which it goes on; Lightning expects the whole run's length."""
 
     def __init__(self, first: int, total: int) -> None:
         self.first, self.total = first, total

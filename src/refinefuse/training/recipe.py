@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
 
 from refinefuse.data.crops import Augmentation
 from refinefuse.errors import ConfigError
@@ -73,7 +75,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.crop % self.network.stride:
             raise ConfigError(
-                f"`crop` must be a multiple of the network's stride.\n  stride: {self.network.stride}\n  crop: {self.crop}"
+                "`crop` must be a multiple of the network's stride.\n"
+                f"  stride: {self.network.stride}\n  crop: {self.crop}"
             )
         if not self.sets:
             raise ConfigError("`sets` must name at least one training set.")
@@ -89,7 +92,8 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        ConfigError: if the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
+        ConfigError: if the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of
+            range.
     """
     if not path.is_file():
         raise ConfigError(f"There is no recipe '{path}'.")
@@ -103,7 +107,5 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a recipe with every field, defaults too, so that `load_recipe` gives the same run in every later version."""
-    from dataclasses import asdict
-
-    path.write_text(_parser().dump(Namespace(**asdict(recipe)), skip_validation=True), encoding="utf-8")
+    """Write a recipe with every field, defaults too: `load_recipe` gives the same run in every later version."""
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False), encoding="utf-8")

@@ -16,7 +16,22 @@ from refinefuse.metrics import evaluate
 from refinefuse.network.model import RefineFuse
 from refinefuse.training.recipe import Recipe
 
-VALIDATION_METRICS = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM", "kept", "lost", "inversion", "overshoot", "noise")
+VALIDATION_METRICS = (
+    "EN",
+    "SD",
+    "SF",
+    "AG",
+    "MI",
+    "SCD",
+    "VIF",
+    "Qabf",
+    "SSIM",
+    "kept",
+    "lost",
+    "inversion",
+    "overshoot",
+    "noise",
+)
 
 
 class FusionTask(LightningModule):
@@ -35,12 +50,14 @@ class FusionTask(LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             loss, terms = fusion_loss(fused.float(), batch.a, batch.reference, self.recipe.losses)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"The loss of batch {batch_index} is not finite: { {k: v.item() for k, v in terms.items()} }")
+            raise FloatingPointError(
+                f"The loss of batch {batch_index} is not finite: { {k: v.item() for k, v in terms.items()} }"
+            )
         self.log_dict({"loss": loss, **{f"loss/{name}": term for name, term in terms.items()}})
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        """Usual metrics and fusion faults of one whole validation pair; they choose between recipes, they are not results."""
+        """Metrics and fusion faults of one whole validation pair: to choose between recipes, not to publish."""
         a, b = batch
         with torch.autocast(self.device.type, enabled=False):
             fused = self.network(a, b)

@@ -22,8 +22,8 @@ RECIPE = "recipe.yaml"
 def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path:
     """Train a network, or go on with a run that was stopped, and write its averaged weights.
 
-    The output folder holds the recipe, the last checkpoint (from which the next call goes on), the logs for TensorBoard and as
-    CSV, and at the end `NAME.safetensors`.
+    The output folder holds the recipe, the last checkpoint (from which the next call goes on), the logs for
+    TensorBoard and as CSV, and at the end `NAME.safetensors`.
 
     Args:
         recipe: what to train.
@@ -40,7 +40,8 @@ def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path
     output.mkdir(parents=True, exist_ok=True)
     if (output / RECIPE).exists() and load_recipe(output / RECIPE) != recipe:
         raise ConfigError(
-            f"The folder holds a run by another recipe.\n  recipe: '{output / RECIPE}'\nGive another output folder, or the same recipe to go on."
+            f"The folder holds a run by another recipe.\n  recipe: '{output / RECIPE}'\n"
+            "Give another output folder, or the same recipe to go on."
         )
     save_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed)
@@ -55,7 +56,12 @@ def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path
         callbacks=[
             EMAWeightAveraging(decay=recipe.average),
             LearningRateMonitor("step"),
-            ModelCheckpoint(output, filename="last", every_n_train_steps=min(CHECKPOINT_EVERY, recipe.steps), enable_version_counter=False),
+            ModelCheckpoint(
+                output,
+                filename="last",
+                every_n_train_steps=min(CHECKPOINT_EVERY, recipe.steps),
+                enable_version_counter=False,
+            ),
         ],
         num_sanity_val_steps=0,
         log_every_n_steps=20,

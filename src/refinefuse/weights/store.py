@@ -63,7 +63,8 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
     """The weights file that a name, a path or a Hub repository means.
 
     Args:
-        weights: a name of `shipped()`, the path of a file or of a folder that holds `model.safetensors`, or `owner/repository`.
+        weights: a name of `shipped()`, the path of a file or of a folder that holds `model.safetensors`, or
+            `owner/repository`.
         revision: branch, tag or commit in the Hub's repository.
         local_files_only: use the Hub's cache alone.
 
@@ -87,12 +88,19 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
         return path
     if _is_repository(str(weights)):
         return _from_hub(str(weights), revision, local_files_only)
-    raise WeightsError(f"There are no weights '{weights}', neither by name nor as a file.\nKnown names:\n{listing(list(shipped()))}")
+    raise WeightsError(
+        f"There are no weights '{weights}', neither by name nor as a file.\nKnown names:\n{listing(list(shipped()))}"
+    )
 
 
 def _is_repository(text: str) -> bool:
     owner, _, name = text.partition("/")
-    return bool(owner.strip(".~") and name) and "/" not in name and not name.endswith(".safetensors") and not Path(owner).exists()
+    return (
+        bool(owner.strip(".~") and name)
+        and "/" not in name
+        and not name.endswith(".safetensors")
+        and not Path(owner).exists()
+    )
 
 
 def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> Path:
@@ -105,6 +113,7 @@ def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> 
         return Path(hf_hub_download(repository, FILE_NAME, revision=revision, local_files_only=local_files_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise WeightsError(
-            f"'{repository}' is neither shipped weights nor a file, and the Hugging Face Hub has no '{FILE_NAME}' for it.\n  {error}\n"
+            f"'{repository}' is neither shipped weights nor a file, and the Hugging Face Hub gave no '{FILE_NAME}'.\n"
+            f"  {error}\n"
             f"Known names:\n{listing(list(shipped()))}"
         ) from error
