@@ -43,11 +43,14 @@ def _compare(fused: Path, a: Path, b: Path) -> str:
     from refinefuse.scoring.folders import Triplet, read_triplet
 
     pictures = read_triplet(Triplet("", fused.stem, fused, a, b), "luma")
-    columns = {}
+    columns: dict[str, dict[str, float]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a metric for which the picture is too small shows as nan
-        for key in CONVENTIONS:
-            columns[key] = {m: float(v) for m, v in evaluate(*pictures, convention=key).items()}
+        default = {metric: float(value) for metric, value in evaluate(*pictures).items()}
+        for key, row in CONVENTIONS.items():
+            other = [metric for metric, variant in row.variants.items() if variant is not None]
+            scores = evaluate(*pictures, metrics=other, convention=key)
+            columns[key] = {m: float(scores[m]) if m in scores else default[m] for m in row.variants}
     lines = [f"{'':<13}" + "".join(f"{key:>12}" for key in columns)]
     for metric in METRICS:
         cells = [f"{columns[key][metric]:>12.5g}" if metric in columns[key] else f"{'':>12}" for key in columns]
