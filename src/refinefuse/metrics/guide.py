@@ -22,7 +22,7 @@ _FAULTS = """## What the usual metrics do not see
 
 A plain copy of one source is no fusion. The experiment: the pictures of published methods on {title}, and beside them
 four pictures that anybody makes in one line: a copy of each source, their average and their maximum. Mean over the
-pictures, convention `default`; in brackets the place among the {n}.
+pictures, convention `default`; in brackets the place among the {n}. (`benchmarks/copies.py` measures it anew.)
 
 {table}
 

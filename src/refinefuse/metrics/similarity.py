@@ -64,7 +64,7 @@ def _piella_map(fused: Image, a: Image, b: Image, form: Form) -> Image:
 def qs(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     """Piella's fusion quality: similarity to the sources, weighted pixel by pixel by their variances, -1..1.
 
-    Source: G. Piella, H. Heijmans, "A new quality metric for image fusion", ICIP 2003, equation 3.
+    Source: G. Piella, H. Heijmans, "A new quality metric for image fusion", ICIP 2003.
 
     Args:
         fused: the fused picture, levels 0..255.
@@ -80,7 +80,7 @@ def qw(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
 
     A place that is flat in both sources counts as one of variance 0.5, as in the programs of Liu et al.
 
-    Source: as QS, equation 4.
+    Source: as QS.
 
     Args:
         fused: the fused picture, levels 0..255.
@@ -106,7 +106,7 @@ def _edge_image(x: Image) -> Image:
 def qe(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     """Piella's edge-dependent quality: QW of the pictures times QW of their edges, -1..1.
 
-    Source: as QS, equation 5.
+    Source: as QS.
 
     Args:
         fused: the fused picture, levels 0..255.
