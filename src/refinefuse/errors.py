@@ -43,6 +43,16 @@ class MissingExtra(RefineFuseError, ImportError):  # noqa: N818  # what is wrong
         )
 
 
+def require(holds: bool, name: str, rule: str, value: object) -> None:
+    """Refuse a field of a configuration that breaks its rule.
+
+    Raises:
+        ConfigError: naming the field, the rule and the value.
+    """
+    if not holds:
+        raise ConfigError(f"`{name}` must be {rule}.\n  got: {value!r}")
+
+
 def listing(names: list[str], limit: int = 5) -> str:
     """At most `limit` names, one a line and quoted, then how many more there are."""
     lines = [f"  '{name}'" for name in names[:limit]]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from refinefuse.image.files import read_image, write_image
+from refinefuse.network.model import RefineFuse
 
 
 def names(folder):
@@ -96,6 +97,44 @@ def test_a_broken_pair_is_reported_and_the_rest_is_fused(pairs, run):
     assert names(pairs / "out") == ["1.png"]
 
 
+def test_float_pictures_become_tiff(tmp_path, run):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / "x.tif", np.random.default_rng(0).random((20, 20), np.float32))
+    for expected in ("1 fused", "1 there already"):
+        code, out, _ = run("fuse", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out")
+        assert code == 0
+        assert expected in out
+    assert read_image(tmp_path / "out/x.tif").dtype == np.float32
+
+
+def test_a_later_sheet_leaves_results_that_are_there_alone(pairs, run):
+    run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
+    write_image(pairs / "out/1.png", np.zeros((3, 3), np.uint8), overwrite=True)
+    code, _, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--sheet", pairs / "sheets")
+    assert code == 0
+    assert read_image(pairs / "out/1.png").shape == (3, 3)
+    assert len(names(pairs / "sheets")) == 3
+
+
+def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
+    paint = RefineFuse.paint
+
+    def failing(self, a, b, context, window=None):
+        if a.shape[-1] == 31:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return paint(self, a, b, context, window)
+
+    monkeypatch.setattr(RefineFuse, "paint", failing)
+    for path in (pairs / "ir/2.png", pairs / "vi/2.bmp"):
+        write_image(path, np.zeros((24, 31), np.uint8), overwrite=True)
+    code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
+    assert code == 1
+    assert "2 fused, 0 there already, 1 failed" in out
+    assert "not enough memory" in err
+    assert "24 x 31" in err
+
+
 class TestNothingIsWritten:
     """Wrong use ends with exit code 2, a message of its own and no file."""
 
@@ -131,11 +170,11 @@ class TestNothingIsWritten:
             "-o",
             pairs / "ir/1.png",
             "--overwrite",
-            text="one of the sources",
+            text="named twice",
         )
 
     def test_output_folder_is_a_source(self, pairs, run):
-        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir", "--overwrite", text="holds sources")
+        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir", "--overwrite", text="named twice")
 
     def test_sheet_exists(self, pairs, run):
         words = ("-o", pairs / "o.png", "--sheet", pairs / "ir/2.png")
@@ -143,7 +182,7 @@ class TestNothingIsWritten:
 
     def test_sheet_is_the_output(self, pairs, run):
         words = ("-o", pairs / "o.png", "--sheet", pairs / "o.png")
-        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="two results")
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="named twice")
 
     def test_output_has_no_known_ending(self, pairs, run):
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "o.xyz", text=".png")
@@ -169,6 +208,23 @@ class TestNothingIsWritten:
     def test_16_bit_into_jpeg(self, pairs, run):
         write_image(pairs / "made.png", np.zeros((24, 30), np.uint16))
         self.refused(run, pairs / "made.png", pairs / "vi/1.bmp", "-o", pairs / "o.jpg", text="16 bit")
+
+    def test_results_share_a_folder(self, pairs, run):
+        words = ("-o", pairs / "o", "--sheet", pairs / "o")
+        self.refused(run, pairs / "ir", pairs / "vi", *words, text="named twice")
+
+    def test_a_sheet_that_its_format_cannot_hold(self, pairs, run):
+        for name in ("made_a.png", "made_b.png"):
+            write_image(pairs / name, np.zeros((2, 6000), np.uint8))
+        words = ("-o", pairs / "o.png", "--sheet", pairs / "o.webp")
+        self.refused(run, pairs / "made_a.png", pairs / "made_b.png", *words, text="16383")
+
+    def test_unknown_weights_for_folders(self, pairs, run):
+        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "o", "--weights", "best", text="infrared-visible")
+        assert not (pairs / "o").exists()
+
+    def test_a_name_that_is_too_long(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / ("o" * 300 + ".png"), text="too long")
 
     def test_unknown_weights(self, pairs, run):
         words = ("-o", pairs / "o.png", "--weights", "best")

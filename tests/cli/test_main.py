@@ -64,6 +64,20 @@ def test_help_and_import_do_not_load_torch():
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_command_does_not_load_torch(verb):
+    program = (
+        f"import sys; from refinefuse.cli import parser_of; parser_of({verb!r}); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    shell = f"set -o pipefail; {sys.executable} -m refinefuse --help 2>&1 | true"
+    done = subprocess.run(["/bin/bash", "-c", shell], capture_output=True, text=True)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_module_runs_as_a_program(process):
     running = process("--version")
     out, _ = running.communicate(timeout=60)

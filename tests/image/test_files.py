@@ -591,9 +591,7 @@ class TestRefusedWriting:
         for i in range(3):
             folder = tmp_path / str(i)
             folder.mkdir()
-            run = subprocess.Popen(
-                [sys.executable, "-c", textwrap.dedent(code), folder], stderr=subprocess.DEVNULL
-            )
+            run = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), folder], stderr=subprocess.DEVNULL)
             while not list(folder.iterdir()):
                 time.sleep(0.01)
             time.sleep(0.03 * i)

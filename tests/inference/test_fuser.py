@@ -108,6 +108,15 @@ def test_share_tells_where_a_pixel_came_from(fuser):
     assert fused[30, 30] > 200
 
 
+def test_the_deeper_float_and_the_larger_rank_are_kept(fuser):
+    assert fuser(picture(9, 9, dtype=np.float64), picture(9, 9, dtype=np.float16)).dtype == np.float64
+    assert fuser(torch.rand(9, 9), torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).shape == (1, 1, 9, 9)
+
+
+def test_results_carry_no_gradient(fuser):
+    assert not fuser(torch.rand(3, 9, 9, requires_grad=True), torch.rand(3, 9, 9, requires_grad=True)).requires_grad
+
+
 def test_paths_are_read(fuser, tmp_path):
     a, b = picture(20, 20), picture(20, 20, 3)
     refinefuse.write_image(tmp_path / "a.png", a)

@@ -1,5 +1,6 @@
 """The promises of the network, on random weights: sizes, windows, switches, what it keeps by construction."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.network.config import SMALL, STANDARD, NetworkConfig
-from refinefuse.network.context import area_weights, reduced
+from refinefuse.network.context import STEP, area_weights, reduced
 from refinefuse.network.model import RefineFuse, Window
 
 TINY = NetworkConfig(widths=(4, 6, 8), grid=8, context_width=8, heads=2)
@@ -18,6 +19,7 @@ SWITCHED = {
     "no global attention": replace(TINY, global_attention=False),
     "no gradual refinement": replace(TINY, gradual_refinement=False),
     "single scale": replace(TINY, widths=(8,)),
+    "single scale, not refined": replace(TINY, widths=(8,), gradual_refinement=False),
     "folded by 4": replace(TINY, fold=4),
     "not folded": replace(TINY, fold=1),
 }
@@ -142,20 +144,41 @@ def test_sources_of_different_shape_are_refused():
         model(a, b[..., 1:])
 
 
-@pytest.mark.parametrize(("length", "cells"), [(1, 8), (5, 8), (8, 8), (100, 8), (641, 64)])
-def test_area_weights_average_every_sample_equally(length, cells):
-    weights = area_weights(length, cells, torch.zeros(1, dtype=torch.float64))
+@pytest.mark.parametrize(("length", "cells"), [(1, 8), (5, 8), (16, 8), (100, 8), (641, 64)])
+def test_area_weights_average_the_side_continued_to_a_multiple(length, cells):
+    weights = area_weights(length, cells)
+    whole = -(-length // STEP) * STEP
     assert weights.shape == (cells, length)
     torch.testing.assert_close(weights.sum(1), torch.ones(cells, dtype=torch.float64))
-    torch.testing.assert_close(weights.sum(0), torch.full((length,), cells / length, dtype=torch.float64))
+    expected = torch.full((length,), cells / whole, dtype=torch.float64)
+    expected[-1] *= 1 + whole - length
+    torch.testing.assert_close(weights.sum(0), expected)
 
 
 def test_reduction_gives_mean_and_deviation_of_each_cell():
-    x, _ = pair(24, 40, torch.float64)
+    x, _ = pair(32, 48, torch.float64)
     mean, deviation = reduced(x, 8)[0]
-    cells = x[0, 0].reshape(8, 3, 8, 5).permute(0, 2, 1, 3).reshape(8, 8, 15)
+    cells = x[0, 0].reshape(8, 4, 8, 6).permute(0, 2, 1, 3).reshape(8, 8, 24)
     torch.testing.assert_close(mean, cells.mean(-1))
     torch.testing.assert_close(deviation, cells.std(-1, correction=0))
+
+
+def test_reduction_keeps_every_digit_under_autocast():
+    x, _ = pair(64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = reduced(0.5 + x / 100, 8)
+    assert torch.equal(low, reduced(0.5 + x / 100, 8))
+
+
+def test_a_lost_column_leaves_the_cells_where_they_are():
+    assert torch.equal(area_weights(641, 64)[:, :640], area_weights(642, 64)[:, :640])
+
+
+@pytest.mark.parametrize("name", ["single scale", "single scale, not refined"])
+def test_flat_sources_stay_flat_up_to_the_edge(name):
+    a = torch.full((1, 1, 47, 64), 0.3, dtype=torch.float64)
+    fused = lively(SWITCHED[name]).double()(a, a + 0.4)
+    torch.testing.assert_close(fused[..., 2:, 2:], fused[..., :-2, :-2])  # the same in every folded block
 
 
 def test_config_survives_json():
@@ -164,19 +187,32 @@ def test_config_survives_json():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("changed", "message"),
     [
-        ("{", "not valid JSON"),
-        ("[1]", "JSON object"),
-        ('{"width": 3}', "unknown: width"),
-        ('{"fold": 3}', "`fold` must be 1, 2 or 4"),
-        ('{"heads": 5}', "`heads` must be a divisor"),
-        ('{"widths": 7}', "wrong type"),
-        ('{"widths": []}', "`widths`"),
-        ('{"widths": ["x"]}', "wrong type"),
-        ('{"grid": 30}', "`grid`"),
+        ({"width": 3}, "unknown: width"),
+        ({"fold": 3}, "`fold` must be 1, 2 or 4"),
+        ({"fold": 2.0}, "`fold`"),
+        ({"heads": 5}, "`heads` must be a divisor"),
+        ({"widths": 7}, "`widths`"),
+        ({"widths": []}, "`widths`"),
+        ({"widths": ["x"]}, "`widths`"),
+        ({"widths": [16, 3_000_000]}, "`widths`"),
+        ({"grid": 30}, "`grid`"),
+        ({"grid": 2**40}, "`grid`"),
+        ({"pixel_interaction": "no"}, "`pixel_interaction`"),
+        ({"correction": float("inf")}, "`correction`"),
     ],
 )
-def test_bad_config_is_refused(text, message):
+def test_bad_config_is_refused(changed, message):
+    text = json.dumps({**json.loads(STANDARD.to_json()), **changed})
+    with pytest.raises(ConfigError, match=message):
+        NetworkConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[1]", "JSON object"), ("{}", "missing: .*widths")],
+)
+def test_text_that_is_no_config_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         NetworkConfig.from_json(text)

@@ -81,9 +81,29 @@ def test_tensor_that_is_not_finite_is_named(saved):
         RefineFuse.from_pretrained(write(path, tensors))
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
+def test_tensor_of_another_kind_is_named(saved, dtype):
+    _, path, tensors = saved
+    tensors["head.predict.bias"] = torch.zeros(8, dtype=dtype)
+    with pytest.raises(WeightsError, match="not floating point"):
+        RefineFuse.from_pretrained(write(path, tensors))
+
+
+def test_loading_does_not_depend_on_the_callers_defaults(saved):
+    _, path, _ = saved
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode():
+            model = RefineFuse.from_pretrained(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(parameter.dtype == torch.float32 and parameter.requires_grad for parameter in model.parameters())
+    model(torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16)).sum().backward()
+
+
 def test_config_that_cannot_be_used_is_refused(saved):
     _, path, tensors = saved
-    save_file(tensors, path, metadata={CONFIG_KEY: '{"fold": 3}'})
+    save_file(tensors, path, metadata={CONFIG_KEY: TINY.to_json().replace('"fold": 2', '"fold": 3')})
     with pytest.raises(WeightsError, match="`fold` must be"):
         RefineFuse.from_pretrained(path)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from refinefuse.cli.sample import sample
+from refinefuse.cli.sample import run as sample
 from refinefuse.errors import InputError
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from refinefuse.cli.metrics import metrics
-from refinefuse.cli.score import score
+from refinefuse.cli.metrics import run as metrics
+from refinefuse.cli.score import run as score
 from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.metrics import CONVENTIONS, METRICS

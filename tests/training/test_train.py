@@ -102,6 +102,18 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(data, tmp_path):
         torch.testing.assert_close(tensor, weights_of(resumed)[name])
 
 
+@pytest.mark.slow
+def test_a_finished_run_is_left_as_it_is(data, tmp_path):
+    first = train(RECIPE, data, tmp_path / "run", workers=0)
+    content = first.read_bytes()
+    assert train(RECIPE, data, tmp_path / "run", workers=0).read_bytes() == content
+    first.unlink()  # as if it had been stopped right before the export
+    exported = weights_of(train(RECIPE, data, tmp_path / "run", workers=0))
+    first.write_bytes(content)
+    for name, tensor in weights_of(first).items():
+        assert torch.equal(tensor, exported[name])
+
+
 def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
     (tmp_path / "run").mkdir()
     save_recipe(RECIPE, tmp_path / "run" / "recipe.yaml")
@@ -119,6 +131,13 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
         ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nnetwork: {fold: 3}", "fold"),
         ("name: x\nsets: [{a: ir, b: vi, share: 1}]\ncrop: 100", "multiple of the network's stride"),
         ("name: [", "cannot be used"),
+        ("name: ../x\nsets: [{a: ir, b: vi, share: 1}]", "name"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 0}]", "share"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nsteps: 0", "steps"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nseed: -1", "seed"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nprecision: foo", "precision"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\naugmentation: {zoom: 0}", "zoom"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {kept: -1}", "kept"),
     ],
 )
 def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):

@@ -16,8 +16,8 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import refinefuse
 from refinefuse.errors import RefineFuseError
 
-VERBS = ("fuse", "sample", "train", "doctor")
-"""Each is the function of that name in `refinefuse.cli.VERB`, in the order in which the help lists them."""
+VERBS = ("fuse", "sample", "score", "metrics", "train", "doctor")
+"""Each is the function `run` in `refinefuse.cli.VERB`, in the order in which the help lists them."""
 ALIASES = {"output": "-o"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
@@ -38,9 +38,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch([word for word in words if word != "--debug"])
+    except RefineFuseError as error:
+        if debug:
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): say nothing, and keep Python from saying it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:  # what no part foresaw: a name that is too long, a disk that is full
+        if debug:
+            raise
+        print(f"{error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        return WRONG_USE
+
+
+def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print(overview())
+        print(overview(), flush=True)
         return 0 if words else WRONG_USE
     if words[0] == "--version":
         print(f"refinefuse {refinefuse.__version__}")
@@ -48,7 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in VERBS:
         print(f"refinefuse: there is no command '{words[0]}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
         return WRONG_USE
-    return _run(words[0], words[1:], debug)
+    options: Namespace = parser_of(words[0]).parse_args(words[1:])
+    code = _function(words[0])(**vars(options))
+    sys.stdout.flush()
+    return code
 
 
 def overview() -> str:
@@ -92,28 +118,8 @@ def parser_of(verb: str) -> ArgumentParser:
     return parser
 
 
-def _run(verb: str, words: list[str], debug: bool) -> int:
-    try:
-        options: Namespace = parser_of(verb).parse_args(words)
-        return int(_function(verb)(**vars(options)))
-    except RefineFuseError as error:
-        if debug:
-            raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return WRONG_USE
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): say nothing, and keep Python from saying it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-
-
 def _function(verb: str) -> Callable[..., int]:
-    function: Callable[..., int] = getattr(import_module(f"refinefuse.cli.{verb}"), verb)
+    function: Callable[..., int] = import_module(f"refinefuse.cli.{verb}").run
     return function
 
 

@@ -6,37 +6,45 @@ EXTRAS = {"hub": ("huggingface-hub",), "train": ("lightning", "tensorboard")}
 CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "jsonargparse")
 
 
-def doctor() -> int:
+def run() -> int:
     """Say what is installed: versions, devices, weights and extras.
 
-    Exits with 1 if weights that ship with the package are damaged.
+    Exits with 1 if something is broken.
     """
     import platform
 
     import refinefuse
-    from refinefuse.errors import WeightsError
-    from refinefuse.inference.device import available_devices
-    from refinefuse.weights.store import locate, shipped
 
     print(f"refinefuse {refinefuse.__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in CORE:
         print(f"  {package:<24}{_version(package)}")
-    print("devices")
-    print(f"  {', '.join(available_devices())}")
-    print("weights")
     sound = True
-    for name, entry in shipped().items():
+    for title, section in (("devices", _devices), ("weights", _weights)):
+        print(title)
         try:
-            locate(name)
-            state = f"{entry.parameters:,} parameters: {entry.purpose}"
-        except WeightsError as error:
-            sound, state = False, f"damaged: {error}"
-        print(f"  {name:<24}{state}")
+            for line in section():
+                print(f"  {line}")
+        except Exception as error:  # whatever is broken, this command is there to say so
+            sound = False
+            print(f"  broken: {type(error).__name__}: {error}")
     print("extras")
     for extra, packages in EXTRAS.items():
-        versions = ", ".join(f"{package} {_version(package)}" for package in packages)
-        print(f"  {extra:<24}{versions}")
+        print(f"  {extra:<24}{', '.join(f'{package} {_version(package)}' for package in packages)}")
     return 0 if sound else 1
+
+
+def _devices() -> list[str]:
+    from refinefuse.inference.device import available_devices
+
+    return [", ".join(available_devices())]
+
+
+def _weights() -> list[str]:
+    from refinefuse.weights.store import locate, shipped
+
+    for name in shipped():
+        locate(name)
+    return [f"{name:<24}{entry.parameters:,} parameters: {entry.purpose}" for name, entry in shipped().items()]
 
 
 def _version(package: str) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from refinefuse.inference.folders import Outcome
+from typing import Literal
 
 
-def fuse(
+def run(
     a: Path,
     b: Path,
     *,
@@ -44,31 +41,28 @@ def fuse(
     from refinefuse.inference.device import keep_freed_memory
 
     keep_freed_memory()
-    from refinefuse.inference.folders import Targets, check_targets, fuse_files, fuse_folders
+    from refinefuse.inference.folders import Targets, fuse_files, fuse_folders
     from refinefuse.inference.fuser import Fuser
 
     def load() -> Fuser:
         return Fuser(weights, device=device, precision=precision, color=color)
 
     targets = Targets(output, explain, sheet)
-    if a.is_dir() or b.is_dir():
-        outcome = fuse_folders(load, a, b, targets, overwrite=overwrite)
-        counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
-        print(f"{counts}. See '{output}'.")
-        _report(outcome)
-        return 1 if outcome.failed or outcome.alone else 0
-    check_targets(targets, (a, b), overwrite=overwrite)
-    fuse_files(load(), a, b, targets)
-    return 0
+    if not (a.is_dir() or b.is_dir()):
+        fuse_files(load(), a, b, targets, overwrite=overwrite)
+        return 0
+    outcome = fuse_folders(load, a, b, targets, overwrite=overwrite)
+    counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
+    print(f"{counts}. See '{output}'.")
+    _report(outcome.failed, outcome.alone)
+    return 1 if outcome.failed or outcome.alone else 0
 
 
-def _report(outcome: Outcome) -> None:
+def _report(failed: dict[str, str], alone: list[str]) -> None:
     """Say on standard error what was not fused."""
     from refinefuse.errors import listing
 
-    for name, message in outcome.failed.items():
+    for name, message in failed.items():
         print(f"\n{name}: {message}", file=sys.stderr)
-    if outcome.alone:
-        print(
-            f"\nWithout a partner of the same name ({len(outcome.alone)}):\n{listing(outcome.alone)}", file=sys.stderr
-        )
+    if alone:
+        print(f"\nWithout a partner of the same name ({len(alone)}):\n{listing(alone)}", file=sys.stderr)

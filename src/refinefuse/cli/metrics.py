@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def metrics(*, compare: str | None = None) -> int:
+def run(*, compare: str | None = None) -> int:
     """List the metrics, or show what one picture scores in every convention.
 
     Args:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 
-def sample(folder: Path, *, overwrite: bool = False) -> int:
+def run(folder: Path, *, overwrite: bool = False) -> int:
     """Write sample pairs that the package renders itself.
 
     A night street with headlight glare, a hot lorry behind smoke, wooded hills at dusk in 16 bits (infrared in

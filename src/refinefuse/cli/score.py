@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 
-def score(
+def run(
     fused: str,
     a: str,
     b: str,

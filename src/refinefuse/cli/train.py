@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def train(recipe: Path, *, output: Path, data: Path | None = None, workers: int = 1) -> int:
+def run(recipe: Path, *, output: Path, data: Path | None = None, workers: int = 1) -> int:
     """Train weights by a recipe, or go on with a run that was stopped.
 
     Needs the extra `train`. The same call with the same output folder goes on from the last checkpoint.
@@ -30,11 +30,11 @@ def train(recipe: Path, *, output: Path, data: Path | None = None, workers: int 
     keep_freed_memory()
     try:
         from refinefuse.training.recipe import load_recipe
-        from refinefuse.training.train import train as run
+        from refinefuse.training.train import train
     except ImportError as error:
         if error.name is None or not error.name.startswith("lightning"):
             raise
         raise MissingExtra("lightning", "train", "Training") from error
-    weights = run(load_recipe(recipe), Path(root), output, workers=workers)
+    weights = train(load_recipe(recipe), Path(root), output, workers=workers)
     print(f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'")
     return 0

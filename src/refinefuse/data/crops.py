@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from refinefuse.data.lighting import DEGRADATIONS
-from refinefuse.errors import InputError
+from refinefuse.errors import InputError, require
 from refinefuse.network.context import reduced
 
 
@@ -41,11 +41,15 @@ class Augmentation:
 
     Args:
         lighting: share of the pairs whose visible picture is degraded (dark, over-exposed, hazy or noisy), in [0, 1].
-        zoom: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the pairs.
+        zoom: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
     """
 
     lighting: float = 0.4
     zoom: float = 1.5
+
+    def __post_init__(self) -> None:
+        require(0 <= self.lighting <= 1, "lighting", "a share from 0 to 1", self.lighting)
+        require(1 <= self.zoom <= 4, "zoom", "a factor from 1 to 4", self.zoom)
 
 
 class PairCrops(Dataset[Crops]):

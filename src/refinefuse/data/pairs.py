@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,13 +89,14 @@ def _pictures(folder: Path) -> dict[str, Path]:
     for path in entries:
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS or not path.is_file():
             continue
-        if path.stem in found:
+        name = unicodedata.normalize("NFC", path.stem)  # macOS and Linux write "é" in two ways
+        if name in found:
             raise PairingError(
                 f"Two files in '{folder}' have the same name but for the extension:\n"
-                f"{listing([found[path.stem].name, path.name])}\n"
+                f"{listing([found[name].name, path.name])}\n"
                 "Only one of them can belong to a pair: move the other one away."
             )
-        found[path.stem] = path
+        found[name] = path
     if not found:
         raise PairingError(
             f"The folder '{folder}' holds no picture.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"

@@ -10,7 +10,8 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -86,13 +87,31 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool
         InputError: the file exists, its folder does not or cannot be written to, the ending is unknown, the array is no
             picture, or the format cannot hold it. Nothing is written then.
     """
-    path = Path(path)
+    write_images({Path(path): pixels}, overwrite=overwrite)
+
+
+def write_images(pictures: Mapping[Path, Pixels], *, overwrite: bool = False) -> None:
+    """Write several pictures as `write_image` does, and none of them if one cannot be written as it is asked.
+
+    Raises:
+        InputError: as `write_image`; only a disk that fills up can leave some pictures written and others not.
+    """
+    encoded = {path: _checked(path, pixels, overwrite) for path, pixels in pictures.items()}
+    for path, data in encoded.items():
+        _place(path, data)
+
+
+def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
     check_target(path, overwrite=overwrite)
     try:
         check_pixels(pixels)
-        data = _encode(pixels, path.suffix.lower())
+        return _encode(pixels, path.suffix.lower())
     except InputError as error:
         raise InputError(f"Cannot write '{path}': {error}") from None
+
+
+def _place(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -103,7 +122,8 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool
             f"Cannot write '{path}': {error.strerror}.\nCheck the folder's permissions and the space that is left."
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only file system refuses this too, and the first refusal says more
+            temporary.unlink(missing_ok=True)
 
 
 def _decode(data: bytes) -> Pixels:
@@ -148,7 +168,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"Cannot write '{path}': the folder '{path.parent}' does not exist.\nCreate it first, or write elsewhere."
         )
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise InputError(
             f"Cannot write '{path}': the file exists.\nAllow it to be replaced (--overwrite), or choose another name."
         )

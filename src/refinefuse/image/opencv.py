@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import cv2
 import numpy as np
 
 from refinefuse.image.pixels import Pixels
 
+_LEVEL = Lock()  # the level of OpenCV's messages belongs to the whole process
 _REORDER = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # BGR(A) to RGB(A), and back
 
 
@@ -45,9 +47,10 @@ def _reorder(pixels: Pixels) -> Pixels:
 def _silence() -> Iterator[None]:
     """Keep OpenCV's own messages off stderr: what matters of them is said by our errors."""
     control = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4 and 5
-    level = control.getLogLevel()
-    control.setLogLevel(0)
-    try:
-        yield
-    finally:
-        control.setLogLevel(level)
+    with _LEVEL:
+        level = control.getLogLevel()
+        control.setLogLevel(0)
+        try:
+            yield
+        finally:
+            control.setLogLevel(level)

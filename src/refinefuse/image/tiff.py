@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import threading
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,13 @@ def decode_tiff(data: bytes) -> Pixels:
         InputError: truncated, damaged, several pages, CMYK or another colour space, premultiplied alpha, or a coding
             that neither tifffile nor OpenCV reads.
     """
-    logger = logging.getLogger("tifffile")  # it reports on stderr what is raised here
-    disabled, logger.disabled = logger.disabled, True
+    thread = threading.get_ident()
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread  # what tifffile reports of this file is raised here
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(elsewhere)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = _only_page(file)
@@ -50,7 +56,7 @@ def decode_tiff(data: bytes) -> Pixels:
             f"the TIFF file is damaged or truncated ({len(data)} bytes).\n  found: {error}\nCopy or export it again."
         ) from None
     finally:
-        logger.disabled = disabled
+        logger.removeFilter(elsewhere)
 
 
 def encode_tiff(pixels: Pixels) -> bytes:

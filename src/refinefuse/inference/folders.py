@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from refinefuse.data.pairs import pair_folders
+from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.errors import InputError, RefineFuseError
-from refinefuse.image.files import check_target, read_image, write_image
-from refinefuse.inference.fuser import Fuser
+from refinefuse.image.files import check_target, read_image, write_images
+from refinefuse.inference.fuser import Explained, Fuser
 from refinefuse.inference.sheet import share_map, side_by_side
 
 
@@ -35,16 +35,16 @@ class Targets:
         """The paths that are not None, the fused picture first."""
         return [path for path in (self.output, self.explain, self.sheet) if path is not None]
 
-    def inside(self, name: str) -> Targets:
-        """The files of one pair of a folder run."""
+    def inside(self, name: str, suffix: str) -> Targets:
+        """The files of one pair of a folder run; `suffix` is that of the fused picture, the others are PNG."""
         return Targets(
-            self.output / f"{name}.png",
+            self.output / f"{name}{suffix}",
             self.explain and self.explain / f"{name}.png",
             self.sheet and self.sheet / f"{name}.png",
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What became of a folder run.
 
@@ -61,78 +61,92 @@ class Outcome:
     alone: list[str]
 
 
-def fuse_files(fuser: Fuser, a: Path, b: Path, targets: Targets) -> None:
-    """Fuse one pair of files and write what is wanted, replacing what is there.
+def fuse_files(fuser: Fuser, a: Path, b: Path, targets: Targets, *, overwrite: bool = False) -> None:
+    """Fuse one pair of files and write what is wanted: all of it, or nothing if anything cannot be used or written.
 
     Raises:
-        InputError: if a source cannot be used (nothing is written then) or a result cannot be written.
+        InputError: saying which file, and why.
     """
-    explained = fuser.explain(a, b)
-    fused = np.asarray(explained.fused)
-    write_image(targets.output, fused, overwrite=True)
-    if targets.explain is not None:
-        write_image(targets.explain, share_map(explained.share), overwrite=True)
-    if targets.sheet is not None:
-        sheet = side_by_side({"a": read_image(a), "b": read_image(b), "fused": fused})
-        write_image(targets.sheet, sheet, overwrite=True)
-
-
-def check_targets(targets: Targets, sources: tuple[Path, Path], *, overwrite: bool) -> None:
-    """Refuse results that could not be written, or would replace a source, before anything is fused.
-
-    Raises:
-        InputError: saying which, and why.
-    """
-    wanted = targets.wanted()
-    for index, path in enumerate(wanted):
+    _check_apart(targets, (a, b))
+    for path in targets.wanted():
         check_target(path, overwrite=overwrite)
-        if any(source.exists() and path.exists() and path.samefile(source) for source in sources):
-            raise InputError(
-                f"'{path}' is one of the sources.\nGive the result another name: sources are never replaced."
-            )
-        if path in wanted[:index]:
-            raise InputError(f"'{path}' is named for two results.\nGive each its own name.")
+    write_images(_render(fuser.explain(a, b), a, b, targets), overwrite=overwrite)
 
 
 def fuse_folders(load: Callable[[], Fuser], a: Path, b: Path, targets: Targets, *, overwrite: bool = False) -> Outcome:
     """Fuse all pairs of two folders, go on where one fails, and show progress on standard error.
+
+    Results are PNG, but TIFF where the sources are float.
 
     Args:
         load: makes the fuser; called when the folders are known to hold pairs.
         a: folder of the first sources.
         b: folder of the second sources; pairs share their name without extension.
         targets: folders for the results, which are made if need be.
-        overwrite: fuse pairs again whose results are all there.
+        overwrite: replace files that are there; otherwise only files that are missing are written.
 
     Raises:
         PairingError: if the folders hold no pair.
-        InputError: if a folder for results is a source, a file, or cannot be made.
+        InputError: if a folder for results holds sources, is named twice, is a file, or cannot be made.
     """
     pairing = pair_folders(a, b)
-    for folder in targets.wanted():
-        _make_folder(folder, (a, b))
+    _check_apart(targets, (a, b))
     fuser = load()
-    outcome = Outcome(
-        [], [], {}, [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
-    )
-    bar = tqdm(pairing.pairs, "fusing", unit="pair", file=sys.stderr)
-    for pair in bar:
-        files = targets.inside(pair.name)
-        if not overwrite and all(path.exists() for path in files.wanted()):
-            outcome.skipped.append(pair.name)
-            continue
-        try:
-            fuse_files(fuser, pair.a, pair.b, files)
-        except RefineFuseError as error:
-            outcome.failed[pair.name] = str(error)
-        else:
-            outcome.fused.append(pair.name)
+    for folder in targets.wanted():
+        _make_folder(folder)
+    alone = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
+    outcome = Outcome([], [], {}, alone)
+    with tqdm(pairing.pairs, "fusing", unit="pair", file=sys.stderr) as bar:
+        for pair in bar:
+            if not overwrite and _is_done(targets, pair.name):
+                outcome.skipped.append(pair.name)
+                continue
+            try:
+                _fuse_pair(fuser, pair, targets, overwrite)
+            except RefineFuseError as error:
+                outcome.failed[pair.name] = str(error)
+            except Exception as error:  # whatever befalls one pair, the others are still wanted
+                outcome.failed[pair.name] = f"{type(error).__name__}: {error}"
+            else:
+                outcome.fused.append(pair.name)
     return outcome
 
 
-def _make_folder(folder: Path, sources: tuple[Path, Path]) -> None:
-    if any(folder.exists() and folder.samefile(source) for source in sources):
-        raise InputError(f"The results cannot go to '{folder}', which holds sources.\nGive another folder.")
+def _is_done(targets: Targets, name: str) -> bool:
+    return any(all(path.exists() for path in targets.inside(name, suffix).wanted()) for suffix in (".png", ".tif"))
+
+
+def _fuse_pair(fuser: Fuser, pair: Pair, targets: Targets, overwrite: bool) -> None:
+    explained = fuser.explain(pair.a, pair.b)
+    files = targets.inside(pair.name, ".tif" if np.asarray(explained.fused).dtype == np.float32 else ".png")
+    results = _render(explained, pair.a, pair.b, files)
+    missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
+    write_images(missing, overwrite=overwrite)
+
+
+def _render(explained: Explained, a: Path, b: Path, targets: Targets) -> dict[Path, np.ndarray]:
+    """What is to be written, by path."""
+    fused = np.asarray(explained.fused)
+    results = {targets.output: fused}
+    if targets.explain is not None:
+        results[targets.explain] = share_map(explained.share)
+    if targets.sheet is not None:
+        results[targets.sheet] = side_by_side({"a": read_image(a), "b": read_image(b), "fused": fused})
+    return results
+
+
+def _check_apart(targets: Targets, sources: tuple[Path, Path]) -> None:
+    """Refuse a result that is a source or another result: nothing that is wanted may be lost."""
+    seen = {source.resolve() for source in sources}
+    for path in targets.wanted():
+        if path.resolve() in seen:
+            raise InputError(
+                f"'{path}' is named twice, as a source or as another result.\nGive each result a place of its own."
+            )
+        seen.add(path.resolve())
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -47,7 +47,7 @@ class Fuser:
     fusing it twice gives the same bytes.
 
     Args:
-        weights: a network, or what `load_model` takes.
+        weights: a network, which is put into evaluation mode and moved to the device, or what `load_model` takes.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: of the features; the mix and the correction are always computed in float32. `auto` is float32,
             but bfloat16 on CUDA devices that compute in it.
@@ -105,8 +105,16 @@ class Fuser:
     @torch.inference_mode()
     def _paint(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         a, b = (x.to(self.device, memory_format=torch.channels_last) for x in (a, b))
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            painting = self.model.paint(a, b, self.model.context(a, b))
+        try:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                painting = self.model.paint(a, b, self.model.context(a, b))
+        except RuntimeError as error:  # torch.OutOfMemoryError is one, and the CPU's allocator has no class of its own
+            if "memory" not in str(error):
+                raise
+            size = f"{a.shape[2]} x {a.shape[3]}"
+            raise InputError(
+                f"There is not enough memory on '{self.device}' for a picture of {size} pixels."
+            ) from error
         return painting.fused, painting.share
 
 

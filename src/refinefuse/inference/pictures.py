@@ -66,6 +66,7 @@ def read_source(picture: Picture, argument: str) -> Source:
 
 
 def _batched(tensor: Tensor, argument: str) -> Tensor:
+    tensor = tensor.detach()
     image = tensor[None, None] if tensor.ndim == 2 else tensor[None] if tensor.ndim == 3 else tensor
     if image.ndim != 4 or image.shape[1] not in (1, 2, 3, 4) or image.numel() == 0:
         raise InputError(
@@ -76,7 +77,7 @@ def _batched(tensor: Tensor, argument: str) -> Tensor:
         return image.float() / _MAXIMA[tensor.dtype]
     if not tensor.is_floating_point():
         raise InputError(f"`{argument}` must be uint8, uint16 or floating point.\n  got: {tensor.dtype}")
-    low, high = image.detach().min().item(), image.detach().max().item()
+    low, high = image.min().item(), image.max().item()
     if not (low >= 0 and high <= 1):  # also refuses NaN
         raise InputError(
             f"`{argument}` must hold values in [0, 1].\n  got: {low:g} to {high:g}\n"
@@ -89,7 +90,7 @@ def check_pair(a: Source, b: Source) -> None:
     """Refuse two sources that do not lie on one grid.
 
     Raises:
-        InputError: if they differ in height, width or number, or one is a tensor and the other is not.
+        InputError: if they differ in height, width, number or device, or one is a tensor and the other is not.
     """
     if isinstance(a.given, Tensor) != isinstance(b.given, Tensor):
         kinds = [type(source.given).__name__ for source in (a, b)]
@@ -102,6 +103,8 @@ def check_pair(a: Source, b: Source) -> None:
             f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
             "RefineFuse does not register images by itself: align the pair first, or crop both to the same window."
         )
+    if a.image.device != b.image.device:
+        raise InputError(f"`a` and `b` must be on one device.\n  a: {a.image.device}\n  b: {b.image.device}")
     if len(a.image) != len(b.image):
         raise InputError(
             f"`a` and `b` must hold the same number of pictures.\n  a: {len(a.image)}\n  b: {len(b.image)}"
@@ -110,7 +113,7 @@ def check_pair(a: Source, b: Source) -> None:
 
 def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
     """The result in the form of the sources: their kind, and the depth of the deeper one (float, 16 bit, 8 bit)."""
-    deeper = max((b, a), key=lambda source: source.levels or float("inf"))
+    deeper = max((b, a), key=lambda source: (source.levels or float("inf"), source.given.dtype.itemsize))
     if isinstance(deeper.given, np.ndarray):
         if deeper.levels:
             return to_array(image, deeper.given.dtype)
@@ -118,6 +121,7 @@ def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
     if deeper.levels:
         image = (image * deeper.levels + 0.5).floor()
     image = image.to(deeper.given.device, deeper.given.dtype)
-    if deeper.given.ndim == 2 and image.shape[1] == 1:
+    rank = max(a.given.ndim, b.given.ndim)
+    if rank == 2 and image.shape[1] == 1:
         return image[0, 0]
-    return image if deeper.given.ndim == 4 else image[0]
+    return image if rank == 4 else image[0]

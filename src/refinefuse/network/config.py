@@ -6,7 +6,11 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from refinefuse.errors import ConfigError
+from refinefuse.errors import ConfigError, require
+
+LARGEST = 1024
+"""No network needs more channels, cells or heads, and a damaged file must not ask for terabytes."""
+COUNTS = f"whole numbers up to {LARGEST}"
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,24 @@ class NetworkConfig:
     correction: float = 1.0
 
     def __post_init__(self) -> None:
+        self._require(isinstance(self.widths, tuple | list), "widths", "a list of whole numbers")
         object.__setattr__(self, "widths", tuple(self.widths))
-        self._require(len(self.widths) >= 1 and min(self.widths) >= 1, "widths", "at least one positive width")
+        self._require(all(type(width) is int and 1 <= width <= LARGEST for width in self.widths), "widths", COUNTS)
+        self._require(1 <= len(self.widths) <= 8, "widths", "1 to 8 widths")
+        for name in ("fold", "interactions", "grid", "context_width", "heads"):
+            value = getattr(self, name)
+            self._require(type(value) is int and 0 <= value <= LARGEST, name, COUNTS)
+        for name in ("pixel_interaction", "global_attention", "gradual_refinement"):
+            self._require(type(getattr(self, name)) is bool, name, "true or false")
         self._require(self.fold in (1, 2, 4), "fold", "1, 2 or 4")
-        self._require(self.interactions >= 0, "interactions", "0 or more")
         self._require(self.grid >= 4 and self.grid % 4 == 0, "grid", "a multiple of 4")
-        self._require(self.context_width >= 1, "context_width", "1 or more")
+        self._require(self.context_width >= 2, "context_width", "2 or more")
         self._require(self.heads >= 1 and self.widths[-1] % self.heads == 0, "heads", "a divisor of the deepest width")
-        self._require(self.correction >= 0, "correction", "0 or more")
+        sound = isinstance(self.correction, int | float) and 0 <= self.correction <= 10
+        self._require(sound, "correction", "a number from 0 to 10")
 
     def _require(self, holds: bool, name: str, rule: str) -> None:
-        if not holds:
-            raise ConfigError(f"`{name}` must be {rule}.\n  got: {getattr(self, name)!r}")
+        require(holds, name, rule, getattr(self, name))
 
     @property
     def stride(self) -> int:
@@ -69,20 +79,20 @@ class NetworkConfig:
         """
         try:
             values: Any = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ConfigError(f"The network config is not valid JSON: {error}.") from error
         if not isinstance(values, dict):
             raise ConfigError(f"The network config must be a JSON object.\n  got: {text[:80]}")
         known = [field.name for field in fields(cls)]
+        missing = sorted(set(known) - set(values))
+        if missing:
+            raise ConfigError(f"The network config lacks keys.\n  missing: {', '.join(missing)}")
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ConfigError(
                 f"The network config has unknown keys.\n  known: {', '.join(known)}\n  unknown: {', '.join(unknown)}"
             )
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ConfigError(f"The network config has a value of the wrong type: {error}.") from error
+        return cls(**values)
 
 
 STANDARD = NetworkConfig()

@@ -26,19 +26,29 @@ class Context(NamedTuple):
         return torch.cat([self.a.mean(1), self.b.mean(1)], 1)
 
 
-def area_weights(length: int, cells: int, like: Tensor) -> Float[Tensor, "cells length"]:
-    """Weights that average `length` samples into `cells` equal parts, shared samples by overlap; rows sum to 1."""
-    edges = torch.arange(cells + 1, device=like.device, dtype=torch.float64) * (length / cells)
-    sample = torch.arange(length, device=like.device, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], sample + 1) - torch.maximum(edges[:-1, None], sample)
-    return (overlap.clamp(min=0) * (cells / length)).to(like.dtype)
+STEP = 16
+"""Sides that round up to the same multiple have the same cells: a picture that loses a column keeps its context."""
+
+
+def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
+    """Weights in float64 that average a side of `length` samples into equal cells, shared samples by overlap.
+
+    The last sample is repeated up to a multiple of `STEP`. Each row sums to 1.
+    """
+    whole = -(-length // STEP) * STEP
+    edges = torch.arange(cells + 1, dtype=torch.float64) * (whole / cells)
+    start = torch.arange(length, dtype=torch.float64)
+    end = torch.where(start == length - 1, whole, start + 1)
+    overlap = torch.minimum(edges[1:, None], end) - torch.maximum(edges[:-1, None], start)
+    return overlap.clamp(min=0) * (cells / whole)
 
 
 def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
     """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for a picture of any size."""
-    rows, columns = area_weights(x.shape[2], grid, x), area_weights(x.shape[3], grid, x).T
-    mean = rows @ x @ columns
-    deviation = (rows @ x.square() @ columns - mean.square()).clamp(min=0).sqrt()
+    rows, columns = (area_weights(side, grid).to(x.device, x.dtype) for side in x.shape[2:])
+    with torch.autocast(x.device.type, enabled=False):  # the difference of two means needs every digit
+        mean = rows @ x @ columns.T
+        deviation = (rows @ x.square() @ columns.T - mean.square()).clamp(min=0).sqrt()
     return torch.cat([mean, deviation], 1)
 
 

@@ -44,6 +44,7 @@ class MixAndCorrection(nn.Module):
         mix, correction = self.predict(features).to(a.dtype).chunk(2, 1)
         share = torch.sigmoid(mix)
         difference = a - b
-        nearby = F.avg_pool2d(difference.abs().mean(1, keepdim=True), self.reach, stride=1, padding=self.reach // 2)
+        apart = difference.abs().mean(1, keepdim=True)
+        nearby = F.avg_pool2d(apart, self.reach, stride=1, padding=self.reach // 2, count_include_pad=False)
         fused = b + share * difference + self.bound * torch.tanh(correction) * nearby
         return fused.clamp(0, 1), share

@@ -26,6 +26,9 @@ from refinefuse.network.pretrained import Pretrained
 from refinefuse.network.refinement import DirectDecoder, GradualDecoder
 from refinefuse.network.semantic import GlobalCrossAttention
 
+MARGIN = 16
+"""Pixels by which the picture is continued at its edges, at least."""
+
 
 class Window(NamedTuple):
     """A rectangle of the picture, in pixels."""
@@ -106,7 +109,7 @@ class RefineFuse(Pretrained):
         """Pixels around a window that its painting depends on, a side: a multiple of `config.stride`."""
         sides = [self.config.fold << scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
         encoding = 4 * sum(sides)  # three 3x3 convolutions and the step, or the attention, at each scale
-        refining = sum(sides[1:]) + 2 * sum(sides[:-1])  # the enlargement and two 3x3 convolutions
+        refining = 2 * sum(sides) + sum(sides[1:])  # two 3x3 convolutions at each scale, the enlargements between
         reach = encoding + refining + 2 * sides[0]  # the head's convolution and the pixel's own cell
         return -(-reach // self.config.stride) * self.config.stride
 
@@ -139,30 +142,41 @@ class RefineFuse(Pretrained):
         if a.shape != b.shape:
             raise InputError(f"`a` and `b` must have the same shape.\n  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}")
         height, width = a.shape[2:]
-        if window is None:
-            return self._paint_region(a, b, context)
-        top, left, bottom, right = window.top, window.left, window.top + window.height, window.left + window.width
+        top, left, rows, columns = window or Window(0, 0, height, width)
+        bottom, right = top + rows, left + columns
         if not (0 <= top < bottom <= height and 0 <= left < right <= width):
             raise InputError(
                 f"The window must lie within the picture.\n  picture: {height} x {width}\n  window: {window}"
             )
-        stride, halo = self.config.stride, self.halo
-        # Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride.
-        y0, x0 = max(0, top - halo) // stride * stride, max(0, left - halo) // stride * stride
-        y1, x1 = min(height, bottom + halo), min(width, right + halo)
-        y1, x1 = min(height, -(-y1 // stride) * stride), min(width, -(-x1 // stride) * stride)
-        region = self._paint_region(a[..., y0:y1, x0:x1], b[..., y0:y1, x0:x1], context)
-        cut = (..., slice(top - y0, bottom - y0), slice(left - x0, right - x0))
-        return Painting(region.fused[cut], region.share[cut])
+        y0, y1, above, below = self._reach(top, bottom, height)
+        x0, x1, before, after = self._reach(left, right, width)
+        margins = (before, after, above, below)
+        padded_a, padded_b = (F.pad(x[..., y0:y1, x0:x1], margins, mode="replicate") for x in (a, b))
+        region = self.paint_crop(padded_a, padded_b, context)
+        y, x = top - y0 + above, left - x0 + before
+        return Painting(*(plane[..., y : y + rows, x : x + columns] for plane in region))
 
-    def _paint_region(self, a: Tensor, b: Tensor, context: Context) -> Painting:
-        height, width = a.shape[2:]
-        stride, fold = self.config.stride, self.config.fold
-        pad = (0, -width % stride, 0, -height % stride)
-        folded_a, folded_b = (F.pixel_unshuffle(F.pad(x, pad, mode="replicate"), fold) for x in (a, b))
+    def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int, int]:
+        """Along one side: the first and last pixel that a window needs, and how far the picture's edge is continued.
+
+        Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride. At
+        the picture's edge the edge pixel is repeated over a margin, to keep out of sight the zeros that convolutions
+        see beyond.
+        """
+        stride = self.config.stride
+        margin = -(-MARGIN // stride) * stride
+        first, last = max(0, start - self.halo) // stride * stride, -(-(end + self.halo) // stride) * stride
+        before = margin if first == 0 else 0
+        after = margin + -length % stride if last >= length else 0
+        return first, min(last, length), before, after
+
+    def paint_crop(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context) -> Painting:
+        """Paint a crop whose sides are multiples of the stride, with nothing around it: what training does."""
+        fold = self.config.fold
+        folded_a, folded_b = (F.pixel_unshuffle(x, fold) for x in (a, b))
         features = self.decoder(self._encode(folded_a, folded_b, context))
         fused, share = self.head(features, folded_a, folded_b)
-        return Painting(*(F.pixel_shuffle(x, fold)[..., :height, :width] for x in (fused, share)))
+        return Painting(F.pixel_shuffle(fused, fold), F.pixel_shuffle(share, fold))
 
     def _encode(self, a: Tensor, b: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""

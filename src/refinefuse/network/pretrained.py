@@ -20,13 +20,14 @@ from refinefuse.weights import store
 CONFIG_KEY = "refinefuse.network"
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of what `torch.save` writes, now and before version 1.6."""
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 _CARD = """---
 library_name: refinefuse
-license: apache-2.0
-tags: [image-fusion, infrared-visible]
+tags: [image-fusion]
 ---
 A RefineFuse network. Load it with `refinefuse.RefineFuse.from_pretrained(...)` or `refinefuse fuse --weights ...`.
+What it was trained on, and under which licence it may be used, is for its publisher to say here.
 """
 
 
@@ -61,10 +62,12 @@ class Pretrained(nn.Module):
                 package, or its tensors are not exactly those of the network that its config describes.
         """
         path = store.locate(weights, revision=revision, local_files_only=local_files_only)
-        config, tensors = _read(path)
-        model = cls.from_config(config)
-        _check(path, tensors, model.state_dict())
-        model.load_state_dict(tensors)
+        with torch.inference_mode(False):  # the caller's mode must not follow the weights
+            config, tensors = _read(path)
+            with torch.device("meta"):  # nothing is allocated before the file is known to fit
+                model = cls.from_config(config)
+            _check(path, tensors, model.state_dict())
+            model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
         return model.eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -103,12 +106,16 @@ class Pretrained(nn.Module):
 
 
 def _read(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
-    with path.open("rb") as start:
-        if start.read(4).startswith(PICKLE_STARTS):
-            raise WeightsError(
-                f"Weights must be a safetensors file; '{path}' is a pickle, which can run any code when it is loaded.\n"
-                "It was not opened. Convert it with a program that you trust (safetensors.torch.save_file)."
-            )
+    try:
+        with path.open("rb") as start:
+            pickled = start.read(4).startswith(PICKLE_STARTS)
+    except OSError as error:
+        raise WeightsError(f"The weights file '{path}' cannot be read: {error.strerror}.") from error
+    if pickled:
+        raise WeightsError(
+            f"Weights must be a safetensors file; '{path}' is a pickle, which can run any code when it is loaded.\n"
+            "It was not opened. Convert it with a program that you trust (safetensors.torch.save_file)."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -138,7 +145,10 @@ def _check(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) ->
             for name in shared
             if expected[name].shape != found[name].shape
         ],
-        "not finite": [name for name in shared if not torch.isfinite(found[name]).all()],
+        "not floating point": [name for name in shared if found[name].dtype not in FLOATS],
+        "not finite": [
+            name for name in shared if found[name].dtype in FLOATS and not torch.isfinite(found[name]).all()
+        ],
     }
     said = [f"{kind} ({len(names)}):\n{listing(names)}" for kind, names in faults.items() if names]
     if said:

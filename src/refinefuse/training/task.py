@@ -46,7 +46,7 @@ class FusionTask(LightningModule):
         """The loss of one batch of crops."""
         context = self.network.context_of_reduced(batch.reduced_a, batch.reduced_b)
         context = type(context)(*(tokens.repeat_interleave(self.recipe.crops_per_pair, 0) for tokens in context))
-        fused = self.network.paint(batch.a, batch.b, context).fused
+        fused = self.network.paint_crop(batch.a, batch.b, context).fused
         with torch.autocast(self.device.type, enabled=False):
             loss, terms = fusion_loss(fused.float(), batch.a, batch.reference, self.recipe.losses)
         if not torch.isfinite(loss):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
@@ -37,43 +38,57 @@ def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path
     Raises:
         ConfigError: if the output folder holds a run by another recipe.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    weights = output / f"{recipe.name}.safetensors"
+    _claim(output, recipe)
+    if weights.exists():
+        return weights
+    training, shares, validation = read_sets(recipe, data)
+    save_recipe(recipe, output / RECIPE)
+    seed_everything(recipe.seed)
+    task = FusionTask(recipe)
+    last = output / LAST
+    checkpoint: dict[str, Any] = torch.load(last, weights_only=True) if last.exists() else {"global_step": 0}
+    if checkpoint["global_step"] < recipe.steps:
+        trainer = _trainer(recipe, output)
+        loader = training_loader(recipe, training, shares, first_step=checkpoint["global_step"], workers=workers)
+        try:
+            trainer.fit(task, loader, validation_loader(validation), ckpt_path=last if last.exists() else None)
+        except SystemExit:
+            if trainer.interrupted:  # Lightning makes Ctrl-C an exit of its own
+                raise KeyboardInterrupt from None
+            raise
+    else:  # stopped between the last checkpoint, which holds the averaged weights, and the export
+        task.load_state_dict(checkpoint["state_dict"])
+    task.network.save_weights(weights)
+    return weights
+
+
+def _claim(output: Path, recipe: Recipe) -> None:
+    """Make the folder of the run, or refuse one that is another run's."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another one.") from error
     if (output / RECIPE).exists() and load_recipe(output / RECIPE) != recipe:
         raise ConfigError(
             f"The folder holds a run by another recipe.\n  recipe: '{output / RECIPE}'\n"
             "Give another output folder, or the same recipe to go on."
         )
-    save_recipe(recipe, output / RECIPE)
-    seed_everything(recipe.seed)
-    training, shares, validation = read_sets(recipe, data)
-    task = FusionTask(recipe)
-    trainer = Trainer(
+
+
+def _trainer(recipe: Recipe, output: Path) -> Trainer:
+    every = min(CHECKPOINT_EVERY, recipe.steps)
+    return Trainer(
         max_steps=recipe.steps,
-        precision=recipe.precision,  # type: ignore[arg-type]  # Lightning checks it
+        precision=recipe.precision,
         gradient_clip_val=recipe.clip,
         val_check_interval=min(recipe.validate_every, recipe.steps),
         logger=[TensorBoardLogger(output, name="", version="tensorboard"), CSVLogger(output, name="", version="csv")],
         callbacks=[
             EMAWeightAveraging(decay=recipe.average),
             LearningRateMonitor("step"),
-            ModelCheckpoint(
-                output,
-                filename="last",
-                every_n_train_steps=min(CHECKPOINT_EVERY, recipe.steps),
-                enable_version_counter=False,
-            ),
+            ModelCheckpoint(output, filename="last", every_n_train_steps=every, enable_version_counter=False),
         ],
         num_sanity_val_steps=0,
         log_every_n_steps=20,
     )
-    last = output / LAST
-    first_step = torch.load(last, weights_only=True)["global_step"] if last.exists() else 0
-    trainer.fit(
-        task,
-        training_loader(recipe, training, shares, first_step=first_step, workers=workers),
-        validation_loader(validation),
-        ckpt_path=last if last.exists() else None,
-    )
-    weights = output / f"{recipe.name}.safetensors"
-    task.network.save_weights(weights)
-    return weights

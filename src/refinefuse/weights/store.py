@@ -15,6 +15,7 @@ from refinefuse.errors import MissingExtra, WeightsError, listing
 DEFAULT = "infrared-visible"
 FILE_NAME = "model.safetensors"
 """The weights in a folder that `save_pretrained` wrote, or in a repository of the Hub."""
+FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 _HERE = Path(__file__).parent
 
 
@@ -54,9 +55,18 @@ class Entry:
 
 @lru_cache(maxsize=1)
 def shipped() -> dict[str, Entry]:
-    """The weights that ship with the package, by name."""
-    rows = json.loads((_HERE / "manifest.json").read_text(encoding="utf-8"))
-    return {name: Entry(name=name, **row) for name, row in rows.items()}
+    """The weights that ship with the package, by name.
+
+    Raises:
+        WeightsError: if the package is damaged.
+    """
+    try:
+        rows = json.loads((_HERE / "manifest.json").read_text(encoding="utf-8"))
+        return {name: Entry(name=name, **row) for name, row in rows.items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"The list of the shipped weights is damaged.\n  {error}\nInstall refinefuse again."
+        ) from error
 
 
 def locate(weights: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False) -> Path:
@@ -84,6 +94,8 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
     path = Path(weights)
     if path.is_dir():
         path = path / FILE_NAME
+        if not path.is_file():
+            raise WeightsError(f"The folder '{weights}' holds no '{FILE_NAME}'.\nGive the weights file itself.")
     if path.is_file():
         return path
     if _is_repository(str(weights)):
@@ -95,12 +107,8 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
 
 def _is_repository(text: str) -> bool:
     owner, _, name = text.partition("/")
-    return (
-        bool(owner.strip(".~") and name)
-        and "/" not in name
-        and not name.endswith(".safetensors")
-        and not Path(owner).exists()
-    )
+    is_path = "/" in name or name.endswith(FILE_ENDINGS) or Path(owner).exists()
+    return bool(owner.strip(".~") and name) and not is_path
 
 
 def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> Path:
