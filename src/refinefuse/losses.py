@@ -135,10 +135,28 @@ TERMS: dict[str, Callable[[Levels, Levels, Levels], Tensor]] = {
 
 
 def fusion_loss(
-    fused: Float[Tensor, "n 1 h w"], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], weights: LossWeights
+    fused: Float[Tensor, "n 1 h w"],
+    a: Float[Tensor, "n 1 h w"],
+    b: Float[Tensor, "n 1 h w"],
+    weights: LossWeights,
+    crops_per_pair: int = 1,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum of the terms, and each term before it was weighted, for luma in [0, 1]."""
+    """The weighted sum of the terms, and each term before it was weighted.
+
+    Args:
+        fused: fused luma in [0, 1].
+        a: luma of the first sources.
+        b: luma of the second sources.
+        weights: how much each term counts.
+        crops_per_pair: so many crops, one after another, are of one pair. `complement` correlates over all of them:
+            within single crops a network learns to shift the level of every crop by itself, and correlates less over
+            the whole picture.
+    """
     planes = fused * 255, a * 255, b * 255
-    terms = {name: TERMS[name](*planes) for name, weight in asdict(weights).items() if weight}
-    total = sum((asdict(weights)[name] * term for name, term in terms.items()), fused.new_zeros(()))
+    together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)
+    counts = asdict(weights)
+    terms = {
+        name: TERMS[name](*(together if name == "complement" else planes)) for name, weight in counts.items() if weight
+    }
+    total = sum((counts[name] * term for name, term in terms.items()), fused.new_zeros(()))
     return total, {name: term.detach() for name, term in terms.items()}

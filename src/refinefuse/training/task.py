@@ -48,7 +48,9 @@ class FusionTask(LightningModule):
         context = type(context)(*(tokens.repeat_interleave(self.recipe.crops_per_pair, 0) for tokens in context))
         fused = self.network.paint_crop(batch.a, batch.b, context).fused
         with torch.autocast(self.device.type, enabled=False):
-            loss, terms = fusion_loss(fused.float(), batch.a, batch.reference, self.recipe.losses)
+            loss, terms = fusion_loss(
+                fused.float(), batch.a, batch.reference, self.recipe.losses, self.recipe.crops_per_pair
+            )
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The loss of batch {batch_index} is not finite: { {k: v.item() for k, v in terms.items()} }"
