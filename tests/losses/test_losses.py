@@ -72,3 +72,13 @@ def test_the_sum_is_weighted_and_terms_of_weight_zero_are_left_out(pair):
     total, terms = fusion_loss((a + b) / 2, a, b, replace(NONE, intensity=2.0, hot=0.5))
     assert set(terms) == {"intensity", "hot"}
     torch.testing.assert_close(total, 2 * terms["intensity"] + 0.5 * terms["hot"])
+
+
+def test_crops_of_one_pair_are_correlated_together():
+    whole = torch.rand(3, 1, 1, 128, 64, generator=torch.Generator().manual_seed(0))
+    crops = [x.reshape(2, 1, 64, 64) for x in whole]
+    _, together = fusion_loss(*crops, replace(NONE, complement=1.0), crops_per_pair=2)
+    _, expected = fusion_loss(*whole, replace(NONE, complement=1.0))
+    _, apart = fusion_loss(*crops, replace(NONE, complement=1.0))
+    torch.testing.assert_close(together["complement"], expected["complement"])
+    assert not torch.isclose(together["complement"], apart["complement"], rtol=1e-4)
