@@ -99,7 +99,8 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_weights(data, tmp_path):
     assert torch.load(first_half / "last.ckpt", weights_only=True)["global_step"] == 4
     resumed = train(recipe, data, first_half, workers=0)
     for name, tensor in weights_of(whole).items():
-        torch.testing.assert_close(tensor, weights_of(resumed)[name])
+        # Other threads round otherwise; steps on other crops would differ by a hundredth.
+        torch.testing.assert_close(tensor, weights_of(resumed)[name], rtol=0, atol=5e-4)
 
 
 @pytest.mark.slow
