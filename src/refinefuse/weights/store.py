@@ -29,8 +29,8 @@ class Entry:
         sha256: its checksum.
         purpose: what it fuses, in a few words.
         parameters: number of trained values.
-        recipe: the recipe that `refinefuse train` reproduces it from.
-        commit: the commit of this project at which it was trained.
+        recipe: the recipes that it was trained by, and the commits at which each was run.
+        commit: the commit of this project that holds these recipes under their names.
         data: what it was trained on: name, number of pairs, licence.
         scores: by test set, the means of the usual metrics and of the fusion faults.
         terms: what the licences of the data mean for the user.
