@@ -9,6 +9,8 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
@@ -72,9 +74,16 @@ def _dispatch(words: list[str]) -> int:
         print(f"refinefuse: there is no command '{words[0]}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
         return WRONG_USE
     options: Namespace = parser_of(words[0]).parse_args(words[1:])
-    code = _function(words[0])(**vars(options))
+    code = _call(_function(words[0]), vars(options))
     sys.stdout.flush()
     return code
+
+
+def _call(function: Callable[..., int], options: dict[str, Any]) -> int:
+    """Call a verb with what the parser found; `*rest` after the other positional parameters."""
+    first = [name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.KEYWORD_ONLY]
+    words = [word for name in first for word in (options[name] if isinstance(options[name], list) else [options[name]])]
+    return function(*words, **{name: value for name, value in options.items() if name not in first})
 
 
 def overview() -> str:
@@ -99,14 +108,19 @@ def parser_of(verb: str) -> ArgumentParser:
     """The parser of one verb: required parameters are positional, keywords are options, those that are False flags."""
     function = _function(verb)
     text = docstring_parser.parse(inspect.getdoc(function) or "")
-    flags = [name for name, parameter in inspect.signature(function).parameters.items() if parameter.default is False]
+    signature = inspect.signature(function).parameters
+    flags = [name for name, parameter in signature.items() if parameter.default is False]
     parser = ArgumentParser(
         prog=f"refinefuse {verb}",
         description=f"{text.short_description}\n\n{text.long_description or ''}",
         formatter_class=_Help,
     )
-    parser.add_function_arguments(function, as_group=False, as_positional=True, fail_untyped=True, skip=set(flags))
+    rest = [name for name, parameter in signature.items() if parameter.kind is parameter.VAR_POSITIONAL]
+    skipped: set[str | int] = {*flags, *rest}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, fail_untyped=True, skip=skipped)
     for described in text.params:
+        if described.arg_name in rest:
+            parser.add_argument(described.arg_name, nargs="*", type=Path, help=described.description)
         if described.arg_name in flags:
             option = described.arg_name.replace("_", "-")
             parser.add_argument(f"--{option}", dest=described.arg_name, action="store_true", help=described.description)

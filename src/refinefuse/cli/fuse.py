@@ -10,10 +10,14 @@ from typing import Literal
 def run(
     a: Path,
     b: Path,
-    *,
+    *more: Path,
     output: Path,
     weights: str = "infrared-visible",
     color: Literal["b", "a", "both", "gray"] = "b",
+    range: str | None = None,  # noqa: A002  # the option's name
+    range_each: bool = False,
+    white_hot: bool = False,
+    black_hot: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     explain: Path | None = None,
@@ -23,14 +27,21 @@ def run(
     """Fuse a pair of pictures, or two folders of them.
 
     In two folders, pictures are paired by name without extension; what is fused already is skipped unless
-    --overwrite is given.
+    --overwrite is given. With three and more sources, the last is the one whose colour is kept; the order of the
+    others plays no part.
 
     Args:
         a: infrared (CT, MRI) picture or folder: the source that gives no colour.
         b: visible (PET, SPECT) picture or folder: the source whose colour is kept.
+        more: further sources; the last of all is then the one whose colour is kept.
         output: the fused picture, or the folder for fused pictures (PNG).
         weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub.
         color: whose colour the result gets; `both` weighs each by its saturation.
+        range: which counts of `a` become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
+            over a folder. Without it, all that the file's type can hold.
+        range_each: fit the range to each picture of a folder by itself.
+        white_hot: hot things are bright in `a`: do not check.
+        black_hot: hot things are dark in `a`: turn it round before fusing.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the network's features; auto is float32 on a CPU.
         explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
@@ -38,30 +49,45 @@ def run(
         sheet: also write `a`, `b` and the result side by side. A folder in a folder run.
         overwrite: replace files that are there.
     """
+    from refinefuse.errors import InputError
     from refinefuse.inference.device import keep_freed_memory
 
     keep_freed_memory()
+    from refinefuse.image.thermal import Range
     from refinefuse.inference.folders import Targets, fuse_files, fuse_folders
     from refinefuse.inference.fuser import Fuser
+    from refinefuse.inference.thermal import Reading
+
+    if white_hot and black_hot:
+        raise InputError("--white-hot and --black-hot exclude each other.\nGive the one that is true of `a`.")
+    reading = Reading(
+        None if range is None else Range.parse(range),
+        "white-hot" if white_hot else "black-hot" if black_hot else None,
+    )
 
     def load() -> Fuser:
         return Fuser(weights, device=device, precision=precision, color=color)
 
-    targets = Targets(output, explain, sheet)
-    if not (a.is_dir() or b.is_dir()):
-        fuse_files(load(), a, b, targets, overwrite=overwrite)
+    sources, targets = (a, b, *more), Targets(output, explain, sheet)
+    if not any(source.is_dir() for source in sources):
+        for doubt in fuse_files(load(), sources, targets, reading, overwrite=overwrite):
+            print(f"warning: {doubt}.", file=sys.stderr)
         return 0
-    outcome = fuse_folders(load, a, b, targets, overwrite=overwrite)
+    outcome = fuse_folders(load, sources, targets, reading, each=range_each, overwrite=overwrite)
     counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
     print(f"{counts}. See '{output}'.")
-    _report(outcome.failed, outcome.alone)
+    for fitted in outcome.ranges:
+        print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every picture (--range-each: by picture)")
+    _report(outcome.doubts, outcome.failed, outcome.alone)
     return 1 if outcome.failed or outcome.alone else 0
 
 
-def _report(failed: dict[str, str], alone: list[str]) -> None:
-    """Say on standard error what was not fused."""
+def _report(doubts: dict[str, list[str]], failed: dict[str, str], alone: list[str]) -> None:
+    """Say on standard error what looks wrong, and what was not fused."""
     from refinefuse.errors import listing
 
+    for doubt, names in doubts.items():
+        print(f"warning, in {len(names)} of the pairs: {doubt}.\n{listing(names)}", file=sys.stderr)
     for name, message in failed.items():
         print(f"\n{name}: {message}", file=sys.stderr)
     if alone:

@@ -9,6 +9,7 @@ Source: ITU-R BT.601-7 (2011), section 2.5.1 (luma) and 2.5.2 (colour difference
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -118,6 +119,28 @@ def merge(luma: Float[Tensor, "n 1 h w"], a: Planes, b: Planes, color: Color = "
     return image if alpha is None else torch.cat([image, alpha], 1)
 
 
+def pool(sources: Sequence[Planes]) -> Planes:
+    """Several sources as one that gives colour and alpha; its luma is that of the first, for the fused one comes anew.
+
+    Chroma is the mean, each weighted by its saturation; alpha the greatest. The order of the sources plays no part.
+
+    Args:
+        sources: at least one, all of one size.
+    """
+    chromas = [source.chroma for source in sources if source.chroma is not None]
+    alphas = [source.alpha for source in sources if source.alpha is not None]
+    return Planes(
+        sources[0].luma,
+        _weigh(*chromas) if len(chromas) > 1 else next(iter(chromas), None),
+        torch.stack(alphas).amax(0) if alphas else None,
+    )
+
+
+def sum_in_any_order(terms: Tensor) -> Tensor:
+    """The sum over the first axis, the same to the last bit whatever the order of the terms."""
+    return terms.sort(0).values.sum(0)
+
+
 def _choose(a: Tensor | None, b: Tensor | None, color: Color) -> Tensor | None:
     if color == "gray":
         return None
@@ -128,14 +151,15 @@ def _choose(a: Tensor | None, b: Tensor | None, color: Color) -> Tensor | None:
     return a if color == "a" else b
 
 
-def _weigh(a: Tensor, b: Tensor) -> Tensor:
-    """The mean of two chromas, each weighted by its own distance from grey.
+def _weigh(*chromas: Tensor) -> Tensor:
+    """The mean of chromas, each weighted by its own distance from grey.
 
     Source: K. R. Prabhakar, V. S. Srikar, R. V. Babu, "DeepFuse: a deep unsupervised approach for exposure fusion with
     extreme exposure image pairs", ICCV 2017, the equation that fuses the chrominance channels (there centred at 128).
     """
-    weight = a.abs() + b.abs()
-    return (a * a.abs() + b * b.abs()) / weight.clamp_min(torch.finfo(weight.dtype).tiny)
+    stacked = torch.stack(chromas)
+    weight = sum_in_any_order(stacked.abs())
+    return sum_in_any_order(stacked * stacked.abs()) / weight.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def _rgb(luma: Tensor, chroma: Tensor) -> Tensor:

@@ -13,13 +13,16 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
 from refinefuse.image import opencv, structure
 from refinefuse.image.pixels import Pixels, check_pixels
+from refinefuse.image.thermal import Counts, check_counts
 from refinefuse.image.tiff import decode_tiff, encode_tiff
 
 #: The endings of file names (lower case) that are taken for pictures, and that `write_image` knows.
@@ -54,14 +57,34 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         InputError: a missing file, a folder, no image, or one that is truncated, empty, CMYK, animated, of several
             pages, of another pixel type (signed, 32 bit, ...), or float outside [0, 1].
     """
-    path = Path(path)
+    return _read(Path(path), check_pixels)
+
+
+def read_counts(path: str | os.PathLike[str]) -> Counts:
+    """Read what a sensor counted: as `read_image`, but of any number type and any values, and grey alone.
+
+    Args:
+        path: a PNG, TIFF or other file that `read_image` knows; signed, 32-bit and float counts come in TIFF.
+
+    Returns:
+        (h, w), as stored.
+
+    Raises:
+        InputError: as `read_image`, or if the counts are coloured, NaN or infinite.
+    """
+    return _read(Path(path), check_counts)
+
+
+def _read(path: Path, check: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
     if path.is_dir():
         raise InputError(
             f"Cannot read '{path}': it is a folder.\n  expected: an image file\n"
             "Pass a file, or two folders for a whole run."
         )
     try:
-        return _decode(path.read_bytes())
+        pixels = _decode(path.read_bytes())
+        check(pixels)
+        return pixels
     except FileNotFoundError:
         raise InputError(f"Cannot read '{path}': there is no such file.\nCheck the path.") from None
     except OSError as error:
@@ -98,7 +121,7 @@ def write_images(pictures: Mapping[Path, Pixels], *, overwrite: bool = False) ->
     """
     encoded = {path: _checked(path, pixels, overwrite) for path, pixels in pictures.items()}
     for path, data in encoded.items():
-        _place(path, data)
+        place_file(path, data)
 
 
 def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
@@ -110,8 +133,12 @@ def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
         raise InputError(f"Cannot write '{path}': {error}") from None
 
 
-def _place(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
+def place_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        InputError: the folder cannot be written to, or the disk is full.
+    """
     temporary = path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -146,7 +173,6 @@ def _decode(data: bytes) -> Pixels:
             )
         grey_alpha = name == "png" and structure.png_is_grey_alpha(data)
         pixels = np.ascontiguousarray(decoded[..., 2:]) if grey_alpha else decoded
-    check_pixels(pixels)
     return pixels
 
 
@@ -162,6 +188,15 @@ def check_target(path: Path, *, overwrite: bool) -> None:
             f"  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
             f"  found: {path.suffix or 'none'}\nName the file accordingly."
         )
+    check_place(path, overwrite=overwrite)
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Refuse a path at which no file can be written, whatever its format.
+
+    Raises:
+        InputError: it is a folder, its folder does not exist, or it is a file that may not be replaced.
+    """
     if path.is_dir():
         raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")
     if not path.parent.is_dir():

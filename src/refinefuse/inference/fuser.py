@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from refinefuse.errors import InputError
-from refinefuse.image.color import Color, merge, split
+from refinefuse.image.color import Color, merge, pool, split, sum_in_any_order
 from refinefuse.inference.device import Precision, choose_device, choose_precision
 from refinefuse.inference.pictures import Picture, check_pair, like_sources, read_source
 from refinefuse.network.model import RefineFuse
@@ -19,7 +19,7 @@ from refinefuse.weights.store import DEFAULT
 
 
 class Explained(NamedTuple):
-    """A fused picture in the form of its sources, and the share of `a` in its mix: (n, 1, h, w) in [0, 1]."""
+    """A fused picture in the form of its sources, and the share of all but the last in its mix: (n, 1, h, w)."""
 
     fused: np.ndarray | Tensor
     share: Tensor
@@ -41,7 +41,7 @@ def load_model(weights: str | os.PathLike[str] = DEFAULT, *, device: str = "auto
 
 
 class Fuser:
-    """Fuses aligned pairs with one network.
+    """Fuses aligned pictures with one network.
 
     Pictures of a batch are painted one by one, so a picture is the same alone and in a batch; on a CPU in float32,
     fusing it twice gives the same bytes.
@@ -75,14 +75,16 @@ class Fuser:
             weights.to(self.device).eval() if isinstance(weights, RefineFuse) else load_model(weights, device=device)
         )
 
-    def __call__(self, a: Picture, b: Picture) -> np.ndarray | Tensor:
-        """Fuse a pair.
+    def __call__(self, a: Picture, b: Picture, *more: Picture) -> np.ndarray | Tensor:
+        """Fuse a pair, or three and more pictures.
 
         Args:
             a: the source that gives no colour: infrared, CT, MRI beside a colour picture.
             b: the source whose colour is kept: visible, PET, SPECT; for CT and MRI, the MRI.
                 Each is a path, an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1], or a tensor (h,
                 w), (c, h, w) or (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
+            more: further sources. The last of all is then the one whose colour is kept, and the order of those before
+                it plays no part: see `explain`.
 
         Returns:
             An array for paths and arrays, a tensor for tensors, of the sources' size and of the greater of their
@@ -91,16 +93,34 @@ class Fuser:
         Raises:
             InputError: if a source cannot be used, or the two do not lie on one grid.
         """
-        return self.explain(a, b).fused
+        return self.explain(a, b, *more).fused
 
-    def explain(self, a: Picture, b: Picture) -> Explained:
-        """Fuse a pair as calling the fuser does, and tell for every pixel which share of the mix came from `a`."""
-        first, second = read_source(a, "a"), read_source(b, "b")
-        check_pair(first, second)
-        planes_a, planes_b = split(first.image), split(second.image)
-        painted = [self._paint(x[None], y[None]) for x, y in zip(planes_a.luma, planes_b.luma, strict=True)]
-        luma, share = (torch.cat(parts).to(first.image.device) for parts in zip(*painted, strict=True))
-        return Explained(like_sources(merge(luma, planes_a, planes_b, self.color), first, second), share)
+    def explain(self, a: Picture, b: Picture, *more: Picture) -> Explained:
+        """Fuse as calling the fuser does, and tell for every pixel which share of the mix did not come from the last.
+
+        Three and more: each source is fused with the last one, and each pixel is the mean of these results, every one
+        weighted by how far it is from the last source. So each source adds what it alone shows, a source given twice
+        changes nothing, and the result is the same to the last bit in whatever order the sources but the last come.
+        """
+        names = ["a", "b"] if not more else [f"source {index + 1}" for index in range(len(more) + 2)]
+        *others, last = (read_source(picture, name) for picture, name in zip((a, b, *more), names, strict=True))
+        for other in others:
+            check_pair(other, last)
+        planes, kept = [split(other.image) for other in others], split(last.image)
+        lumas = torch.stack([plane.luma for plane in planes], 1)  # (n, sources, 1, h, w)
+        painted = [self._paint_all(x, y[None]) for x, y in zip(lumas, kept.luma, strict=True)]
+        luma, share = (torch.cat(parts).to(last.image.device) for parts in zip(*painted, strict=True))
+        return Explained(like_sources(merge(luma, pool(planes), kept, self.color), *others, last), share)
+
+    def _paint_all(self, others: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Fused luma and share of one picture from (sources, 1, h, w) and (1, 1, h, w)."""
+        painted = [self._paint(other[None], last) for other in others]
+        if len(painted) == 1:
+            return painted[0]
+        fused, share = (torch.stack(parts).to(last.device) for parts in zip(*painted, strict=True))
+        weight = (fused - last).abs() + torch.finfo(fused.dtype).tiny
+        weight = weight / sum_in_any_order(weight)
+        return sum_in_any_order(weight * fused), sum_in_any_order(weight * share)
 
     @torch.inference_mode()
     def _paint(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,13 +141,13 @@ class Fuser:
 def fuse(
     a: Picture,
     b: Picture,
-    *,
+    *more: Picture,
     weights: str | os.PathLike[str] = DEFAULT,
     color: Color = "b",
     device: str = "auto",
     precision: Precision = "auto",
 ) -> np.ndarray | Tensor:
-    """Fuse a pair with weights that stay loaded for the next call. See `Fuser` for everything.
+    """Fuse a pair, or more, with weights that stay loaded for the next call. See `Fuser` for everything.
 
     Example:
         >>> import numpy as np, refinefuse
@@ -135,7 +155,7 @@ def fuse(
         >>> refinefuse.fuse(infrared, visible).shape
         (48, 64, 3)
     """
-    return _fuser(os.fspath(weights), device, precision, color)(a, b)
+    return _fuser(os.fspath(weights), device, precision, color)(a, b, *more)
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,6 @@ from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor
 from refinefuse.image.files import read_image
 
-Picture: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor
 _MAXIMA = {torch.uint8: 255, torch.uint16: 65535}
 
 
@@ -40,18 +39,23 @@ class Source:
         return int(np.iinfo(self.given.dtype).max) if self.given.dtype.kind == "u" else 0
 
 
+Picture: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor | Source
+
+
 def read_source(picture: Picture, argument: str) -> Source:
     """Bring a picture into the form that is fused.
 
     Args:
-        picture: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; or a tensor (h, w), (c,
-            h, w) or (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
+        picture: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; a tensor (h, w), (c, h, w)
+            or (n, c, h, w) of uint8, uint16 or floating point in [0, 1]; or a source, which stays as it is.
         argument: what the caller calls it, for messages.
 
     Raises:
         InputError: if it is none of these, is empty, has another number of channels, or holds values that are not
             finite or outside [0, 1].
     """
+    if isinstance(picture, Source):
+        return picture
     if isinstance(picture, str | os.PathLike):
         pixels = read_image(picture)
         return Source(to_tensor(pixels), pixels, os.fspath(picture))
@@ -111,9 +115,9 @@ def check_pair(a: Source, b: Source) -> None:
         )
 
 
-def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
-    """The result in the form of the sources: their kind, and the depth of the deeper one (float, 16 bit, 8 bit)."""
-    deeper = max((b, a), key=lambda source: (source.levels or float("inf"), source.given.dtype.itemsize))
+def like_sources(image: Tensor, *sources: Source) -> np.ndarray | Tensor:
+    """The result in the form of the sources: their kind, and the depth of the deepest one (float, 16 bit, 8 bit)."""
+    deeper = max(reversed(sources), key=lambda source: (source.levels or float("inf"), source.given.dtype.itemsize))
     if isinstance(deeper.given, np.ndarray):
         if deeper.levels:
             return to_array(image, deeper.given.dtype)
@@ -121,7 +125,7 @@ def like_sources(image: Tensor, a: Source, b: Source) -> np.ndarray | Tensor:
     if deeper.levels:
         image = (image * deeper.levels + 0.5).floor()
     image = image.to(deeper.given.device, deeper.given.dtype)
-    rank = max(a.given.ndim, b.given.ndim)
+    rank = max(source.given.ndim for source in sources)
     if rank == 2 and image.shape[1] == 1:
         return image[0, 0]
     return image if rank == 4 else image[0]

@@ -1,0 +1,208 @@
+"""Thermal counts: which of them become 0, which become 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
+
+from refinefuse.errors import InputError
+
+#: What a sensor counted: (h, w), integers or floats of any size, unscaled.
+Counts = NDArray[Any]
+
+KELVINS_PER_COUNT = 0.01
+"""Of radiometric streams. Source: Teledyne FLIR, "Lepton Engineering Datasheet", TLinear: counts are kelvins x 100."""
+ZERO_CELSIUS = 273.15  # K
+RULES = "full, percentile:LOW,HIGH, MIN,MAX (counts), or celsius:MIN,MAX (celsius:MIN,MAX,KELVINS_PER_COUNT)"
+_SAMPLES = 65_536  # values of a frame that percentiles are taken from, where its values are no small integers
+_FEW_LEVELS, _MANY_CLIPPED, _MANY_SATURATED = 1 / 8, 0.2, 0.05
+
+
+@dataclass(frozen=True)
+class Range:
+    """The rule that brings counts to [0, 1]: `low` becomes 0, `high` becomes 1, what lies outside is clipped.
+
+    Attributes:
+        rule: `full` (all that the type holds), `percentile`, `counts` or `celsius`.
+        low: a percentile in [0, 100], a count or degrees Celsius, by the rule; without meaning for `full`.
+        high: likewise, above `low`.
+        kelvins: of one count, counted from absolute zero; for `celsius`.
+
+    Raises:
+        InputError: `low` is not below `high`, or a number is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> frames = [np.array([[7000, 8000]], np.uint16), np.array([[7500, 9000]], np.uint16)]
+        >>> fixed = Range.parse("percentile:0,100").fit(frames)
+        >>> fixed.apply(frames[0]).tolist()
+        [[0.0, 0.5]]
+    """
+
+    rule: Literal["full", "percentile", "counts", "celsius"] = "full"
+    low: float = 0.0
+    high: float = 100.0
+    kelvins: float = KELVINS_PER_COUNT
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise InputError(f"A range must go from a lower to a higher number.\n  got: {self.low:g} to {self.high:g}")
+        if self.rule == "percentile" and not (self.low >= 0 and self.high <= 100):
+            raise InputError(f"Percentiles must lie in [0, 100].\n  got: {self.low:g} to {self.high:g}")
+        if not (math.isfinite(self.kelvins) and self.kelvins > 0):
+            raise InputError(f"The kelvins of one count must be a positive number.\n  got: {self.kelvins:g}")
+
+    @classmethod
+    def parse(cls, text: str) -> Range:
+        """Read a rule as users write it: `full`, `percentile:1,99`, `7000,9000`, `celsius:-10,40`.
+
+        Raises:
+            InputError: if it is none of these.
+        """
+        if text == "full":
+            return cls()
+        name, colon, numbers = text.partition(":")
+        rule = name if colon else "counts"
+        try:
+            values = [float(number) for number in (numbers if colon else text).split(",")]
+        except ValueError:
+            values = []
+        if rule == "celsius" and len(values) in (2, 3):
+            return cls("celsius", *values)
+        if rule == "percentile" and len(values) == 2:
+            return cls("percentile", *values)
+        if not colon and len(values) == 2:
+            return cls("counts", *values)
+        raise InputError(f"A range must be one of\n  {RULES}\n  got: {text!r}")
+
+    def fit(self, frames: Iterable[Counts]) -> Range:
+        """The rule with fixed counts, so that equal counts look equal in every frame.
+
+        Args:
+            frames: of one sequence, sensor or volume; all are read for `percentile` (the percentiles are those of all
+                pixels together: the least count that at least this share of the pixels does not exceed), and none
+                but the first for the other rules.
+
+        Raises:
+            InputError: no frame, counts that are not finite, all counts equal, or counts that the rule cannot stand
+                for (negative, or 8 bit as temperatures).
+        """
+        if self.rule == "counts":
+            return self
+        frames = iter(frames)
+        first = next(frames, None)
+        if first is None:
+            raise InputError("A range needs at least one frame.\n  got: none")
+        if self.rule == "percentile":
+            low, high = _percentiles(first, frames, (self.low, self.high))
+            if not low < high:
+                raise InputError(
+                    f"The counts between these percentiles hold one value only, {low:g}: the frame is empty or "
+                    "saturated.\nGive wider percentiles, or the range itself (--range MIN,MAX)."
+                )
+            return Range("counts", low, high)
+        _check_not_negative(first, self.rule)
+        if self.rule == "full":
+            return Range("counts", 0, float(np.iinfo(first.dtype).max) if first.dtype.kind in "iu" else 1)
+        if first.dtype == np.uint8:
+            raise InputError(
+                "Temperatures need counts of more than 8 bits.\n  expected: 16 bit or float\n  found: uint8\n"
+                "An 8-bit picture holds no temperatures any more: give --range percentile:1,99 or leave it out."
+            )
+        return Range("counts", *((limit + ZERO_CELSIUS) / self.kelvins for limit in (self.low, self.high)))
+
+    def apply(self, counts: Counts) -> Float32[np.ndarray, "h w"]:
+        """Counts as float32 in [0, 1]; a rule that is not fitted is fitted to these counts alone.
+
+        Raises:
+            InputError: as `fit`, or if no pixel lies inside the range.
+        """
+        _check_finite(counts)
+        fixed = self.fit([counts])
+        if counts.max() < fixed.low or counts.min() > fixed.high:
+            raise InputError(
+                f"No pixel lies inside the range.\n  range: {fixed.low:g} to {fixed.high:g} counts\n"
+                f"  found: {counts.min():g} to {counts.max():g}\n"
+                "Check the range and the unit of the counts, or give --range percentile:1,99."
+            )
+        scaled = (counts.astype(np.float64) - fixed.low) / (fixed.high - fixed.low)
+        return scaled.clip(0, 1).astype(np.float32)
+
+    def doubts(self, counts: Counts) -> list[str]:
+        """What a user should know about a fixed range and a frame: saturated, mostly clipped, or hardly used."""
+        highest, found = counts.max(), []
+        saturated = float((counts == highest).mean())
+        if counts.dtype != np.uint8 and saturated > _MANY_SATURATED:
+            found.append(f"over {_MANY_SATURATED:.0%} of the pixels have the highest count: the sensor was saturated")
+        clipped = float(((counts < self.low) | (counts > self.high)).mean())
+        if clipped > _MANY_CLIPPED:
+            found.append(f"over {_MANY_CLIPPED:.0%} of the pixels lie outside the range and are clipped")
+        if counts.dtype.kind == "u" and int(highest) - int(counts.min()) < _FEW_LEVELS * (self.high - self.low):
+            found.append(
+                f"the counts use less than {_FEW_LEVELS:.0%} of the range, so that little contrast is left: for raw "
+                "thermal counts give --range percentile:1,99"
+            )
+        return found
+
+
+def check_counts(counts: Counts) -> None:
+    """Refuse an array that holds no counts.
+
+    Raises:
+        InputError: colour, no pixels, or values that are no finite numbers.
+    """
+    if counts.ndim != 2 or counts.size == 0 or counts.dtype.kind not in "iuf":
+        raise InputError(
+            "counts must be grey: one number a pixel.\n  expected: (h, w)\n"
+            f"  found: {counts.shape}, {counts.dtype}\n"
+            "A thermal picture in false colour holds no counts: export the raw counts, or leave --range out."
+        )
+    _check_finite(counts)
+
+
+def _check_finite(counts: Counts) -> None:
+    bad = int(counts.size - np.isfinite(counts).sum()) if counts.dtype.kind == "f" else 0
+    if bad:
+        raise InputError(
+            f"counts must be finite numbers.\n  found: {bad} of {counts.size} are NaN or infinite\n"
+            "Replace dead pixels first, for example by the median of their neighbours."
+        )
+
+
+def _check_not_negative(counts: Counts, rule: str) -> None:
+    if counts.min() < 0:
+        raise InputError(
+            f"The range '{rule}' is for counts from 0 upwards.\n  found: down to {counts.min():g}\n"
+            "If the counts are signed, give --range MIN,MAX or percentile:1,99; if 16-bit counts were read as signed, "
+            "convert them to unsigned first."
+        )
+
+
+def _percentiles(first: Counts, others: Iterable[Counts], limits: tuple[float, float]) -> list[float]:
+    """The inverted distribution function of all pixels together: exact for 8 and 16 bits, of samples otherwise."""
+    kind = first.dtype
+    exact = kind.kind in "iu" and kind.itemsize <= 2
+    lowest = int(np.iinfo(kind).min) if exact else 0
+    histogram = np.zeros(2 ** (8 * kind.itemsize) if exact else 0, np.int64)
+    samples: list[Counts] = []
+    for frame in chain((first,), others):
+        if frame.dtype != kind:
+            raise InputError(f"All frames must hold counts of one type.\n  expected: {kind}\n  found: {frame.dtype}")
+        _check_finite(frame)
+        if exact:
+            histogram += np.bincount(frame.ravel().astype(np.int64) - lowest, minlength=len(histogram))
+        else:
+            samples.append(frame.ravel()[:: max(1, frame.size // _SAMPLES)])
+    if not exact:
+        found: NDArray[Any] = np.percentile(np.concatenate(samples), limits, method="inverted_cdf")
+        return [float(value) for value in found]
+    cumulated = np.cumsum(histogram)
+    positions = np.maximum(np.array(limits) / 100 * cumulated[-1], 1)
+    return [float(lowest + np.searchsorted(cumulated, position)) for position in positions]
