@@ -12,36 +12,52 @@ def run(
     b: Path,
     *more: Path,
     output: Path,
-    weights: str = "infrared-visible",
+    weights: str | None = None,
     color: Literal["b", "a", "both", "gray"] = "b",
     range: str | None = None,  # noqa: A002  # the option's name
     range_each: bool = False,
     white_hot: bool = False,
     black_hot: bool = False,
+    window: str | None = None,
+    suv: str | None = None,
+    colormap: Literal["inferno", "magma", "hot", "gray"] | None = None,
+    grid: Literal["a", "b"] = "b",
+    series: str | None = None,
+    anonymize: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     explain: Path | None = None,
     sheet: Path | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Fuse a pair of pictures, or two folders of them.
+    """Fuse a pair of pictures or medical volumes, or two folders of pictures.
 
     In two folders, pictures are paired by name without extension; what is fused already is skipped unless
     --overwrite is given. With three and more sources, the last is the one whose colour is kept; the order of the
     others plays no part.
 
+    NIfTI files, DICOM files and folders of DICOM files are volumes (extra `medical`; not a medical device).
+
     Args:
         a: infrared (CT, MRI) picture or folder: the source that gives no colour.
         b: visible (PET, SPECT) picture or folder: the source whose colour is kept.
         more: further sources; the last of all is then the one whose colour is kept.
-        output: the fused picture, or the folder for fused pictures (PNG).
-        weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub.
+        output: the fused picture, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a folder for
+            DICOM.
+        weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub; by default
+            infrared-visible.
         color: whose colour the result gets; `both` weighs each by its saturation.
         range: which counts of `a` become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
-            over a folder. Without it, all that the file's type can hold.
+            over a folder or volume. Without it, all that the file's type can hold; for volumes, by what made them.
         range_each: fit the range to each picture of a folder by itself.
         white_hot: hot things are bright in `a`: do not check.
         black_hot: hot things are dark in `a`: turn it round before fusing.
+        window: of CT volumes: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
+        suv: MIN,MAX of PET volumes, in SUV by body weight.
+        colormap: of the last volume; without it, inferno for PET and SPECT, and none otherwise.
+        grid: whether volumes are fused on the grid of `a` or of `b`.
+        series: A,B: numbers or UIDs of the DICOM series, where a folder holds several.
+        anonymize: keep nothing of patient and study in DICOM results.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the network's features; auto is float32 on a CPU.
         explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
@@ -57,18 +73,29 @@ def run(
     from refinefuse.inference.folders import Targets, fuse_files, fuse_folders
     from refinefuse.inference.fuser import Fuser
     from refinefuse.inference.thermal import Reading
+    from refinefuse.inference.volumes import VolumeOptions, are_volumes, fuse_volumes
+    from refinefuse.weights.store import DEFAULT, MEDICAL
 
     if white_hot and black_hot:
         raise InputError("--white-hot and --black-hot exclude each other.\nGive the one that is true of `a`.")
-    reading = Reading(
-        None if range is None else Range.parse(range),
-        "white-hot" if white_hot else "black-hot" if black_hot else None,
-    )
+    sources, targets = (a, b, *more), Targets(output, explain, sheet)
+    volumes = are_volumes(sources)
 
     def load() -> Fuser:
-        return Fuser(weights, device=device, precision=precision, color=color)
+        chosen = weights or (MEDICAL if volumes else DEFAULT)
+        return Fuser(chosen, device=device, precision=precision, color=color)
 
-    sources, targets = (a, b, *more), Targets(output, explain, sheet)
+    if volumes:
+        options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)
+        told = fuse_volumes(load, sources, targets, options, overwrite=overwrite)
+        print("\n".join(told.lines))
+        for warning in told.warnings:
+            print(f"warning: {warning}.", file=sys.stderr)
+        return 0
+    polarity: Literal["white-hot", "black-hot"] | None = (
+        "white-hot" if white_hot else "black-hot" if black_hot else None
+    )
+    reading = Reading(None if range is None else Range.parse(range), polarity)
     if not any(source.is_dir() for source in sources):
         for doubt in fuse_files(load(), sources, targets, reading, overwrite=overwrite):
             print(f"warning: {doubt}.", file=sys.stderr)

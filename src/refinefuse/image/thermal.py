@@ -136,7 +136,7 @@ class Range:
         return scaled.clip(0, 1).astype(np.float32)
 
     def doubts(self, counts: Counts) -> list[str]:
-        """What a user should know about a fixed range and a frame: saturated, mostly clipped, or hardly used."""
+        """What a user should know about a fixed range and a frame: saturated, or mostly clipped."""
         highest, found = counts.max(), []
         saturated = float((counts == highest).mean())
         if counts.dtype != np.uint8 and saturated > _MANY_SATURATED:
@@ -144,12 +144,14 @@ class Range:
         clipped = float(((counts < self.low) | (counts > self.high)).mean())
         if clipped > _MANY_CLIPPED:
             found.append(f"over {_MANY_CLIPPED:.0%} of the pixels lie outside the range and are clipped")
-        if counts.dtype.kind == "u" and int(highest) - int(counts.min()) < _FEW_LEVELS * (self.high - self.low):
-            found.append(
-                f"the counts use less than {_FEW_LEVELS:.0%} of the range, so that little contrast is left: for raw "
-                "thermal counts give --range percentile:1,99"
-            )
         return found
+
+
+def looks_raw(pixels: Counts) -> bool:
+    """Whether 16-bit grey values use so little of their range that they are raw counts, and no picture yet."""
+    if pixels.ndim != 2 or pixels.dtype != np.uint16:
+        return False
+    return int(pixels.max()) - int(pixels.min()) < _FEW_LEVELS * np.iinfo(np.uint16).max
 
 
 def check_counts(counts: Counts) -> None:

@@ -87,7 +87,7 @@ def fuse_files(
     Raises:
         InputError: saying which file, and why.
     """
-    _check_apart(targets, sources)
+    check_apart(targets, sources)
     for path in targets.wanted():
         check_target(path, overwrite=overwrite)
     results, doubts = _fuse(fuser, sources, targets, [reading] * (len(sources) - 1))
@@ -121,7 +121,7 @@ def fuse_folders(
         InputError: if a folder for results holds sources, is named twice, is a file, or cannot be made.
     """
     groups, alone = _match(sources)
-    _check_apart(targets, sources)
+    check_apart(targets, sources)
     fuser = load()
     for folder in targets.wanted():
         _make_folder(folder)
@@ -214,8 +214,12 @@ def _render(explained: Explained, sources: Sequence[Source], targets: Targets) -
     return results
 
 
-def _check_apart(targets: Targets, sources: Sequence[Path]) -> None:
-    """Refuse a result that is a source or another result: nothing that is wanted may be lost."""
+def check_apart(targets: Targets, sources: Sequence[Path]) -> None:
+    """Refuse a result that is a source or another result: nothing that is wanted may be lost.
+
+    Raises:
+        InputError: naming the path.
+    """
     seen = {source.resolve() for source in sources}
     for path in targets.wanted():
         if path.resolve() in seen:

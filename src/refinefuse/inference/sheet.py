@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from refinefuse.image.color import to_array, to_tensor
 
 _CAPTION = 22  # pixels above each picture
 _GAP = 6
+_SMALLEST = 192  # pixels of the longer side of a slice in a montage
 
 
 def share_map(share: Tensor) -> UInt8[np.ndarray, "h w"]:
@@ -37,6 +38,22 @@ def side_by_side(pictures: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3
         cv2.putText(head, caption, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         row += [np.vstack([head, body]), np.full((_CAPTION + body.shape[0], _GAP, 3), 255, np.uint8)]
     return np.hstack(row[:-1])
+
+
+def montage(rows: Sequence[Sequence[np.ndarray]], aspect: float) -> UInt8[np.ndarray, "h w 3"]:
+    """Slices of volumes below each other, each row the sources and the result, in the patient's proportions.
+
+    Args:
+        rows: of pictures of one size, each (h, w) or (h, w, 3), uint8 or float32 in [0, 1]; the result last.
+        aspect: the height of a pixel divided by its width.
+    """
+    names = ["a", "b"] if len(rows[0]) == 3 else [f"source {index + 1}" for index in range(len(rows[0]) - 1)]
+    height, width = rows[0][0].shape[:2]
+    scale = max(1.0, _SMALLEST / max(height * aspect, width))
+    size = (max(1, round(width * scale)), max(1, round(height * aspect * scale)))
+    pictures = [[cv2.resize(_as_rgb(picture), size, interpolation=cv2.INTER_LINEAR) for picture in row] for row in rows]
+    parts = [side_by_side(dict(zip((*names, "fused"), row, strict=True))) for row in pictures]
+    return np.vstack(parts)
 
 
 def _as_rgb(pixels: np.ndarray) -> np.ndarray:

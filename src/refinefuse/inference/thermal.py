@@ -15,8 +15,13 @@ from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
 from refinefuse.image.files import read_counts
 from refinefuse.image.polarity import pair_doubts
-from refinefuse.image.thermal import Counts, Range
+from refinefuse.image.thermal import Counts, Range, looks_raw
 from refinefuse.inference.pictures import Source, read_source
+
+RAW = (
+    "`a` uses less than 1/8 of its 16 bits, so that little contrast is left: if it holds raw thermal counts, "
+    "give --range percentile:1,99"
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,7 @@ class Reading:
         """
         if self.range is None:
             source = read_source(path, "a")
-            given = np.asarray(source.given)
-            doubts = Range().fit([given]).doubts(given) if given.ndim == 2 and given.dtype == np.uint16 else []
+            doubts = [RAW] if looks_raw(np.asarray(source.given)) else []
         else:
             source, doubts = _read_counts(path, self.range)
         if self.polarity == "black-hot":
