@@ -19,6 +19,7 @@ from refinefuse.image.medical.suv import suv_factor
 from refinefuse.image.medical.volume import Modality, Volume, load
 
 _MODALITIES: dict[str, Modality] = {"CT": "CT", "MR": "MR", "PT": "PT", "NM": "NM"}
+_LISTED = 20  # series: the user has to choose among them
 _ASIDE = 0.05  # of a step between slices: how far from its place a slice may lie
 
 
@@ -124,19 +125,15 @@ def _choose(path: Path, found: list[tuple[Path, Any]], series: str | None) -> li
     if len(wanted) == 1:
         return next(iter(wanted.values()))
     rows = [
-        f"  {header.get('SeriesNumber')}: {header.get('Modality', '?')}, {len(files)} files, "
-        f"'{header.get('SeriesDescription', '')}', {uid}"
+        f"  {files[0][1].get('SeriesNumber')}: {files[0][1].get('Modality', '?')}, {len(files)} files, "
+        f"'{files[0][1].get('SeriesDescription', '')}', {uid}"
         for uid, files in (wanted or groups).items()
-        for header in [files[0][1]]
     ]
-    problem = "holds several series" if series is None or wanted else f"holds no series {series!r}"
-    if series is not None and wanted:
-        problem = f"holds several series {series!r}"
+    more = f"\n  ... and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
+    which = "several series" if series is None else f"several series {series!r}" if wanted else f"no series {series!r}"
     raise InputError(
-        f"'{path}' {problem}:\n"
-        + "\n".join(rows[:20])
-        + (f"\n  ... and {len(rows) - 20} more" * (len(rows) > 20))
-        + "\nChoose by number or UID: --series A,B (nothing where there is no choice: --series ,B)."
+        f"'{path}' holds {which}:\n" + "\n".join(rows[:_LISTED]) + more + "\n"
+        "Choose by number or UID: --series A,B (nothing where there is no choice: --series ,B)."
     )
 
 
@@ -174,6 +171,8 @@ def _frames(file: Path, header: Any) -> Iterator[_Plane]:
     detector = (header.get("DetectorInformationSequence") or [header])[0]  # SPECT keeps its geometry there
     place = detector.get("ImagePositionPatient", header.get("ImagePositionPatient"))
     turned = detector.get("ImageOrientationPatient", header.get("ImageOrientationPatient"))
+    if place is None or turned is None:
+        raise ValueError("no position or no orientation")
     thickness = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
     first = _plane(place, turned, header, thickness, size, None, 0, file, header)
     if count > 1 and header.get("Modality") != "NM":
@@ -260,7 +259,7 @@ def _assemble(path: Path, planes: list[_Plane], step: NDArray[Any]) -> Volume:
     for k, plane in enumerate(planes):
         if plane.file not in decoded:
             decoded = {plane.file: _pixels(plane.file)}  # of one file at a time
-        frame = decoded[plane.file][plane.frame]
+        frame = _frame(plane, decoded[plane.file])
         values[:, :, k] = (frame if plane.scale is None else frame * plane.scale[0] + plane.scale[1]).T
     header = first.header
     modality = _MODALITIES.get(header.get("Modality", ""), "")
@@ -285,6 +284,16 @@ def _assemble(path: Path, planes: list[_Plane], step: NDArray[Any]) -> Volume:
         window=_window(header),
         notes=tuple(notes),
     )
+
+
+def _frame(plane: _Plane, frames: NDArray[Any]) -> NDArray[Any]:
+    if plane.frame >= len(frames):
+        raise InputError(
+            f"Cannot use '{plane.file}': it is damaged, or no image of values (a segmentation?).\n"
+            f"  expected: a frame {plane.frame + 1}\n  found: {len(frames)} frames\nExport the series again."
+        )
+    found: NDArray[Any] = frames[plane.frame]
+    return found
 
 
 def _pixels(file: Path) -> NDArray[Any]:

@@ -40,6 +40,8 @@ def read_nifti(path: Path) -> Volume:
     nibabel = load("nibabel", "nibabel")
     try:
         image = nibabel.load(path)
+        if not isinstance(image, nibabel.Nifti1Pair):
+            raise InputError(f"Cannot use '{path}': it is no NIfTI volume.\n  found: {type(image).__name__}")
         _check_kind(path, image)
         values = np.asarray(image.dataobj, np.float32)
     except FileNotFoundError:

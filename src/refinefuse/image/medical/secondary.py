@@ -24,7 +24,10 @@ _KEPT = (
     *("PatientSize", "PatientWeight", "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "StudyDescription"),
     *("AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID", "SpecificCharacterSet"),
 )
-_NEEDED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime")
+_NEEDED = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+)
 _SQUARE = 1e-4  # cosine of the angle between rows and columns
 
 
@@ -205,4 +208,4 @@ def _add_references(dataset: Any, headers: Iterable[Any]) -> None:
 
 def _decimal(value: float) -> Any:
     """A decimal string of at most 16 characters, as exact as these allow."""
-    return load("pydicom.valuerep", "pydicom").DSfloat(float(value), auto_format=True)
+    return load("pydicom.valuerep", "pydicom").DSfloat(float(value) + 0.0, auto_format=True)  # and no -0

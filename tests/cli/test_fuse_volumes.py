@@ -1,0 +1,236 @@
+"""`refinefuse fuse` with medical volumes."""
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
+
+from refinefuse.image.files import read_image, write_image
+from refinefuse.image.medical.dicom import read_dicom
+
+
+def nifti(path, values, affine=None):
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine), path)
+    return path
+
+
+@pytest.fixture
+def pet(tmp_path):
+    """An MRI and a PET of half its resolution, of one field of view."""
+    coarse = np.diag([2.0, 2.0, 3.0, 1.0])
+    coarse[:2, 3] = 0.5
+    return nifti(tmp_path / "mri.nii.gz", head()), nifti(tmp_path / "pet.nii.gz", head((20, 18, 12), seed=1), coarse)
+
+
+def test_mri_and_pet(pet, tmp_path, run):
+    code, out, err = run("fuse", *pet, "-o", tmp_path / "out.nii.gz", "--sheet", tmp_path / "sheet.png",
+                         "--explain", tmp_path / "share.nii")  # fmt: skip
+    assert code == 0
+    assert "PET, 20 x 18 x 12 voxels of 2 x 2 x 3 mm" in out
+    assert "--grid a" in err
+    fused = nibabel.load(tmp_path / "out.nii.gz")
+    assert fused.shape == (20, 18, 12)
+    assert fused.get_data_dtype().names == ("R", "G", "B")
+    np.testing.assert_array_equal(fused.affine, nibabel.load(pet[1]).affine)
+    assert nibabel.load(tmp_path / "share.nii").shape == (20, 18, 12)
+    assert read_image(tmp_path / "sheet.png").shape[2] == 3
+
+
+def test_on_the_grid_of_a(pet, tmp_path, run):
+    assert run("fuse", *pet, "-o", tmp_path / "out.nii", "--grid", "a", "--colormap", "gray")[0] == 0
+    fused = nibabel.load(tmp_path / "out.nii")
+    assert fused.shape == (40, 36, 12)
+    assert fused.get_data_dtype() == np.float32
+    assert 0 <= fused.get_fdata().min() < fused.get_fdata().max() <= 1
+
+
+def test_a_volume_with_itself_is_itself(tmp_path, run):
+    """So geometry, turning and ranges do not change a value, on an oblique grid of any order."""
+    affine = np.eye(4)
+    affine[:3, :3] = tilt(20)[[0, 1, 1]].T @ np.diag([1, 0, 0]) + np.cross(*tilt(20))[:, None] * [0, -1.5, 0]
+    affine[:3, 2] = -2 * tilt(20)[1]
+    one = nifti(tmp_path / "x_mri.nii", head((14, 30, 28)), affine)
+    assert run("fuse", one, one, "-o", tmp_path / "out.nii", "--range", "0,1000")[0] == 0
+    fused = nibabel.load(tmp_path / "out.nii")
+    np.testing.assert_allclose(fused.affine, affine, atol=1e-6)
+    shown = head((14, 30, 28)) / np.percentile(head((14, 30, 28)), 99.5)
+    assert np.corrcoef(fused.get_fdata().ravel(), shown.clip(0, 1).ravel())[0, 1] > 0.999
+
+
+def test_slices_do_not_pump(tmp_path, run):
+    """A bright spot in one slice leaves the others as they are."""
+    plain, spot = head(), head()
+    spot[18:22, 16:20, 6] = 3000
+    outs = []
+    for name, values in (("plain", plain), ("spot", spot)):
+        one = nifti(tmp_path / f"{name}_mri.nii", values)
+        other = nifti(tmp_path / f"{name}_ct.nii", head(seed=2))
+        run("fuse", other, one, "-o", tmp_path / f"{name}.nii", "--window", "400,800")
+        outs.append(nibabel.load(tmp_path / f"{name}.nii").get_fdata())
+    np.testing.assert_allclose(outs[0][..., :6], outs[1][..., :6], atol=0.02)
+
+
+def test_outside_of_one_field_of_view_the_other_is_kept(tmp_path, run):
+    shifted = np.diag([1.0, 1.0, 3.0, 1.0])
+    shifted[0, 3] = 24
+    code, _, err = run("fuse", nifti(tmp_path / "a_mri.nii", head(), shifted), nifti(tmp_path / "b_mri.nii", head()),
+                       "-o", tmp_path / "out.nii")  # fmt: skip
+    assert code == 0
+    assert "source 1 has data in 40%" in err
+    fused = nibabel.load(tmp_path / "out.nii").get_fdata()
+    expected = (head() / np.percentile(head(), 99.5, method="inverted_cdf")).clip(0, 1)
+    np.testing.assert_allclose(fused[:16], expected[:16], atol=0.06)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """An oblique CT and a PET of one patient."""
+    write_series(tmp_path / "ct", head() - 500, Modality="CT", SOPClassUID=CT_CLASS, axes=tilt(15))
+    write_series(tmp_path / "pt", head(seed=1), axes=tilt(15), **pet_tags(), StudyDate="20240506")
+    return tmp_path / "ct", tmp_path / "pt"
+
+
+def test_derived_dicom(study, tmp_path, run):
+    code, out, err = run("fuse", *study, "-o", tmp_path / "out", "--window", "brain", "--suv", "0,0.3")
+    assert (code, err.count("warning")) == (0, 0)
+    assert "0 to 0.3 SUV" in out
+    slices, source = read_series(tmp_path / "out"), read_series(study[1])
+    assert len(slices) == 12
+    first = slices[0]
+    assert (first.Modality, first.PhotometricInterpretation) == ("OT", "RGB")
+    assert "not for diagnosis" in first.SeriesDescription.lower()
+    assert "Not a medical device" in first.ImageComments
+    assert (first.PatientName, first.PatientID, first.StudyInstanceUID) == ("Doe^Jane", "J1", "1.2.3")
+    assert first.FrameOfReferenceUID == "1.2.3.4"
+    known = {one.SOPInstanceUID for one in source} | {one.SeriesInstanceUID for one in source}
+    assert len({one.SOPInstanceUID for one in slices}) == 12
+    assert not {one.SOPInstanceUID for one in slices} & known
+    assert first.SeriesInstanceUID not in known
+    by_place = {round(float(one.ImagePositionPatient[2]), 3): one.SOPInstanceUID for one in source}
+    for one in slices:
+        ct, pt = one.SourceImageSequence
+        assert pt.ReferencedSOPInstanceUID == by_place[round(float(one.ImagePositionPatient[2]), 3)]
+        assert ct.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+def test_dicom_geometry_comes_back(tmp_path, run):
+    write_series(tmp_path / "ct", head() - 500, Modality="CT", SOPClassUID=CT_CLASS, axes=tilt(15))
+    write_series(tmp_path / "mr", head(seed=1), axes=tilt(15))
+    assert run("fuse", tmp_path / "ct", tmp_path / "mr", "-o", tmp_path / "out")[0] == 0
+    before, after = read_dicom(tmp_path / "mr"), read_dicom(tmp_path / "out")
+    np.testing.assert_allclose(after.affine, before.affine, atol=1e-6)
+    assert after.values.shape == before.values.shape
+    assert pydicom.dcmread(tmp_path / "out/fused_0001.dcm").BitsStored == 16
+    assert after.values.max() > 40_000
+
+
+def test_anonymize_keeps_nothing_of_the_patient(study, tmp_path, run):
+    assert run("fuse", *study, "-o", tmp_path / "out", "--anonymize")[0] == 0
+    text = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    sources = [one for folder in study for one in read_series(folder)]
+    for one in sources:
+        for name in ("PatientName", "PatientID", "PatientBirthDate", "SOPInstanceUID", "SeriesInstanceUID"):
+            assert str(one[name].value).encode() not in text
+    assert b"20240506" not in text
+    first = read_series(tmp_path / "out")[0]
+    assert first.PatientIdentityRemoved == "YES"
+    assert first.StudyInstanceUID != "1.2.3"
+    assert first.FrameOfReferenceUID != "1.2.3.4"
+    assert "SourceImageSequence" not in first
+
+
+def test_the_same_fusion_gets_the_same_identity(study, tmp_path, run):
+    run("fuse", *study, "-o", tmp_path / "1")
+    run("fuse", *study, "-o", tmp_path / "2")
+    names = [sorted(path.read_bytes() for path in (tmp_path / name).iterdir()) for name in "12"]
+    assert names[0] == names[1]
+
+
+def test_another_patient_and_another_frame_are_told(study, tmp_path, run):
+    write_series(tmp_path / "other", head(), axes=tilt(15), PatientName="Roe^Max", PatientID="M9")
+    code, _, err = run("fuse", tmp_path / "other", study[1], "-o", tmp_path / "out.nii")
+    assert code == 0
+    assert "different patients: Roe^Max (M9) and Doe^Jane (J1)" in err
+    write_series(tmp_path / "later", head(), axes=tilt(15), FrameOfReferenceUID="9.9")
+    code, _, err = run("fuse", tmp_path / "later", study[1], "-o", tmp_path / "out2.nii")
+    assert "different frames of reference" in err
+
+
+def test_series_of_one_folder(tmp_path, run):
+    write_series(tmp_path / "s/1", head() - 500, Modality="CT", SeriesNumber=1)
+    write_series(tmp_path / "s/2", head(), SeriesNumber=2)
+    code, _, err = run("fuse", tmp_path / "s", tmp_path / "s", "-o", tmp_path / "out.nii")
+    assert code == 2
+    assert "--series" in err
+    code, out, _ = run("fuse", tmp_path / "s", tmp_path / "s", "-o", tmp_path / "out.nii", "--series", "1,2")
+    assert code == 0
+    assert "CT, 40" in out
+
+
+def test_three_volumes_in_any_order(pet, tmp_path, run):
+    third = nifti(tmp_path / "t2w.nii", head(seed=5))
+    run("fuse", pet[0], third, pet[1], "-o", tmp_path / "1.nii")
+    run("fuse", third, pet[0], pet[1], "-o", tmp_path / "2.nii")
+    assert (tmp_path / "1.nii").read_bytes() == (tmp_path / "2.nii").read_bytes()
+
+
+class TestRefused:
+    @pytest.fixture
+    def refused(self, run, tmp_path):
+        def call(*words, text):
+            before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+            code, _, err = run("fuse", *words)
+            assert code == 2
+            assert text in err
+            assert "Traceback" not in err
+            assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+        return call
+
+    def test_volume_and_picture(self, pet, tmp_path, refused):
+        write_image(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
+        refused(pet[0], tmp_path / "x.png", "-o", tmp_path / "o.nii", text="volume and a picture")
+
+    def test_output_is_a_picture(self, pet, tmp_path, refused):
+        refused(*pet, "-o", tmp_path / "o.png", text=".nii.gz")
+
+    def test_output_exists(self, pet, tmp_path, refused):
+        refused(*pet, "-o", pet[0], text="named twice")
+        (tmp_path / "o.nii").write_bytes(b"1")
+        refused(*pet, "-o", tmp_path / "o.nii", text="--overwrite")
+
+    def test_output_folder_is_not_empty(self, pet, tmp_path, refused):
+        (tmp_path / "o").mkdir()
+        (tmp_path / "o/mine.txt").write_text("1")
+        refused(*pet, "-o", tmp_path / "o", "--overwrite", text="not empty")
+
+    def test_no_overlap(self, pet, tmp_path, refused):
+        far = np.eye(4)
+        far[0, 3] = 1000
+        refused(nifti(tmp_path / "far.nii", head(), far), pet[1], "-o", tmp_path / "o.nii", text="do not overlap")
+
+    def test_singular_affine(self, pet, tmp_path, refused):
+        nifti(tmp_path / "flat.nii", head(), np.diag([1.0, 1, 1, 1]))
+        data = bytearray((tmp_path / "flat.nii").read_bytes())
+        data[312:328] = b"\0" * 16  # srow_z
+        (tmp_path / "flat.nii").write_bytes(data)
+        refused(tmp_path / "flat.nii", pet[1], "-o", tmp_path / "o.nii", text="singular")
+
+    def test_window_without_a_ct(self, pet, tmp_path, refused):
+        refused(*pet, "-o", tmp_path / "o.nii", "--window", "brain", text="--window is for CT")
+
+    def test_suv_without_tags(self, pet, tmp_path, refused):
+        refused(*pet, "-o", tmp_path / "o.nii", "--suv", "0,5", text="--suv needs a PET")
+
+    def test_too_many_series(self, pet, tmp_path, refused):
+        refused(*pet, "-o", tmp_path / "o.nii", "--series", "1,2,3", text="at most 2")
+
+
+def test_overwriting_replaces_the_whole_series(study, tmp_path, run):
+    (tmp_path / "out").mkdir()
+    for k in (1, 900):
+        (tmp_path / f"out/fused_{k:04d}.dcm").write_bytes(b"old")
+    assert run("fuse", *study, "-o", tmp_path / "out")[0] == 2
+    assert run("fuse", *study, "-o", tmp_path / "out", "--overwrite")[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 12

@@ -1,0 +1,254 @@
+"""Grids: NIfTI and back, one onto the other, upright, and from units to [0, 1]."""
+
+import cv2
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from series import head
+
+from refinefuse.errors import InputError, MissingExtra
+from refinefuse.image.medical import volume as volumes
+from refinefuse.image.medical.intensity import WINDOWS, colored, parse_window, range_of, scaled
+from refinefuse.image.medical.nifti import modality_of, read_nifti, write_nifti
+from refinefuse.image.medical.volume import Volume, onto, turn, turn_back, upright
+from refinefuse.image.thermal import Range
+
+HERE = volumes.Path("here.nii")
+
+
+def rotation(x, y, z):
+    turned = np.eye(3)
+    for axis, angle in enumerate((x, y, z)):
+        c, s = np.cos(angle), np.sin(angle)
+        i, j = [(1, 2), (2, 0), (0, 1)][axis]
+        one = np.eye(3)
+        one[i, i] = one[j, j] = c
+        one[i, j], one[j, i] = -s, s
+        turned = one @ turned
+    return turned
+
+
+def affine_of(angles=(0.2, -0.3, 0.1), spacing=(1.0, 1.5, 3.0), origin=(5, -7, 11)):
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(*angles) * spacing
+    affine[:3, 3] = origin
+    return affine
+
+
+def field(affine, shape):
+    """Values that are linear in space: linear interpolation gives them exactly on any grid."""
+    grid = np.stack(np.meshgrid(*[np.arange(side) for side in shape], indexing="ij"), -1)
+    places = grid @ affine[:3, :3].T + affine[:3, 3]
+    return (places @ [1.0, -2.0, 0.5] + 100).astype(np.float32)
+
+
+def test_linear_values_come_out_exactly_on_an_oblique_anisotropic_grid():
+    source = affine_of(spacing=(2, 2, 2), origin=(-40, -40, -40), angles=(0, 0.05, 0))
+    target = affine_of(spacing=(2, 2.5, 4), origin=(-12, -10, -11))
+    cut = onto(Volume(field(source, (45, 45, 45)), source, HERE), target, (10, 9, 6))
+    expected = field(target, (10, 9, 6))
+    for k in range(6):
+        values, inside = cut(k)
+        assert inside.all()
+        np.testing.assert_allclose(values, expected[:, :, k], atol=0.3)  # blurred first; exact but for the border
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([1, -1]), min_size=3, max_size=3), st.integers(0, 9))
+def test_a_turned_grid_gives_the_same_values_without_resampling(order, signs, seed):
+    values = np.random.default_rng(seed).random((4, 5, 6), np.float32)
+    affine, turned = affine_of(), affine_of()
+    for new, (voxel, sign) in enumerate(zip(order, signs, strict=True)):
+        turned[:, new] = affine[:, voxel] * sign
+        turned[:, 3] += affine[:, voxel] * (values.shape[voxel] - 1) * (sign < 0)
+    expected = turn(values, order, signs)
+    cut = onto(Volume(values, affine, HERE), turned, expected.shape)
+    np.testing.assert_array_equal(np.stack([cut(k)[0] for k in range(expected.shape[2])], -1), expected)
+    np.testing.assert_array_equal(turn_back(expected, order, signs), values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.floats(-3.1, 3.1)] * 3), st.permutations([1.0, 1.1, 3.0]))
+def test_upright_slices_face_the_reader(angles, spacing):
+    affine, shape = affine_of(angles, np.array(spacing)), (4, 5, 6)
+    order, signs, turned = upright(affine, shape)
+    np.testing.assert_allclose(np.linalg.norm(turned[:3, 2]), 3)  # across the widest spacing
+    along = np.abs(turned[:3, :3] / np.linalg.norm(turned[:3, :3], axis=0)).argmax(0)
+    if sorted(along) == [0, 1, 2]:
+        down, right = turned[along[0], 0], turned[along[1], 1]
+        assert down < 0  # to the back or to the feet
+        assert right < 0  # to the patient's left... seen from the feet, or to the back
+    values = np.arange(120).reshape(shape)
+    np.testing.assert_array_equal(turn_back(turn(values, order, signs), order, signs), values)
+    last = np.array(turn(values, order, signs).shape) - 1
+    place = np.linalg.inv(affine) @ turned @ [*last, 1]
+    assert values[tuple(np.rint(place[:3]).astype(int))] == turn(values, order, signs)[tuple(last)]
+
+
+def test_a_finer_volume_is_smoothed_before_it_is_thinned():
+    stripes = np.zeros((64, 64, 8), np.float32)
+    stripes[::2] = 1.0
+    coarse = np.diag([4.0, 4.0, 1.0, 1.0])
+    values, _ = onto(Volume(stripes, np.eye(4), HERE), coarse, (14, 14, 8))(4)
+    assert np.abs(values[2:-2] - 0.5).max() < 0.02
+
+
+def test_outside_the_field_of_view_is_said():
+    shifted = np.eye(4)
+    shifted[0, 3] = 6
+    _, inside = onto(Volume(head((10, 10, 3)), np.eye(4), HERE), shifted, (10, 10, 3))(1)
+    assert inside[:4].all()
+    assert not inside[4:].any()
+
+
+def test_no_overlap():
+    far = np.eye(4)
+    far[2, 3] = 500
+    with pytest.raises(InputError, match=r"(?s)do not overlap.*500 .. 50[23]"):
+        onto(Volume(head((10, 10, 3)), np.eye(4), HERE), far, (10, 10, 3))
+
+
+@pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.diag([1.0, 1, 0, 1]), np.full((4, 4), np.nan)])
+def test_singular_affine(affine):
+    with pytest.raises(InputError, match="singular"):
+        Volume(head((4, 4, 4)), affine, HERE)
+
+
+class TestNifti:
+    def test_geometry_comes_back_bit_by_bit(self, tmp_path):
+        source = nibabel.Nifti1Image(head().astype(np.int16), affine_of())
+        source.set_qform(affine_of((0.2, -0.3, 0.1)), "scanner")
+        source.set_sform(affine_of((0.21, -0.3, 0.1)), "talairach")
+        source.header.set_slope_inter(2, -10)
+        nibabel.save(source, tmp_path / "t1.nii.gz")
+        volume = read_nifti(tmp_path / "t1.nii.gz")
+        write_nifti(tmp_path / "out.nii.gz", volume.values, volume)
+        before, after = nibabel.load(tmp_path / "t1.nii.gz"), nibabel.load(tmp_path / "out.nii.gz")
+        for name in ("sform_code", "qform_code", "pixdim", "srow_x", "srow_y", "srow_z", "quatern_b", "qoffset_x"):
+            np.testing.assert_array_equal(after.header[name], before.header[name])
+        np.testing.assert_array_equal(after.affine, before.affine)
+        np.testing.assert_array_equal(after.get_fdata(), before.get_fdata())
+        assert b"Not a medical device" in after.header["descrip"].item()
+
+    def test_colour(self, tmp_path):
+        rgb = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), np.uint8)
+        grid = Volume(np.zeros((5, 6, 7), np.float32), affine_of(), HERE)
+        write_nifti(tmp_path / "out.nii", rgb, grid)
+        stored = np.asarray(nibabel.load(tmp_path / "out.nii").dataobj)
+        np.testing.assert_array_equal(np.stack([stored[name] for name in "RGB"], -1), rgb)
+        with pytest.raises(InputError, match="one real number"):
+            read_nifti(tmp_path / "out.nii")
+
+    def test_the_same_bytes_twice(self, tmp_path):
+        grid = Volume(head(), affine_of(), HERE)
+        for name in ("1.nii.gz", "2.nii.gz"):
+            write_nifti(tmp_path / name, grid.values, grid)
+        assert (tmp_path / "1.nii.gz").read_bytes() == (tmp_path / "2.nii.gz").read_bytes()
+
+    def test_several_volumes(self, tmp_path):
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4)), tmp_path / "x.nii")
+        with pytest.raises(InputError, match="several volumes"):
+            read_nifti(tmp_path / "x.nii")
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 1), np.float32), np.eye(4)), tmp_path / "x.nii")
+        assert read_nifti(tmp_path / "x.nii").values.shape == (4, 4, 4)
+
+    def test_not_a_number(self, tmp_path):
+        values = head()
+        values[:3] = np.nan
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "x.nii")
+        volume = read_nifti(tmp_path / "x.nii")
+        assert volume.values.min() == volume.values[0, 0, 0] == 0
+        assert "1296 voxels" in volume.notes[0]
+        nibabel.save(nibabel.Nifti1Image(values * np.nan, np.eye(4)), tmp_path / "x.nii")
+        with pytest.raises(InputError, match="all voxels"):
+            read_nifti(tmp_path / "x.nii")
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 400])
+    def test_no_nifti(self, tmp_path, content):
+        (tmp_path / "x.nii").write_bytes(content)
+        with pytest.raises(InputError, match="no NIfTI file"):
+            read_nifti(tmp_path / "x.nii")
+
+    def test_truncated(self, tmp_path):
+        nibabel.save(nibabel.Nifti1Image(head(), np.eye(4)), tmp_path / "x.nii")
+        (tmp_path / "x.nii").write_bytes((tmp_path / "x.nii").read_bytes()[:9000])
+        with pytest.raises(InputError, match="damaged"):
+            read_nifti(tmp_path / "x.nii")
+
+    def test_nibabels_own_files(self):
+        folder = volumes.Path(nibabel.__file__).parent / "tests" / "data"
+        assert read_nifti(folder / "anatomical.nii").values.shape == (33, 41, 25)
+        with pytest.raises(InputError, match="several volumes"):
+            read_nifti(folder / "functional.nii")
+        with pytest.raises(InputError, match="no NIfTI volume"):
+            read_nifti(folder / "row_major.dconn.nii")
+
+    def test_a_library_that_is_missing(self):
+        with pytest.raises(MissingExtra, match=r"refinefuse\[medical\]"):
+            volumes.load("nibabel_that_is_not_there", "nibabel")
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [("MRI.nii.gz", "MR"), ("sub-01_T1w.nii", "MR"), ("PET.nii.gz", "PT"), ("fdg_suv.nii", "PT"), ("ct.nii", "CT"),
+     ("SPECT_1.nii", "NM"), ("spectrum.nii", ""), ("mri_to_pet.nii", ""), ("x.nii", "")],
+)  # fmt: skip
+def test_kind_by_name(name, modality):
+    assert modality_of(volumes.Path(name)) == modality
+
+
+class TestIntensity:
+    def test_windows(self):
+        assert parse_window("brain") == Range("counts", 0, 80)
+        assert parse_window("lung") == Range("counts", -1350, 150)
+        assert parse_window("-50,300") == Range("counts", -200, 100)
+        for text in ("head", "40", "40,0", "40,-5", "a,b", "1,2,3"):
+            with pytest.raises(InputError, match="CENTER,WIDTH"):
+                parse_window(text)
+
+    def volume(self, **kind):
+        return Volume(head() - 100 * (kind.get("modality") == "CT"), np.eye(4), HERE, **kind)
+
+    def test_by_modality(self):
+        tissue = parse_window("tissue")
+        assert (
+            range_of(self.volume(modality="CT"), None, None, None)
+            == tissue
+            == parse_window("{},{}".format(*WINDOWS["tissue"]))
+        )
+        assert range_of(self.volume(modality="CT", window=(30, 60)), None, None, None) == Range("counts", 0, 60)
+        assert range_of(self.volume(modality="CT", window=(30, 60)), parse_window("bone"), None, None).high == 1300
+        uptake = range_of(self.volume(modality="PT"), None, None, None)
+        assert uptake.low == 0
+        assert uptake.high == pytest.approx(np.percentile(head(), 99.9, method="inverted_cdf"))
+        assert range_of(self.volume(modality="PT", unit="SUV"), None, None, Range("counts", 0, 7)).high == 7
+        fixed = range_of(self.volume(modality="MR"), None, None, None)
+        assert fixed.high == pytest.approx(np.percentile(head(), 99.5, method="inverted_cdf"))
+        assert range_of(self.volume(modality="MR"), None, Range("counts", 5, 9), None) == Range("counts", 5, 9)
+
+    def test_an_suv_that_is_not_there(self):
+        with pytest.raises(InputError, match="lack PatientWeight"):
+            range_of(self.volume(modality="PT", notes=("lack PatientWeight",)), None, None, Range("counts", 0, 7))
+
+    def test_nothing_in_it(self):
+        with pytest.raises(InputError, match="one value only"):
+            range_of(Volume(np.ones((4, 4, 4), np.float32), np.eye(4), HERE), None, None, None)
+        with pytest.raises(InputError, match="uptake"):
+            range_of(
+                Volume(np.arange(64, dtype=np.float32).reshape(4, 4, 4) - 99, np.eye(4), HERE, "PT"), None, None, None
+            )
+
+    @pytest.mark.parametrize("name", ["inferno", "magma"])
+    def test_the_maps_are_perceptually_even(self, name):
+        steps = np.linspace(0, 1, 65, dtype=np.float32)[None]
+        lightness = cv2.cvtColor(colored(steps, name), cv2.COLOR_RGB2Lab)[0, :, 0]
+        rises = np.diff(lightness)
+        assert rises.min() > 0
+        assert rises[4:].std() < 0.15 * rises[4:].mean()
+
+    def test_scaled(self):
+        np.testing.assert_array_equal(
+            scaled(np.array([[-5.0, 0, 5, 15]], np.float32), Range("counts", 0, 10)), [[0, 0, 0.5, 1]]
+        )
