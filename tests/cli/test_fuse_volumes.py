@@ -4,10 +4,10 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
 
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.medical.dicom import read_dicom
+from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
 
 
 def nifti(path, values, affine=None):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from series import head
 
 from refinefuse.errors import InputError, MissingExtra
 from refinefuse.image.medical import volume as volumes
@@ -14,6 +13,7 @@ from refinefuse.image.medical.intensity import WINDOWS, colored, parse_window, r
 from refinefuse.image.medical.nifti import modality_of, read_nifti, write_nifti
 from refinefuse.image.medical.volume import Volume, onto, turn, turn_back, upright
 from refinefuse.image.thermal import Range
+from series import head
 
 HERE = volumes.Path("here.nii")
 
