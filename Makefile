@@ -34,5 +34,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,medical]" --group dev
 	touch $@

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-EXTRAS = {"hub": ("huggingface-hub",), "train": ("lightning", "tensorboard")}
+EXTRAS = {
+    "hub": ("huggingface-hub",),
+    "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
+    "train": ("lightning", "tensorboard"),
+}
 CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "jsonargparse")
 
 
