@@ -133,9 +133,15 @@ class TestRefused:
             Range.parse("percentile:1,99").fit([*frames(1), frames(1)[0].astype(np.uint8)])
 
     def test_colours_are_no_counts(self, tmp_path):
-        write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+        write_image(tmp_path / "a.png", np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
         with pytest.raises(InputError, match=r"(?s)a\.png.*false colour"):
             read_counts(tmp_path / "a.png")
+
+
+def test_grey_in_three_channels_is_grey(tmp_path):
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    write_image(tmp_path / "a.png", np.stack([grey] * 3, -1))
+    np.testing.assert_array_equal(read_counts(tmp_path / "a.png"), grey)
 
 
 def test_saturation_and_clipping_are_told():

@@ -63,6 +63,8 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 def read_counts(path: str | os.PathLike[str]) -> Counts:
     """Read what a sensor counted: as `read_image`, but of any number type and any values, and grey alone.
 
+    Three channels that are the same are one.
+
     Args:
         path: a PNG, TIFF or other file that `read_image` knows; signed, 32-bit and float counts come in TIFF.
 
@@ -72,7 +74,13 @@ def read_counts(path: str | os.PathLike[str]) -> Counts:
     Raises:
         InputError: as `read_image`, or if the counts are coloured, NaN or infinite.
     """
-    return _read(Path(path), check_counts)
+    counts = _read(Path(path), lambda pixels: check_counts(_without_copies(pixels)))
+    return _without_copies(counts)
+
+
+def _without_copies(pixels: NDArray[Any]) -> NDArray[Any]:
+    copied = pixels.ndim == 3 and pixels.shape[2] == 3 and (pixels == pixels[..., :1]).all()
+    return np.ascontiguousarray(pixels[..., 0]) if copied else pixels
 
 
 def _read(path: Path, check: Callable[[NDArray[Any]], None]) -> NDArray[Any]:

@@ -150,6 +150,15 @@ class TestRefused:
         with pytest.raises(InputError, match=rf"(?s)missing: about {missing} after.*3\.000 mm"):
             read_dicom(tmp_path / "s")
 
+    def test_uneven_slices(self, tmp_path):
+        files = write_series(tmp_path / "s", head())
+        for path in files[8:]:
+            dataset = pydicom.dcmread(path)
+            dataset.ImagePositionPatient[2] += 0.9
+            dataset.save_as(path)
+        with pytest.raises(InputError, match=r"(?s)equal distances.*3\.900 mm"):
+            read_dicom(tmp_path / "s")
+
     def test_two_volumes_in_one_series(self, tmp_path):
         write_series(tmp_path / "s", head(), SeriesInstanceUID="1.2.3.5")
         write_series(tmp_path / "s/later", head(), SeriesInstanceUID="1.2.3.5")
