@@ -223,6 +223,15 @@ class TestRefused:
     def test_suv_without_tags(self, pet, tmp_path, refused):
         refused(*pet, "-o", tmp_path / "o.nii", "--suv", "0,5", text="--suv needs a PET")
 
+    def test_options_of_pictures(self, pet, tmp_path, refused):
+        refused(*pet, "-o", tmp_path / "o.nii", "--black-hot", text="--black-hot: for pictures only")
+        refused(*pet, "-o", tmp_path / "o.nii", "--range", "celsius:0,1", text="MIN,MAX or percentile")
+
+    def test_options_of_volumes(self, tmp_path, refused):
+        write_image(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
+        words = (tmp_path / "x.png", tmp_path / "x.png", "-o", tmp_path / "o.png")
+        refused(*words, "--window", "brain", "--grid", "a", text="--window, --grid: for volumes only")
+
     def test_too_many_series(self, pet, tmp_path, refused):
         refused(*pet, "-o", tmp_path / "o.nii", "--series", "1,2,3", text="at most 2")
 

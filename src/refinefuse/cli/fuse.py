@@ -80,6 +80,12 @@ def run(
         raise InputError("--white-hot and --black-hot exclude each other.\nGive the one that is true of `a`.")
     sources, targets = (a, b, *more), Targets(output, explain, sheet)
     volumes = are_volumes(sources)
+    if volumes:
+        _check_unused("pictures", range_each=range_each, white_hot=white_hot, black_hot=black_hot)
+    else:
+        _check_unused(
+            "volumes", window=window, suv=suv, colormap=colormap, grid=grid == "a", series=series, anonymize=anonymize
+        )
 
     def load() -> Fuser:
         chosen = weights or (MEDICAL if volumes else DEFAULT)
@@ -107,6 +113,15 @@ def run(
         print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every picture (--range-each: by picture)")
     _report(outcome.doubts, outcome.failed, outcome.alone)
     return 1 if outcome.failed or outcome.alone else 0
+
+
+def _check_unused(kind: str, **options: object) -> None:
+    """Refuse options that would say nothing about the sources."""
+    from refinefuse.errors import InputError
+
+    used = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if used:
+        raise InputError(f"{', '.join(used)}: for {kind} only, and the sources are none.\nLeave it out.")
 
 
 def _report(doubts: dict[str, list[str]], failed: dict[str, str], alone: list[str]) -> None:

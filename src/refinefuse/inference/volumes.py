@@ -64,10 +64,13 @@ class VolumeOptions:
         limits = None if suv is None else Range.parse(suv)
         if limits is not None and limits.rule != "counts":
             raise InputError(f"--suv needs two numbers, MIN,MAX.\n  got: {suv!r}")
+        shown = None if rule is None else Range.parse(rule)
+        if shown is not None and shown.rule not in ("counts", "percentile"):
+            raise InputError(f"--range of a volume must be MIN,MAX or percentile:LOW,HIGH.\n  got: {rule!r}")
         chosen = tuple(word.strip() or None for word in series.split(",")) if series else ()
         return cls(
             None if window is None else parse_window(window),
-            None if rule is None else Range.parse(rule),
+            shown,
             limits,
             series=chosen,
             **rest,
