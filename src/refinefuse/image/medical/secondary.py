@@ -122,7 +122,7 @@ def _template(pictures: NDArray[Any], affine: NDArray[Any], sources: Sequence[Vo
     dataset.SeriesDescription = f"Fused {kinds}, not for diagnosis"[:64]
     dataset.ImageType = ["DERIVED", "SECONDARY", "FUSED"]
     dataset.DerivationDescription, dataset.ImageComments = f"Fusion of {kinds}. {NOT_A_DEVICE}", NOT_A_DEVICE
-    dataset.BurnedInAnnotation = "NO"
+    dataset.BurnedInAnnotation = "YES" if any(h.get("BurnedInAnnotation") == "YES" for h in patients) else "NO"
     if any(header.get("LossyImageCompression") == "01" for header in patients):
         dataset.LossyImageCompression = "01"
     _add_pixel_form(dataset, pictures)
