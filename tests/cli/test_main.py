@@ -18,7 +18,7 @@ def test_help_lists_every_command(run):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_explains_itself(run, verb):
-    code, out, _ = run(verb, "--help")
+    code, out, _ = run(*verb.split(), "--help")
     assert code == 0
     assert f"refinefuse {verb}" in out
     assert "<class" not in out

@@ -18,8 +18,8 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import refinefuse
 from refinefuse.errors import RefineFuseError
 
-VERBS = ("fuse", "sample", "score", "metrics", "train", "doctor")
-"""Each is the function `run` in `refinefuse.cli.VERB`, in the order in which the help lists them."""
+VERBS = ("fuse", "sample", "score", "metrics", "data list", "data verify", "data split", "train", "doctor")
+"""Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
 ALIASES = {"output": "-o"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
@@ -70,11 +70,14 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"refinefuse {refinefuse.__version__}")
         return 0
-    if words[0] not in VERBS:
-        print(f"refinefuse: there is no command '{words[0]}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
+    length = next((count for count in (1, 2) if " ".join(words[:count]) in VERBS), 0)
+    if not length:
+        said = " ".join(words[: 2 if any(verb.startswith(f"{words[0]} ") for verb in VERBS) else 1])
+        print(f"refinefuse: there is no command '{said}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
         return WRONG_USE
-    options: Namespace = parser_of(words[0]).parse_args(words[1:])
-    code = _call(_function(words[0]), vars(options))
+    verb = " ".join(words[:length])
+    options: Namespace = parser_of(verb).parse_args(words[length:])
+    code = _call(_function(verb), vars(options))
     sys.stdout.flush()
     return code
 
@@ -88,7 +91,7 @@ def _call(function: Callable[..., int], options: dict[str, Any]) -> int:
 
 def overview() -> str:
     """The text of `refinefuse --help`."""
-    rows = [f"  {verb:<9}{_summary(_function(verb))}" for verb in VERBS]
+    rows = [f"  {verb:<13}{_summary(_function(verb))}" for verb in VERBS]
     return "\n".join(
         [
             "usage: refinefuse COMMAND [OPTIONS]",
@@ -133,7 +136,7 @@ def parser_of(verb: str) -> ArgumentParser:
 
 
 def _function(verb: str) -> Callable[..., int]:
-    function: Callable[..., int] = import_module(f"refinefuse.cli.{verb}").run
+    function: Callable[..., int] = import_module(f"refinefuse.cli.{verb.replace(' ', '_')}").run
     return function
 
 

@@ -1,0 +1,33 @@
+"""`refinefuse data list`."""
+
+from __future__ import annotations
+
+
+def run(*, name: str | None = None) -> int:
+    """List the public data sets: what they show, where to get them, under which terms.
+
+    Args:
+        name: show this data set alone.
+    """
+    from refinefuse.data.catalog import CATALOG, DataSet, row_named
+
+    def said(row: DataSet) -> str:
+        counts = [f"{split} {count}" for split, count in row.pairs.items()]
+        lists = [f"{split} ({len(names)})" if "*" not in "".join(names) and "?" not in "".join(names) else split
+                 for split, names in row.lists.items()]  # fmt: skip
+        folders = [f"{folders.a} | {folders.b}" for folders in row.folders]
+        lines = [
+            f"{row.name}: a {row.a}, b {row.b}",
+            f"  get it   {row.source}",
+            f"  licence  {row.licence}",
+            f"  cite     {row.citation}",
+            f"  folder   {row.homes[0]}, with {'; '.join(folders)}",
+            f"  pairs    {', '.join(counts)}" if counts else "",
+            f"  size     {row.size[0]} x {row.size[1]}" if row.size else "",
+            f"  lists    {', '.join(lists)}" if lists else "",
+            f"  note     {row.notes}" if row.notes else "",
+        ]
+        return "\n".join(line for line in lines if line)
+
+    print("\n\n".join(said(row) for row in ([row_named(name)] if name else CATALOG.values())))
+    return 0

@@ -1,0 +1,40 @@
+"""`refinefuse data verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: int = 5) -> int:
+    """Say what is missing, misnamed, of another size, unreadable, or shown by training and test alike.
+
+    Every picture is read. Leaks are found by the looks of the pictures, and by names where these tell the scene. Exits
+    with 1 if something was found.
+
+    Args:
+        path: the folder of your data sets, or of one of the catalogue; or the first of two folders of your own.
+        b: the second folder of your own.
+        name: look at this data set of the catalogue alone.
+        limit: how many items are shown of each finding; 0 shows all.
+    """
+    import sys
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from refinefuse.data.verify import verify_folders, verify_root
+    from refinefuse.errors import listing
+
+    bar = partial(tqdm, desc="reading", unit="pair", file=sys.stderr, disable=None)
+    if b is not None:
+        report = verify_folders(path, b, lambda pairs, count: bar(pairs, total=count))
+    else:
+        report = verify_root(path, name, lambda pairs, count: bar(pairs, total=count))
+    for split, count in report.pairs.items():
+        print(f"{split}: {count} pairs" if split != "pairs" else f"{count} pairs")
+    for finding in report.findings:
+        print(f"\n{finding.kind}, {finding.where}: {finding.what}{f' ({len(finding.items)})' if finding.items else ''}")
+        if finding.items:
+            print(listing(finding.items, limit or len(finding.items)))
+    print("\nNothing is wrong." if not report.findings else f"\n{len(report.findings)} findings.")
+    return 1 if report.findings else 0

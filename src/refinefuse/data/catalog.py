@@ -1,0 +1,309 @@
+"""The public data sets: one row each, with what is known of them. What is not known is said to be unknown.
+
+No picture ships with the package and none is downloaded: a row says where to get the data set, and `verify` whether
+the folder that one has is it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from refinefuse.errors import ConfigError
+
+UNKNOWN = "not established"
+_NOT_STATED = "none stated where it is published: research use by custom"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Two folders of a data set, below its own folder. `*` stands for folders that there are many of.
+
+    Attributes:
+        a: the folder of the first sources.
+        b: the folder of the second sources.
+        split: the split that they hold; empty where the lists of names tell it.
+    """
+
+    a: str
+    b: str
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One row of the catalogue.
+
+    Attributes:
+        name: what commands and recipes call it.
+        a: what the first source is, the one that gives no colour.
+        b: what the second source is.
+        homes: how the data set's folder is called, below the folder of all data sets.
+        folders: the layouts in which it is found, that of its authors first. Those that are there are used together.
+        licence: the terms of use, as far as they are stated.
+        citation: what to cite.
+        source: where to get it.
+        pairs: how many pairs its authors say that a split has.
+        size: height and width of every picture; None where they differ, or are unknown.
+        scene: a regular expression for what names of one scene (a patient, a video) have in common; empty where names
+            do not tell.
+        notes: what a user should know.
+    """
+
+    name: str
+    a: str
+    b: str
+    homes: tuple[str, ...]
+    folders: tuple[Folders, ...]
+    licence: str
+    citation: str
+    source: str
+    pairs: dict[str, int] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+    scene: str = ""
+    notes: str = ""
+
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """Names of pairs, or patterns of them, by split. `train` and `val` are this project's."""
+        return {split: names.split() for split, names in _lists().get(self.name, {}).items()}
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that the row knows, by their lists and by their folders."""
+        return list(dict.fromkeys([*self.lists, *(folders.split for folders in self.folders if folders.split)]))
+
+
+@lru_cache(maxsize=1)
+def _lists() -> dict[str, dict[str, str]]:
+    lists: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("splits.json").read_text(encoding="utf-8"))
+    return lists
+
+
+_HARVARD = {
+    "licence": f"{_NOT_STATED} (slices of the Whole Brain Atlas, (c) Johnson and Becker)",
+    "citation": "K. A. Johnson, J. A. Becker, The Whole Brain Atlas, med.harvard.edu/AANLIB",
+    "size": (256, 256),
+}
+_SLICES = (
+    "The published train and test folders hold slices of the same patients: the lists keep a patient on one side, "
+    "and leave out those of whom CDDFuse's test sets show a slice."
+)
+
+
+def _harvard(kind: str, a: str, b: str, folder: str, tested: str, count: int) -> tuple[DataSet, DataSet]:
+    layouts = [Folders(a, b), *(Folders(f"{part}/{a}", f"{part}/{b}") for part in ("train", "test"))]
+    source = "github.com/xianming-gu/Havard-Medical-Image-Fusion-Datasets"
+    whole = DataSet(
+        f"harvard-{kind}",
+        a,
+        b,
+        (f"harvard/{folder}", folder),
+        tuple(layouts),
+        source=source,
+        scene=r"^(\d+)\d{3}$",
+        notes=_SLICES,
+        **_HARVARD,  # type: ignore[arg-type]
+    )
+    test = DataSet(
+        f"cddfuse-{kind}",
+        a,
+        b,
+        (f"harvard_cddfuse/{tested}", tested),
+        (Folders(a, b, "test"),),
+        source="github.com/Zhaozixiang1228/MMIF-CDDFuse",
+        pairs={"test": count},
+        notes="The test set of CDDFuse and of those who compare with it.",
+        **_HARVARD,  # type: ignore[arg-type]
+    )
+    return whole, test
+
+
+def _by_split(a: str = "ir", b: str = "vi", splits: tuple[str, ...] = ("train", "test")) -> tuple[Folders, ...]:
+    return tuple(Folders(f"{split}/{a}", f"{split}/{b}", split) for split in splits)
+
+
+_ROWS = (
+    DataSet(
+        "MSRS",
+        "infrared",
+        "visible",
+        ("MSRS",),
+        _by_split(),
+        licence=f"{_NOT_STATED} (derived from MFNet of the University of Tokyo)",
+        citation="Tang, Yuan, Zhang, Jiang, Ma, PIAFusion, Information Fusion, 2022",
+        source="github.com/Linfeng-Tang/MSRS",
+        pairs={"train": 1083, "test": 361},
+        size=(480, 640),
+        notes="Names end in D by day and N by night. The list of the test split names 321 of its 361 pairs.",
+    ),
+    DataSet(
+        "RoadScene",
+        "infrared",
+        "visible",
+        ("RoadScene",),
+        (Folders("cropinfrared", "crop_LR_visible"), *(Folders(f"{s}/ir", f"{s}/vi") for s in ("train", "test"))),
+        licence=f"{_NOT_STATED} (cut from the FLIR ADAS videos, whose terms apply)",
+        citation="Xu, Ma, Le, Jiang, Guo, FusionDN, AAAI 2020",
+        source="github.com/hanna-xu/RoadScene",
+        notes="221 pairs, no official split: `test` is the 50 of CDDFuse; other published subsets have lists too.",
+    ),
+    DataSet(
+        "TNO",
+        "infrared",
+        "visible",
+        ("TNO",),
+        tuple(Folders(f"{s}/ir", f"{s}/vi") for s in ("train", "test")),
+        licence="free for research with credit to TNO Soesterberg; said to be CC BY 4.0",
+        citation="Toet, TNO Image Fusion Dataset, figshare, doi 10.6084/m9.figshare.1008029",
+        source="doi.org/10.6084/m9.figshare.1008029",
+        notes="No official split: `test` is the 25 of CDDFuse, under its names. Its archive has other folders. "
+        "Triclobs_square_with_houses shows the scene of the test pair TNO_16 and is in no list.",
+    ),
+    DataSet(
+        "LLVIP",
+        "infrared",
+        "visible",
+        ("LLVIP",),
+        (*(Folders(f"infrared/{s}", f"visible/{s}", s) for s in ("train", "test")), *_by_split()),
+        licence="LLVIP terms of use: non-commercial use only, with reference",
+        citation="Jia, Zhu, Li, Tang, Zhou, LLVIP, ICCV 2021, arXiv 2108.10831",
+        source="bupt-ai-cz.github.io/LLVIP",
+        pairs={"train": 12025, "test": 3463},
+        size=(1024, 1280),
+        scene=r"^(\d\d)",
+        notes="The first two digits of a name tell the camera's place.",
+    ),
+    DataSet(
+        "M3FD",
+        "infrared",
+        "visible",
+        ("M3FD",),
+        (
+            Folders("M3FD_Fusion/Ir", "M3FD_Fusion/Vis", "test"),
+            Folders("M3FD_Detection/Ir", "M3FD_Detection/Vis", "detection"),
+        ),
+        licence=UNKNOWN,
+        citation="Liu, Fan, Huang, Wu, Liu, Zhong, Luo, TarDAL, CVPR 2022",
+        source="github.com/JinyuanLiu-CV/TarDAL",
+        pairs={"test": 300, "detection": 4200},
+        notes="1024 x 768 mostly. The 4200 pairs of the detection part have no official split; many show one scene: "
+        "make a split by scenes with `refinefuse data split`.",
+    ),
+    DataSet(
+        "FMB",
+        "infrared",
+        "visible",
+        ("FMB",),
+        _by_split("Infrared", "Visible"),
+        licence=UNKNOWN,
+        citation="Liu, Liu, Wu, Ma, Liu, Zhong, Luo, Fan, SegMiF, ICCV 2023, arXiv 2308.02097",
+        source="github.com/JinyuanLiu-CV/SegMiF",
+        notes=f"Number of pairs and sizes: {UNKNOWN}.",
+    ),
+    DataSet(
+        "M3SVD",
+        "infrared",
+        "visible",
+        ("M3SVD",),
+        tuple(Folders(f"{s}/ir", f"{s}/vi") for s in ("train", "test")),
+        licence="MIT",
+        citation="Tang et al., VideoFusion, CVPR 2026, arXiv 2503.23359",
+        source="github.com/Linfeng-Tang/M3SVD",
+        size=(480, 640),
+        scene=r"^(\d{4}_\d{4})",
+        notes="220 pairs of videos, of which the test split alone is public. The lists here divide frames of these: "
+        "they say nothing of the authors' test split.",
+    ),
+    DataSet(
+        "VIFB",
+        "infrared",
+        "visible",
+        ("VIFB",),
+        (Folders("input/IR", "input/VI", "test"), *_by_split(splits=("test",))),
+        licence=f"{_NOT_STATED} (collected from INO and from fusion-tracking data sets)",
+        citation="Zhang, Ye, Xiao, VIFB, CVPR Workshops 2020, arXiv 2002.03322",
+        source="github.com/xingchenzhang/VIFB",
+        pairs={"test": 21},
+    ),
+    DataSet(
+        "KAIST",
+        "infrared",
+        "visible",
+        ("KAIST", "KAIST/images", "kaist-cvpr15/images"),
+        (
+            Folders("set0[0-5]/*/lwir", "set0[0-5]/*/visible", "train"),
+            Folders("set0[6-9]/*/lwir", "set0[6-9]/*/visible", "test"),
+            Folders("set1[01]/*/lwir", "set1[01]/*/visible", "test"),
+        ),
+        licence="CC BY-NC-SA 4.0",
+        citation="Hwang, Park, Kim, Choi, Kweon, Multispectral pedestrian detection, CVPR 2015",
+        source="github.com/SoonminHwang/rgbt-ped-detection",
+        scene=r"^(set\d\d/\w+)/",
+        pairs={"train": 50187, "test": 45141},
+        notes="Names are set, video and frame: set00/V000/I00000. Aligned by a beam splitter, not everywhere exactly.",
+    ),
+    *_harvard("ct", "CT", "MRI", "CT-MRI", "MRI_CT", 21),
+    *_harvard("pet", "MRI", "PET", "PET-MRI", "MRI_PET", 42),
+    *_harvard("spect", "MRI", "SPECT", "SPECT-MRI", "MRI_SPECT", 73),
+    DataSet(
+        "Lytro",
+        "near focus",
+        "far focus",
+        ("Lytro",),
+        (Folders("near", "far", "test"), *_by_split("near", "far", ("test",))),
+        licence=_NOT_STATED,
+        citation="Nejati, Samavi, Shirani, Multi-focus image fusion, Information Fusion, 2015",
+        source="github.com/yuliu316316/MFIF",
+        pairs={"test": 20},
+        size=(520, 520),
+    ),
+    DataSet(
+        "MEFB",
+        "under-exposed",
+        "over-exposed",
+        ("MEFB",),
+        _by_split("under", "over", ("test",)),
+        licence=UNKNOWN,
+        citation="Zhang, Benchmarking multi-exposure image fusion algorithms, Information Fusion, 2021",
+        source="github.com/xingchenzhang/MEFB",
+        pairs={"test": 100},
+        notes="Its authors have one folder a pair (input/NAME): copy the pictures into test/under and test/over first.",
+    ),
+    DataSet(
+        "NIR",
+        "near infrared",
+        "visible",
+        ("NIR", "NIR_Country"),
+        _by_split("nir", "vi", ("test",)),
+        licence=_NOT_STATED,
+        citation="Brown, Suesstrunk, Multi-spectral SIFT for scene category recognition, CVPR 2011",
+        source="EPFL RGB-NIR Scene Dataset, class country; 26 pairs of it in github.com/Zhaozixiang1228/IVIF-DIDFuse",
+    ),
+    DataSet(
+        "IVmisc",
+        "infrared",
+        "visible",
+        ("IVmisc",),
+        (Folders("train/ir", "train/vi"),),
+        licence=_NOT_STATED,
+        citation="pairs of mixed origin, distributed with Zhang et al., IFCNN, Information Fusion, 2020",
+        source="github.com/uzeful/IFCNN",
+        notes="IFCNN_Camp1 shows the scene of TNO's test pair TNO_19 and is in no list.",
+    ),
+)
+CATALOG = {row.name: row for row in _ROWS}
+
+
+def row_named(name: str) -> DataSet:
+    """The row of that name, however it is capitalised.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    by_lower = {key.lower(): row for key, row in CATALOG.items()}
+    if name.lower() not in by_lower:
+        raise ConfigError(f"There is no data set '{name}' in the catalogue.\n  expected: {', '.join(CATALOG)}")
+    return by_lower[name.lower()]

@@ -1,0 +1,125 @@
+"""Divide pairs into training, validation and test so that near-duplicates stay on one side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from refinefuse.data.likeness import SCENE, Thumbnail, groups
+from refinefuse.errors import ConfigError, InputError
+
+PARTS = ("train", "val", "test")
+
+
+def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], pattern: str = "") -> list[str]:
+    """The scene of each pair: what a pattern finds in its name, or else the first pair that looks like it.
+
+    Args:
+        names: of the pairs.
+        thumbnails: of both pictures of each pair; not needed with a pattern.
+        pattern: a regular expression; its first group, or all that it matches, names the scene. A name without a match
+            is a scene of its own.
+
+    Raises:
+        ConfigError: if the pattern is no regular expression.
+    """
+    if pattern:
+        try:
+            found = [re.search(pattern, name) for name in names]
+        except re.error as error:
+            raise ConfigError(f"`scene` must be a regular expression.\n  got: {pattern!r} ({error})") from None
+        return [(match[1] if match.re.groups else match[0]) if match else name
+                for name, match in zip(names, found, strict=True)]  # fmt: skip
+    by_picture = groups([small for pair in thumbnails for small in pair], SCENE)
+    owner = [index for index, pair in enumerate(thumbnails) for _ in pair]
+    return [names[root] for root in _joined(len(names), owner, by_picture)]
+
+
+def _joined(count: int, owner: Sequence[int], group: Sequence[int]) -> list[int]:
+    """Pairs that share a group through either picture get one root."""
+    root = list(range(count))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            i = root[i]
+        return i
+
+    first: dict[int, int] = {}
+    for index, key in zip(owner, group, strict=True):
+        one, other = sorted((find(first.setdefault(key, index)), find(index)))
+        root[other] = one
+    return [find(i) for i in range(count)]
+
+
+def divide(scene_by_name: Mapping[str, str], shares: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+    """Names by part: whole scenes in a random order, each to the part that lacks most of its share.
+
+    Args:
+        scene_by_name: the scene of each pair.
+        shares: how much of the pairs each part gets; they sum to 1. Parts of 0 stay empty.
+        seed: of the order.
+
+    Raises:
+        ConfigError: if the shares are negative or do not sum to 1.
+        InputError: if there are fewer scenes than parts.
+    """
+    if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
+        raise ConfigError(f"The shares must be 0 or more and sum to 1.\n  got: {dict(shares)}")
+    members: dict[str, list[str]] = {}
+    for name, scene in scene_by_name.items():
+        members.setdefault(scene, []).append(name)
+    wanted = [part for part, share in shares.items() if share > 0]
+    if len(members) < len(wanted):
+        raise InputError(
+            f"There are fewer scenes than parts.\n  parts: {', '.join(wanted)}\n  scenes: {len(members)}\n"
+            "Pictures that look alike are one scene and stay on one side: add pictures, or make fewer parts."
+        )
+    parts: dict[str, list[str]] = {part: [] for part in shares}
+    keys = sorted(members)
+    order = [keys[i] for i in np.random.default_rng(seed).permutation(len(keys))]
+    for left, scene in zip(range(len(order), 0, -1), order, strict=True):
+        empty = [part for part in wanted if not parts[part]]
+        among = empty if left <= len(empty) else wanted
+        part = max(among, key=lambda p: shares[p] * len(scene_by_name) - len(parts[p]))
+        parts[part] += members[scene]
+    position = {name: index for index, name in enumerate(scene_by_name)}
+    return {part: sorted(names, key=position.__getitem__) for part, names in parts.items()}
+
+
+def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Write one file a part, `train.txt` and so on, one name a line.
+
+    Raises:
+        InputError: if a file is there and may not be replaced, or cannot be written.
+    """
+    paths = {folder / f"{part}.txt": names for part, names in parts.items() if names}
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise InputError(f"The list '{there[0]}' is there already.\nGive --overwrite to replace it, or another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, names in paths.items():
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+            temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"The lists cannot be written to '{folder}': {error.strerror}.") from error
+    return list(paths)
+
+
+def read_list(path: Path) -> list[str]:
+    """The names of a list, one a line; empty lines are passed over.
+
+    Raises:
+        InputError: if it is missing or empty, or no text.
+    """
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The list '{path}' cannot be read: {getattr(error, 'strerror', 'it is no text')}.") from error
+    if not names:
+        raise InputError(f"The list '{path}' is empty.\n  expected: names of pairs, one a line, without extension")
+    return names

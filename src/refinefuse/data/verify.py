@@ -1,0 +1,257 @@
+"""Is the folder that one has the data set that it should be? Names, sizes, files, and leaks from training to test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from refinefuse.data.catalog import CATALOG, DataSet, row_named
+from refinefuse.data.layout import expected_folders, home_of, in_split, prefix_of, present, scene_of
+from refinefuse.data.likeness import SAME, Thumbnail, alike, thumbnail
+from refinefuse.data.pairs import Pair, pair_folders
+from refinefuse.errors import InputError, PairingError, RefineFuseError, listing
+from refinefuse.image.files import read_image
+
+SENSORS = "ir|vi|vis|visible|infrared|thermal|lwir|rgb|nir|ct|mri|pet|spect"
+Progress = Callable[[Iterable["_Found"], int], Iterable["_Found"]]
+
+
+class Finding(NamedTuple):
+    """Something that is not as it should be.
+
+    Attributes:
+        kind: missing, misnamed, size, unreadable or leak.
+        where: the folder, or the split of a data set.
+        what: a sentence.
+        items: what it is about, most telling first.
+    """
+
+    kind: str
+    where: str
+    what: str
+    items: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was looked at and what was found.
+
+    Attributes:
+        pairs: number of pairs by data set and split.
+        findings: what is not as it should be.
+    """
+
+    pairs: dict[str, int]
+    findings: list[Finding]
+
+
+@dataclass
+class _Found:
+    """One pair on disk, and what was seen when its pictures were read."""
+
+    row: DataSet | None
+    split: str
+    pair: Pair
+    thumbnails: list[Thumbnail] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return f"{self.row.name}/{self.pair.name}" if self.row else self.pair.name
+
+
+def verify_root(root: Path, name: str | None = None, progress: Progress | None = None) -> Report:
+    """Look at every data set of the catalogue below a folder, or at one of them.
+
+    Args:
+        root: the folder of all data sets, or of one.
+        name: look at this data set alone.
+        progress: wraps the pairs while they are read.
+
+    Raises:
+        InputError: if no data set of the catalogue is there.
+        ConfigError: if there is no data set of that name.
+    """
+    rows = [row_named(name)] if name else list(CATALOG.values())
+    homes = [(row, home) for row in rows if (home := home_of(row, root)) is not None]
+    if not homes:
+        wanted = expected_folders(rows[0]) if name else sorted({home for row in rows for home in row.homes})
+        raise InputError(
+            f"No data set of the catalogue is in '{root}'.\n  expected one of: {', '.join(wanted)}\n"
+            "For your own pictures give both folders: refinefuse data verify A --b B"
+        )
+    findings: list[Finding] = []
+    found: list[_Found] = []
+    for row, home in homes:
+        pairs, faults = _names(row, home)
+        found += pairs
+        findings += faults
+    return _report(found, findings, progress)
+
+
+def verify_folders(a: Path, b: Path, progress: Progress | None = None) -> Report:
+    """Look at two folders of one's own: every pair's files and sizes, partners, and pictures that are there twice.
+
+    Raises:
+        PairingError: if a folder is missing or empty, or they have no name in common.
+    """
+    pairing = pair_folders(a, b)
+    findings = _partners([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
+    return _report([_Found(None, "", pair) for pair in pairing.pairs], findings, progress)
+
+
+def all_pairs(row: DataSet, root: Path) -> list[Pair]:
+    """Every pair of a data set that is there, whatever its split.
+
+    Raises:
+        InputError: if the data set is not there.
+    """
+    home = home_of(row, root)
+    found = _names(row, home)[0] if home else []
+    if not found:
+        raise InputError(f"No pair of {row.name} is in '{root}'.\nExpected one of:\n{listing(expected_folders(row))}")
+    return [one.pair for one in found]
+
+
+def _names(row: DataSet, home: Path) -> tuple[list[_Found], list[Finding]]:
+    """The pairs of a data set by their names, without opening them."""
+    layouts = present(row, home)
+    if not layouts:
+        return [], [
+            Finding("missing", str(home), "none of its folders is there; expected one of", expected_folders(row))
+        ]
+    found: dict[str, _Found] = {}
+    findings: list[Finding] = []
+    for folders, a, b in layouts:
+        try:
+            pairing = pair_folders(a, b)
+        except PairingError as error:
+            findings.append(Finding("missing", f"{a} and {b}", str(error).partition("\n")[0], []))
+            continue
+        findings += _partners([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
+        for pair in pairing.pairs:
+            name = prefix_of(folders, a, home) + pair.name
+            split = next((s for s in ("test", "val", "train") if in_split(row, s, name, folders.split)), folders.split)
+            found.setdefault(name, _Found(row, split, Pair(name, pair.a, pair.b)))
+    return list(found.values()), findings + _absent(row, home, found)
+
+
+def _absent(row: DataSet, home: Path, found: dict[str, _Found]) -> list[Finding]:
+    findings = []
+    there = {"train" if one.split == "val" else one.split for one in found.values()}
+    for split in sorted(there):
+        number = sum(one.split == split or (split == "train" and one.split == "val") for one in found.values())
+        expected = row.pairs.get(split, number)
+        if number != expected:
+            kind = "missing" if number < expected else "misnamed"
+            findings.append(Finding(kind, f"{home}, {split}", f"{number} pairs, where its authors have {expected}", []))
+    for split in ("train", "val", "test"):
+        if split in row.lists and split in {one.split for one in found.values()}:
+            names = [name for name in row.lists[split] if not re.search(r"[*?[]", name)]
+            absent = [name for name in names if name not in found]
+            if absent:
+                what = f"{len(absent)} of the {len(names)} pairs that are known by name are not there"
+                findings.append(Finding("missing", f"{home}, {split}", what, absent))
+    return findings
+
+
+def _partners(only_a: list[str], only_b: list[str], where: str) -> list[Finding]:
+    """Files without a partner, told apart by whether their partner is there under a similar name."""
+    by_key = {_key(name): name for name in only_b}
+    misnamed = {name: by_key[_key(name)] for name in only_a if _key(name) in by_key}
+    alone = [name for name in [*only_a, *only_b] if name not in misnamed and name not in misnamed.values()]
+    findings = []
+    if misnamed:
+        renames = [f"{name} and {partner}" for name, partner in misnamed.items()]
+        findings.append(Finding("misnamed", where, "partners whose names are not the same", renames))
+    if alone:
+        findings.append(Finding("missing", where, "pictures without a partner", alone))
+    return findings
+
+
+def _key(name: str) -> str:
+    """What is left of a name without extension, case, leading zeros and the sensor's name."""
+    bare = re.sub(rf"(?<![^\W_])({SENSORS})(?![^\W_])", "", Path(name).stem.casefold())
+    return re.sub(r"\d+", lambda digits: str(int(digits[0])), re.sub(r"[\W_]+", " ", bare).strip())
+
+
+def _report(found: list[_Found], findings: list[Finding], progress: Progress | None) -> Report:
+    for one in progress(found, len(found)) if progress else found:
+        _look(one, one.pair.a)
+        _look(one, one.pair.b)
+    counts: dict[str, int] = {}
+    for one in found:
+        key = f"{one.row.name} {one.split}".strip() if one.row else "pairs"
+        counts[key] = counts.get(key, 0) + 1
+    return Report(counts, [*findings, *_files(found), *_leaks(found)])
+
+
+def _look(one: _Found, path: Path) -> None:
+    try:
+        pixels = read_image(path)
+    except RefineFuseError as error:
+        one.errors.append(str(error).partition("\n")[0])
+    else:
+        one.sizes.append((pixels.shape[0], pixels.shape[1]))
+        one.thumbnails.append(thumbnail(pixels))
+
+
+def _files(found: list[_Found]) -> Iterator[Finding]:
+    errors = [error for one in found for error in one.errors]
+    if errors:
+        yield Finding("unreadable", "files", "files that cannot be read", errors)
+    unequal = [
+        f"{one.label}: {_size(one.sizes[0])} and {_size(one.sizes[1])}" for one in found if len(set(one.sizes)) > 1
+    ]
+    if unequal:
+        yield Finding("size", "pairs", "pairs of two sizes", unequal)
+    for row in {one.row.name: one.row for one in found if one.row and one.row.size}.values():
+        other = [one for one in found if one.row is row and one.sizes and row.size not in one.sizes]
+        if other and row.size:
+            sizes = sorted({_size(size) for one in other for size in one.sizes})
+            what = f"{len(other)} pairs are not {_size(row.size)}, as its authors publish them, but"
+            yield Finding("size", row.name, what, sizes)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _leaks(found: list[_Found]) -> Iterator[Finding]:
+    """What training and test share: pictures by their looks, scenes by their names."""
+    tests = [one for one in found if one.split == "test"]
+    for ours, what in ((("train", "val"), "test pictures that training shows too"), (("", "detection"), "")):
+        seen = [one for one in found if one.split in ours]
+        if not what:
+            what = "test pictures that show up outside the lists too: leave these out when you train"
+        items = _alike(tests, seen)
+        if items:
+            yield Finding("leak", "training and test", what, items)
+    for row in {one.row.name: one.row for one in tests if one.row}.values():
+        sides = [{scene_of(row, one.pair.name) for one in found if one.row is row and one.split in part} - {""}
+                 for part in (("train", "val"), ("test",))]  # fmt: skip
+        if sides[0] & sides[1]:
+            yield Finding(
+                "leak", row.name, "scenes of which training and test have pictures", sorted(sides[0] & sides[1])
+            )
+    if all(one.row is None for one in found):
+        twice = [item for item in _alike(found, found) if item]
+        if twice:
+            yield Finding("leak", "pairs", "pictures that are there more than once: keep them on one side", twice)
+
+
+def _alike(tests: list[_Found], others: list[_Found]) -> list[str]:
+    """For each test pair the most similar other pair, if it is similar enough."""
+    left = [(one, small) for one in tests for small in one.thumbnails]
+    right = [(one, small) for one in others for small in one.thumbnails]
+    best: dict[str, tuple[float, str]] = {}
+    for match in alike([small for _, small in left], [small for _, small in right], SAME):
+        one, other = left[match.left][0], right[match.right][0]
+        if one is not other and match.likeness > best.get(one.label, (0.0, ""))[0]:
+            best[one.label] = (match.likeness, other.label)
+    ranked = sorted(best.items(), key=lambda item: -item[1][0])
+    return [f"{name} is like {other} ({likeness:.2f})" for name, (likeness, other) in ranked]
