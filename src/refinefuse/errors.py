@@ -28,6 +28,10 @@ class ConfigError(RefineFuseError, ValueError):
     """A configuration or recipe with an unknown key or a value out of range."""
 
 
+class TrainingError(RefineFuseError, RuntimeError):
+    """A training run that cannot go on; what it reached so far is kept."""
+
+
 class MissingExtra(RefineFuseError, ImportError):  # noqa: N818  # what is wrong, as users say it
     """An optional library that is not installed.
 

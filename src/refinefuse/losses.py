@@ -100,7 +100,7 @@ def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
         strength = own[0].square() + own[1].square()
         alone = (strength > 36) & (strength > 4 * (other[0].square() + other[1].square()))
         arrived = (of_fused[0] * own[0] + of_fused[1] * own[1]) / strength.clamp(min=1)
-        total = total + ((0.9 - arrived).relu() * alone).sum() / alone.sum().clamp(min=1)
+        total = total + ((0.9 - arrived).relu() * alone).sum() / _count(alone)
     return total / 2
 
 
@@ -112,7 +112,19 @@ def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
     """
     ranks = torch.quantile(a.flatten(1), torch.tensor([0.5, 0.95], device=a.device), dim=1)[:, :, None, None, None]
     targets = (a > ranks[1]) & (a > ranks[0] + 30)
-    return ((torch.maximum(a, b) - fused).relu() * targets).sum() / targets.sum().clamp(min=1) / 255
+    return ((torch.maximum(a, b) - fused).relu() * targets).sum() / _count(targets) / 255
+
+
+def _count(mask: Tensor) -> Tensor:
+    """Pixels of a mask, at least 1; where several processes share a batch, their mean.
+
+    So the gradients of the processes, of which training takes the mean, are together that of the whole batch.
+    """
+    count, processes = mask.sum(), 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        processes = torch.distributed.get_world_size()
+        torch.distributed.all_reduce(count)
+    return count.clamp(min=1) / processes
 
 
 def slopes(x: Levels) -> tuple[Tensor, Tensor]:

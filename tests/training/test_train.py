@@ -19,7 +19,7 @@ from refinefuse.network.model import RefineFuse
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from refinefuse.training.loaders import read_sets, training_loader
+from refinefuse.training.material import read_sets
 from refinefuse.training.recipe import Recipe, TrainingSet, load_recipe, save_recipe
 from refinefuse.training.task import FusionTask
 from refinefuse.training.train import train
@@ -39,18 +39,6 @@ RECIPE = Recipe(
 )
 
 pytestmark = pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Twelve pairs of 48 x 64: blocks of two scales."""
-    generator = np.random.default_rng(0)
-    for folder, side in (("ir", 8), ("vi", 4)):
-        (tmp_path / folder).mkdir()
-        for index in range(12):
-            coarse = generator.integers(0, 256, (48 // side, 64 // side), np.uint8)
-            write_image(tmp_path / folder / f"{index}.png", coarse.repeat(side, 0).repeat(side, 1))
-    return tmp_path
 
 
 def weights_of(path):
@@ -165,28 +153,27 @@ def test_missing_recipe(tmp_path):
 
 
 def test_every_tenth_pair_validates_and_is_not_trained_on(data):
-    training, shares, validation = read_sets(RECIPE, data)
-    assert (len(training), len(shares), len(validation)) == (10, 10, 2)
-    assert not any(np.array_equal(a, v) for a, _ in training for v, _ in validation)
+    material = read_sets(RECIPE, data)
+    assert (len(material.training), len(material.shares), len(material.validation)) == (10, 10, 2)
+    assert not any(np.array_equal(a, v) for a, _ in material.training for v, _ in material.validation)
+    assert material.validation_names == ["ir/0.png", "ir/10.png"]
 
 
 def test_picture_without_partner_is_named(data):
     (data / "ir" / "3.png").unlink()
-    with pytest.raises(PairingError, match=r"'3\.png'"):
+    with pytest.raises(PairingError, match=r"'vi/3\.png': no partner"):
         read_sets(RECIPE, data)
 
 
 def test_pair_of_two_sizes_is_named(data):
     write_image(data / "ir" / "3.png", np.zeros((48, 65), np.uint8), overwrite=True)
-    with pytest.raises(InputError, match=r"48 x 65   '.*3\.png'"):
+    with pytest.raises(InputError, match=r"'ir/3\.png': a and b differ in size: 48 x 65 and 48 x 64"):
         read_sets(RECIPE, data)
 
 
 def test_pictures_smaller_than_the_crop_are_refused(data):
-    recipe = replace(RECIPE, crop=64)
-    training, shares, _ = read_sets(recipe, data)
-    with pytest.raises(InputError, match="crop: 64 x 64"):
-        training_loader(recipe, training, shares)
+    with pytest.raises(InputError, match=r"'ir/1\.png': 48 x 64, smaller than the crop: 64 x 64"):
+        read_sets(replace(RECIPE, crop=64), data)
 
 
 def test_missing_folder_is_named(data):

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 
-def run(recipe: Path, *, output: Path, data: Path | None = None, workers: int = 1) -> int:
+def run(
+    recipe: Path,
+    *,
+    output: Path,
+    data: Path | None = None,
+    workers: int = 1,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    cache: Path | None = None,
+) -> int:
     """Train weights by a recipe, or go on with a run that was stopped.
 
     Needs the extra `train`. The same call with the same output folder goes on from the last checkpoint.
@@ -14,7 +25,12 @@ def run(recipe: Path, *, output: Path, data: Path | None = None, workers: int = 
         recipe: a YAML file such as recipes/infrared-visible.yaml.
         output: the folder of the run: recipe, checkpoint, logs (TensorBoard and CSV), and at the end the weights.
         data: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
-        workers: processes that cut crops beside the training.
+        workers: processes that cut crops beside each training process.
+        accelerator: what computes; auto takes a GPU if there is one.
+        devices: training processes on this machine, each with a device of its own; they share the pairs of a step.
+        num_nodes: machines.
+        cache: a folder for decoded pictures, which are then mapped into memory and shared by processes and runs; by
+            default they are kept in memory.
     """
     import os
 
@@ -29,12 +45,23 @@ def run(recipe: Path, *, output: Path, data: Path | None = None, workers: int = 
         )
     keep_freed_memory()
     try:
+        from lightning.pytorch.utilities import rank_zero_only
+
         from refinefuse.training.recipe import load_recipe
         from refinefuse.training.train import train
     except ImportError as error:
         if error.name is None or not error.name.startswith("lightning"):
             raise
         raise MissingExtra("lightning", "train", "Training") from error
-    weights = train(load_recipe(recipe), Path(root), output, workers=workers)
-    print(f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'")
+    weights = train(
+        load_recipe(recipe),
+        Path(root),
+        output,
+        workers=workers,
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        cache=cache,
+    )
+    rank_zero_only(print)(f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'")
     return 0

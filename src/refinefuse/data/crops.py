@@ -97,7 +97,7 @@ class PairCrops(Dataset[Crops]):
 
     def __getitem__(self, index: int) -> Crops:
         rng = np.random.default_rng((self.seed, index))
-        a, b = self.pairs[int(np.searchsorted(self.odds, rng.random()))]
+        a, b = self.pairs[self._draw(rng)]
         a, b = (turned(x.astype(np.float32) / 255, turn) for turn in [int(rng.integers(8))] for x in (a, b))
         clean = b
         if rng.random() < self.augmentation.lighting:
@@ -108,6 +108,13 @@ class PairCrops(Dataset[Crops]):
         stacked = (torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True))
         whole = (reduced(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.grid)[0] for x in (a, b))
         return Crops(*stacked, *whole)
+
+    def pair_of(self, index: int) -> int:
+        """Which of the pairs item `index` is cut from."""
+        return self._draw(np.random.default_rng((self.seed, index)))
+
+    def _draw(self, rng: np.random.Generator) -> int:
+        return int(np.searchsorted(self.odds, rng.random()))
 
     def _cut(self, planes: tuple[np.ndarray, ...], rng: np.random.Generator) -> list[np.ndarray]:
         height, width = planes[0].shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,20 +20,34 @@ from refinefuse.network.config import NetworkConfig
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Two folders of aligned pictures below the data root.
+    """A data set of the catalogue, or two folders of aligned pictures.
 
     Args:
         a: folder of the first source (infrared), relative to the data root.
         b: folder of the second source (visible).
         share: how often its pairs are drawn, relative to the other sets.
+        name: a data set of the catalogue, in place of `a` and `b`: its list `train` is trained on, its list `val`
+            validates.
+        lists: folder of the lists train.txt and val.txt that say which pairs of `a` and `b` train and which validate,
+            as `refinefuse data split` writes them, relative to the data root.
     """
 
-    a: str
-    b: str
-    share: float
+    a: str = ""
+    b: str = ""
+    share: float = 1.0
+    name: str = ""
+    lists: str = ""
 
     def __post_init__(self) -> None:
         require(self.share > 0, "share", "more than 0", self.share)
+        folders = bool(self.a) and bool(self.b) and not self.name
+        named = bool(self.name) and not (self.a or self.b or self.lists)
+        require(folders or named, "sets", "two folders, `a` and `b`, or the `name` of a data set, each", asdict(self))
+
+    @property
+    def title(self) -> str:
+        """What to call it in a message."""
+        return f"'{self.name}'" if self.name else f"'{self.a}' with '{self.b}'"
 
 
 @dataclass(frozen=True)
@@ -41,13 +56,13 @@ class Recipe:
 
     Args:
         name: the name of the weights.
-        sets: what is trained on. Every tenth pair of each set, in order of names, is kept for validation.
+        sets: what is trained on. Of a set without lists every tenth pair, in order of names, is kept for validation.
         network: the network.
         losses: how much each loss term counts.
         start: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones.
         augmentation: how crops are varied.
         steps: optimiser steps.
-        pairs_per_step: pairs drawn for a step.
+        pairs_per_step: pairs drawn for a step, over all processes.
         crops_per_pair: crops cut from each.
         crop: side of a crop, in pixels, a multiple of the network's stride.
         learning_rate: peak of the cosine schedule (AdamW), after a warm-up over the first 2 percent of the steps.
@@ -57,6 +72,7 @@ class Recipe:
         precision: as Lightning names it; on a CPU, bfloat16 is slower for a network as narrow as this one.
         validate_every: steps between validations.
         seed: of everything random.
+        bad_pairs: what to do with pairs that cannot be used: stop, or skip them and say which.
     """
 
     name: str
@@ -76,6 +92,7 @@ class Recipe:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     validate_every: int = 1000
     seed: int = 0
+    bad_pairs: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
         stride = self.network.stride
@@ -120,4 +137,10 @@ def load_recipe(path: Path) -> Recipe:
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe with every field, defaults too: `load_recipe` gives the same run in every later version."""
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False), encoding="utf-8")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        text = yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -52,19 +52,19 @@ class FusionTask(LightningModule):
                 fused.float(), batch.a, batch.reference, self.recipe.losses, self.recipe.crops_per_pair
             )
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss of batch {batch_index} is not finite: { {k: v.item() for k, v in terms.items()} }"
-            )
+            raise FloatingPointError(f"the loss is not finite, { {k: v.item() for k, v in terms.items()} }")
         self.log_dict({"loss": loss, **{f"loss/{name}": term for name, term in terms.items()}})
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        """Metrics and fusion faults of one whole validation pair: to choose between recipes, not to publish."""
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Metrics and fusion faults of one whole validation pair, to choose between recipes, and its fused picture."""
         a, b = batch
         with torch.autocast(self.device.type, enabled=False):
-            fused = self.network(a, b)
+            fused: Tensor = self.network(a, b)
         scores = evaluate(fused * 255, a * 255, b * 255, metrics=VALIDATION_METRICS)
-        self.log_dict({f"validation/{name}": value.mean().float() for name, value in scores.items()}, batch_size=1)
+        means = {f"validation/{name}": value.mean().float() for name, value in scores.items()}
+        self.log_dict(means, batch_size=1, sync_dist=True)
+        return fused
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short warm-up and a cosine to zero."""

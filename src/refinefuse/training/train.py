@@ -2,61 +2,95 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from refinefuse.errors import ConfigError
-from refinefuse.training.loaders import read_sets, training_loader, validation_loader
+from refinefuse.errors import ConfigError, TrainingError, listing
+from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
+from refinefuse.training.loaders import Batches, check_processes
+from refinefuse.training.logs import Pictures, StopWhereNotFinite, loggers
+from refinefuse.training.material import Material, read_sets
 from refinefuse.training.recipe import Recipe, load_recipe, save_recipe
 from refinefuse.training.task import FusionTask
 
-LAST = "last.ckpt"
 CHECKPOINT_EVERY = 500  # steps
 RECIPE = "recipe.yaml"
+_EXPECTED = (
+    "Checkpoint directory .* exists and is not empty",  # it is the run's own
+    "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on by number: `StepShare`
+    "Experiment logs directory .* exists and is not empty",  # `loggers` keeps what is in it
+    "The '.*_dataloader' does not have many workers",
+    "The number of training batches",
+    "Be aware that when using `ckpt_path`",
+    "`isinstance\\(treespec",
+)
+"""What Lightning warns of, and the user need not know."""
 
 
-def train(recipe: Recipe, data: Path, output: Path, *, workers: int = 1) -> Path:
+def train(
+    recipe: Recipe,
+    data: Path,
+    output: Path,
+    *,
+    workers: int = 1,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    num_nodes: int = 1,
+    cache: Path | None = None,
+) -> Path:
     """Train a network, or go on with a run that was stopped, and write its averaged weights.
 
     The output folder holds the recipe, the last checkpoint (from which the next call goes on), the logs for
-    TensorBoard and as CSV, and at the end `NAME.safetensors`.
+    TensorBoard and as CSV, and at the end `NAME.safetensors`. With several devices or nodes, Lightning starts this
+    program once more for each, or finds those that torchrun or Slurm started; the pairs of a step are divided over
+    them.
 
     Args:
         recipe: what to train.
         data: the folder below which the recipe's sets lie.
         output: the folder of the run.
-        workers: processes that cut crops beside the training.
+        workers: processes that cut crops beside each training process.
+        accelerator: what computes; auto takes a GPU if there is one.
+        devices: training processes on this machine, each with a device of its own.
+        num_nodes: machines.
+        cache: a folder for decoded pictures, mapped into memory; None keeps them in the memory of each process.
 
     Returns:
         The path of the weights.
 
     Raises:
-        ConfigError: if the output folder holds a run by another recipe.
+        ConfigError: if the output folder holds a run by another recipe, or the pairs of a step do not divide over the
+            processes.
+        TrainingError: if the loss stops being finite or a checkpoint cannot be written. The one before is kept.
     """
+    check_processes(recipe, devices * num_nodes)
     weights = output / f"{recipe.name}.safetensors"
     _claim(output, recipe)
     if weights.exists():
         return weights
-    training, shares, validation = read_sets(recipe, data)
+    material = read_sets(recipe, data, cache)
+    _say_left_out(material)
     save_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed)
     task = FusionTask(recipe)
     last = output / LAST
     checkpoint: dict[str, Any] = torch.load(last, weights_only=True) if last.exists() else {"global_step": 0}
     if checkpoint["global_step"] < recipe.steps:
-        trainer = _trainer(recipe, output)
-        loader = training_loader(recipe, training, shares, first_step=checkpoint["global_step"], workers=workers)
-        try:
-            trainer.fit(task, loader, validation_loader(validation), ckpt_path=last if last.exists() else None)
-        except SystemExit:
-            if trainer.interrupted:  # Lightning makes Ctrl-C an exit of its own
-                raise KeyboardInterrupt from None
-            raise
+        step = checkpoint["global_step"]
+        batches = Batches(recipe, material, first_step=step, workers=workers)
+        trainer = _trainer(recipe, output, material, step, accelerator, devices, num_nodes)
+        _fit(trainer, task, batches, output)
+        if not trainer.is_global_zero:
+            return weights
     else:  # stopped between the last checkpoint, which holds the averaged weights, and the export
         task.load_state_dict(checkpoint["state_dict"])
     task.network.save_weights(weights)
@@ -76,18 +110,69 @@ def _claim(output: Path, recipe: Recipe) -> None:
         )
 
 
-def _trainer(recipe: Recipe, output: Path) -> Trainer:
-    every = min(CHECKPOINT_EVERY, recipe.steps)
+@rank_zero_only
+def _say_left_out(material: Material) -> None:
+    if material.left_out:
+        reasons = [f"{label}: {why}" for label, why in material.left_out.items()]
+        print(f"Left out ({len(reasons)}):\n{listing(reasons)}", file=sys.stderr)  # noqa: T201  # the recipe says skip
+
+
+def _fit(trainer: Trainer, task: FusionTask, batches: Batches, output: Path) -> None:
+    """Run Lightning's loop; say in the user's terms why it cannot go on."""
+    last = output / LAST
+    try:
+        with warnings.catch_warnings():
+            for text in _EXPECTED:
+                warnings.filterwarnings("ignore", text)
+            trainer.fit(task, batches, ckpt_path=last if last.exists() else None)
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except SystemExit:
+        if trainer.interrupted:  # Lightning makes Ctrl-C an exit of its own
+            raise KeyboardInterrupt from None
+        raise
+    except FloatingPointError as error:
+        step = trainer.global_step
+        raise TrainingError(
+            f"Training cannot go on: {error}, in step {step}.\nIts pairs:\n"
+            f"{listing(batches.names_of(min(step, task.recipe.steps - 1)))}\n{_kept(last)}\n"
+            "Look at these pictures, or take a lower learning rate, in a new output folder."
+        ) from error
+    except OSError as error:
+        raise TrainingError(
+            f"Training cannot go on: '{output}' cannot be written to ({error.strerror or error}).\n{_kept(last)}\n"
+            "Make room, then give the same command."
+        ) from error
+
+
+def _kept(last: Path) -> str:
+    if not last.exists():
+        return "There is no checkpoint yet."
+    step = torch.load(last, weights_only=True)["global_step"]
+    return f"The checkpoint of step {step} is kept: '{last}'."
+
+
+def _trainer(
+    recipe: Recipe, output: Path, material: Material, first_step: int, accelerator: str, devices: int, num_nodes: int
+) -> Trainer:
     return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy="ddp" if devices * num_nodes > 1 else "auto",
+        use_distributed_sampler=False,
         max_steps=recipe.steps,
         precision=recipe.precision,
         gradient_clip_val=recipe.clip,
         val_check_interval=min(recipe.validate_every, recipe.steps),
-        logger=[TensorBoardLogger(output, name="", version="tensorboard"), CSVLogger(output, name="", version="csv")],
+        logger=loggers(output, first_step),
+        plugins=[WholeCheckpoints()],
         callbacks=[
+            StopWhereNotFinite(),
             EMAWeightAveraging(decay=recipe.average),
             LearningRateMonitor("step"),
-            ModelCheckpoint(output, filename="last", every_n_train_steps=every, enable_version_counter=False),
+            Pictures(material.validation_names),
+            LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.steps)),
         ],
         num_sanity_val_steps=0,
         log_every_n_steps=20,

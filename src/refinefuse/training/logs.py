@@ -1,0 +1,74 @@
+"""What a run says while it goes on: losses and metrics as CSV and for TensorBoard, pictures, and when to stop."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+
+TENSORBOARD, CSV = "tensorboard", "csv"
+SHOWN = 4
+"""Validation pairs of which TensorBoard gets pictures."""
+
+
+def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger]:
+    """The loggers of a run that begins, or goes on, at `first_step`; what was logged before that stays."""
+    table = output / CSV / "metrics.csv"
+    before: list[dict[str, Any]] = []
+    if first_step and table.is_file():
+        with table.open(newline="", encoding="utf-8") as file:
+            before = [row for row in csv.DictReader(file) if int(row["step"]) < first_step]
+    board = TensorBoardLogger(output, name="", version=TENSORBOARD, purge_step=first_step or None)
+    log = CSVLogger(output, name="", version=CSV)
+    if before:  # Lightning starts the file anew
+        table.rename(table.with_suffix(".before"))
+        log.experiment.metrics.extend({key: value for key, value in row.items() if value != ""} for row in before)
+        log.save()
+        table.with_suffix(".before").unlink()
+    return [board, log]
+
+
+class Pictures(Callback):
+    """Sends the first validation pairs to TensorBoard: `a`, `b` and the fused picture, side by side."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names[:SHOWN]
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """The first process shows every n-th pair, where n processes divide them."""
+        index = batch_idx * trainer.world_size
+        if not (trainer.is_global_zero and index < len(self.names) and isinstance(outputs, Tensor)):
+            return
+        row = torch.cat([x[0].float().cpu() for x in (*batch, outputs)], 2).clamp(0, 1)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(f"a, b, fused: {self.names[index]}", row, trainer.global_step)
+
+
+class StopWhereNotFinite(Callback):
+    """Stops before a step with a gradient that is not finite can spoil the weights.
+
+    In float16 such gradients are no fault: the scaler leaves the step out by itself.
+    """
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        """Look at the gradient as it is before it is clipped."""
+        if trainer.precision == "16-mixed":
+            return
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        if gradients and not torch.isfinite(torch.stack(torch._foreach_norm(gradients)).sum()):
+            raise FloatingPointError("the gradient is not finite")

@@ -1,0 +1,38 @@
+"""Twelve small pairs, and a recipe that trains on them in seconds."""
+
+import numpy as np
+import pytest
+
+from refinefuse.image.files import write_image
+from refinefuse.network.config import NetworkConfig
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Twelve pairs of 48 x 64: blocks of two scales."""
+    generator = np.random.default_rng(0)
+    for folder, side in (("ir", 8), ("vi", 4)):
+        (tmp_path / folder).mkdir()
+        for index in range(12):
+            coarse = generator.integers(0, 256, (48 // side, 64 // side), np.uint8)
+            write_image(tmp_path / folder / f"{index}.png", coarse.repeat(side, 0).repeat(side, 1))
+    return tmp_path
+
+
+@pytest.fixture
+def tiny():
+    """A recipe for the pairs of `data`."""
+    pytest.importorskip("lightning", reason="training needs the extra `train`")
+    from refinefuse.training.recipe import Recipe, TrainingSet
+
+    return Recipe(
+        name="tiny",
+        sets=[TrainingSet("ir", "vi", 1.0)],
+        network=NetworkConfig(widths=(4, 6), grid=8, context_width=4, heads=2, interactions=1),
+        steps=8,
+        pairs_per_step=2,
+        crop=32,
+        learning_rate=1e-2,
+        average=0.5,
+        validate_every=4,
+    )

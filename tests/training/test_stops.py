@@ -1,0 +1,148 @@
+"""A run that is stopped, in every way that a run can be, loses nothing and says why."""
+
+import csv
+import errno
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from refinefuse.errors import ConfigError, TrainingError
+from refinefuse.network.model import RefineFuse
+
+pytest.importorskip("lightning", reason="training needs the extra `train`")
+
+from refinefuse.training import train as training
+from refinefuse.training.checkpoints import WholeCheckpoints
+from refinefuse.training.recipe import save_recipe
+from refinefuse.training.train import train
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
+
+
+def weights_of(path):
+    return RefineFuse.from_pretrained(path).state_dict()
+
+
+def at_step(monkeypatch, step, act):
+    """Do something before a step's gradient is looked at."""
+    look = training.StopWhereNotFinite.on_before_optimizer_step
+
+    def first_act(self, trainer, module, optimizer):
+        if trainer.global_step == step:
+            act(module)
+        look(self, trainer, module, optimizer)
+
+    monkeypatch.setattr(training.StopWhereNotFinite, "on_before_optimizer_step", first_act)
+
+
+def test_asked_to_end_it_saves_and_goes_on_as_if_it_had_not_been(data, tiny, tmp_path, monkeypatch):
+    whole = weights_of(train(tiny, data, tmp_path / "whole", workers=0))
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, lambda _: signal.raise_signal(signal.SIGTERM))
+        with pytest.raises(SystemExit, match="143"):
+            train(tiny, data, tmp_path / "run", workers=0)
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 5
+    resumed = weights_of(train(tiny, data, tmp_path / "run", workers=0))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(tensor, resumed[name], rtol=0, atol=5e-4)
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(data, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+    synced = []
+
+    def full(_):
+        synced.append(1)
+        if len(synced) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("refinefuse.training.checkpoints.os.fsync", full)
+    with pytest.raises(TrainingError, match="No space left on device") as stopped:
+        train(tiny, data, tmp_path / "run", workers=0)
+    assert "checkpoint of step 4 is kept" in str(stopped.value)
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert not [path for path in (tmp_path / "run").iterdir() if path.suffix == ".tmp"]
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_numbers_that_are_none_stop_the_run_and_the_pictures_are_named(data, tiny, tmp_path, monkeypatch, where):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+
+    def spoil(module):
+        next(module.parameters()).grad[:] = float("nan")
+
+    if where == "gradient":
+        at_step(monkeypatch, 5, spoil)
+    else:
+        loss = training.FusionTask.training_step
+
+        def spoiled(self, batch, index):
+            return loss(self, batch._replace(a=batch.a * float("nan")) if self.global_step == 5 else batch, index)
+
+        monkeypatch.setattr(training.FusionTask, "training_step", spoiled)
+    with pytest.raises(TrainingError, match=f"the {where} is not finite.* in step 5") as stopped:
+        train(tiny, data, tmp_path / "run", workers=0)
+    material = training.read_sets(tiny, data)
+    for name in training.Batches(tiny, material).names_of(5):
+        assert f"'{name}'" in str(stopped.value)
+    assert "checkpoint of step 4 is kept" in str(stopped.value)
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_written(tmp_path):
+    with pytest.raises(FloatingPointError):
+        WholeCheckpoints().save_checkpoint({"state_dict": {"w": torch.tensor([float("inf")])}}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_log_of_a_run_that_goes_on_is_one_log(data, tiny, tmp_path, monkeypatch):
+    recipe = replace(tiny, steps=12, validate_every=2)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 6)
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, data, tmp_path / "run", workers=0)
+    train(recipe, data, tmp_path / "run", workers=0)
+    with (tmp_path / "run" / "csv" / "metrics.csv").open(newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["validation/SSIM"]]
+    assert steps == [1, 3, 5, 7, 9, 11]
+    assert [path.name for path in (tmp_path / "run" / "csv").iterdir()] == ["metrics.csv"]
+
+
+def test_tensorboard_has_losses_metrics_and_pictures(data, tiny, tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(replace(tiny, steps=20, validate_every=10), data, tmp_path / "run", workers=0)
+    events = reader.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert {"loss", "loss/kept", "validation/VIF", "validation/lost"} <= set(events.Tags()["scalars"])
+    shown = events.Tags()["images"]
+    assert [name.partition(": ")[2] for name in shown] == ["ir/0.png", "ir/10.png"]
+    assert (events.Images(shown[0])[0].height, events.Images(shown[0])[0].width) == (48, 3 * 64)
+
+
+def test_two_processes_train_the_same_weights_as_one(data, tiny, tmp_path):
+    """Each has half of every step's pairs; their gradients are averaged (gloo)."""
+    recipe = replace(tiny, pairs_per_step=4)
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    torch.manual_seed(recipe.seed)
+    start = training.FusionTask(recipe).network.state_dict()
+    one = weights_of(train(recipe, data, tmp_path / "one", workers=0, accelerator="cpu"))
+    command = [sys.executable, "-m", "refinefuse", "train", tmp_path / "recipe.yaml", "--data", data]
+    options = ["-o", tmp_path / "two", "--workers", "0", "--accelerator", "cpu", "--devices", "2"]
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("The weights are in") == 1
+    two = weights_of(tmp_path / "two" / "tiny.safetensors")
+    apart = sum((one[name] - two[name]).square().sum() for name in one) ** 0.5
+    moved = sum((one[name] - start[name]).square().sum() for name in one) ** 0.5
+    assert apart < 0.01 * moved
+
+
+def test_pairs_that_do_not_divide_over_the_processes_are_refused(data, tiny, tmp_path):
+    with pytest.raises(ConfigError, match="pairs_per_step: 2\n  processes: 3"):
+        train(tiny, data, tmp_path / "run", devices=3)
