@@ -22,8 +22,9 @@ SAME = 0.9
 SCENE = 0.8
 """Likeness from which two pictures count as one, and from which as one scene; docs/data.md has the measurements."""
 SIDE = 64
+_COARSE = 32
 _MARGIN = 3  # shifts of up to 3 of the 64 pixels, 5 percent of a side, are tried
-_CANDIDATE = 0.75  # the least likeness at 32 x 32, without shifts, of a pair that is looked at closely
+_CANDIDATE = 0.75  # the least likeness of the coarse pictures, without shifts, of a pair that is looked at closely
 _FLAT = 0.002  # of the range: a thumbnail of less structure shows nothing that could be alike
 _ROWS = 512  # pictures that are compared with all others at once
 _FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -50,7 +51,7 @@ def alike(left: Sequence[Thumbnail], right: Sequence[Thumbnail], least: float = 
     Flat pictures, which show nothing, are like no other.
     """
     fine = [_band(x, 4.0) for x in right]
-    coarse = np.array([_coarse(x) for x in right], np.float32).reshape(len(right), -1)
+    coarse = np.array([_coarse(x) for x in right], np.float32).reshape(len(right), _COARSE**2)
     best: dict[tuple[int, int], float] = {}
     for vertical, horizontal in _FLIPS:
         turned = [x[::vertical, ::horizontal] for x in left]
@@ -80,13 +81,13 @@ def groups(thumbnails: Sequence[Thumbnail], least: float = SAME) -> list[int]:
 def _candidates(left: Sequence[Thumbnail], coarse: np.ndarray) -> Iterator[tuple[int, int]]:
     for start in range(0, len(left), _ROWS):
         rows = np.array([_coarse(x) for x in left[start : start + _ROWS]], np.float32)
-        for i, j in np.argwhere(rows.reshape(len(rows), -1) @ coarse.T > _CANDIDATE):
+        for i, j in np.argwhere(rows.reshape(len(rows), _COARSE**2) @ coarse.T > _CANDIDATE):
             yield start + int(i), int(j)
 
 
 def _coarse(small: Thumbnail) -> np.ndarray:
     """32 x 32, band-passed and of length 1, so that a product is a correlation; zero for a flat picture."""
-    half = cv2.resize(small.astype(np.float32), (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
+    half = cv2.resize(small.astype(np.float32), (_COARSE, _COARSE), interpolation=cv2.INTER_AREA)
     band = _band(half, 3.0, 1.0)
     band = band - band.mean()
     return band / np.linalg.norm(band) if band.std() > _FLAT else np.zeros_like(band)

@@ -224,24 +224,22 @@ def _size(size: tuple[int, int]) -> str:
 def _leaks(found: list[_Found]) -> Iterator[Finding]:
     """What training and test share: pictures by their looks, scenes by their names."""
     tests = [one for one in found if one.split == "test"]
-    for ours, what in ((("train", "val"), "test pictures that training shows too"), (("", "detection"), "")):
-        seen = [one for one in found if one.split in ours]
-        if not what:
-            what = "test pictures that show up outside the lists too: leave these out when you train"
-        items = _alike(tests, seen)
+    trained = [one for one in found if one.split in ("train", "val")]
+    rest = [one for one in found if one.row and one.split not in ("train", "val", "test")]
+    own = [one for one in found if one.row is None]
+    for left, right, where, what in (
+        (tests, trained, "training and test", "test pictures that training shows too"),
+        (tests, rest, "test and the rest", "test pictures that lie outside the lists too: do not train on those"),
+        (own, own, "pairs", "pictures that are there more than once: keep them on one side"),
+    ):
+        items = _alike(left, right)
         if items:
-            yield Finding("leak", "training and test", what, items)
+            yield Finding("leak", where, what, items)
     for row in {one.row.name: one.row for one in tests if one.row}.values():
-        sides = [{scene_of(row, one.pair.name) for one in found if one.row is row and one.split in part} - {""}
-                 for part in (("train", "val"), ("test",))]  # fmt: skip
-        if sides[0] & sides[1]:
-            yield Finding(
-                "leak", row.name, "scenes of which training and test have pictures", sorted(sides[0] & sides[1])
-            )
-    if all(one.row is None for one in found):
-        twice = [item for item in _alike(found, found) if item]
-        if twice:
-            yield Finding("leak", "pairs", "pictures that are there more than once: keep them on one side", twice)
+        tested, seen = ({scene_of(row, one.pair.name) for one in part if one.row is row} for part in (tests, trained))
+        shared = sorted((tested & seen) - {""})
+        if shared:
+            yield Finding("leak", row.name, "scenes of which training and test have pictures", shared)
 
 
 def _alike(tests: list[_Found], others: list[_Found]) -> list[str]:
