@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench clean
+.PHONY: fuse test check bench cards clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -21,6 +21,9 @@ check: .venv/developing
 
 bench: .venv/developing
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+cards: .venv/developing
+	$(BIN)/python -m refinefuse.weights.card docs/weights
 
 clean:
 	rm -rf .venv out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Entry:
         data: what it was trained on: name, number of pairs, licence.
         scores: by test set, the means of the usual metrics and of the fusion faults.
         terms: what the licences of the data mean for the user.
+        limits: what they are not for, or do badly.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Entry:
     data: list[dict[str, Any]]
     scores: dict[str, dict[str, float]]
     terms: str
+    limits: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> Path:

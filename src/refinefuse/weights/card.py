@@ -1,0 +1,59 @@
+"""The model card of shipped weights, made from their row of the manifest: nothing is said in two places."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from refinefuse.weights.store import Entry, shipped
+
+
+def card(entry: Entry) -> str:
+    """The card of one row as Markdown: purpose, data with licences, recipe, commit, scores, limits."""
+    parts = [
+        f"# Weights `{entry.name}`",
+        "<!-- Made from src/refinefuse/weights/manifest.json by `make cards`; change that. -->",
+        f"For {entry.purpose}. {entry.parameters:,} parameters.",
+        f"| | |\n|---|---|\n| file | `{entry.file}` |\n| sha256 | `{entry.sha256}` |\n| recipe | {entry.recipe} |\n"
+        f"| commit | `{entry.commit}` |",
+        "## Data",
+        _data(entry),
+        entry.terms,
+        "## Scores",
+        "Means over the pictures of each set, all by these weights, in the convention `cddfuse`; what the columns mean "
+        "is in [metrics.md](../metrics.md).",
+        _scores(entry),
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in entry.limits) or "None are recorded.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_cards(folder: Path) -> list[Path]:
+    """Write the card of every shipped row as `NAME.md`, and return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, entry in shipped().items():
+        paths.append(folder / f"{name}.md")
+        paths[-1].write_text(card(entry), encoding="utf-8")
+    return paths
+
+
+def _data(entry: Entry) -> str:
+    lines = ["| set | trained on | validated on | source | licence |", "|---|---|---|---|---|"]
+    for part in entry.data:
+        cells = [str(part.get(key, "")) for key in ("name", "trained_on", "validated_on", "source", "licence")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _scores(entry: Entry) -> str:
+    keys = list(dict.fromkeys(key for scores in entry.scores.values() for key in scores))
+    lines = [f"| set | {' | '.join(keys)} |", f"|---|{'---|' * len(keys)}"]
+    for title, scores in entry.scores.items():
+        lines.append(f"| {title} | {' | '.join(f'{scores[key]:.4g}' if key in scores else '' for key in keys)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    write_cards(Path(sys.argv[1]))

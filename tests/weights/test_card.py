@@ -1,0 +1,29 @@
+"""The cards in docs are those that the manifest gives."""
+
+from pathlib import Path
+
+import pytest
+
+from refinefuse.weights.card import card, write_cards
+from refinefuse.weights.store import shipped
+
+DOCS = Path(__file__).parents[2] / "docs" / "weights"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_card_says_all_that_the_manifest_knows(name):
+    entry, text = shipped()[name], card(shipped()[name])
+    for fact in (entry.purpose, entry.sha256, entry.recipe, entry.commit, entry.terms, *entry.limits, *entry.scores):
+        assert fact in text
+    for part in entry.data:
+        assert part["name"] in text
+        assert part["licence"] in text
+    assert entry.limits
+    for table in text.split("\n\n"):
+        if table.startswith("|"):
+            assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_cards_in_docs_are_up_to_date(tmp_path):
+    written = {path.name: path.read_text(encoding="utf-8") for path in write_cards(tmp_path)}
+    assert written == {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}, "run `make cards`"
