@@ -102,8 +102,12 @@ def test_a_checkpoint_that_is_not_finite_is_not_written(tmp_path):
 def test_the_log_of_a_run_that_goes_on_is_one_log(data, tiny, tmp_path, monkeypatch):
     recipe = replace(tiny, steps=12, validate_every=2)
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 6)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        at_step(patch, 9, lambda _: signal.raise_signal(signal.SIGINT))
+        at_step(patch, 9, interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, data, tmp_path / "run", workers=0)
     train(recipe, data, tmp_path / "run", workers=0)

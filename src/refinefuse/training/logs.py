@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 TENSORBOARD, CSV = "tensorboard", "csv"
@@ -19,18 +21,20 @@ SHOWN = 4
 
 def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger]:
     """The loggers of a run that begins, or goes on, at `first_step`; what was logged before that stays."""
-    table = output / CSV / "metrics.csv"
-    before: list[dict[str, Any]] = []
-    if first_step and table.is_file():
-        with table.open(newline="", encoding="utf-8") as file:
-            before = [row for row in csv.DictReader(file) if int(row["step"]) < first_step]
     board = TensorBoardLogger(output, name="", version=TENSORBOARD, purge_step=first_step or None)
     log = CSVLogger(output, name="", version=CSV)
-    if before:  # Lightning starts the file anew
-        table.rename(table.with_suffix(".before"))
-        log.experiment.metrics.extend({key: value for key, value in row.items() if value != ""} for row in before)
+    table = output / CSV / "metrics.csv"
+    before = table.with_suffix(".before")  # Lightning starts the table anew: this is what it was
+    if getattr(rank_zero_only, "rank", 0) == 0 and first_step and (before.is_file() or table.is_file()):
+        if not before.is_file():
+            table.rename(before)
+        with before.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < first_step]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Experiment logs directory .* exists and is not empty")
+            log.experiment.metrics.extend({key: value for key, value in row.items() if value != ""} for row in rows)
         log.save()
-        table.with_suffix(".before").unlink()
+        before.unlink()
     return [board, log]
 
 

@@ -175,5 +175,6 @@ def _trainer(
             LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.steps)),
         ],
         num_sanity_val_steps=0,
+        enable_model_summary=False,
         log_every_n_steps=20,
     )
