@@ -18,7 +18,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import refinefuse
 from refinefuse.errors import RefineFuseError
 
-VERBS = ("fuse", "sample", "score", "metrics", "train", "doctor")
+VERBS = ("fuse", "sample", "score", "metrics", "benchmark", "train", "doctor")
 """Each is the function `run` in `refinefuse.cli.VERB`, in the order in which the help lists them."""
 ALIASES = {"output": "-o"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -88,7 +88,7 @@ def _call(function: Callable[..., int], options: dict[str, Any]) -> int:
 
 def overview() -> str:
     """The text of `refinefuse --help`."""
-    rows = [f"  {verb:<9}{_summary(_function(verb))}" for verb in VERBS]
+    rows = [f"  {verb:<11}{_summary(_function(verb))}" for verb in VERBS]
     return "\n".join(
         [
             "usage: refinefuse COMMAND [OPTIONS]",
