@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -142,12 +143,13 @@ def _measure(entry: CostEntry, methods: Sequence[Method]) -> list[Cost]:
         runs: dict[str, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(picture))}
         runs |= {method.name: _call(method, entry.height, entry.width) for method in methods}
         times = in_turns(runs, entry.rounds)
+        peaks = _peaks(methods, entry.height, entry.width)
         return [
             Cost(
                 method.name, 1000 * statistics.median(times[method.name]), ratio(times[method.name], times[""]),
-                *_arithmetic(method, runs[method.name]), _peak(method, entry.height, entry.width),
+                *_arithmetic(method, runs[method.name]), peak,
             )
-            for method in methods
+            for method, peak in zip(methods, peaks, strict=True)
         ]  # fmt: skip
     finally:
         torch.set_num_threads(threads)
@@ -166,6 +168,7 @@ def _call(method: Method, height: int, width: int) -> Callable[[], object]:
     return torch.inference_mode()(lambda: model.paint(x, y, model.context(x, y)))
 
 
+@lru_cache(maxsize=4)
 def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
     """A rendered night street, both grey, resized."""
     a, b = render("night_street")
@@ -183,12 +186,13 @@ def _arithmetic(method: Method, call: Callable[[], object]) -> tuple[float, floa
     return sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops() / 1e9
 
 
-def _peak(method: Method, height: int, width: int) -> float:
+def _peaks(methods: Sequence[Method], height: int, width: int) -> list[float]:
+    """In a process of its own, which has not fused anything yet."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_here, (method, height, width))
+        return pool.starmap(_peak, [(method, height, width) for method in methods])
 
 
-def _peak_here(method: Method, height: int, width: int) -> float:
+def _peak(method: Method, height: int, width: int) -> float:
     torch.set_num_threads(1)
     _call(method, 32, 32)()  # what the first call alone allocates does not count
     return added_memory(_call(method, height, width))

@@ -132,6 +132,7 @@ class _Writer:
         self._scatter(section, score, next(iter(groups.values())))
         if self.plan.lighting:
             running = [m.name for m in self.methods if m.runs and m.name in score.complete]
+            section.tables.append(tables.lighting_table(self.done.results.rows, pictures.name, running))
             figure = figures.lighting_curves(self.done.results.rows, pictures.name, running)
             self._save(section, figure, f"{pictures.name}-lighting", "What is kept of the clean scene in worse light")
         self._grids(section, pictures, score)
@@ -225,5 +226,6 @@ def _what(metrics: Sequence[str]) -> str:
         return f"{len(metrics)} usual metrics"
     if set(metrics) <= {*USUAL, *FAULTS}:
         faults = sum(key in FAULTS for key in metrics)
-        return f"{len(metrics) - faults} usual metrics and {faults} fusion faults"
+        usual = f"{len(metrics) - faults} usual metrics and " if faults < len(metrics) else ""
+        return f"{usual}{faults} fusion faults"
     return f"{len(metrics)} metrics"

@@ -181,20 +181,26 @@ def _label(axes: Axes, points: Mapping[str, tuple[float, float]], ours: Sequence
     }
     taken = [(x - 0.012, x + 0.012, y - 0.018, y + 0.018) for x, y in at.values()]
     for name, (x, y) in sorted(at.items(), key=lambda item: item[1][1]):
-        length = 0.0165 * len(name) * (1.15 if name in ours else 1)
-        boxes = {
-            side: (x + left, x + left + length, y + rise - 0.02, y + rise + 0.02)
-            for side, (left, rise) in {
-                "right": (0.018, 0), "left": (-0.018 - length, 0), "above": (-length / 2, 0.045),
-                "below": (-length / 2, -0.045), "upper right": (0.012, 0.035), "lower right": (0.012, -0.035),
-            }.items()
+        length = 0.0135 * len(name) * (1.15 if name in ours else 1)
+        corners = {
+            "left": ((0.02, 0), (0.012, 0.04), (0.012, -0.04)), "right": ((-0.02 - length, 0),),
+            "center": ((-length / 2, 0.045), (-length / 2, -0.045)),
         }  # fmt: skip
-        free = [box for box in boxes.values() if not any(_overlap(box, other) for other in taken)]
-        box = next(iter(free), boxes["right"])
+        boxes = [
+            (anchor, (x + dx, x + dx + length, y + dy - 0.02, y + dy + 0.02))
+            for anchor, shifts in corners.items()
+            for dx, dy in shifts
+        ]
+        free = [one for one in boxes if not any(_overlap(one[1], other) for other in taken)]
+        anchor, box = next(iter(free), boxes[0])
         taken.append(box)
-        axes.text((box[0] + box[1]) / 2, (box[2] + box[3]) / 2, name, transform=axes.transAxes, ha="center", va="center",
-                  fontsize=7, color=OURS if name in ours else "black",
-                  fontweight="bold" if name in ours else "normal")  # fmt: skip
+        start = {"left": box[0], "right": box[1], "center": (box[0] + box[1]) / 2}[anchor]
+        text = axes.text(
+            start, (box[2] + box[3]) / 2, name, transform=axes.transAxes, ha=anchor, va="center", fontsize=7
+        )
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.85})
+        if name in ours:
+            text.set(color=OURS, fontweight="bold")
 
 
 def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
@@ -232,8 +238,8 @@ def scatter(score: Score, ours: str, rival: str, metrics: Sequence[str], title: 
 
 def lighting_curves(rows: Sequence[Row], set_name: str, methods: Sequence[str]) -> Figure:
     """What each method keeps as the light gets worse: one column a kind of light, one row a question."""
-    here = [row for row in rows if row.set == set_name and row.light != CLEAN.kind]
-    kinds = list(dict.fromkeys(row.light for row in here))
+    here = [row for row in rows if row.set == set_name]
+    kinds = [kind for kind in dict.fromkeys(row.light for row in here) if kind != CLEAN.kind]
     means = _means(here)
     figure = new_figure(2.1 * len(kinds) + 1.4, 1.75 * len(KEEPS) + 0.3)
     grid = figure.subplots(len(KEEPS), len(kinds), squeeze=False, sharex="col", sharey="row")
@@ -247,7 +253,7 @@ def lighting_curves(rows: Sequence[Row], set_name: str, methods: Sequence[str]) 
                 )
                 (lines[method],) = axes.plot(
                     [s for s, _ in points], [v for _, v in points], marker="o" if index == 0 else ".", ms=4,
-                    lw=2.2 if index == 0 else 1.1, color=COLORS[index % len(COLORS)], zorder=3 if index == 0 else 2,
+                    lw=2.2 if index == 0 else 1.2, color=COLORS[index % len(COLORS)], zorder=3 if index == 0 else 2,
                     ls="-" if index < len(COLORS) else ":",
                 )  # fmt: skip
             axes.grid(color="#EEEEEE", lw=0.8)

@@ -40,6 +40,7 @@ class Method:
         target: what the source says after the colon, with places filled in except for `{set}`.
         ranked: whether it takes a place in the ranks.
         identity: checksum over what decides its results; empty where each picture has its own.
+        content: checksum of the weights, the ONNX file or the module alone, which the scores name.
         trained_on: for weights, the names of the data sets that they were trained on.
         published: a file of scores, with `{set}` in its path, for sets of which there are no pictures.
     """
@@ -49,6 +50,7 @@ class Method:
     target: str
     ranked: bool
     identity: str = ""
+    content: str = ""
     trained_on: tuple[str, ...] = ()
     published: str = ""
 

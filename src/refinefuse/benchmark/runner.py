@@ -31,7 +31,11 @@ Progress = Callable[[Iterable[None], int], Iterable[None]]
 
 
 class Row(NamedTuple):
-    """One number: what one picture scores in one metric."""
+    """One number: what one picture scores in one metric.
+
+    `sha256` begins the checksum of the weights, the ONNX file or the module that made the picture, else of the picture
+    or of the file of scores.
+    """
 
     method: str
     set: str
@@ -40,7 +44,7 @@ class Row(NamedTuple):
     image: str
     metric: str
     value: float
-    identity: str
+    sha256: str
 
 
 @dataclass
@@ -135,7 +139,7 @@ class Runner:
 
     def _job(self, method: Method, set_name: str, pair: Pair, light: Light, path: Path | None) -> Job:
         made = self._made(method, set_name, pair, light)
-        clean = None if light == CLEAN else self._made(method, set_name, pair, CLEAN)
+        clean = self._made(method, set_name, pair, CLEAN) if self.lights and method.runs else None
         metrics = self.metrics
         return Job(method, set_name, pair, light, path or made, path is None, clean, metrics, self.plan.convention)
 
@@ -146,8 +150,7 @@ class Runner:
         """Whether nothing is to be done for a job. A picture that is there is not made again, only scored."""
         if not self._is_made(job, ledger):
             return False
-        wanted = {*job.metrics, *([] if job.light == CLEAN else [curve.key for curve in KEEPS])}
-        return wanted <= ledger.scores(self._score_key(job)).keys()
+        return set(_keys(job)) <= ledger.scores(self._score_key(job)).keys()
 
     def _is_made(self, job: Job, ledger: Ledger) -> bool:
         if not job.fuse:
@@ -187,11 +190,10 @@ class Runner:
         if not self._is_kept(job, ledger):
             return
         scores = ledger.scores(self._score_key(job))
-        identity = job.method.identity if job.fuse else file_checksum(job.picture)
-        keys = job.metrics if job.light == CLEAN else (*job.metrics, *(curve.key for curve in KEEPS))
-        for key in keys:
+        content = job.method.content if job.fuse else file_checksum(job.picture)
+        for key in _keys(job):
             self.results.rows.append(
-                Row(job.method.name, job.set, *job.light, job.pair.name, key, scores[key], identity[:12])
+                Row(job.method.name, job.set, *job.light, job.pair.name, key, scores[key], content[:12])
             )
         if job.light == CLEAN:
             self.results.pictures[job.method.name, job.set, job.pair.name] = job.picture
@@ -229,6 +231,11 @@ class Runner:
                 self.results.coverage[where] = replace(former, expected=len(names), missing=missing)
 
 
+def _keys(job: Job) -> tuple[str, ...]:
+    """What a job scores."""
+    return job.metrics if job.clean is None else (*job.metrics, *(curve.key for curve in KEEPS))
+
+
 def in_processes(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Done]]:
     """Do jobs and give each with what became of it, in whatever order they end."""
     if processes == 1 or len(jobs) < 2:
@@ -260,5 +267,5 @@ def tidy(results: Results, convention: str) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*Row._fields, "convention", "version"])
     for row in results.rows:
-        writer.writerow([*row[:6], repr(row.value), row.identity, convention, refinefuse.__version__])
+        writer.writerow([*row[:6], repr(row.value), row.sha256, convention, refinefuse.__version__])
     return text.getvalue()

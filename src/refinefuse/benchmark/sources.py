@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -44,12 +43,8 @@ def _find(entry: MethodEntry, places: Places, sets: Sequence[str]) -> list[Metho
     finders: Mapping[str, Callable[[], list[Method]]] = {
         "weights": lambda: _weights(entry, target),
         "folder": lambda: _folders(entry, target, sets),
-        "python": lambda: [
-            Method(entry.name or target.rpartition(":")[2], kind, target, entry.ranked, _python(target))
-        ],
-        "onnx": lambda: [
-            Method(entry.name or Path(target).stem, kind, target, entry.ranked, file_checksum(Path(target)))
-        ],
+        "python": lambda: [_python(entry, target)],
+        "onnx": lambda: [_onnx(entry, target)],
         "scores": lambda: _scores(entry, target, sets),
     }
     methods = finders[kind]() if colon and kind in finders else _by_name(entry)
@@ -65,8 +60,9 @@ def _by_name(entry: MethodEntry) -> list[Method]:
         return [_classical(entry.source, entry.name or entry.source, entry.ranked)]
     known = plugins()
     if entry.source in known:
-        identity = _of_module(load_module(known[entry.source].module))
-        return [Method(entry.name or entry.source, "plugin", entry.source, entry.ranked, identity)]
+        content = _of_module(load_module(known[entry.source].module))
+        identity = checksum(known[entry.source].value, content)
+        return [Method(entry.name or entry.source, "plugin", entry.source, entry.ranked, identity, content)]
     raise ConfigError(
         "A method's source must be weights:NAME, folder:PATH, python:module:function, onnx:FILE, scores:FILE.csv, or "
         f"the name of a classical method or a plug-in.\n  got: {entry.source}\n"
@@ -76,7 +72,7 @@ def _by_name(entry: MethodEntry) -> list[Method]:
 
 def _classical(name: str, shown: str, ranked: bool) -> Method:
     code = code_checksum("refinefuse.benchmark.classical")
-    return Method(shown, "classical", name, ranked and not CLASSICAL[name].sanity, checksum(name, code))
+    return Method(shown, "classical", name, ranked and not CLASSICAL[name].sanity, checksum(name, code), code)
 
 
 def _weights(entry: MethodEntry, target: str) -> list[Method]:
@@ -90,8 +86,8 @@ def _weights(entry: MethodEntry, target: str) -> list[Method]:
         shipped = store.shipped().get(name)
         trained_on = tuple(str(row["name"]) for row in shipped.data) if shipped else ()
         shown = entry.name or (name if shipped else Path(name).stem if "*" in target else name.rpartition("/")[2])
-        identity = checksum(file_checksum(store.locate(name)), code)
-        methods.append(Method(shown, "weights", name, entry.ranked, identity, trained_on))
+        content = file_checksum(store.locate(name))
+        methods.append(Method(shown, "weights", name, entry.ranked, checksum(content, code), content, trained_on))
     return methods
 
 
@@ -122,7 +118,6 @@ def _scores(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method
     return [Method(name, "scores", target, entry.ranked, published=target) for name in names]
 
 
-@lru_cache(maxsize=64)
 def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
     """Method -> picture -> column -> text, from a CSV with the columns `method` and `image`, and one a metric.
 
@@ -159,14 +154,21 @@ def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, pat
         raise InputError(f"The scores '{path}' hold what is no number: {error}.") from None
 
 
-def _python(target: str) -> str:
+def _python(entry: MethodEntry, target: str) -> Method:
     place, _, name = target.rpartition(":")
     if not place:
         raise ConfigError(f"A function is named as python:module:function.\n  got: python:{target}")
     module = load_module(place)
     if not callable(getattr(module, name, None)):
         raise ConfigError(f"The module '{place}' has no function '{name}'.")
-    return checksum(name, _of_module(module))
+    content = _of_module(module)
+    return Method(entry.name or name, "python", target, entry.ranked, checksum(name, content), content)
+
+
+def _onnx(entry: MethodEntry, target: str) -> Method:
+    content = file_checksum(Path(target))
+    identity = checksum(content, code_checksum("refinefuse.benchmark.onnx_file"))
+    return Method(entry.name or Path(target).stem, "onnx", target, entry.ranked, identity, content)
 
 
 def _of_module(module: ModuleType) -> str:

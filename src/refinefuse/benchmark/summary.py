@@ -65,7 +65,8 @@ def scores_of(results: Results, methods: Sequence[Method], pictures: PictureSet)
     """Gather the scores of a set in clean light."""
     images = tuple(pair.name for pair in pictures.pairs)
     place = {name: index for index, name in enumerate(images)}
-    rows = [row for row in results.rows if row.set == pictures.name and row.light == CLEAN.kind]
+    here = [row for row in results.rows if row.set == pictures.name and row.light == CLEAN.kind]
+    rows = [row for row in here if row.metric in results.metrics]
     present = {row.method for row in rows}
     values = {
         key: {m.name: np.full(len(images), np.nan) for m in methods if m.name in present} for key in results.metrics

@@ -12,7 +12,9 @@ from typing import Literal
 import numpy as np
 
 from refinefuse.benchmark.cost import Cost
+from refinefuse.benchmark.lighting import CLEAN, KEEPS
 from refinefuse.benchmark.methods import Method
+from refinefuse.benchmark.runner import Row
 from refinefuse.benchmark.summary import Comparison, Score, mean_places, penalty, rank_groups, worse_than_a_copy
 from refinefuse.metrics.table import METRICS
 
@@ -48,6 +50,7 @@ class Table:
         rows: each row's name and its cells.
         notes: what has to be said below it.
         rules: before which rows a line is drawn.
+        ranked: the rows that take places; None where nothing is ranked.
     """
 
     key: str
@@ -56,6 +59,7 @@ class Table:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     notes: tuple[str, ...] = ()
     rules: frozenset[int] = frozenset()
+    ranked: frozenset[str] | None = None
 
 
 def figures(value: float) -> str:
@@ -88,7 +92,15 @@ def score_table(score: Score, key: str = "") -> Table:
     rules = frozenset(int(size) for size in sizes[:-1] if 0 < size < len(ordered))
     title = f"{score.set}, {len(score.images)} pairs"
     header = ("method", *(f"{metric} {ARROWS[METRICS[metric].better]}" for metric in score.values), *ranks)
-    return Table(key or score.set, title, header, tuple(rows), _notes(score, beaten), rules)
+    return Table(
+        key or score.set,
+        title,
+        header,
+        tuple(rows),
+        _notes(score, beaten),
+        rules,
+        frozenset(name for name, _ in rows[: sizes[0]]),
+    )
 
 
 def _block(score: Score, method: Method) -> int:
@@ -195,8 +207,30 @@ def matrix_table(scores: Sequence[Score], metric: str, methods: Sequence[Method]
         if sum(not math.isnan(cell.value) for cell in cells) > 1:
             rows.append((method.name, tuple(cells)))
     arrow = ARROWS[METRICS[metric].better]
-    notes = ("• trained on another part of the same data set.",) if any(m.trained_on for m in methods) else ()
+    marked = any("•" in cell.text for _, cells in rows for cell in cells)
+    notes = ("• trained on another part of the same data set.",) if marked else ()
     return Table(f"matrix-{metric}", f"{metric} {arrow} across sets", ("method", *columns), tuple(rows), notes)
+
+
+def lighting_table(rows: Sequence[Row], set_name: str, methods: Sequence[str]) -> Table:
+    """What each method keeps at the worst of each kind of light."""
+    here = [row for row in rows if row.set == set_name and row.light != CLEAN.kind]
+    worst = {
+        kind: max(row.strength for row in here if row.light == kind) for kind in dict.fromkeys(r.light for r in here)
+    }
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in here:
+        if row.strength == worst[row.light]:
+            found.setdefault((row.method, row.light, row.metric), []).append(row.value)
+    columns = [(kind, curve.key) for kind in worst for curve in KEEPS]
+    means = {(m, *column): float(np.mean(found.get((m, *column), [math.nan]))) for m in methods for column in columns}
+    marks = {column: _marks({m: -means[(m, *column)] for m in methods}) for column in columns}
+    cells = {m: tuple(Cell(figures(means[(m, *c)]), means[(m, *c)], marks[c][m]) for c in columns) for m in methods}
+    header = ("method", *(f"{kind}: {key} ↑" for kind, key in columns))
+    strongest = ", ".join(f"{kind} {strength:g}" for kind, strength in worst.items())
+    asked = "; ".join(f"{curve.key}: {curve.title}" for curve in KEEPS)
+    notes = (f"At the strength {strongest}. Everything is compared with the clean scene. {asked}.",)
+    return Table(f"{set_name}-lighting", f"{set_name}, worst light", header, tuple(cells.items()), notes)
 
 
 def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:
@@ -283,13 +317,15 @@ def as_csv(table: Table) -> str:
         [name, f"{name} interval"] if noted else [name]
         for name, noted in zip(table.header[1:], with_notes, strict=True)
     ]
-    writer.writerow([table.header[0], *(name for names in header for name in names)])
+    ranked = [] if table.ranked is None else ["ranked"]
+    writer.writerow([table.header[0], *(name for names in header for name in names), *ranked])
     for name, cells in table.rows:
         shown = [
             [_number(cell), cell.note] if noted else [_number(cell)]
             for cell, noted in zip(cells, with_notes, strict=True)
         ]
-        writer.writerow([name, *(text for texts in shown for text in texts)])
+        ranked = [] if table.ranked is None else ["yes" if name in table.ranked else "no"]
+        writer.writerow([name, *(text for texts in shown for text in texts), *ranked])
     return text.getvalue()
 
 

@@ -40,7 +40,7 @@ class Job:
         light: the light on the second one.
         picture: the file of the fused picture, which is there unless `fuse` says to make it.
         fuse: whether to make it.
-        clean: the picture that the method makes of the clean pair; None in clean light.
+        clean: the picture that the method makes of the clean pair, if the plan asks for worse light.
         metrics: what to score.
         convention: whose definitions.
     """
