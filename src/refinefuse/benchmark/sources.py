@@ -16,6 +16,12 @@ from refinefuse.errors import ConfigError, InputError, WeightsError, listing
 from refinefuse.weights import store
 
 
+PAINTING = (
+    "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.pictures", "refinefuse.image.color",
+)  # fmt: skip
+"""The code that decides what weights paint."""
+
+
 def find_methods(entries: Sequence[MethodEntry], places: Places, sets: Sequence[str]) -> list[Method]:
     """The methods that a plan asks for; published scores of one that has pictures are for the sets without any.
 
@@ -80,7 +86,7 @@ def _weights(entry: MethodEntry, target: str) -> list[Method]:
     names = [str(path) for path in paths] if "*" in target else [target]
     if not names:
         raise WeightsError(f"No weights file fits '{target}'.\nTrain them first, or leave this line out of the plan.")
-    code = code_checksum("refinefuse.network", "refinefuse.inference", "refinefuse.image")
+    code = code_checksum(*PAINTING)
     methods = []
     for name in names:
         shipped = store.shipped().get(name)
