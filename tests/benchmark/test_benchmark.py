@@ -1,6 +1,7 @@
 """`refinefuse benchmark`: what a run gives, what it keeps, and what it refuses."""
 
 import csv
+import importlib.util
 import json
 import os
 import signal
@@ -46,6 +47,18 @@ def counts(text):
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_plan_can_be_read(path):
     assert load_plan(path).methods[0].source == "weights:infrared-visible"
+
+
+def test_the_results_tell_of_every_shipped_plan(tmp_path):
+    spec = importlib.util.spec_from_file_location("results", RECIPES[0].parents[2] / "benchmarks" / "results.py")
+    results = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results)
+    assert sorted(results.SECTIONS) == [path.stem for path in RECIPES]
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "method,EN ↑,EN ↑ interval,noise ◦,rank of 9,ranked\ninfrared-visible,7,x,1.1,1,yes\nA †,8,x,0.8,2,yes\nB,9,x,1,3,no\n"
+    )
+    assert results.not_first(table) == ["EN (A)"]
 
 
 def test_a_run_gives_all_that_is_promised(data, plan, tmp_path, capsys, drawn):

@@ -15,7 +15,6 @@ from refinefuse.benchmark.plan import MethodEntry, Places
 from refinefuse.errors import ConfigError, InputError, WeightsError, listing
 from refinefuse.weights import store
 
-
 PAINTING = (
     "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.pictures", "refinefuse.image.color",
 )  # fmt: skip
