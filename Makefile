@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench cards clean
+.PHONY: fuse test check bench results cards clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -20,7 +20,11 @@ check: .venv/developing
 	$(BIN)/pytest -m "not slow"
 
 bench: .venv/developing
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
+
+# Every experiment of recipes/benchmark, and docs/results.md from it; goes on where it stopped.
+results: .venv/developing
+	$(BIN)/python benchmarks/results.py runs/benchmark
 
 cards: .venv/developing
 	$(BIN)/python -m refinefuse.weights.card docs/weights
@@ -37,5 +41,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,medical]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmark,train,medical]" --group dev
 	touch $@

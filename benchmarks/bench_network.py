@@ -9,28 +9,19 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable
-from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from refinefuse.benchmark.cost import added_memory, in_turns, ratio, reference
 from refinefuse.inference.device import keep_freed_memory
 from refinefuse.network.config import SMALL, STANDARD, NetworkConfig
 from refinefuse.network.model import RefineFuse
 
 NETWORKS = {"standard": STANDARD, "small": SMALL}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def reference() -> nn.Module:
-    """The unit of cost: 1-32-...-32-1 channels, ReLU between."""
-    widths = [1, *[32] * 9, 1]
-    layers = [layer for c, w in pairwise(widths) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
-    return nn.Sequential(*layers[:-1]).eval()
 
 
 def network(config: NetworkConfig) -> RefineFuse:
@@ -53,17 +44,9 @@ def fuse(model: RefineFuse, a: Tensor, b: Tensor, dtype: torch.dtype) -> None:
         model.paint(a, b, model.context(a, b))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU time of one call."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def cost(taken: list[float], unit: list[float]) -> str:
     """Median time, and median multiple of the unit's time in the same round."""
-    ratio = statistics.median(x / y for x, y in zip(taken, unit, strict=True))
-    return f"{1000 * statistics.median(taken):.0f} ms, {ratio:.2f} units"
+    return f"{1000 * statistics.median(taken):.0f} ms, {ratio(taken, unit):.2f} units"
 
 
 def peak_mebibytes(name: str, height: int, width: int) -> float:
@@ -76,15 +59,7 @@ def _peak(name: str, height: int, width: int) -> float:
     torch.set_num_threads(1)
     model, (a, b) = network(NETWORKS[name]), pair(height, width)
     fuse(model, *pair(16, 16), torch.float32)  # what the first call alone allocates does not count
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew (Linux)
-    before = _resident("VmRSS")
-    fuse(model, a, b, torch.float32)
-    return _resident("VmHWM") - before
-
-
-def _resident(field: str) -> float:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition(f"{field}:")[2].split()[0]) / 1024
+    return added_memory(lambda: fuse(model, a, b, torch.float32))
 
 
 def main() -> None:
@@ -108,12 +83,7 @@ def main() -> None:
     for name, model in models.items():
         for label, dtype in DTYPES.items():
             runs[f"{name} {label}"] = lambda model=model, dtype=dtype: fuse(model, a, b, dtype)  # type: ignore[misc]
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(given.rounds + 1):
-        for name, work in runs.items():
-            taken = seconds(work)
-            if turn:  # the first round warms up
-                times[name].append(taken)
+    times = in_turns(runs, given.rounds)
     print(f"{given.height} x {given.width}, one thread, median of {given.rounds} interleaved rounds\n")
     print(f"reference network: {1000 * statistics.median(times['reference']):.0f} ms\n")
     print("| network | parameters | GFLOP | float32 | bfloat16 | peak memory |\n|---|---|---|---|---|---|")

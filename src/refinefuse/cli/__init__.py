@@ -18,7 +18,9 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 import refinefuse
 from refinefuse.errors import RefineFuseError
 
-VERBS = ("fuse", "sample", "score", "metrics", "data list", "data verify", "data split", "train", "doctor")
+VERBS = (
+    "fuse", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split", "train", "doctor",
+)  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
 ALIASES = {"output": "-o"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -92,6 +94,7 @@ def _call(function: Callable[..., int], options: dict[str, Any]) -> int:
 def overview() -> str:
     """The text of `refinefuse --help`."""
     rows = [f"  {verb:<13}{_summary(_function(verb))}" for verb in VERBS]
+    rows = [f"  {verb:<11}{_summary(_function(verb))}" for verb in VERBS]
     return "\n".join(
         [
             "usage: refinefuse COMMAND [OPTIONS]",

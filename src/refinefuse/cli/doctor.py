@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 EXTRAS = {
+    "benchmark": ("matplotlib", "jinja2", "scipy", "pywavelets"),
     "hub": ("huggingface-hub",),
     "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
+    "onnx": ("onnxruntime",),
     "train": ("lightning", "tensorboard"),
 }
 CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "jsonargparse")

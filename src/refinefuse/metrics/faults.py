@@ -42,8 +42,8 @@ def _percent(part: Tensor, whole: Tensor, like: Tensor, otherwise: float, at_lea
     return torch.where(count >= at_least, share, otherwise)
 
 
-def _kept(fused: Image, x: Image, other: Image) -> Score:
-    """The share of the edges that x alone has and the fused picture keeps."""
+def kept_of(fused: Image, x: Image, other: Image) -> Score:
+    """The share of the edges that x alone has and the fused picture keeps, in percent: `kept` for one source."""
     (fu, fv, _), (xu, xv, strength), (_, _, rival) = _gradient(fused), _gradient(x), _gradient(other)
     own = (strength > 6) & (strength > 2 * rival)
     return _percent(fu * xu + fv * xv >= 0.5 * strength**2, own, fused, otherwise=100.0, at_least=51)
@@ -57,7 +57,7 @@ def kept(fused: Image, a: Image, b: Image) -> Score:
 
     Source: this package, 2026.
     """
-    return torch.minimum(_kept(fused, a, b), _kept(fused, b, a))
+    return torch.minimum(kept_of(fused, a, b), kept_of(fused, b, a))
 
 
 def lost(fused: Image, a: Image, b: Image) -> Score:

@@ -1,0 +1,133 @@
+"""Run every experiment of `recipes/benchmark` and write `docs/results.md` from what they give.
+
+Usage: python benchmarks/results.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the results: what is done there is
+not done again. The ablation joins when networks lie in runs/ablation.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from refinefuse.benchmark.summary import penalty
+from refinefuse.cli import main as refinefuse
+from refinefuse.metrics.table import METRICS
+
+ROOT = Path(__file__).parents[1]
+PLANS = ROOT / "recipes" / "benchmark"
+DOCS = ROOT / "docs"
+
+INTRODUCTION = """# Results
+
+Written by `make results` (benchmarks/results.py) from the experiments in recipes/benchmark; do not edit by hand.
+[benchmark.md](benchmark.md) says how to run them, and how to add a method of your own. The weights are this project's,
+not the paper's. Metrics follow the convention `cddfuse255` ([metrics.md](metrics.md)); the last columns before the
+ranks are the fusion faults, which see what the usual metrics reward wrongly. Bold: best among ranked methods; italics:
+second.
+"""
+
+
+class Chapter(NamedTuple):
+    """What the document says of one experiment: its heading, a few words, and names of tables and figures."""
+
+    title: str
+    what: str
+    tables: tuple[str, ...]
+    figures: tuple[str, ...] = ()
+
+
+_FIGURES = ("places-14", "critical-difference-14", "quality-cost-9", "pictures")
+SECTIONS = {
+    "comparison": Chapter(
+        "Comparison",
+        "Our weights against published methods, on the pairs that most papers report. Methods without faults are known "
+        "by their published scores alone. Copies and classical methods take no place.",
+        ("TNO", "RoadScene"),
+        tuple(f"{name}-{figure}" for name in ("TNO", "RoadScene") for figure in _FIGURES),
+    ),
+    "generalisation": Chapter(
+        "Generalisation",
+        "The same weights on data that they never saw. A bullet marks sets of which another part was trained on. "
+        "Published methods have pictures of the medical sets alone. In near infrared and on medical pairs `lost` means "
+        "nothing.",
+        ("MSRS-day", "MSRS-night", "M3SVD", "VIFB", "NIR", *(f"matrix-{m}" for m in ("VIF", "Qabf", "SCD", "kept"))),
+    ),
+    "lighting": Chapter(
+        "Adverse lighting",
+        "The visible picture is darkened, over-exposed with lamps that shine into the lens, veiled in haze, or noisy. "
+        "Everything is compared with the clean scene. These degradations are also those of training, with other seeds: "
+        "that favours our weights.",
+        ("RoadScene-lighting",),
+        ("RoadScene-lighting",),
+    ),
+    "medical": Chapter(
+        "Medical pairs",
+        "The infrared-visible weights on CT, PET and SPECT with MRI, as they are. The ground is black and nothing is "
+        "hot: `noise` and `lost` are left out.",
+        ("MRI_CT", "MRI_PET", "MRI_SPECT"),
+    ),
+    "ablation": Chapter(
+        "Ablation",
+        "What each part of the network brings: every row was trained without one.",
+        ("TNO-differences", "RoadScene-differences"),
+    ),
+    "cost": Chapter("Cost", "All methods in turns in one run.", ("cost",)),
+}
+
+
+def section(name: str, folder: Path) -> str:
+    """One experiment: its tables, its figures, and where our weights are not first."""
+    chapter = SECTIONS[name]
+    parts = [f"## {chapter.title}", chapter.what]
+    for table in chapter.tables:
+        parts.append(f"### {(folder / 'tables' / f'{table}.md').read_text(encoding='utf-8')}".rstrip())
+        behind = not_first(folder / "tables" / f"{table}.csv") if name in ("comparison", "medical") else []
+        parts += [f"`infrared-visible` is not first in: {'; '.join(behind)}."] if behind else []
+    (DOCS / "results").mkdir(exist_ok=True)
+    for figure in chapter.figures:
+        shutil.copyfile(folder / "figures" / f"{figure}.png", DOCS / "results" / f"{name}-{figure}.png")
+        parts.append(f"![{figure.replace('-', ' ')}](results/{name}-{figure}.png)")
+    return "\n\n".join(parts)
+
+
+def not_first(path: Path) -> list[str]:
+    """The columns in which another ranked method is better than the weights, with the best one."""
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    ours = next(row for row in rows if row["method"].split()[0] == "infrared-visible")
+    rivals = [row for row in rows if row["ranked"] == "yes"]
+    found = []
+    for column in (key for key in ours if key.split()[0] in METRICS and not key.endswith("interval")):
+        key = column.split()[0]
+        worth = {row["method"]: penalty(key, np.asarray(float(row[column]))) for row in [ours, *rivals] if row[column]}
+        best = min(worth, key=lambda name: float(worth[name]))
+        if worth[best] < worth[ours["method"]]:
+            found.append(f"{key} ({best.rstrip(' †')})")
+    return found
+
+
+def experiments() -> Iterable[str]:
+    """The names of the experiments that can be run here."""
+    ablated = any((ROOT / "runs" / "ablation").glob("*/*.safetensors"))
+    return (name for name in SECTIONS if name != "ablation" or ablated)
+
+
+def main(output: Path) -> int:
+    """Run the experiments, then write the document."""
+    parts = [INTRODUCTION.rstrip()]
+    for name in experiments():
+        code = refinefuse(["benchmark", str(PLANS / f"{name}.yaml"), "-o", str(output / name)])
+        if code:
+            return code
+        parts.append(section(name, output / name))
+    (DOCS / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,197 @@
+"""Fusion without training: the rows that keep a table honest, and classical methods to beat.
+
+Every function takes the two lumas, float32 (h, w) in [0, 1], of any size from 1 x 1, and returns the fused one, of the
+same size, which is clipped to [0, 1] by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from refinefuse.errors import MissingExtra
+
+Luma = Float[np.ndarray, "h w"]
+Rule = Callable[[Luma, Luma], Luma]
+
+
+@dataclass(frozen=True)
+class Classical:
+    """One row of the table.
+
+    Attributes:
+        fuse: makes the fused luma.
+        sanity: whether it is no method at all, but what every method has to beat.
+    """
+
+    fuse: Rule
+    sanity: bool = False
+
+
+def copy_of_a(a: Luma, b: Luma) -> Luma:
+    """The first source as it is."""
+    return a
+
+
+def copy_of_b(a: Luma, b: Luma) -> Luma:
+    """The second source as it is."""
+    return b
+
+
+def copy_of_larger_sd(a: Luma, b: Luma) -> Luma:
+    """The source with the larger standard deviation: the copy that wins most tables."""
+    return a if a.std() >= b.std() else b
+
+
+def average(a: Luma, b: Luma) -> Luma:
+    """The mean of both sources."""
+    mean: Luma = (a + b) / 2
+    return mean
+
+
+def maximum(a: Luma, b: Luma) -> Luma:
+    """The brighter source at every pixel."""
+    brighter: Luma = np.maximum(a, b)
+    return brighter
+
+
+def laplacian_pyramid(a: Luma, b: Luma, levels: int = 5) -> Luma:
+    """At every place and scale the source with the larger band-pass coefficient; the mean of the coarsest scale.
+
+    Source: P. J. Burt, E. H. Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Communications
+    31(4), 1983; for fusion: P. J. Burt, "The pyramid as a structure for efficient computation", in Multiresolution
+    Image Processing and Analysis, 1984.
+    """
+    bands = []
+    for _ in range(min(levels, min(a.shape).bit_length() - 1)):
+        coarse = cv2.pyrDown(a), cv2.pyrDown(b)
+        size = a.shape[::-1]
+        bands.append(_stronger(a - cv2.pyrUp(coarse[0], dstsize=size), b - cv2.pyrUp(coarse[1], dstsize=size)))
+        a, b = coarse
+    fused: Luma = (a + b) / 2
+    for band in reversed(bands):
+        fused = cv2.pyrUp(fused, dstsize=band.shape[::-1]) + band
+    return fused
+
+
+def wavelet(a: Luma, b: Luma, levels: int = 3) -> Luma:
+    """As the Laplacian pyramid, in the wavelet transform without decimation, which does not depend on the raster.
+
+    Needs PyWavelets (extra `benchmark`).
+
+    Source: O. Rockinger, "Image sequence fusion using a shift-invariant wavelet transform", ICIP 1997. Differs from it
+    in the wavelet: Daubechies' of two vanishing moments instead of Haar's.
+
+    Raises:
+        MissingExtra: PyWavelets is not installed.
+    """
+    try:
+        import pywt
+    except ImportError as error:
+        raise MissingExtra("pywavelets", "benchmark", "The wavelet method") from error
+
+    (height, width), block = a.shape, 2**levels
+    margins = ((0, -height % block), (0, -width % block))
+    first, second = (
+        pywt.swt2(np.pad(x, margins, mode="symmetric"), "db2", levels, trim_approx=True, norm=True) for x in (a, b)
+    )
+    details = [tuple(map(_stronger, one, two)) for one, two in zip(first[1:], second[1:], strict=True)]
+    fused: Luma = pywt.iswt2([(first[0] + second[0]) / 2, *details], "db2", norm=True)
+    return fused[:height, :width]
+
+
+def guided_filter(a: Luma, b: Luma) -> Luma:
+    """Two scales, each weighted by a saliency map that a guided filter aligns with the source's edges.
+
+    Source: S. Li, X. Kang, J. Hu, "Image fusion with guided filtering", IEEE Trans. Image Processing 22(7), 2013, with
+    its parameters: 31 x 31 average, (r, eps) of (45, 0.3) for the base and (7, 1e-6) for the detail layer.
+    """
+    salient = [cv2.GaussianBlur(np.abs(cv2.Laplacian(x, cv2.CV_32F)), (11, 11), 5) for x in (a, b)]
+    chosen = (salient[0] >= salient[1]).astype(np.float32)
+    fused = np.zeros_like(a)
+    bases = [cv2.blur(x, (31, 31)) for x in (a, b)]
+    for layers, radius, eps in ((bases, 45, 0.3), ([a - bases[0], b - bases[1]], 7, 1e-6)):
+        weights = [_guided(x, p, radius, eps).clip(0, 1) for x, p in ((a, chosen), (b, 1 - chosen))]
+        share = (weights[0] + 1e-9) / (weights[0] + weights[1] + 2e-9)
+        fused += share * layers[0] + (1 - share) * layers[1]
+    return fused
+
+
+def saliency_wls(a: Luma, b: Luma) -> Luma:
+    """Three scales and a base; the base is weighted by visual saliency, the details are drawn towards those of `b`.
+
+    Source: J. Ma, Z. Zhou, B. Wang, H. Zong, "Infrared and visible image fusion based on visual saliency map and
+    weighted least square optimization", Infrared Physics & Technology 82, 2017, with its parameters (sigma 2, 4, 8
+    pixels, range 0.05, lambda 0.01). Differs from it in the rolling guidance filter (Zhang et al., ECCV 2014), whose
+    joint filter is a guided one here instead of a bilateral one.
+    """
+    layers_a, layers_b = _rolling_layers(a), _rolling_layers(b)
+    share = 0.5 + (_saliency(a) - _saliency(b)) / 2
+    fused: Luma = share * layers_a[-1] + (1 - share) * layers_b[-1]
+    fused += _stronger(layers_a[0], layers_b[0])
+    for one, two in zip(layers_a[1:-1], layers_b[1:-1], strict=True):
+        weight = cv2.GaussianBlur((np.abs(one) > np.abs(two)).astype(np.float32), (0, 0), 2)
+        target = weight * one + (1 - weight) * two
+        pull = 0.01 / (49 * np.abs(cv2.blur(two, (7, 7))) + 1e-4)  # the sum over 7 x 7; small where `b` is flat
+        fused += (target + pull * two) / (1 + pull)
+    return fused
+
+
+CLASSICAL: Mapping[str, Classical] = {
+    "copy-of-a": Classical(copy_of_a, sanity=True),
+    "copy-of-b": Classical(copy_of_b, sanity=True),
+    "copy-of-larger-sd": Classical(copy_of_larger_sd, sanity=True),
+    "average": Classical(average, sanity=True),
+    "maximum": Classical(maximum, sanity=True),
+    "laplacian": Classical(laplacian_pyramid),
+    "wavelet": Classical(wavelet),
+    "guided-filter": Classical(guided_filter),
+    "saliency-wls": Classical(saliency_wls),
+}
+
+
+def _stronger(one: Luma, two: Luma) -> Luma:
+    chosen: Luma = np.where(np.abs(one) >= np.abs(two), one, two)
+    return chosen
+
+
+def _guided(guide: Luma, x: Luma, radius: int, eps: float) -> Luma:
+    """Source: K. He, J. Sun, X. Tang, "Guided image filtering", IEEE TPAMI 35(6), 2013, equations 5, 6 and 8."""
+    side = (2 * radius + 1, 2 * radius + 1)
+
+    def mean(values: Luma) -> Luma:
+        return cv2.blur(values, side, borderType=cv2.BORDER_REFLECT)
+
+    guide, x = guide.astype(np.float64), x.astype(np.float64)  # the variance is a small difference of large numbers
+    mean_guide, mean_x = mean(guide), mean(x)
+    slope = (mean(guide * x) - mean_guide * mean_x) / (mean(guide * guide) - mean_guide**2 + eps)
+    filtered: Luma = (mean(slope) * guide + mean(mean_x - slope * mean_guide)).astype(np.float32)
+    return filtered
+
+
+def _rolling_layers(x: Luma, scales: int = 3, rounds: int = 4) -> list[Luma]:
+    """Detail layers from fine to coarse, and the base, by rolling guidance and at the last scale a Gaussian."""
+    layers, current = [], x
+    for scale in range(scales):
+        sigma = 2.0 * 2**scale
+        smooth = cv2.GaussianBlur(current, (0, 0), sigma)
+        for _ in range(rounds if scale < scales - 1 else 0):
+            smooth = _guided(smooth, current, round(sigma), 0.05**2)
+        layers.append(current - smooth)
+        current = smooth
+    return [*layers, current]
+
+
+def _saliency(x: Luma) -> Luma:
+    """How far a level is from all others of the picture, on the mean, scaled to a maximum of 1."""
+    levels = (x * 255 + 0.5).astype(np.uint8)
+    share = np.bincount(levels.ravel(), minlength=256)
+    distance = np.abs(np.arange(256)[:, None] - np.arange(256)) @ share
+    salient = distance[levels].astype(np.float32)
+    low, high = salient.min(), salient.max()
+    scaled: Luma = (salient - low) / max(high - low, 1)
+    return scaled

@@ -1,0 +1,225 @@
+"""What a pair costs: time, memory, arithmetic and parameters, every method in turns in one run.
+
+Times are CPU times of one thread, also as multiples of a fixed reference network's time in the same rounds: that ratio
+can be compared between machines.
+"""
+
+from __future__ import annotations
+
+import csv
+import ctypes
+import io
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from refinefuse.benchmark.identity import checksum, code_checksum
+from refinefuse.benchmark.methods import Method
+from refinefuse.benchmark.plan import CostEntry
+from refinefuse.errors import InputError
+from refinefuse.image.pixels import Pixels
+from refinefuse.inference.fuser import load_model
+from refinefuse.samples import render
+from refinefuse.scoring.folders import write_text
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one method costs a pair; NaN where it is not known.
+
+    Attributes:
+        method: its name.
+        milliseconds: CPU time of one thread.
+        units: the same over the time of the reference network.
+        parameters: number of trained values.
+        gflop: arithmetic of the network, two for a multiplication with addition.
+        peak_mb: what fusing adds to the memory of a process, in MiB.
+        published: whether it was measured elsewhere.
+    """
+
+    method: str
+    milliseconds: float = math.nan
+    units: float = math.nan
+    parameters: float = math.nan
+    gflop: float = math.nan
+    peak_mb: float = math.nan
+    published: bool = False
+
+
+def reference() -> nn.Module:
+    """The unit of cost: ten 3 x 3 convolutions, 1-32-...-32-1 channels, ReLU between."""
+    widths = [1, *[32] * 9, 1]
+    layers = [layer for c, w in pairwise(widths) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
+    return nn.Sequential(*layers[:-1]).eval()
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU time of one call."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def in_turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """CPU times of several pieces of work, in interleaved rounds after one that warms up."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(rounds + 1):
+        for name, work in runs.items():
+            taken = seconds(work)
+            if turn:
+                times[name].append(taken)
+    return times
+
+
+def ratio(taken: Sequence[float], unit: Sequence[float]) -> float:
+    """Median multiple of the unit's time in the same round."""
+    return statistics.median(x / y for x, y in zip(taken, unit, strict=True))
+
+
+def added_memory(work: Callable[[], object]) -> float:
+    """What a call adds to the peak memory of this process, in MiB; NaN where the system does not tell (not Linux)."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return math.nan
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps what was freed, and would give it out again
+    if trim is not None:
+        trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    before = _resident(status, "VmRSS")
+    work()
+    return _resident(status, "VmHWM") - before
+
+
+def _resident(status: Path, field: str) -> float:
+    text = status.read_text(encoding="ascii")
+    return int(text.partition(f"{field}:")[2].split()[0]) / 1024
+
+
+def costs_of(entry: CostEntry, methods: Sequence[Method], published: Path | None, keep: Path) -> list[Cost]:
+    """Measure the methods that can be run, and add what was published; a measurement is kept until a method changes.
+
+    Args:
+        entry: size and rounds.
+        methods: of the plan.
+        published: a CSV of costs that were measured elsewhere.
+        keep: the CSV in which the result is kept.
+
+    Raises:
+        InputError: the published costs cannot be read.
+    """
+    running = [method for method in methods if method.runs]
+    parts = [f"{m.name} {m.identity}" for m in running]
+    key = checksum(*parts, f"{entry.height} {entry.width} {entry.rounds}", code_checksum("refinefuse.benchmark.cost"))
+    kept = keep.read_text(encoding="utf-8") if keep.is_file() else ""
+    if kept.startswith(f"# {key}\n"):
+        measured = _read(kept.partition("\n")[2], keep)
+    else:
+        measured = _measure(entry, running)
+        write_text(keep, f"# {key}\n{as_csv(measured)}")
+    known = {cost.method for cost in measured}
+    found = _read(_text(published), published) if published is not None else []
+    return [*measured, *(Cost(**{**asdict(c), "published": True}) for c in found if c.method not in known)]
+
+
+def _measure(entry: CostEntry, methods: Sequence[Method]) -> list[Cost]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cv_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        unit, picture = reference(), torch.rand(1, 1, entry.height, entry.width)
+        runs: dict[str, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(picture))}
+        runs |= {method.name: _call(method, entry.height, entry.width) for method in methods}
+        times = in_turns(runs, entry.rounds)
+        peaks = _peaks(methods, entry.height, entry.width)
+        return [
+            Cost(
+                method.name, 1000 * statistics.median(times[method.name]), ratio(times[method.name], times[""]),
+                *_arithmetic(method, runs[method.name]), peak,
+            )
+            for method, peak in zip(methods, peaks, strict=True)
+        ]  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(cv_threads)
+
+
+def _call(method: Method, height: int, width: int) -> Callable[[], object]:
+    """One pair: for weights the network alone, as published costs are; for other methods from array to array."""
+    a, b = _pair(height, width)
+    if method.kind != "weights":
+        fuse = method.open()
+        return lambda: fuse(a, b)
+    model = load_model(method.target, device="cpu")
+    planes = [torch.from_numpy(x.astype(np.float32) / 255)[None, None] for x in (a, b)]
+    x, y = (plane.to(memory_format=torch.channels_last) for plane in planes)
+    return torch.inference_mode()(lambda: model.paint(x, y, model.context(x, y)))
+
+
+@lru_cache(maxsize=4)
+def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
+    """A rendered night street, both grey, resized."""
+    a, b = render("night_street")
+    grey = cv2.cvtColor(b, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(a, (width, height)), cv2.resize(grey, (width, height))
+
+
+def _arithmetic(method: Method, call: Callable[[], object]) -> tuple[float, float]:
+    """Parameters and GFLOP of weights; unknown for other methods."""
+    if method.kind != "weights":
+        return math.nan, math.nan
+    with FlopCounterMode(display=False) as counter:
+        call()
+    model = load_model(method.target, device="cpu")
+    return sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops() / 1e9
+
+
+def _peaks(methods: Sequence[Method], height: int, width: int) -> list[float]:
+    """In a process of its own, which has not fused anything yet."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.starmap(_peak, [(method, height, width) for method in methods])
+
+
+def _peak(method: Method, height: int, width: int) -> float:
+    torch.set_num_threads(1)
+    _call(method, 32, 32)()  # what the first call alone allocates does not count
+    return added_memory(_call(method, height, width))
+
+
+def as_csv(costs: Sequence[Cost]) -> str:
+    """One line a method."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Cost)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v != v else v for k, v in asdict(cost).items()} for cost in costs)
+    return text.getvalue()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot read the costs '{path}': {error.strerror}.\nCheck the path.") from None
+
+
+def _read(text: str, path: Path) -> list[Cost]:
+    numbers = ("milliseconds", "units", "parameters", "gflop", "peak_mb")
+    try:
+        rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+        values = [(row["method"], [float(row.get(key) or "nan") for key in numbers]) for row in rows]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"The costs '{path}' cannot be used: {type(error).__name__} {error}.\n"
+                         f"Expected columns: method, {', '.join(numbers)}.") from None  # fmt: skip
+    return [Cost(method, ms, units, parameters, gflop, peak) for method, (ms, units, parameters, gflop, peak) in values]

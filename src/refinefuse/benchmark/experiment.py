@@ -1,0 +1,231 @@
+"""From a plan to everything that it gives: scores, tables, figures, grids and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refinefuse.benchmark import figures, grids, tables
+from refinefuse.benchmark.classical import CLASSICAL
+from refinefuse.benchmark.cost import Cost, as_csv, costs_of
+from refinefuse.benchmark.methods import Method
+from refinefuse.benchmark.plan import PictureSet, Places, Plan, find_set
+from refinefuse.benchmark.report import Scene, Section, as_html, scene
+from refinefuse.benchmark.runner import Progress, Results, Runner, tidy
+from refinefuse.benchmark.sources import find_methods
+from refinefuse.benchmark.summary import Score, compare, mean_places, rank_groups, scores_of
+from refinefuse.errors import InputError
+from refinefuse.metrics.table import FAULTS, USUAL
+from refinefuse.scoring.folders import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SANITY = frozenset(name for name, row in CLASSICAL.items() if row.sanity)
+PANELS = 13
+"""Methods in a grid, beside the two sources."""
+
+
+@dataclass
+class Experiment:
+    """A plan that was run.
+
+    Attributes:
+        plan: the plan.
+        results: all scores.
+        sections: what the report says, set by set.
+        scenes: the pairs that it shows.
+    """
+
+    plan: Plan
+    results: Results
+    sections: list[Section] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
+
+    @property
+    def tables(self) -> list[tables.Table]:
+        """All tables, in order."""
+        return [table for section in self.sections for table in section.tables]
+
+
+def run_experiment(plan: Plan, places: Places, output: Path, jobs: int, progress: Progress) -> Experiment:
+    """Run a plan, or go on with a run that was stopped, and write everything into a folder.
+
+    Args:
+        plan: what to do.
+        places: where the plan's paths begin.
+        output: the folder: scores.csv (one line a number), report.html, tables/, figures/, grids/, fused/.
+        jobs: how many processes.
+        progress: wraps the steps, given their number.
+
+    Raises:
+        RefineFuseError: a set, a method or an extra is missing, or the folder cannot be written to.
+    """
+    with figures.style():  # also says at once if the extra is missing
+        sets = [find_set(entry, places) for entry in plan.sets]
+        methods = find_methods(plan.methods, places, [pictures.name for pictures in sets])
+        _make_folders(output)
+        results = Runner(plan, methods, sets, output, jobs).run(progress)
+        write_text(output / "scores.csv", tidy(results, plan.convention))
+        done = Experiment(plan, results)
+        costs = _costs(plan, methods, places, output, done)
+        writer = _Writer(plan, methods, output, done, costs)
+        scores = [scores_of(results, methods, pictures) for pictures in sets]
+        for pictures, score in zip(sets, scores, strict=True):
+            writer.write_set(pictures, score)
+        if len(sets) > 2:
+            writer.write_matrix(scores)
+        for table in done.tables:
+            _write_table(output / "tables", table, plan.convention)
+        html = as_html(plan.title, plan.convention, done.sections, done.scenes)
+        write_text(output / "report.html", html)
+    return done
+
+
+def _make_folders(output: Path) -> None:
+    try:
+        for name in ("tables", "figures", "grids"):
+            (output / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another folder.") from None
+
+
+def _write_table(folder: Path, table: tables.Table, convention: str) -> None:
+    write_text(folder / f"{table.key}.md", f"{table.title}\n\n{tables.markdown(table)}")
+    write_text(folder / f"{table.key}.tex", tables.latex(table, convention))
+    write_text(folder / f"{table.key}.csv", tables.as_csv(table))
+
+
+def _costs(plan: Plan, methods: Sequence[Method], places: Places, output: Path, done: Experiment) -> list[Cost]:
+    if plan.cost is None:
+        return []
+    published = Path(places.fill(plan.cost.published)) if plan.cost.published else None
+    costs = costs_of(plan.cost, methods, published, output / "measured-cost.csv")
+    write_text(output / "cost.csv", as_csv(costs))
+    done.sections.append(Section("Cost", [tables.cost_table(costs, plan.cost.height, plan.cost.width)]))
+    return costs
+
+
+class _Writer:
+    """Writes what the report says of each set."""
+
+    def __init__(
+        self, plan: Plan, methods: Sequence[Method], output: Path, done: Experiment, costs: Sequence[Cost]
+    ) -> None:
+        self.plan, self.methods, self.output, self.done, self.costs = plan, methods, output, done, costs
+        self.reference = methods[0].name
+
+    def write_set(self, pictures: PictureSet, score: Score) -> None:
+        """Tables, figures and grids of one set."""
+        section = Section(f"{pictures.name}, {len(pictures.pairs)} pairs", remarks=self._remarks(pictures.name))
+        self.done.sections.append(section)
+        if not score.methods:
+            return
+        section.tables.append(tables.score_table(score))
+        groups = rank_groups(list(score.values))
+        for title, metrics in groups.items():
+            self._compare(section, score, title.removeprefix("rank of "), metrics)
+        if self.plan.differences and self.reference in score.values[self.done.results.metrics[0]]:
+            section.tables.append(tables.difference_table(score, self.reference))
+        self._scatter(section, score, next(iter(groups.values())))
+        if self.plan.lighting:
+            running = [m.name for m in self.methods if m.runs and m.name in score.complete]
+            section.tables.append(tables.lighting_table(self.done.results.rows, pictures.name, running))
+            figure = figures.lighting_curves(self.done.results.rows, pictures.name, running)
+            self._save(section, figure, f"{pictures.name}-lighting", "What is kept of the clean scene in worse light")
+        self._grids(section, pictures, score)
+
+    def write_matrix(self, scores: Sequence[Score]) -> None:
+        """One table a metric, with the sets side by side."""
+        families = {entry.name: entry.a.partition("/")[0] for entry in self.plan.sets}
+        section = Section("Across sets")
+        for metric in self.done.results.metrics:
+            section.tables.append(tables.matrix_table(scores, metric, self.methods, families))
+        self.done.sections.insert(1 if self.costs else 0, section)
+
+    def _remarks(self, name: str) -> list[str]:
+        covered = self.done.results.coverage
+        remarks = [f"{m.name} {remark}." for m in self.methods for remark in covered[m.name, name].remarks]
+        return [*remarks, *(text for text in self.done.results.failures if f", {name}" in text.partition(":")[0])]
+
+    def _compare(self, section: Section, score: Score, count: str, metrics: Sequence[str]) -> None:
+        what = _what(metrics)
+        figure = figures.rank_map(score, metrics, f"{score.set}: places in the {what}")
+        self._save(section, figure, f"{score.set}-places-{count}", f"Places by the means of the {what}")
+        comparison = compare(score, metrics, self.reference)
+        if comparison is not None:
+            section.tables.append(tables.comparison_table(score.set, comparison, what, count))
+            figure = figures.critical_difference(comparison, f"{score.set}: average rank over the {what}")
+            caption = f"Critical differences, {what}; a bar joins methods that do not differ by more than chance"
+            self._save(section, figure, f"{score.set}-critical-difference-{count}", caption)
+        if self.costs:
+            ranks = mean_places(score, metrics)
+            ours = [m.name for m in self.methods if m.kind == "weights"]
+            ranked = {name: rank for name, rank in ranks.items() if name in score.ranked(metrics) or name in ours}
+            figure = figures.trade_off(ranked, self.costs, ours, f"mean rank over the {what}", score.set)
+            self._save(section, figure, f"{score.set}-quality-cost-{count}", f"Quality against cost, {what}")
+
+    def _scatter(self, section: Section, score: Score, metrics: Sequence[str]) -> None:
+        """Against the best other method, in all metrics that both have."""
+        ranks = mean_places(score, metrics)
+        rivals = [name for name in score.ranked(metrics) if name != self.reference]
+        if self.reference not in ranks or not rivals:
+            return
+        rival = min(rivals, key=lambda name: ranks[name])
+        shared = [key for key in score.values if rival in score.ranked([key])]
+        figure = figures.scatter(score, self.reference, rival, shared, score.set)
+        self._save(section, figure, f"{score.set}-pictures", f"Picture by picture against {rival}")
+
+    def _save(self, section: Section, figure: Figure, name: str, caption: str) -> None:
+        path = self.output / "figures" / name
+        figures.save(figure, path)
+        section.figures[caption] = path.with_name(f"{name}.png")
+
+    def _grids(self, section: Section, pictures: PictureSet, score: Score) -> None:
+        """The scenes of the slider, and their grids."""
+        painted = {(method, name) for method, name, _ in self.done.results.pictures}
+        names = [m.name for m in self.methods if (m.name, score.set) in painted and m.name in score.complete]
+        if not names:
+            return
+        asked = {grid.picture: grid.windows for grid in self.plan.grids if grid.set == pictures.name}
+        unknown = sorted(set(asked) - set(score.images))
+        if unknown:
+            raise InputError(f"The set '{pictures.name}' has no pair of the name '{unknown[0]}', which `grids` names.")
+        chosen = [key for key in FAULTS if key in score.values] or list(score.values)
+        for picture in list(asked) or grids.telling_scenes(score, names, self.plan.scenes):
+            shown = self._shown(pictures, picture, names)
+            self.done.scenes.append(scene(f"{pictures.name}, {picture}", shown))
+            best = self._best(score, names, chosen)
+            panels = {name: shown[name] for name in [*list(shown)[:2], *best]}
+            windows = asked.get(picture) or [grids.telling_window([shown[name] for name in best])]
+            figures.save(grids.grid(panels, windows), self.output / "grids" / f"{pictures.name}-{picture}")
+
+    def _best(self, score: Score, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
+        """The reference and the best of the others, as many as a grid holds, ranked ones first."""
+        both = [key for key in (*USUAL, *metrics) if key in score.values]
+        ranks = mean_places(score, both)
+        ranked = set(score.ranked(both))
+        others = sorted(
+            (n for n in names if n not in SANITY),
+            key=lambda n: (n != self.reference, n not in ranked, ranks.get(n, 1e9)),
+        )
+        return others[:PANELS]
+
+    def _shown(self, pictures: PictureSet, name: str, methods: Sequence[str]) -> Mapping[str, grids.Shown]:
+        pair = next(pair for pair in pictures.pairs if pair.name == name)
+        found = {"a": grids.shown(pair.a, pair.a), "b": grids.shown(pair.b, pair.b)}
+        for method in methods:
+            found[method] = grids.shown(self.done.results.pictures[method, pictures.name, name], pair.b)
+        return found
+
+
+def _what(metrics: Sequence[str]) -> str:
+    if set(metrics) <= set(USUAL):
+        return f"{len(metrics)} usual metrics"
+    if set(metrics) <= {*USUAL, *FAULTS}:
+        faults = sum(key in FAULTS for key in metrics)
+        usual = f"{len(metrics) - faults} usual metrics and " if faults < len(metrics) else ""
+        return f"{usual}{faults} fusion faults"
+    return f"{len(metrics)} metrics"

@@ -1,0 +1,97 @@
+"""Grids of pictures with zoomed windows, and the choice of scenes and windows where methods differ most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from refinefuse.benchmark.figures import COLORS, new_figure
+from refinefuse.benchmark.summary import Score
+from refinefuse.image.color import Planes, merge, split, to_array, to_tensor
+from refinefuse.image.files import read_image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+Shown = UInt8[np.ndarray, "h w 3"]
+_EDGES = (COLORS[1], COLORS[2], COLORS[4])
+
+
+def shown(picture: Path, b: Path) -> Shown:
+    """A picture as it is looked at: a grey one gets the chroma of `b`, whoever made it, as a user's result would."""
+    image, source = to_tensor(read_image(picture)), split(to_tensor(read_image(b)))
+    planes = split(image)
+    chroma = planes.chroma
+    if chroma is None or float(chroma.abs().max()) < 1e-6:
+        image = merge(planes.luma, Planes(planes.luma), Planes(source.luma, source.chroma))
+    rgb: Shown = to_array(image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1), np.uint8)
+    return rgb
+
+
+def telling_scenes(score: Score, methods: Sequence[str], count: int) -> list[str]:
+    """The pairs on which the methods' scores differ most: the spread of each metric over its spread over the set."""
+    spread = np.zeros(len(score.images))
+    for values in score.values.values():
+        table = np.array([values[name] for name in methods])
+        whole = np.nanstd(table)
+        spread += np.nan_to_num(np.nanstd(table, 0) / whole) if whole > 0 else 0
+    return [score.images[i] for i in np.argsort(-spread, kind="stable")[:count]]
+
+
+def telling_window(pictures: Sequence[Shown]) -> list[int]:
+    """x, y, width and height of the window, a quarter of the picture a side, in which pictures differ most.
+
+    Brightness and contrast of the whole picture do not count.
+    """
+    grey = [picture.mean(-1, dtype=np.float32) for picture in pictures]
+    spread = np.std([(x - x.mean()) / max(x.std(), 1) for x in grey], 0)
+    height, width = spread.shape
+    h, w = max(4, height // 4), max(4, width // 4)
+    if h >= height or w >= width:
+        return [0, 0, width, height]
+    mean = cv2.boxFilter(spread, cv2.CV_32F, (w, h), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    inside = mean[: height - h + 1, : width - w + 1]
+    y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+    return [int(x), int(y), w, h]
+
+
+def grid(pictures: Mapping[str, Shown], windows: Sequence[Sequence[int]], columns: int = 5) -> Figure:
+    """Pictures with their captions, and below each its windows enlarged, in frames of the same colours."""
+    height, width = next(iter(pictures.values())).shape[:2]
+    rows = math.ceil(len(pictures) / columns)
+    zoomed = max((w[3] / w[2] for w in windows), default=0) / max(len(windows), 1)
+    tall = height / width
+    figure = new_figure(2.0 * columns, rows * (2.0 * (tall + zoomed) + 0.26))
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    cells = figure.subfigures(rows, columns, squeeze=False, wspace=0, hspace=0)
+    for cell, (name, picture) in zip(cells.flat, pictures.items(), strict=False):
+        ratios = [tall, zoomed] if windows else [tall]
+        layout = cell.add_gridspec(len(ratios), max(len(windows), 1), height_ratios=ratios)
+        axes = cell.add_subplot(layout[0, :])
+        axes.imshow(picture)
+        axes.set_title(name, fontsize=9, pad=3)
+        axes.set_axis_off()
+        for index, window in enumerate(windows):
+            x, y, w, h = window
+            color = _EDGES[index % len(_EDGES)]
+            axes.add_patch(_frame(x, y, w, h, color))
+            inset = cell.add_subplot(layout[1, index])
+            inset.imshow(picture[y : y + h, x : x + w], interpolation="nearest")
+            inset.set_xticks([])
+            inset.set_yticks([])
+            for spine in inset.spines.values():
+                spine.set(visible=True, color=color, linewidth=1.5)
+    return figure
+
+
+def _frame(x: int, y: int, width: int, height: int, color: str) -> Rectangle:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=color, linewidth=1.2)

@@ -1,0 +1,77 @@
+"""What was made and scored already: one file of lines to which results are added one by one.
+
+A run that is killed loses the line that it was writing, and no more; a line that is torn is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from refinefuse.errors import InputError
+
+
+class Ledger:
+    """The results that are kept in a folder.
+
+    Args:
+        path: the file, which is made if it is missing.
+
+    Raises:
+        InputError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pictures: dict[str, tuple[str, str]] = {}
+        self._scores: dict[str, dict[str, float]] = {}
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            for line in text.split("\n"):
+                self._read(line)
+            self._file = path.open("a", encoding="utf-8")
+            if text and not text.endswith("\n"):  # the line at which a run was killed
+                self._file.write("\n")
+        except OSError as error:
+            raise InputError(f"Cannot keep results in '{path}': {error.strerror}.\nGive another folder.") from None
+
+    def _read(self, line: str) -> None:
+        try:
+            entry: Any = json.loads(line)
+            if "picture" in entry:
+                self._pictures[entry["picture"]] = entry["key"], entry["sha256"]
+            else:
+                self._scores.setdefault(entry["key"], {}).update(entry["scores"])
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def picture(self, name: str) -> tuple[str, str]:
+        """The key that a picture was made under, and its checksum; empty if it was not."""
+        return self._pictures.get(name, ("", ""))
+
+    def scores(self, key: str) -> Mapping[str, float]:
+        """What is known under a key."""
+        return self._scores.get(key, {})
+
+    def add_picture(self, name: str, key: str, sha256: str) -> None:
+        """Note that a picture was made."""
+        self._pictures[name] = key, sha256
+        self._write({"picture": name, "key": key, "sha256": sha256})
+
+    def add_scores(self, key: str, scores: Mapping[str, float]) -> None:
+        """Note what a picture scored."""
+        self._scores.setdefault(key, {}).update(scores)
+        self._write({"key": key, "scores": dict(scores)})
+
+    def _write(self, entry: Mapping[str, object]) -> None:
+        try:
+            self._file.write(f"{json.dumps(entry)}\n")
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"Cannot write '{self.path}': {error.strerror}.\nMake room, then start again.") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,46 @@
+"""A fusion network in an ONNX file as a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from refinefuse.benchmark.classical import Luma, Rule
+from refinefuse.errors import InputError, MissingExtra
+
+
+def open_onnx(path: Path) -> Rule:
+    """Open a network with two inputs, `a` and `b` in this order, and the fused picture as its first output.
+
+    All are float32 (1, 1, h, w) in [0, 1]; inputs of three channels get the luma three times, and of an output of three
+    the mean is taken. Runs on one thread of the CPU.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        InputError: the file cannot be opened or does not have these inputs.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnx", "A method in an ONNX file") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
+        raise InputError(f"The ONNX file '{path}' cannot be opened.\n  {error}") from None
+    inputs = session.get_inputs()
+    channels = [entry.shape[1] if len(entry.shape) == 4 else None for entry in inputs]
+    if len(inputs) != 2 or any(c is None or c in (0, 2) or (isinstance(c, int) and c > 3) for c in channels):
+        found = ", ".join(f"{entry.name} {entry.shape}" for entry in inputs)
+        raise InputError(f"'{path}' must have two inputs (1, 1, h, w) or (1, 3, h, w).\n  found: {found}")
+
+    def fuse(a: Luma, b: Luma) -> Luma:
+        planes = [np.repeat(x[None, None], 3 if c == 3 else 1, 1) for x, c in zip((a, b), channels, strict=True)]
+        feed = {entry.name: plane for entry, plane in zip(inputs, planes, strict=True)}
+        fused: Luma = session.run(None, feed)[0][0].mean(0)
+        return fused
+
+    return fuse

@@ -1,0 +1,90 @@
+"""The report: one HTML file that needs nothing else, with sortable tables, figures and a slider over the pictures."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import refinefuse
+from refinefuse.benchmark.grids import Shown
+from refinefuse.benchmark.tables import Table
+from refinefuse.errors import MissingExtra
+from refinefuse.metrics.table import METRICS
+
+LONGEST = 640
+"""Pixels of the longer side of a picture in the report."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One pair in the slider.
+
+    Attributes:
+        name: set and pair.
+        pictures: caption -> picture as a data address.
+    """
+
+    name: str
+    pictures: Mapping[str, str]
+
+
+@dataclass
+class Section:
+    """A part of the report: a heading, tables, figures, remarks.
+
+    Attributes:
+        title: the heading.
+        tables: in order.
+        figures: title -> the PNG file.
+        remarks: what has to be said first: what is missing, what failed.
+    """
+
+    title: str
+    tables: list[Table] = field(default_factory=list)
+    figures: dict[str, Path] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def scene(name: str, pictures: Mapping[str, Shown]) -> Scene:
+    """Pictures of one pair, reduced to `LONGEST` and packed."""
+    return Scene(name, {caption: _packed(picture) for caption, picture in pictures.items()})
+
+
+def _packed(picture: Shown) -> str:
+    scale = min(1.0, LONGEST / max(picture.shape[:2]))
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".webp", np.ascontiguousarray(picture[..., ::-1]), (cv2.IMWRITE_WEBP_QUALITY, 88))
+    return f"data:image/webp;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
+
+
+def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Sequence[Scene]) -> str:
+    """The whole report.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtra("jinja2", "benchmark", "Writing the report") from error
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
+    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    images = {
+        path: base64.b64encode(path.read_bytes()).decode("ascii") for s in sections for path in s.figures.values()
+    }
+    return template.render(
+        title=title,
+        convention=convention,
+        version=refinefuse.__version__,
+        sections=sections,
+        images=images,
+        scenes=[{"name": one.name, "pictures": dict(one.pictures)} for one in scenes],
+        metrics={key: row.sees for key, row in METRICS.items()},
+    )

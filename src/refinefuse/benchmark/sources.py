@@ -1,0 +1,181 @@
+"""Sources: what the words of a plan bring as methods."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from refinefuse.benchmark.classical import CLASSICAL
+from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.methods import Method, load_module, plugins
+from refinefuse.benchmark.plan import MethodEntry, Places
+from refinefuse.errors import ConfigError, InputError, WeightsError, listing
+from refinefuse.weights import store
+
+PAINTING = (
+    "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.pictures", "refinefuse.image.color",
+)  # fmt: skip
+"""The code that decides what weights paint."""
+
+
+def find_methods(entries: Sequence[MethodEntry], places: Places, sets: Sequence[str]) -> list[Method]:
+    """The methods that a plan asks for; published scores of one that has pictures are for the sets without any.
+
+    Raises:
+        RefineFuseError: a source is unknown or cannot be used, or two methods have one name.
+    """
+    found: dict[str, Method] = {}
+    for entry in entries:
+        for method in _find(entry, places, sets):
+            former = found.get(method.name)
+            if former is not None and method.kind == "scores" and former.kind == "folder" and not former.published:
+                found[method.name] = replace(former, published=method.published)
+                continue
+            if former is not None or method.slug in {other.slug for other in found.values()}:
+                raise ConfigError(
+                    f"Two methods of the plan have one name: '{method.name}'.\nGive one of them a `name`."
+                )
+            found[method.name] = method
+    return list(found.values())
+
+
+def _find(entry: MethodEntry, places: Places, sets: Sequence[str]) -> list[Method]:
+    kind, colon, target = entry.source.partition(":")
+    target = places.fill(target)
+    finders: Mapping[str, Callable[[], list[Method]]] = {
+        "weights": lambda: _weights(entry, target),
+        "folder": lambda: _folders(entry, target, sets),
+        "python": lambda: [_python(entry, target)],
+        "onnx": lambda: [_onnx(entry, target)],
+        "scores": lambda: _scores(entry, target, sets),
+    }
+    methods = finders[kind]() if colon and kind in finders else _by_name(entry)
+    if entry.name is not None and len(methods) > 1:
+        raise ConfigError(f"One name cannot be given to {len(methods)} methods.\n  source: {entry.source}")
+    return methods
+
+
+def _by_name(entry: MethodEntry) -> list[Method]:
+    if entry.source == "classical":
+        return [_classical(name, name, entry.ranked) for name in CLASSICAL]
+    if entry.source in CLASSICAL:
+        return [_classical(entry.source, entry.name or entry.source, entry.ranked)]
+    known = plugins()
+    if entry.source in known:
+        content = _of_module(load_module(known[entry.source].module))
+        identity = checksum(known[entry.source].value, content)
+        return [Method(entry.name or entry.source, "plugin", entry.source, entry.ranked, identity, content)]
+    raise ConfigError(
+        "A method's source must be weights:NAME, folder:PATH, python:module:function, onnx:FILE, scores:FILE.csv, or "
+        f"the name of a classical method or a plug-in.\n  got: {entry.source}\n"
+        f"  names: {', '.join(['classical', *CLASSICAL, *known])}"
+    )
+
+
+def _classical(name: str, shown: str, ranked: bool) -> Method:
+    code = code_checksum("refinefuse.benchmark.classical")
+    return Method(shown, "classical", name, ranked and not CLASSICAL[name].sanity, checksum(name, code), code)
+
+
+def _weights(entry: MethodEntry, target: str) -> list[Method]:
+    paths = sorted(Path().glob(target) if not Path(target).is_absolute() else Path("/").glob(target[1:]))
+    names = [str(path) for path in paths] if "*" in target else [target]
+    if not names:
+        raise WeightsError(f"No weights file fits '{target}'.\nTrain them first, or leave this line out of the plan.")
+    code = code_checksum(*PAINTING)
+    methods = []
+    for name in names:
+        shipped = store.shipped().get(name)
+        trained_on = tuple(str(row["name"]) for row in shipped.data) if shipped else ()
+        shown = entry.name or (name if shipped else Path(name).stem if "*" in target else name.rpartition("/")[2])
+        content = file_checksum(store.locate(name))
+        methods.append(Method(shown, "weights", name, entry.ranked, checksum(content, code), content, trained_on))
+    return methods
+
+
+def _folders(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method]:
+    """One method, or where the last part of the path is `*` one for each folder that fits it for any set."""
+    parent, last = Path(target).parent, Path(target).name
+    if last == "*":
+        parents = [Path(str(parent).replace("{set}", name)) for name in sets]
+        names = sorted({path.name for place in parents if place.is_dir() for path in place.iterdir() if path.is_dir()})
+        targets = {name: str(parent / name) for name in names}
+    else:
+        plain = [part for part in Path(target).parts if "{set}" not in part]
+        targets = {entry.name or (plain[-1] if plain else target): target}
+        places = [Path(target.replace("{set}", name)) for name in sets]
+        targets = targets if any(place.is_dir() for place in places) else {}
+    if not targets:
+        tried = [str(Path(target.replace("{set}", name))) for name in sets]
+        raise InputError(f"There are no pictures of this method: none of these folders exists.\n{listing(tried)}")
+    return [Method(name, "folder", path, entry.ranked) for name, path in targets.items()]
+
+
+def _scores(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method]:
+    files = [path for name in sets if (path := Path(target.replace("{set}", name))).is_file()]
+    if not files:
+        tried = [target.replace("{set}", name) for name in sets]
+        raise InputError(f"There are no scores: none of these files exists.\n{listing(tried)}")
+    names = dict.fromkeys(name for path in files for name in read_scores(path))
+    return [Method(name, "scores", target, entry.ranked, published=target) for name in names]
+
+
+def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Method -> picture -> column -> text, from a CSV with the columns `method` and `image`, and one a metric.
+
+    Raises:
+        InputError: the file cannot be read, or lacks these columns.
+    """
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"Cannot read the scores '{path}': {error}.") from None
+    if not rows or not {"method", "image"} <= rows[0].keys():
+        found = ", ".join(map(str, rows[0])) if rows else "no row"
+        raise InputError(f"A file of scores needs the columns method and image.\n  file: '{path}'\n  found: {found}")
+    scores: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows:
+        scores.setdefault(row["method"], {})[row["image"]] = row
+    return scores
+
+
+def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, path: Path) -> dict[str, float]:
+    """The metrics of one row of a file of scores. A column `convention` must name the plan's own.
+
+    Raises:
+        InputError: it names another, or a value is no number.
+    """
+    stated = row.get("convention") or convention
+    if stated != convention:
+        raise InputError(
+            f"The scores '{path}' follow another convention than the plan.\n  plan: {convention}\n  file: {stated}"
+        )
+    try:
+        return {key: float(row[key]) for key in metrics if row.get(key)}
+    except ValueError as error:
+        raise InputError(f"The scores '{path}' hold what is no number: {error}.") from None
+
+
+def _python(entry: MethodEntry, target: str) -> Method:
+    place, _, name = target.rpartition(":")
+    if not place:
+        raise ConfigError(f"A function is named as python:module:function.\n  got: python:{target}")
+    module = load_module(place)
+    if not callable(getattr(module, name, None)):
+        raise ConfigError(f"The module '{place}' has no function '{name}'.")
+    content = _of_module(module)
+    return Method(entry.name or name, "python", target, entry.ranked, checksum(name, content), content)
+
+
+def _onnx(entry: MethodEntry, target: str) -> Method:
+    content = file_checksum(Path(target))
+    identity = checksum(content, code_checksum("refinefuse.benchmark.onnx_file"))
+    return Method(entry.name or Path(target).stem, "onnx", target, entry.ranked, identity, content)
+
+
+def _of_module(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    return file_checksum(Path(file)) if file else checksum(module.__name__)

@@ -1,0 +1,333 @@
+"""Tables for reading: one form, printed as Markdown, LaTeX (booktabs) and CSV, and by the report as HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from refinefuse.benchmark.cost import Cost
+from refinefuse.benchmark.lighting import CLEAN, KEEPS
+from refinefuse.benchmark.methods import Method
+from refinefuse.benchmark.runner import Row
+from refinefuse.benchmark.summary import Comparison, Score, mean_places, penalty, rank_groups, worse_than_a_copy
+from refinefuse.metrics.table import METRICS
+
+ARROWS = {"higher": "↑", "lower": "↓", "middle": "◦"}
+DAGGER = "†"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry.
+
+    Attributes:
+        text: what is shown.
+        value: what it is sorted by; NaN where there is nothing.
+        mark: the best or the second of its column.
+        note: the interval, as text.
+    """
+
+    text: str
+    value: float = math.nan
+    mark: Literal["", "best", "second"] = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        key: what its files are called.
+        title: its heading.
+        header: the names of the columns; the first is that of the row's name.
+        rows: each row's name and its cells.
+        notes: what has to be said below it.
+        rules: before which rows a line is drawn.
+        ranked: the rows that take places; None where nothing is ranked.
+    """
+
+    key: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    notes: tuple[str, ...] = ()
+    rules: frozenset[int] = frozenset()
+    ranked: frozenset[str] | None = None
+
+
+def figures(value: float) -> str:
+    """A number with the digits that are worth showing."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def score_table(score: Score, key: str = "") -> Table:
+    """Methods by metrics, with mean ranks; ranked methods first, the best on top, then the others."""
+    groups = rank_groups(list(score.values))
+    ranks = {title: mean_places(score, metrics) for title, metrics in groups.items()}
+    usual = next(iter(groups.values()))
+    beaten = worse_than_a_copy(score, usual)
+    blocks = [
+        sorted((m for m in score.methods if _block(score, m) == block), key=lambda m: _worth(m, ranks))
+        for block in range(3)
+    ]
+    columns = {metric: _metric_cells(score, metric) for metric in score.values}
+    columns |= {title: _rank_cells(score, of) for title, of in ranks.items()}
+    ordered = [m for block in blocks for m in block]
+    rows = []
+    for method in ordered:
+        shown = f"{method.name} {DAGGER}" if method.name in beaten else method.name
+        if method.name not in score.complete:
+            shown += f" ({_count(score, method)} of {len(score.images)})"
+        rows.append((shown, tuple(column.get(method.name, Cell("–")) for column in columns.values())))
+    sizes = np.cumsum([len(block) for block in blocks])
+    rules = frozenset(int(size) for size in sizes[:-1] if 0 < size < len(ordered))
+    title = f"{score.set}, {len(score.images)} pairs"
+    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].better]}" for metric in score.values), *ranks)
+    return Table(
+        key or score.set,
+        title,
+        header,
+        tuple(rows),
+        _notes(score, beaten),
+        rules,
+        frozenset(name for name, _ in rows[: sizes[0]]),
+    )
+
+
+def _block(score: Score, method: Method) -> int:
+    if method.name not in score.complete:
+        return 2
+    return 0 if method.ranked else 1
+
+
+def _worth(method: Method, ranks: Mapping[str, Mapping[str, float]]) -> list[float]:
+    return [of.get(method.name, math.inf) for of in reversed(list(ranks.values()))]
+
+
+def _count(score: Score, method: Method) -> int:
+    return max(int((~np.isnan(values[method.name])).sum()) for values in score.values.values())
+
+
+def _metric_cells(score: Score, metric: str) -> dict[str, Cell]:
+    means = score.means(metric)
+    marks = _marks({n: float(penalty(metric, np.asarray(means[n].value))) for n in score.ranked([metric])})
+    return {
+        name: Cell(figures(mean.value), mean.value, marks.get(name, ""), f"{figures(mean.low)} to {figures(mean.high)}")
+        for name, mean in means.items()
+    }
+
+
+def _rank_cells(score: Score, of: Mapping[str, float]) -> dict[str, Cell]:
+    ranked = {m.name for m in score.methods if m.ranked}
+    marks = _marks({name: value for name, value in of.items() if name in ranked})
+    cells = {name: Cell(f"{value:.2f}", value, marks.get(name, "")) for name, value in of.items()}
+    return {n: cell if n in ranked else replace(cell, text=f"({cell.text})") for n, cell in cells.items()}
+
+
+def _marks(penalties: Mapping[str, float]) -> dict[str, Literal["", "best", "second"]]:
+    """The best and the second by their shown worth; equal ones share a mark."""
+    steps = sorted({round(value, 9) for value in penalties.values() if not math.isnan(value)})
+    of: dict[str, Literal["", "best", "second"]] = {}
+    for name, value in penalties.items():
+        index = steps.index(round(value, 9)) if not math.isnan(value) else 2
+        of[name] = "best" if index == 0 else "second" if index == 1 and len(penalties) > 2 else ""
+    return of
+
+
+def _notes(score: Score, beaten: set[str]) -> tuple[str, ...]:
+    notes = [
+        "Mean rank: the mean of the places by the columns' means; in brackets that of a row that takes no place, "
+        "as if it alone joined."
+    ]
+    if beaten:
+        notes.append(f"{DAGGER} A plain copy of one source has the better mean rank over the usual metrics.")
+    if any(m.name not in score.complete for m in score.methods):
+        notes.append("Methods with a count lack pictures: their means are over fewer pictures and take no place.")
+    return tuple(notes)
+
+
+def comparison_table(set_name: str, comparison: Comparison, what: str, key: str) -> Table:
+    """Average ranks over the pictures, and the tests against the reference."""
+    rows = []
+    for name, rank in zip(comparison.methods, comparison.ranks, strict=True):
+        p = comparison.against.get(name, math.nan)
+        rows.append((name, (Cell(f"{rank:.2f}", rank), Cell("–" if math.isnan(p) else f"{p:.2g}", p))))
+    notes = (
+        f"Blocks: the {comparison.pictures} pictures; in each, methods are ranked by their mean rank over the {what}.",
+        f"Friedman: p = {comparison.friedman:.2g} that all are alike. Nemenyi: average ranks that lie "
+        f"{comparison.critical:.2f} apart differ (5 %).",
+    )
+    against = f"Wilcoxon against {comparison.reference}, Holm: p" if comparison.reference else "Wilcoxon: p"
+    title = f"{set_name}, tests over the {what}"
+    return Table(f"{set_name}-tests-{key}", title, ("method", "average rank", against), tuple(rows), notes)
+
+
+def difference_table(score: Score, reference: str) -> Table:
+    """Every method as its mean difference from the reference, picture by picture, with 95 % intervals."""
+    rows = []
+    for method in score.methods:
+        cells = []
+        for metric, values in score.values.items():
+            delta = values[method.name] - values[reference]
+            better = np.nanmean(penalty(metric, values[method.name])) <= np.nanmean(penalty(metric, values[reference]))
+            mean = float(np.nanmean(delta)) if not np.isnan(delta).all() else math.nan
+            cells.append(Cell(f"{mean:+.3f}" if mean else "0", mean, "best" if better and mean else ""))
+        rows.append((method.name, tuple(cells)))
+    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].better]}" for metric in score.values))
+    note = f"Difference from {reference} on the same pictures; bold where it is better."
+    return Table(f"{score.set}-differences", f"{score.set}, against {reference}", header, tuple(rows), (note,))
+
+
+def matrix_table(scores: Sequence[Score], metric: str, methods: Sequence[Method], families: Mapping[str, str]) -> Table:
+    """Methods by sets in one metric; a set whose training part the weights have seen is marked.
+
+    Args:
+        scores: of the sets.
+        metric: which metric.
+        methods: the rows; those that have a number for more than one set are shown.
+        families: set -> the first part of its folder, by which the weights' manifest names what they were trained on.
+    """
+    rows = []
+    columns = {score.set: _metric_cells(score, metric) for score in scores}
+    for method in methods:
+        cells = []
+        for name, column in columns.items():
+            cell = column.get(method.name, Cell("–"))
+            seen = any(f"{trained},".startswith(f"{families[name]},") for trained in method.trained_on)
+            cells.append(replace(cell, text=f"{cell.text} •") if seen else cell)
+        if sum(not math.isnan(cell.value) for cell in cells) > 1:
+            rows.append((method.name, tuple(cells)))
+    arrow = ARROWS[METRICS[metric].better]
+    marked = any("•" in cell.text for _, cells in rows for cell in cells)
+    notes = ("• trained on another part of the same data set.",) if marked else ()
+    return Table(f"matrix-{metric}", f"{metric} {arrow} across sets", ("method", *columns), tuple(rows), notes)
+
+
+def lighting_table(rows: Sequence[Row], set_name: str, methods: Sequence[str]) -> Table:
+    """What each method keeps at the worst of each kind of light."""
+    here = [row for row in rows if row.set == set_name and row.light != CLEAN.kind]
+    worst = {
+        kind: max(row.strength for row in here if row.light == kind) for kind in dict.fromkeys(r.light for r in here)
+    }
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in here:
+        if row.strength == worst[row.light]:
+            found.setdefault((row.method, row.light, row.metric), []).append(row.value)
+    columns = [(kind, curve.key) for kind in worst for curve in KEEPS]
+    means = {(m, *column): float(np.mean(found.get((m, *column), [math.nan]))) for m in methods for column in columns}
+    marks = {column: _marks({m: -means[(m, *column)] for m in methods}) for column in columns}
+    cells = {m: tuple(Cell(figures(means[(m, *c)]), means[(m, *c)], marks[c][m]) for c in columns) for m in methods}
+    header = ("method", *(f"{kind}: {key} ↑" for kind, key in columns))
+    strongest = ", ".join(f"{kind} {strength:g}" for kind, strength in worst.items())
+    asked = "; ".join(f"{curve.key}: {curve.title}" for curve in KEEPS)
+    notes = (f"At the strength {strongest}. Everything is compared with the clean scene. {asked}.",)
+    return Table(f"{set_name}-lighting", f"{set_name}, worst light", header, tuple(cells.items()), notes)
+
+
+def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:
+    """What one pair costs, the cheapest first."""
+    header = ("method", "ms", "units", "parameters", "GFLOP", "peak MiB")
+    rows = []
+    for cost in sorted(costs, key=lambda c: math.inf if math.isnan(c.units) else c.units):
+        cells = [
+            Cell(f"{cost.milliseconds:.1f}", cost.milliseconds),
+            Cell(f"{cost.units:.2f}" if cost.units >= 0.01 else f"{cost.units:.1g}", cost.units),
+            Cell(f"{cost.parameters:,.0f}", cost.parameters),
+            Cell(f"{cost.gflop:.1f}", cost.gflop),
+            Cell(f"{cost.peak_mb:.0f}", cost.peak_mb),
+        ]
+        shown = [replace(cell, text="–") if math.isnan(cell.value) else cell for cell in cells]
+        rows.append((f"{cost.method} *" if cost.published else cost.method, tuple(shown)))
+    notes = [
+        f"One pair of {height} x {width} pixels. ms: CPU time of one thread here, median of interleaved rounds; units: "
+        "over the time of the reference network in the same rounds. Of weights the network alone, of other methods the "
+        "whole call."
+    ]
+    if any(cost.published for cost in costs):
+        notes.append("* measured elsewhere, as a multiple of the same reference network.")
+    return Table("cost", f"Cost of a pair of {height} x {width}", header, tuple(rows), tuple(notes))
+
+
+def as_text(table: Table) -> str:
+    """The table for the terminal: * the best, + the second."""
+    marks = {"best": "*", "second": "+", "": " "}
+    lines = [list(table.header), *([name, *(f"{c.text}{marks[c.mark]}" for c in cells)] for name, cells in table.rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    texts = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    return "\n".join([*(text.rstrip() for text in texts), *table.notes, ""])
+
+
+def markdown(table: Table) -> str:
+    """The table as Markdown: the best bold, the second in italics."""
+    wraps = {"best": "**{}**", "second": "*{}*", "": "{}"}
+    lines = [f"| {' | '.join(table.header)} |", f"|{'---|' * len(table.header)}"]
+    for name, cells in table.rows:
+        lines.append(f"| {' | '.join([name, *(wraps[cell.mark].format(cell.text) for cell in cells)])} |")
+    return "\n".join([*lines, "", *(f"{note}  " for note in table.notes)]).rstrip() + "\n"
+
+
+def latex(table: Table, convention: str) -> str:
+    """The table for a paper: booktabs, the best bold, the second underlined."""
+    wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+    lines = [
+        rf"% {table.title}; convention {convention}. Needs \usepackage{{booktabs}}.",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, table.header)) + r" \\",
+        r"\midrule",
+    ]
+    for index, (name, cells) in enumerate(table.rows):
+        lines += [r"\midrule"] if index in table.rules else []
+        lines.append(" & ".join([_tex(name), *(wraps[cell.mark] % _tex(cell.text) for cell in cells)]) + r" \\")
+    width = len(table.header)
+    lines.append(r"\bottomrule")
+    lines += [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {_tex(note)}}} \\" for note in table.notes]
+    return "\n".join([*lines, r"\end{tabular}", ""])
+
+
+_TEX = {
+    **{c: rf"\{c}" for c in "_&%#${}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "◦": r"$\circ$", "†": r"$\dagger$", "•": r"$\bullet$", "–": "--",
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, c) for c in text)
+
+
+def as_csv(table: Table) -> str:
+    """The table as CSV, every digit, with the intervals where there are any."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    with_notes = [any(cells[i].note for _, cells in table.rows) for i in range(len(table.header) - 1)]
+    header = [
+        [name, f"{name} interval"] if noted else [name]
+        for name, noted in zip(table.header[1:], with_notes, strict=True)
+    ]
+    ranked = [] if table.ranked is None else ["ranked"]
+    writer.writerow([table.header[0], *(name for names in header for name in names), *ranked])
+    for name, cells in table.rows:
+        shown = [
+            [_number(cell), cell.note] if noted else [_number(cell)]
+            for cell, noted in zip(cells, with_notes, strict=True)
+        ]
+        ranked = [] if table.ranked is None else ["yes" if name in table.ranked else "no"]
+        writer.writerow([name, *(text for texts in shown for text in texts), *ranked])
+    return text.getvalue()
+
+
+def _number(cell: Cell) -> str:
+    return "" if math.isnan(cell.value) else repr(float(cell.value))

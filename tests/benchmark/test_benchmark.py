@@ -1,0 +1,297 @@
+"""`refinefuse benchmark`: what a run gives, what it keeps, and what it refuses."""
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import NAMES, PLAN
+
+from refinefuse.benchmark.plan import load_plan
+from refinefuse.cli.benchmark import run
+from refinefuse.errors import ConfigError, InputError, PairingError, RefineFuseError, WeightsError
+from refinefuse.image.files import read_image, write_image
+from refinefuse.metrics import evaluate
+from refinefuse.scoring.folders import read_levels
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "benchmark").glob("*.yaml"))
+
+
+def rows_of(output):
+    return list(csv.DictReader((output / "scores.csv").read_text().splitlines()))
+
+
+def children_of(pid):
+    """The processes that a process started, where the system tells."""
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in file.read_text().split()] if file.exists() else []
+
+
+def alive(pids):
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()]
+
+
+def counts(text):
+    """How many pictures were fused, scored and kept."""
+    line = next(line for line in text.splitlines() if "kept from an earlier run" in line)
+    return [int(word) for word in line.replace(",", "").split() if word.isdecimal()]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_every_shipped_plan_can_be_read(path):
+    assert load_plan(path).methods[0].source == "weights:infrared-visible"
+
+
+def test_the_results_tell_of_every_shipped_plan(tmp_path):
+    spec = importlib.util.spec_from_file_location("results", RECIPES[0].parents[2] / "benchmarks" / "results.py")
+    results = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results)
+    assert sorted(results.SECTIONS) == [path.stem for path in RECIPES]
+    table = tmp_path / "t.csv"
+    rows = ["infrared-visible,7,x,1.1,1,yes", "A †,8,x,0.8,2,yes", "B,9,x,1,3,no"]
+    table.write_text("\n".join(["method,EN ↑,EN ↑ interval,noise ◦,rank of 9,ranked", *rows]))
+    assert results.not_first(table) == ["EN (A)"]
+
+
+def test_a_run_gives_all_that_is_promised(data, plan, tmp_path, capsys, drawn):
+    output = tmp_path / "out"
+    assert run(plan(), output=output, data=data, jobs=1) == 0
+    assert counts(capsys.readouterr().out) == [24, 36, 0]
+    rows = rows_of(output)
+    assert len(rows) == 6 * len(NAMES) * 5
+    assert {row["convention"] for row in rows} == {"cddfuse255"}
+    triplet = [data / "results/Set/Mine/3D.png", data / "ir/3D.png", data / "vi/3D.bmp"]
+    expected = evaluate(*(read_levels(path, "luma") for path in triplet), metrics=["SF"], convention="cddfuse255")
+    (found,) = (r for r in rows if (r["method"], r["image"], r["metric"]) == ("Mine", "3D", "SF"))
+    assert float(found["value"]) == float(expected["SF"])
+    for name in ("tables/Set.md", "tables/Set.tex", "tables/Set.csv", "figures/Set-places-3.png", "report.html"):
+        assert (output / name).stat().st_size > 100
+    assert list((output / "grids").glob("Set-*.png"))
+    assert np.array_equal(read_image(output / "fused/copy-of-a/Set/1D.png"), read_image(data / "ir/1D.png"))
+
+
+def test_the_report_needs_no_network_and_escapes_names(data, plan, tmp_path, capsys):
+    text = PLAN.replace("name: pyramid", "name: 'a<b'")
+    run(plan(text), output=tmp_path / "out", data=data, jobs=1)
+    html = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "http" not in html.replace("data:image/svg+xml", "")
+    assert "a&lt;b" in html
+    assert "<td>a<b" not in html
+    scenes = json.loads(html.partition('id="scenes">')[2].partition("</script>")[0])
+    assert list(scenes[0]["pictures"])[:3] == ["a", "b", "a<b"]
+
+
+def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, plan, tmp_path, capsys):
+    output = tmp_path / "out"
+    run(plan(), output=output, data=data, jobs=1)
+    before = rows_of(output)
+    run(plan(), output=output, data=data, jobs=1)
+    assert counts(capsys.readouterr().out.partition("kept from")[2]) == [0, 0, 36]
+    assert rows_of(output) == before
+    write_image(data / "results/Set/Mine/3D.png", np.full((36, 48), 9, np.uint8), overwrite=True)
+    run(plan(), output=output, data=data, jobs=1)
+    out = capsys.readouterr().out
+    assert counts(out) == [0, 1, 35]
+    assert "Mine has files that do not look like their sources: '3D.png'" in out
+    changed = {(x["method"], x["image"]) for x, y in zip(rows_of(output), before, strict=True) if x != y}
+    assert changed == {("Mine", "3D")}
+    (output / "fused/average/Set/1D.png").unlink()
+    write_image(output / "fused/copy-of-b/Set/1D.png", np.zeros((36, 48), np.uint8), overwrite=True)
+    run(plan(PLAN.replace("[EN, SD,", "[SD,")), output=output, data=data, jobs=1)
+    assert counts(capsys.readouterr().out) == [2, 2, 34]
+    run(plan(PLAN.replace("[EN, SD,", "[AG, SD,")), output=output, data=data, jobs=1)
+    assert counts(capsys.readouterr().out) == [0, 36, 0]
+
+
+def test_a_source_that_changes_is_fused_anew(data, plan, tmp_path, capsys):
+    run(plan(), output=tmp_path / "out", data=data, jobs=1)
+    write_image(data / "ir/1D.png", np.full((36, 48), 70, np.uint8), overwrite=True)
+    capsys.readouterr()
+    run(plan(), output=tmp_path / "out", data=data, jobs=1)
+    assert counts(capsys.readouterr().out) == [4, 6, 30]
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on(data, plan, tmp_path, capsys):
+    (tmp_path / "slow.py").write_text(
+        "import time\ndef fuse(a, b):\n    time.sleep(0.3)\n    return a\n", encoding="utf-8"
+    )
+    text = PLAN.replace("source: laplacian", f'source: "python:{tmp_path}/slow.py:fuse"')
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "refinefuse", "benchmark", plan(text), "-o", output, "--data", data, "--jobs", "2"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ledger = output / "ledger.jsonl"
+    while running.poll() is None and not (ledger.exists() and ledger.read_text().count('"scores"') >= 9):
+        time.sleep(0.05)
+    workers = children_of(running.pid)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    with ledger.open("a") as file:
+        file.write('{"picture": "fused/pyr')  # a line that was torn
+    scored = ledger.read_text().count('"scores"')
+    assert 9 <= scored < 36
+    run(plan(text), output=output, data=data, jobs=1)
+    fused, done, kept = counts(capsys.readouterr().out)
+    assert kept == scored
+    assert (done, len(rows_of(output))) == (36 - scored, 6 * len(NAMES) * 5)
+    assert fused <= 24 - kept + 12
+    deadline = time.monotonic() + 30
+    while alive(workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(workers)
+    whole = tmp_path / "whole"
+    run(plan(text), output=whole, data=data, jobs=1)
+    assert rows_of(whole) == rows_of(output)
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same(data, plan, tmp_path, capsys):
+    for jobs in (1, 2):
+        run(plan(), output=tmp_path / str(jobs), data=data, jobs=jobs)
+    assert (tmp_path / "1/scores.csv").read_bytes() == (tmp_path / "2/scores.csv").read_bytes()
+
+
+def test_incomplete_methods_are_shown_and_take_no_place(data, plan, tmp_path, capsys):
+    (data / "results/Set/Mine/3D.png").unlink()
+    write_image(data / "results/Set/Mine/other.png", np.zeros((36, 48), np.uint8))
+    write_image(data / "results/Set/Theirs/1D.png", np.zeros((36, 40), np.uint8), overwrite=True)
+    assert run(plan(), output=tmp_path / "out", data=data, jobs=1) == 1
+    said = capsys.readouterr()
+    assert "Mine lacks 1 of 6: '3D'" in said.out
+    assert "Mine has files that belong to no pair: 'other.png'" in said.out
+    assert "36 x 40" in said.err
+    text = (tmp_path / "out/tables/Set.md").read_text()
+    assert "Mine (5 of 6)" in text
+    assert "Theirs (5 of 6)" in text
+    assert all(line.rstrip(" |").endswith("–") for line in text.splitlines() if "of 6)" in line)
+
+
+def test_a_method_that_fails_is_named(data, plan, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("def fuse(a, b):\n    return 1 / 0\n\ndef small(a, b):\n    return a[:-1]\n")
+    lines = [f'  - {{source: "python:{tmp_path}/mine.py:{name}"}}\n' for name in ("fuse", "small")]
+    text = PLAN.replace("sets:", f"{''.join(lines)}sets:")
+    assert run(plan(text), output=tmp_path / "out", data=data, jobs=1) == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError" in err
+    assert "expected: 36 x 48" in err
+    assert "fuse" not in (tmp_path / "out/tables/Set.md").read_text()
+
+
+def test_published_scores_join_the_ranks_of_their_metrics(data, plan, tmp_path, capsys):
+    lines = ["method,image,EN,SD,SF", *(f"Paper,{name},9,99,99" for name in NAMES), "Part,1D,1,1,1", "Mine,1D,1,1,1"]
+    (data / "Set.csv").write_text("\n".join(lines))
+    text = PLAN.replace("sets:", '  - {source: "scores:{data}/{set}.csv"}\nsets:')
+    assert run(plan(text), output=tmp_path / "out", data=data, jobs=1) == 0
+    table = (tmp_path / "out/tables/Set.md").read_text()
+    paper = next(line for line in table.splitlines() if line.startswith("| Paper"))
+    assert "**1.00** | – |" in paper
+    assert "Part (1 of 6)" in table
+    assert "| Mine" in table
+    assert "Mine (" not in table  # its pictures count, not the file
+    (data / "Set.csv").write_text("convention,method,image,EN\ntang,Paper,1D,1")
+    with pytest.raises(InputError, match="another convention"):
+        run(plan(text), output=tmp_path / "out", data=data, jobs=1)
+
+
+def test_worse_light_is_scored_against_the_clean_sources(data, plan, tmp_path, capsys, drawn):
+    text = PLAN + "lighting:\n  - {kind: dark, strengths: [0.1, 1.0]}\n"
+    output = tmp_path / "out"
+    assert run(plan(text), output=output, data=data, jobs=1) == 0
+    rows = [row for row in rows_of(output) if row["light"] == "dark"]
+    assert {row["method"] for row in rows} == {"pyramid", "average", "copy-of-a", "copy-of-b"}
+    value = {(r["method"], r["metric"], r["strength"], r["image"]): float(r["value"]) for r in rows}
+    assert value["copy-of-a", "infrared", "1.0", "1D"] == 100
+    assert value["copy-of-a", "steady", "1.0", "1D"] == pytest.approx(1)
+    assert value["copy-of-b", "visible", "1.0", "1D"] < value["copy-of-b", "visible", "0.1", "1D"]
+    assert read_image(output / "fused/copy-of-b/Set@dark-1/1D.png").mean() < 20
+    assert (output / "figures/Set-lighting.png").is_file()
+    assert "| dark: visible ↑ |" in (output / "tables/Set-lighting.md").read_text()
+
+
+def test_matrix_differences_subsets_and_cost(data, plan, tmp_path, capsys):
+    sets = """sets:
+  - {name: Day, a: ir, b: vi, pattern: "*D"}
+  - {name: Night, a: ir, b: vi, pattern: "*N", every: 2}
+  - {name: Two, a: ir, b: vi, only: [1D, 2N]}
+differences: true
+cost: {height: 32, width: 48, rounds: 1, published: "{plan}/cost.csv"}
+grids:
+  - {set: Two, picture: 2N, windows: [[4, 4, 12, 12], [20, 10, 12, 8]]}
+"""
+    (tmp_path / "cost.csv").write_text("# source\nmethod,units,parameters\nPaper,3,100\n")
+    text = PLAN.replace("sets:\n  - {name: Set, a: ir, b: vi}\n", sets).replace(
+        '"folder:{data}/results/{set}/*"', "wavelet"
+    )
+    text = text.replace("source: laplacian, name: pyramid", 'source: "weights:infrared-visible"')
+    output = tmp_path / "out"
+    assert run(plan(text), output=output, data=data, jobs=1) == 0
+    assert "| method | Day | Night | Two |" in (output / "tables/matrix-EN.md").read_text()
+    assert (output / "tables/Day-differences.md").is_file()
+    assert [path.stem for path in (output / "grids").glob("Two-*.png")] == ["Two-2N"]
+    assert {row["image"] for row in rows_of(output) if row["set"] == "Night"} == {"2N", "6N"}
+    costs = {row["method"]: row for row in csv.DictReader((output / "cost.csv").read_text().splitlines())}
+    assert float(costs["infrared-visible"]["parameters"]) == 575532
+    assert costs["Paper"]["published"] == "True"
+    measured = (output / "measured-cost.csv").read_bytes()
+    run(plan(text), output=output, data=data, jobs=1)
+    assert (output / "measured-cost.csv").read_bytes() == measured
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("title: A small", "titel: A small", ConfigError, "titel"),
+        ("laplacian", "laplace", ConfigError, "classical"),
+        ("source: average", 'source: "weights:medicall"', WeightsError, "medicall"),
+        ("source: average", 'source: "weights:runs/*.safetensors"', WeightsError, "No weights file fits"),
+        ("source: average", 'source: "folder:nowhere/{set}"', InputError, "nowhere/Set"),
+        ("source: average", 'source: "scores:nowhere.csv"', InputError, "no scores"),
+        ("source: average", 'source: "python:nowhere:fuse"', ConfigError, "nowhere"),
+        ("source: average", 'source: "python:math:fuse"', ConfigError, "no function"),
+        ("source: average", 'source: "onnx:nowhere.onnx"', InputError, "nowhere.onnx"),
+        ("source: average", "source: copy-of-a", ConfigError, "one name"),
+        ("a: ir", "a: irr", PairingError, "irr"),
+        ("name: Set", "name: a/b", ConfigError, "name of a folder"),
+        ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
+        ("b: vi}", "b: vi, only: [7D]}", PairingError, "7D"),
+        ("b: vi}", "b: vi, every: 0}", ConfigError, "every"),
+        ("scenes: 1", "scenes: 1\nlighting: [{kind: dim}]", ConfigError, "overexposed"),
+        ("scenes: 1", "grids: [{set: Other, picture: 1D}]", ConfigError, "grids"),
+        ("scenes: 1", "grids: [{set: Set, picture: 9D}]", InputError, "9D"),
+        ("scenes: 1", "convention: mine", ConfigError, "cddfuse"),
+        ("[EN,", "[ENN,", InputError, "ENN"),
+    ],
+)
+def test_plan_that_cannot_be_used_is_refused(data, plan, tmp_path, capsys, old, new, error, message):
+    assert old in PLAN
+    with pytest.raises(error, match=message):
+        run(plan(PLAN.replace(old, new)), output=tmp_path / "out", data=data, jobs=1)
+
+
+def test_wrong_use(data, plan, tmp_path):
+    with pytest.raises(ConfigError, match="no plan"):
+        run(tmp_path / "none.yaml", output=tmp_path / "out", data=data)
+    with pytest.raises(InputError, match="--data"):
+        run(plan(), output=tmp_path / "out", data=tmp_path / "none")
+    with pytest.raises(InputError, match="--jobs"):
+        run(plan(), output=tmp_path / "out", data=data, jobs=-1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RefineFuseError, match="file"):
+        run(plan(), output=tmp_path / "file", data=data, jobs=1)
+
+
+def test_a_function_of_the_current_folder(data, plan, tmp_path, capsys, monkeypatch):
+    (tmp_path / "my_fusion.py").write_text("def fuse(a, b):\n    return b[..., 0] / 255 * 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", os.fspath(tmp_path))])
+    text = PLAN.replace("source: average", 'source: "python:my_fusion:fuse", name: Half')
+    assert run(plan(text), output=tmp_path / "out", data=data, jobs=1) == 0
+    half, whole = read_image(tmp_path / "out/fused/Half/Set/1D.png"), read_image(data / "vi/1D.bmp")[..., 0]
+    assert np.abs(half - whole / 2).max() <= 0.5

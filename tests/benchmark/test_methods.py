@@ -1,0 +1,134 @@
+"""Classical methods, ONNX files and plug-ins; the arithmetic of places and tests."""
+
+import math
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+
+from refinefuse.benchmark import methods as methods_module
+from refinefuse.benchmark.classical import CLASSICAL
+from refinefuse.benchmark.figures import critical_difference
+from refinefuse.benchmark.lighting import Light, degrade
+from refinefuse.benchmark.methods import Method, fuse_checked
+from refinefuse.benchmark.plan import MethodEntry, Places
+from refinefuse.benchmark.sources import find_methods
+from refinefuse.benchmark.summary import Comparison, Score, compare, holm, mean_places, places, worse_than_a_copy
+from refinefuse.benchmark.tables import markdown, score_table
+from refinefuse.benchmark.work import likeness
+from refinefuse.errors import InputError
+from refinefuse.image.color import to_tensor
+from refinefuse.samples import render
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (5, 3), (33, 50)])
+def test_classical_methods_take_any_size_and_keep_what_agrees(name, size):
+    flat = np.full(size, 0.4, np.float32)
+    assert np.allclose(CLASSICAL[name].fuse(flat, flat), 0.4, atol=1e-5)
+    a, b = np.random.default_rng(0).random((2, *size), np.float32)
+    fused = CLASSICAL[name].fuse(a, b)
+    assert fused.shape == size
+    assert np.isfinite(fused).all()
+
+
+@pytest.mark.parametrize("name", [name for name, row in CLASSICAL.items() if not row.sanity])
+def test_classical_methods_keep_details_of_both_sources(name):
+    a, b = np.full((2, 64, 64), 0.5, np.float32)
+    a[16:24, 16:24], b[40:48, 40:48] = 0.9, 0.1
+    fused = CLASSICAL[name].fuse(a, b)
+    assert fused[20, 20] - fused[20, 4] > 0.1
+    assert fused[44, 60] - fused[44, 44] > 0.1
+
+
+def test_an_onnx_file_is_a_method(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, kind, [1, 1, "h", "w"]) for name in ("a", "b", "fused")]
+    graph = helper.make_graph([helper.make_node("Max", ["a", "b"], ["fused"])], "maximum", ends[:2], ends[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / "maximum.onnx")
+    (method,) = find_methods([MethodEntry(f"onnx:{tmp_path}/maximum.onnx")], Places(tmp_path, tmp_path), [])
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 20, 31), np.uint8)
+    assert method.name == "maximum"
+    assert np.array_equal(fuse_checked(method, a, b), np.maximum(a, b))
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    with pytest.raises(InputError, match="cannot be opened"):
+        Method("x", "onnx", f"{tmp_path}/broken.onnx", True).open()
+
+
+def test_a_plugin_is_found_by_its_name(monkeypatch, tmp_path):
+    point = EntryPoint("darkest", "numpy:minimum", methods_module.GROUP)
+    monkeypatch.setattr(methods_module, "entry_points", lambda group: [point])
+    (method,) = find_methods([MethodEntry("darkest")], Places(tmp_path, tmp_path), [])
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 5, 5), np.uint8)
+    assert np.array_equal(fuse_checked(method, a, b), np.minimum(a, b))
+
+
+def test_worse_light_differs_in_strength_and_not_in_luck():
+    _, visible = render("night_street")
+    weak, strong = (degrade(visible, Light("overexposed", s), "x").astype(int) for s in (0.4, 1.0))
+    assert (strong >= weak - 1).all()
+    assert np.array_equal(degrade(visible, Light("noisy", 1.0), "x"), degrade(visible, Light("noisy", 1.0), "x"))
+    assert not np.array_equal(degrade(visible, Light("noisy", 1.0), "x"), degrade(visible, Light("noisy", 1.0), "y"))
+
+
+def test_likeness_tells_a_fusion_from_another_scene():
+    a, b = (to_tensor(x)[:, :1] * 255 for x in render("night_street"))
+    other = to_tensor(render("smoke")[0])[:, :1] * 255
+    assert likeness((a + b) / 2, a, b) == pytest.approx(1)
+    assert likeness(other, a, b) < 0.5
+    assert likeness(a * 0, a, b) == 0
+
+
+def score(values, ranked=None):
+    """A score of made-up methods: metric -> method -> values."""
+    names = list(next(iter(values.values())))
+    found = [Method(name, "folder", "", (ranked or {}).get(name, True)) for name in names]
+    arrays = {key: {name: np.array(x, float) for name, x in of.items()} for key, of in values.items()}
+    images = tuple(map(str, range(len(next(iter(arrays["EN"].values()))))))
+    return Score("Set", images, tuple(found), frozenset(names), arrays)
+
+
+def test_places_share_ties_and_guests_move_nobody():
+    one = score(
+        {
+            "EN": {"A": [3, 3], "B": [2, 2], "C": [2, 2], "copy-of-a": [9, 9]},
+            "noise": {"A": [1.5, 1.5], "B": [0.9, 0.9], "C": [1.3, 1.3], "copy-of-a": [1, 1]},
+            "lost": {"A": [0, 0], "B": [1, 1], "C": [2, 2], "copy-of-a": [0, 0]},
+        },
+        {"copy-of-a": False},
+    )
+    metrics = ("EN", "noise", "lost")
+    assert places(one, "EN", metrics) == {"A": 1, "B": 2, "C": 2, "copy-of-a": 1}
+    assert places(one, "noise", metrics) == {"A": 3, "B": 1, "C": 2, "copy-of-a": 1}
+    assert mean_places(one, metrics) == pytest.approx({"A": 5 / 3, "B": 5 / 3, "C": 7 / 3, "copy-of-a": 1})
+    assert worse_than_a_copy(one, metrics) == {"A", "B", "C"}
+    text = markdown(score_table(one))
+    assert "A †" in text
+    assert "| **3.000** |" in text
+
+
+def test_comparison_finds_what_differs():
+    random = np.random.default_rng(0)
+    base = random.random(30)
+    one = score({"EN": {"A": base + 1, "B": base, "C": base + random.normal(0, 1e-3, 30)}})
+    found = compare(one, ("EN",), "A")
+    assert found.methods[0] == "A"
+    assert found.friedman < 1e-6
+    assert found.critical == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 30)), rel=1e-3)  # Demsar 2006, table 5
+    assert found.against["B"] < 0.001
+    assert found.groups == [(1, 2)]
+    assert critical_difference(found, "x") is not None
+    assert compare(score({"EN": {"A": [1, 2], "B": [2, 1], "C": [3, 3]}}), ("EN",), "A") is None
+
+
+def test_groups_are_the_largest_runs():
+    found = Comparison(("A", "B", "C", "D"), (1.0, 2.0, 2.5, 4.0), 9, 0.1, 1.5, {}, "")
+    assert found.groups == [(0, 2), (2, 3)]
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
