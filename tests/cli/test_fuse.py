@@ -2,12 +2,14 @@
 
 import signal
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
 
 from refinefuse.image.files import read_image, write_image
+from refinefuse.image.tiff_rows import TiffRaster, write_tiff
 from refinefuse.network.model import RefineFuse
 
 
@@ -133,6 +135,61 @@ def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
     assert "2 fused, 0 there already, 1 failed" in out
     assert "not enough memory" in err
     assert "24 x 31" in err
+
+
+def test_large_tiffs_by_tiles(tmp_path, run):
+    """A pyramid in, a pyramid out; the same picture as in one piece, and the map of shares."""
+    generator = np.random.default_rng(0)
+    for name, shape in (("a", (430, 350)), ("b", (430, 350, 3))):
+        pixels = generator.integers(0, 256, shape, np.uint8)
+        write_tiff(tmp_path / f"{name}.tif", shape, pixels.dtype, iter([pixels]), pyramid=True)
+    sources = tmp_path / "a.tif", tmp_path / "b.tif"
+    words = ("--tile", 300, "--explain", tmp_path / "share.png")
+    assert run("fuse", *sources, "-o", tmp_path / "tiles.tif", *words)[0] == 0
+    assert run("fuse", *sources, "-o", tmp_path / "tiles.png", "--tile", 300)[0] == 0
+    assert run("fuse", *sources, "-o", tmp_path / "whole.tif", "--tile", "off")[0] == 0
+    tiles, whole = read_image(tmp_path / "tiles.tif"), read_image(tmp_path / "whole.tif")
+    assert np.abs(tiles.astype(int) - whole).max() <= 1
+    assert np.array_equal(read_image(tmp_path / "tiles.png"), tiles)
+    assert read_image(tmp_path / "share.png").shape == (430, 350)
+    with closing(TiffRaster(tmp_path / "tiles.tif")) as raster:
+        assert raster.is_pyramid
+    for polarity in ("--white-hot", "--black-hot"):  # the second is not read by rows
+        out = tmp_path / f"{polarity}.tif"
+        assert run("fuse", *sources, "-o", out, "--tile", 300, polarity)[0] == 0
+        assert np.array_equal(read_image(out), tiles) == (polarity == "--white-hot")
+    code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 300, "--sheet", tmp_path / "sheet.png")
+    assert (code, "--tile off" in err) == (2, True)
+    code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 20)
+    assert (code, "at least" in err) == (2, True)
+    assert not (tmp_path / "x.tif").exists()
+
+
+def test_large_tiffs_in_folders(tmp_path, run):
+    generator = np.random.default_rng(0)
+    for folder in ("ir", "vi"):
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / "large.tif", generator.integers(0, 256, (300, 250), np.uint8))
+        write_image(tmp_path / folder / "small.tif", generator.integers(0, 256, (30, 25), np.uint8))
+    words = ("fuse", tmp_path / "ir", tmp_path / "vi", "-o", tmp_path / "out", "--tile", 256)
+    assert "2 fused" in run(*words)[1]
+    assert names(tmp_path / "out") == ["large.tif", "small.png"]
+    write_image(tmp_path / "out/large.tif", np.zeros((3, 3), np.uint8), overwrite=True)
+    assert "2 fused" in run(*words, "--explain", tmp_path / "shares")[1]
+    assert read_image(tmp_path / "out/large.tif").shape == (3, 3)
+    assert names(tmp_path / "shares") == ["large.png", "small.png"]
+    assert "2 there already" in run(*words)[1]
+
+
+def test_damage_in_the_middle_of_a_large_tiff_leaves_no_file(tmp_path, run):
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 280), np.uint8)
+    for name in ("a.tif", "b.tif"):
+        write_tiff(tmp_path / name, pixels.shape, pixels.dtype, iter([pixels]))
+    data = (tmp_path / "b.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(data[: len(data) // 2] + bytes(300) + data[len(data) // 2 + 300 :])
+    code, _, err = run("fuse", tmp_path / "a.tif", tmp_path / "b.tif", "-o", tmp_path / "o.tif", "--tile", 250)
+    assert (code, "b.tif" in err, "Traceback" in err) == (2, True, False)
+    assert names(tmp_path) == ["a.tif", "b.tif"]
 
 
 class TestNothingIsWritten:

@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import docstring_parser
@@ -22,7 +21,7 @@ VERBS = (
     "fuse", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split", "train", "doctor",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
-ALIASES = {"output": "-o"}
+ALIASES = {"output": "-o", "on_error": "--on-error"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
@@ -126,7 +125,7 @@ def parser_of(verb: str) -> ArgumentParser:
     parser.add_function_arguments(function, as_group=False, as_positional=True, fail_untyped=True, skip=skipped)
     for described in text.params:
         if described.arg_name in rest:
-            parser.add_argument(described.arg_name, nargs="*", type=Path, help=described.description)
+            parser.add_argument(described.arg_name, nargs="*", type=str, help=described.description)
         if described.arg_name in flags:
             option = described.arg_name.replace("_", "-")
             parser.add_argument(f"--{option}", dest=described.arg_name, action="store_true", help=described.description)

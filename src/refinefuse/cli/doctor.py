@@ -7,7 +7,9 @@ EXTRAS = {
     "hub": ("huggingface-hub",),
     "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
     "onnx": ("onnxruntime",),
+    "tiff": ("imagecodecs",),
     "train": ("lightning", "tensorboard"),
+    "video": ("av",),
 }
 CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "jsonargparse")
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 
 def run(
-    a: Path,
-    b: Path,
-    *more: Path,
+    a: str,
+    b: str,
+    *more: str,
     output: Path,
     weights: str | None = None,
     color: Literal["b", "a", "both", "gray"] = "b",
@@ -28,22 +28,30 @@ def run(
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     explain: Path | None = None,
     sheet: Path | None = None,
+    tile: Literal["auto", "off"] | int = "auto",
+    codec: Literal["auto", "h264", "hevc", "ffv1"] = "auto",
+    fps: float | None = None,
+    every: int = 1,
+    on_error: Literal["skip", "stop"] = "skip",
     overwrite: bool = False,
 ) -> int:
-    """Fuse a pair of pictures or medical volumes, or two folders of pictures.
+    """Fuse a pair of pictures, medical volumes or videos, or two folders of pictures.
 
     In two folders, pictures are paired by name without extension; what is fused already is skipped unless
     --overwrite is given. With three and more sources, the last is the one whose colour is kept; the order of the
     others plays no part.
 
+    Videos are files, cameras (/dev/video0) or streams (rtsp://...), and folders if OUTPUT is a video (extra `video`).
+
     NIfTI files, DICOM files and folders of DICOM files are volumes (extra `medical`; not a medical device).
 
     Args:
-        a: infrared (CT, MRI) picture or folder: the source that gives no colour.
-        b: visible (PET, SPECT) picture or folder: the source whose colour is kept.
+        a: infrared (CT, MRI) picture, video or folder: the source that gives no colour.
+        b: visible (PET, SPECT) picture, video or folder: the source whose colour is kept; of videos also its pace and
+            sound.
         more: further sources; the last of all is then the one whose colour is kept.
-        output: the fused picture, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a folder for
-            DICOM.
+        output: the fused picture or video, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a
+            folder for DICOM.
         weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub; by default
             infrared-visible.
         color: whose colour the result gets; `both` weighs each by its saturation.
@@ -63,23 +71,37 @@ def run(
         explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
             folder run.
         sheet: also write `a`, `b` and the result side by side. A folder in a folder run.
+        tile: side of the tiles in which large pictures are painted, in pixels, or auto or off. The result does not
+            depend on it; TIFF files larger than the memory are read and written piece by piece.
+        codec: of a fused video; auto is h264, but ffv1 (without loss) for .avi.
+        fps: frames a second of folders that become a video; by default those of the video beside it, or 25.
+        every: fuse only each n-th frame of a video.
+        on_error: leave a damaged frame of a video out, or stop there.
         overwrite: replace files that are there.
     """
+    from refinefuse.cli.telling import fuse_and_tell_pictures, fuse_and_tell_videos
     from refinefuse.errors import InputError
     from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.inference.resources import limit_threads
 
     keep_freed_memory()
+    limit_threads()
     from refinefuse.image.thermal import Range
-    from refinefuse.inference.folders import Targets, fuse_files, fuse_folders
+    from refinefuse.inference.folders import Targets
     from refinefuse.inference.fuser import Fuser
     from refinefuse.inference.thermal import Reading
+    from refinefuse.inference.video.sources import is_video
     from refinefuse.inference.volumes import VolumeOptions, are_volumes, fuse_volumes
     from refinefuse.weights.store import DEFAULT, MEDICAL
 
     if white_hot and black_hot:
         raise InputError("--white-hot and --black-hot exclude each other.\nGive the one that is true of `a`.")
-    sources, targets = (a, b, *more), Targets(output, explain, sheet)
-    volumes = are_volumes(sources)
+    names, targets = (a, b, *more), Targets(output, explain, sheet)
+    sources = tuple(map(Path, names))
+    videos = any(map(is_video, (*names, str(output))))
+    volumes = not videos and are_volumes(sources)
+    if not videos:
+        _check_unused("videos", codec=codec != "auto", fps=fps, every=every != 1, on_error=on_error != "skip")
     if volumes:
         _check_unused("pictures", range_each=range_each, white_hot=white_hot, black_hot=black_hot)
     else:
@@ -89,7 +111,7 @@ def run(
 
     def load() -> Fuser:
         chosen = weights or (MEDICAL if volumes else DEFAULT)
-        return Fuser(chosen, device=device, precision=precision, color=color)
+        return Fuser(chosen, device=device, precision=precision, color=color, tile=tile)
 
     if volumes:
         options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)
@@ -102,17 +124,11 @@ def run(
         "white-hot" if white_hot else "black-hot" if black_hot else None
     )
     reading = Reading(None if range is None else Range.parse(range), polarity)
-    if not any(source.is_dir() for source in sources):
-        for doubt in fuse_files(load(), sources, targets, reading, overwrite=overwrite):
-            print(f"warning: {doubt}.", file=sys.stderr)
-        return 0
-    outcome = fuse_folders(load, sources, targets, reading, each=range_each, overwrite=overwrite)
-    counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
-    print(f"{counts}. See '{output}'.")
-    for fitted in outcome.ranges:
-        print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every picture (--range-each: by picture)")
-    _report(outcome.doubts, outcome.failed, outcome.alone)
-    return 1 if outcome.failed or outcome.alone else 0
+    if videos:
+        _check_unused("pictures", explain=explain, sheet=sheet, range_each=range_each)
+        how = {"codec": codec, "fps": fps, "every": every, "on_error": on_error}
+        return fuse_and_tell_videos(load, names, output, reading, how, overwrite)
+    return fuse_and_tell_pictures(load, sources, targets, reading, range_each, overwrite)
 
 
 def _check_unused(kind: str, **options: object) -> None:
@@ -122,15 +138,3 @@ def _check_unused(kind: str, **options: object) -> None:
     used = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if used:
         raise InputError(f"{', '.join(used)}: for {kind} only, and the sources are none.\nLeave it out.")
-
-
-def _report(doubts: dict[str, list[str]], failed: dict[str, str], alone: list[str]) -> None:
-    """Say on standard error what looks wrong, and what was not fused."""
-    from refinefuse.errors import listing
-
-    for doubt, names in doubts.items():
-        print(f"warning, in {len(names)} of the pairs: {doubt}.\n{listing(names)}", file=sys.stderr)
-    for name, message in failed.items():
-        print(f"\n{name}: {message}", file=sys.stderr)
-    if alone:
-        print(f"\nWithout a partner of the same name ({len(alone)}):\n{listing(alone)}", file=sys.stderr)

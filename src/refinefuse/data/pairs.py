@@ -76,6 +76,15 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Pairin
     )
 
 
+def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
+    """The pictures of a folder in natural order (2 before 10).
+
+    Raises:
+        PairingError: as `pair_folders`.
+    """
+    return list(_pictures(Path(folder)).values())
+
+
 def _pictures(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by name without extension, in natural order."""
     if not folder.is_dir():

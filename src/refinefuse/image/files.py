@@ -10,8 +10,8 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,20 @@ def place_file(path: Path, data: bytes) -> None:
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
+    with placed(path) as temporary, temporary.open("xb") as file:
+        file.write(data)
+
+
+@contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """A name to write to; the file gets its own name, `path`, when the block ends without an error.
+
+    Raises:
+        InputError: if the system refuses to write.
+    """
+    temporary = temporary_name(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
         raise InputError(
@@ -159,6 +169,11 @@ def place_file(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):  # a read-only file system refuses this too, and the first refusal says more
             temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other file bears."""
+    return path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
 
 
 def _decode(data: bytes) -> Pixels:
@@ -203,7 +218,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
     """Refuse a path at which no file can be written, whatever its format.
 
     Raises:
-        InputError: it is a folder, its folder does not exist, or it is a file that may not be replaced.
+        InputError: it is a folder, its folder does not exist, or the file does and may not be replaced.
     """
     if path.is_dir():
         raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")

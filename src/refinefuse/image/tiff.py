@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import mmap
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,13 @@ def decode_tiff(data: bytes) -> Pixels:
         InputError: truncated, damaged, several pages, CMYK or another colour space, premultiplied alpha, or a coding
             that neither tifffile nor OpenCV reads.
     """
+    with damage_reported(len(data)), tifffile.TiffFile(io.BytesIO(data)) as file:
+        return _decode_page(checked_page(file, data), data)
+
+
+@contextmanager
+def damage_reported(size: int) -> Iterator[None]:
+    """Turn whatever reading a TIFF of `size` bytes raises into an `InputError`, and keep tifffile from logging it."""
     thread = threading.get_ident()
 
     def elsewhere(record: logging.LogRecord) -> bool:
@@ -44,19 +54,27 @@ def decode_tiff(data: bytes) -> Pixels:
     logger = logging.getLogger("tifffile")
     logger.addFilter(elsewhere)
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = _only_page(file)
-            _check_whole(file, page, data)
-            _check_kind(page)
-            return _decode_page(page, data)
+        yield
     except InputError:
         raise
     except Exception as error:  # a damaged directory can raise anything in the parser
         raise InputError(
-            f"the TIFF file is damaged or truncated ({len(data)} bytes).\n  found: {error}\nCopy or export it again."
+            f"the TIFF file is damaged or truncated ({size} bytes).\n  found: {error}\nCopy or export it again."
         ) from None
     finally:
         logger.removeFilter(elsewhere)
+
+
+def checked_page(file: tifffile.TiffFile, data: bytes | mmap.mmap) -> Any:
+    """The only page of a file that is not a thumbnail, refused where it is truncated or not grey or RGB.
+
+    Raises:
+        InputError: with what is wrong.
+    """
+    page = _only_page(file)
+    _check_whole(file, page, data)
+    _check_kind(page)
+    return page
 
 
 def encode_tiff(pixels: Pixels) -> bytes:
@@ -87,7 +105,7 @@ def _only_page(file: tifffile.TiffFile) -> Any:
     return pages[0]
 
 
-def _check_whole(file: tifffile.TiffFile, page: Any, data: bytes) -> None:
+def _check_whole(file: tifffile.TiffFile, page: Any, data: bytes | mmap.mmap) -> None:
     """Refuse a page whose tags or pixels lie behind the end of the file."""
     form = file.tiff
     (count,) = struct.unpack_from(form.tagnoformat, data, page.offset)
@@ -131,8 +149,11 @@ def _decode_page(page: Any, data: bytes) -> Pixels:
         pixels = page.asarray()
     except ValueError:  # a compression that tifffile leaves to a library of its own (LZW, JPEG, fax)
         return _by_opencv(page, data)
-    if page.axes == "SYX":
-        pixels = np.moveaxis(pixels, 0, -1)
+    return as_picture(page, np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels)
+
+
+def as_picture(page: Any, pixels: Pixels) -> Pixels:
+    """Stored samples (h, w) or (h, w, c) of a page as a picture: colours for a palette, 0 and 255 for bits."""
     if page.photometric == PHOTOMETRIC.PALETTE:
         colours: Pixels = _colours(page.colormap)[pixels]
         return colours

@@ -16,6 +16,7 @@ from refinefuse.image.color import to_array
 from refinefuse.image.files import check_target, write_images
 from refinefuse.image.thermal import Range
 from refinefuse.inference.fuser import Explained, Fuser
+from refinefuse.inference.large import LargePair, opened_large
 from refinefuse.inference.pictures import Source, read_source
 from refinefuse.inference.sheet import share_map, side_by_side
 from refinefuse.inference.thermal import AS_STORED, Reading, doubts_of
@@ -90,6 +91,9 @@ def fuse_files(
     check_apart(targets, sources)
     for path in targets.wanted():
         check_target(path, overwrite=overwrite)
+    with opened_large(fuser, sources, reading) as large:
+        if large is not None:
+            return _fuse_large(large, targets, overwrite)
     results, doubts = _fuse(fuser, sources, targets, [reading] * (len(sources) - 1))
     write_images(results, overwrite=overwrite)
     return doubts
@@ -106,7 +110,7 @@ def fuse_folders(
 ) -> Outcome:
     """Fuse all pairs of two folders, go on where one fails, and show progress on standard error.
 
-    Results are PNG, but TIFF where the sources are float.
+    Results are PNG, but TIFF where the sources are float, or TIFF and so large that they are read by rows.
 
     Args:
         load: makes the fuser; called when the folders are known to hold pairs.
@@ -173,9 +177,13 @@ def _fuse_group(
 ) -> None:
     """Fuse one group of a folder run, and enter into the outcome what became of it."""
     try:
-        results, doubts = _fuse(fuser, files, targets, readings, name)
-        missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
-        write_images(missing, overwrite=overwrite)
+        with opened_large(fuser, files, readings[0]) as large:
+            if large is not None:
+                doubts = _fuse_large(large, targets.inside(name, large.suffix), overwrite)
+        if large is None:
+            results, doubts = _fuse(fuser, files, targets, readings, name)
+            missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
+            write_images(missing, overwrite=overwrite)
     except RefineFuseError as error:
         outcome.failed[name] = str(error)
     except Exception as error:  # whatever befalls one pair, the others are still wanted
@@ -184,6 +192,16 @@ def _fuse_group(
         outcome.fused.append(name)
         for doubt in doubts:
             outcome.doubts.setdefault(doubt, []).append(name)
+
+
+def _fuse_large(large: LargePair, targets: Targets, overwrite: bool) -> list[str]:
+    """Fuse by bands and write what is wanted; doubts."""
+    if targets.sheet is not None:
+        raise InputError(
+            f"A sheet is for pictures that are painted in one piece.\n  got: {large.height} x {large.width} pixels\n"
+            "Leave --sheet out, or add --tile off if the memory suffices."
+        )
+    return large.write(targets.output, targets.explain, overwrite=overwrite)
 
 
 def _fuse(

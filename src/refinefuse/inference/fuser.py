@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple, get_args
 
@@ -14,7 +16,11 @@ from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge, pool, split, sum_in_any_order
 from refinefuse.inference.device import Precision, choose_device, choose_precision
 from refinefuse.inference.pictures import Picture, check_pair, like_sources, read_source
-from refinefuse.network.model import RefineFuse
+from refinefuse.inference.resources import free_memory
+from refinefuse.inference.tiles import Tile, check_tile, pieces, tile_side
+from refinefuse.network.context import Context
+from refinefuse.network.head import Painting
+from refinefuse.network.model import RefineFuse, Window
 from refinefuse.weights.store import DEFAULT
 
 
@@ -52,6 +58,8 @@ class Fuser:
         precision: of the features; the mix and the correction are always computed in float32. `auto` is float32,
             but bfloat16 on CUDA devices that compute in it.
         color: whose colour the result gets: `b` (the default), `a`, `both` (each by its saturation) or `gray` (none).
+        tile: side of the tiles in which large pictures are painted, in pixels; the result is that of painting the whole
+            picture. `auto` goes by the size and the free memory, `off` paints in one piece.
 
     Raises:
         WeightsError: if the weights are unknown, unsafe or damaged.
@@ -65,6 +73,7 @@ class Fuser:
         device: str = "auto",
         precision: Precision = "auto",
         color: Color = "b",
+        tile: Tile = "auto",
     ) -> None:
         if color not in get_args(Color):
             raise InputError(f"`color` must be {', '.join(get_args(Color))}.\n  got: {color!r}")
@@ -74,6 +83,8 @@ class Fuser:
         self.model = (
             weights.to(self.device).eval() if isinstance(weights, RefineFuse) else load_model(weights, device=device)
         )
+        check_tile(tile, self.model.halo)
+        self.tile: Tile = tile
 
     def __call__(self, a: Picture, b: Picture, *more: Picture) -> np.ndarray | Tensor:
         """Fuse a pair, or three and more pictures.
@@ -114,7 +125,7 @@ class Fuser:
 
     def _paint_all(self, others: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """Fused luma and share of one picture from (sources, 1, h, w) and (1, 1, h, w)."""
-        painted = [self._paint(other[None], last) for other in others]
+        painted = [self.paint(other[None], last) for other in others]
         if len(painted) == 1:
             return painted[0]
         fused, share = (torch.stack(parts).to(last.device) for parts in zip(*painted, strict=True))
@@ -122,20 +133,74 @@ class Fuser:
         weight = weight / sum_in_any_order(weight)
         return sum_in_any_order(weight * fused), sum_in_any_order(weight * share)
 
+    def paint(self, a: Tensor, b: Tensor, context: Context | None = None) -> Painting:
+        """Fuse lumas, by tiles where they are large.
+
+        Args:
+            a: (1, 1, h, w) float32 in [0, 1], on any device.
+            b: of the same shape.
+            context: of the pair; None: it is computed.
+
+        Returns:
+            The fused luma and the share of `a`, on the device of `a`.
+        """
+        height, width = a.shape[2:]
+        side = self.tile_side(height, width)
+        context = self.context(a, b) if context is None else context
+        if side is None:
+            return self.paint_window(a, b, context)
+        whole = Painting(torch.empty_like(a), torch.empty_like(a))
+        for row in pieces(height, width, side, self.model.halo, self.model.config.stride):
+            for piece in row:
+                painted = self.paint_window(_cut(a, piece.crop), _cut(b, piece.crop), context, piece.inner)
+                for plane, part in zip(whole, painted, strict=True):
+                    _cut(plane, piece.window)[...] = part
+        return whole
+
+    def tile_side(self, height: int, width: int) -> int | None:
+        """The side of the tiles in which a picture of this size is painted now; None if it is painted in one piece."""
+        cuda = self.device.type == "cuda"
+        free = torch.cuda.mem_get_info(self.device)[0] if cuda else free_memory()
+        return tile_side(self.tile, height, width, self.model.config, self.model.halo, free)
+
     @torch.inference_mode()
-    def _paint(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = (x.to(self.device, memory_format=torch.channels_last) for x in (a, b))
+    def context(self, a: Tensor, b: Tensor) -> Context:
+        """What the network needs to know of a whole pair of lumas (1, 1, h, w)."""
+        with self._computing(a):
+            return self.model.context(a.to(self.device), b.to(self.device))
+
+    @torch.inference_mode()
+    def context_of_reduced(self, a: Tensor, b: Tensor) -> Context:
+        """The same of lumas that are reduced already, (1, 2, grid, grid)."""
+        with self._computing(a):
+            return self.model.context_of_reduced(a.to(self.device), b.to(self.device))
+
+    @torch.inference_mode()
+    def paint_window(self, a: Tensor, b: Tensor, context: Context, window: Window | None = None) -> Painting:
+        """Paint a window of lumas (1, 1, h, w) in one piece; the result is where they are."""
+        with self._computing(a):
+            first, second = (x.to(self.device, memory_format=torch.channels_last) for x in (a, b))
+            painting = self.model.paint(first, second, context, window)
+            return Painting(*(plane.to(a.device) for plane in painting))
+
+    @contextmanager
+    def _computing(self, a: Tensor) -> Iterator[None]:
+        """In the asked precision, and with a message of our own where the memory does not suffice."""
         try:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                painting = self.model.paint(a, b, self.model.context(a, b))
+                yield
         except RuntimeError as error:  # torch.OutOfMemoryError is one, and the CPU's allocator has no class of its own
             if "memory" not in str(error):
                 raise
             size = f"{a.shape[2]} x {a.shape[3]}"
             raise InputError(
-                f"There is not enough memory on '{self.device}' for a picture of {size} pixels."
+                f"There is not enough memory on '{self.device}' for a picture of {size} pixels.\n"
+                "Paint it in smaller tiles (--tile 512)."
             ) from error
-        return painting.fused, painting.share
+
+
+def _cut(x: Tensor, window: Window) -> Tensor:
+    return x[..., window.top : window.top + window.height, window.left : window.left + window.width]
 
 
 def fuse(
@@ -146,6 +211,7 @@ def fuse(
     color: Color = "b",
     device: str = "auto",
     precision: Precision = "auto",
+    tile: Tile = "auto",
 ) -> np.ndarray | Tensor:
     """Fuse a pair, or more, with weights that stay loaded for the next call. See `Fuser` for everything.
 
@@ -155,9 +221,9 @@ def fuse(
         >>> refinefuse.fuse(infrared, visible).shape
         (48, 64, 3)
     """
-    return _fuser(os.fspath(weights), device, precision, color)(a, b, *more)
+    return _fuser(os.fspath(weights), device, precision, color, tile)(a, b, *more)
 
 
 @lru_cache(maxsize=4)
-def _fuser(weights: str, device: str, precision: Precision, color: Color) -> Fuser:
-    return Fuser(weights, device=device, precision=precision, color=color)
+def _fuser(weights: str, device: str, precision: Precision, color: Color, tile: Tile) -> Fuser:
+    return Fuser(weights, device=device, precision=precision, color=color, tile=tile)

@@ -52,6 +52,34 @@ def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid g
     return torch.cat([mean, deviation], 1)
 
 
+class Reduction:
+    """`reduced` for a picture that comes in bands of rows; summed in float64.
+
+    Args:
+        height: of the whole picture, in pixels.
+        width: of the whole picture.
+        grid: cells a side.
+    """
+
+    def __init__(self, height: int, width: int, grid: int) -> None:
+        self._rows = area_weights(height, grid)
+        self._columns = area_weights(width, grid).T
+        self._sums = torch.zeros(2, grid, grid, dtype=torch.float64)
+        self._next = 0
+
+    def add(self, band: Float[Tensor, "1 1 h w"]) -> None:
+        """The luma in [0, 1] of the next rows from the top."""
+        start, self._next = self._next, self._next + band.shape[2]
+        values = band[0, 0].cpu().double()
+        for total, x in zip(self._sums, (values, values.square()), strict=True):
+            total += self._rows[:, start : self._next] @ (x @ self._columns)
+
+    def result(self) -> Float[Tensor, "1 2 g g"]:
+        """Mean and standard deviation in each cell, in float64."""
+        mean, squares = self._sums
+        return torch.stack([mean, (squares - mean.square()).clamp(min=0).sqrt()])[None]
+
+
 class ContextEncoder(nn.Module):
     """Three small convolutions from the reduced picture of one source to its tokens."""
 

@@ -1,0 +1,77 @@
+"""Flicker: how much a fused video changes where both sources are still, beside the sources' own change.
+
+For the network as it is, and with a context that is averaged over time or never changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from itertools import islice, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from refinefuse import Fuser
+from refinefuse.inference.video.levels import levels_of, luma_plane, with_luma
+from refinefuse.inference.video.sources import Frame, VideoSource
+from refinefuse.network.context import Context
+
+STILL = 2  # levels, in the mean of 9 x 9 pixels
+
+
+def lumas(path: Path, count: int) -> list[np.ndarray]:
+    """The first frames of a video in [0, 255]."""
+    frames = (frame.picture for frame in VideoSource(str(path)) if isinstance(frame, Frame))
+    return [levels_of(f).to_unit(luma_plane(with_luma(f)))[0, 0].numpy() * 255 for f in islice(frames, count)]
+
+
+def unit(plane: np.ndarray) -> torch.Tensor:
+    """A plane as the fuser takes it."""
+    return torch.from_numpy(plane / np.float32(255))[None, None]
+
+
+def larger_mean(steps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """By pixel, how much the sources change nearby: the larger of the two."""
+    return np.maximum(*(cv2.blur(step, (9, 9)) for step in steps))
+
+
+def fused(fuser: Fuser, a: list[np.ndarray], b: list[np.ndarray], keep: float) -> list[np.ndarray]:
+    """Fused lumas; `keep` of the context comes from the frame before."""
+    results, context = [], None
+    for pair in zip(a, b, strict=True):
+        x, y = (unit(plane) for plane in pair)
+        own = fuser.context(x, y)
+        before = context or own
+        context = Context(*(keep * p + (1 - keep) * q for p, q in zip(before, own, strict=True)))
+        results.append(fuser.paint(x, y, context).fused[0, 0].numpy() * 255)
+    return results
+
+
+def main() -> None:
+    """Print the table."""
+    data = Path(os.environ.get("REFINEFUSE_DATA", "data")) / "M3SVD/video"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--a", type=Path, default=data / "ir/0111_1716.mp4")
+    parser.add_argument("--b", type=Path, default=data / "vi/0111_1716.mp4")
+    parser.add_argument("--frames", type=int, default=32)
+    options = parser.parse_args()
+    if not options.a.exists():
+        print(f"left out: there is no '{options.a}' (set REFINEFUSE_DATA, or give --a and --b)")
+        return
+    a, b = (lumas(path, options.frames) for path in (options.a, options.b))
+    fuser = Fuser(device="cpu")
+    rows = {"a": a, "b": b} | {f"fused, {keep} of the context kept": fused(fuser, a, b, keep) for keep in (0, 0.9, 1)}
+    steps = {name: np.abs(np.diff(np.stack(frames), axis=0)) for name, frames in rows.items()}
+    still = [larger_mean(pair) < STILL for pair in zip(steps["a"], steps["b"], strict=True)]
+    print(f"{'':<32}{'change':>8}{'of the mean':>13}")
+    for name, frames in rows.items():
+        change = np.mean([step[mask].mean() for step, mask in zip(steps[name], still, strict=True)])
+        level = np.abs([np.mean((q - p)[mask]) for (p, q), mask in zip(pairwise(frames), still, strict=True)]).mean()
+        print(f"{name:<32}{change:>8.3f}{level:>13.3f}")
+
+
+if __name__ == "__main__":
+    main()

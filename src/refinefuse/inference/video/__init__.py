@@ -1,0 +1,1 @@
+"""Videos: decoded, matched by time, fused and encoded at the same time."""

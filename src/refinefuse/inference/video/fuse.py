@@ -1,0 +1,274 @@
+"""Two videos in, one video out: decode, fuse and encode in threads of their own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal
+
+from tqdm import tqdm
+
+from refinefuse.errors import InputError, RefineFuseError
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.thermal import AS_STORED, Reading
+from refinefuse.inference.video.channel import Channel, Stage
+from refinefuse.inference.video.levels import (
+    Levels,
+    converted,
+    counted_levels,
+    levels_of,
+    luma_plane,
+    neutral_chroma,
+    with_luma,
+)
+from refinefuse.inference.video.match import Matched
+from refinefuse.inference.video.sources import Damaged, Frame, Source, VideoSource, listening, open_sources
+from refinefuse.inference.video.writer import Codec, VideoWriter, check_video_target, pixel_format
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+OnError = Literal["skip", "stop"]
+_WAITING = 4  # frames between two stages
+
+
+@dataclass
+class VideoOutcome:
+    """What became of a video.
+
+    Attributes:
+        frames: how many were written.
+        seconds: how long it took.
+        damaged: the frames that could not be decoded, each with the reason.
+        note: what was left over of the longer source, in words.
+        failure: why it ended before its time, empty if it did not; the frames before can be played.
+        interrupted: whether the user stopped it.
+        stages: how long each stage worked.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    damaged: list[str] = field(default_factory=list)
+    note: str = ""
+    failure: str = ""
+    interrupted: bool = False
+    stages: tuple[Stage, ...] = ()
+
+    def slowest(self) -> Stage:
+        """The stage that worked longest: the others wait for it."""
+        return max(self.stages, key=lambda stage: stage.busy)
+
+
+def fuse_videos(
+    load: Callable[[], Fuser],
+    a: str,
+    b: str,
+    output: Path,
+    reading: Reading = AS_STORED,
+    *,
+    codec: str = "auto",
+    fps: float | None = None,
+    every: int = 1,
+    on_error: OnError = "skip",
+    overwrite: bool = False,
+) -> VideoOutcome:
+    """Fuse two videos; the pace, the time stamps, the colour and the sound are those of `b`.
+
+    Luma is fused, the chroma planes of `b` are kept as they are. The frame of `a` that is nearest in time goes with
+    each frame of `b`. Interrupted, or with a disk that is full, what was written is a file that can be played.
+
+    Args:
+        load: makes the fuser; called when both sources are known to be usable.
+        a: video file, folder of pictures, camera or URL of the first source.
+        b: of the second source.
+        output: the fused video; its ending gives the format.
+        reading: range and polarity of `a`. Without a range, grey of more than 8 bits is scaled from its own lowest and
+            highest counts, fixed over the sequence.
+        codec: h264, hevc, ffv1, or auto (by the ending).
+        fps: frames a second of folders; None: that of the video beside it, or 25.
+        every: fuse only each n-th frame of `b`.
+        on_error: what to do about a damaged frame: leave it out, or end there.
+        overwrite: replace a file that is there.
+
+    Raises:
+        InputError: if a source cannot be used, the sizes differ, or the result cannot be written.
+        MissingExtra: if PyAV is not installed.
+    """
+    if every < 1:
+        raise InputError(f"`every` must be 1 or more.\n  got: {every}")
+    for name in (a, b):
+        if Path(name).resolve() == output.resolve():
+            raise InputError(f"'{output}' is named twice, as a source and as the result.\nGive it a place of its own.")
+    chosen = check_video_target(output, codec, overwrite=overwrite)
+    with listening(), ExitStack() as stack:
+        sources = open_sources(a, b, fps)
+        for source in sources:
+            stack.callback(source.close)
+        return _Run(load(), sources, reading, output, chosen, every, on_error).run()
+
+
+class _Run:
+    """The threads of one video and what passes between them."""
+
+    def __init__(
+        self,
+        fuser: Fuser,
+        sources: tuple[Source, Source],
+        reading: Reading,
+        output: Path,
+        codec: Codec,
+        every: int,
+        on_error: OnError,
+    ) -> None:
+        if fuser.color not in ("b", "gray"):
+            raise InputError(f"`color` must be b or gray for videos.\n  got: {fuser.color}")
+        self.fuser, self.output, self.codec, self.every, self.on_error = fuser, output, codec, every, on_error
+        (self.a, self.b), self.reading = sources, reading
+        self.outcome = VideoOutcome(stages=tuple(map(Stage, ("decode a", "decode b", "fuse", "encode"))))
+        self.frames_a, self.frames_b = (Channel[Frame | Damaged](_WAITING, drop=source.is_camera) for source in sources)
+        self.fused: Channel[VideoFrame] = Channel(_WAITING)
+        self.levels_a: Levels | None = None
+        self.errors: list[Exception] = []
+
+    def run(self) -> VideoOutcome:
+        """Start the threads, fuse, and end them all, whatever happens."""
+        start = time.perf_counter()
+        decode_a, decode_b, *_ = self.outcome.stages
+        readers = [
+            Thread(target=self._read, args=(self.a, self.frames_a, decode_a, self._prepared_a), daemon=True),
+            Thread(target=self._read, args=(self.b, self.frames_b, decode_b, self._prepared_b), daemon=True),
+        ]
+        encoder = Thread(target=self._encode)
+        for thread in (*readers, encoder):
+            thread.start()
+        try:
+            self._fuse()
+        except KeyboardInterrupt:
+            self.outcome.interrupted = True
+        except RefineFuseError as error:
+            self.errors.append(error)
+        finally:
+            self.fused.finish()
+            self.frames_a.close()
+            self.frames_b.close()
+            for thread in (*readers, encoder):
+                thread.join()
+        self.outcome.seconds = time.perf_counter() - start
+        if self.errors and not self.outcome.frames:
+            raise self.errors[0]
+        self.outcome.failure = str(self.errors[0]) if self.errors else ""
+        return self.outcome
+
+    def _read(
+        self, source: Source, channel: Channel[Frame | Damaged], stage: Stage, prepared: Callable[[VideoFrame], Any]
+    ) -> None:
+        """The work of a reading thread."""
+        frames = iter(source)
+        try:
+            while True:
+                with stage.working():
+                    frame = next(frames, None)
+                    if isinstance(frame, Frame):
+                        frame = replace(frame, picture=prepared(frame.picture))
+                if frame is None or not channel.put(frame):
+                    break
+            channel.finish()
+        except Exception as error:  # raised again where the frames are read
+            channel.finish(error)
+
+    def _prepared_a(self, picture: VideoFrame) -> VideoFrame:
+        """A frame of `a` whose first plane is its luma; the first one settles what is black and white."""
+        prepared = with_luma(picture)
+        if self.levels_a is None:
+            counts = picture.format.name.startswith("gray") and picture.format.components[0].bits > 8
+            levels = levels_of(prepared)
+            if counts or self.reading.range is not None:
+                levels = counted_levels(self.a.sample() or [luma_plane(prepared)], self.reading.range)
+            self.levels_a = levels.inverted() if self.reading.polarity == "black-hot" else levels
+        return prepared
+
+    def _prepared_b(self, picture: VideoFrame) -> VideoFrame:
+        """A frame of `b` in the form in which it is encoded, free to be changed."""
+        wanted = pixel_format(self.codec, picture.format, self.b.size)
+        prepared = converted(picture, wanted)
+        prepared.make_writable()
+        if self.fuser.color == "gray":
+            for plane in prepared.planes[1:3]:
+                neutral_chroma(plane, prepared.format.components[0].bits)
+        return prepared
+
+    def _fuse(self) -> None:
+        """The work of the calling thread."""
+        stage = self.outcome.stages[2]
+        pairs = Matched(
+            self._sound(self.frames_a), self._sound(self.frames_b), period=float(1 / self.a.rate), every=self.every
+        )
+        counts = [int(source.count / source.rate * self.b.rate / self.every) for source in (self.a, self.b)]
+        total = min(filter(None, counts), default=None)
+        with tqdm(total=total, desc="fusing", unit="frame", file=sys.stderr) as bar:
+            for a, b in pairs:
+                with stage.working():
+                    fused = self._fused(a, b)
+                if not self.fused.put(fused):
+                    return
+                bar.set_postfix_str(f"slowest: {self.outcome.slowest().name}", refresh=False)
+                bar.update()
+        self.outcome.note = "" if self.errors else pairs.note
+
+    def _sound(self, frames: Channel[Frame | Damaged]) -> Iterator[Frame]:
+        """Frames without those that are damaged, which are noted, or end it all."""
+        for frame in frames:
+            if isinstance(frame, Frame):
+                yield frame
+                continue
+            message = f"{frame.name}: {frame.reason}"
+            if self.on_error == "stop":
+                self.errors.append(InputError(f"{message}\nIt ended there; --on-error skip leaves such frames out."))
+                return
+            self.outcome.damaged.append(message)
+
+    def _fused(self, a: Frame, b: Frame) -> VideoFrame:
+        """The picture of `b` with the fused luma."""
+        plane_a, plane_b = luma_plane(a.picture), luma_plane(b.picture)
+        if plane_a.shape != self.a.size or plane_b.shape != self.b.size:
+            raise InputError(
+                f"The size changes within the video.\n  expected: {self.b.size[0]} x {self.b.size[1]}\n"
+                f"  {a.name}: {plane_a.shape[0]} x {plane_a.shape[1]}\n"
+                f"  {b.name}: {plane_b.shape[0]} x {plane_b.shape[1]}\nCut the video there."
+            )
+        levels_a, levels_b = self.levels_a or levels_of(a.picture), levels_of(b.picture)
+        luma = self.fuser.paint(levels_a.to_unit(plane_a), levels_b.to_unit(plane_b)).fused
+        levels_b.put(luma, plane_b)
+        return b.picture
+
+    def _encode(self) -> None:
+        """The work of the writing thread."""
+        writer: VideoWriter | None = None
+        stage = self.outcome.stages[3]
+        try:
+            for frame in self.fused:
+                with stage.working():
+                    if writer is None:
+                        writer = VideoWriter(self.output, self.codec, frame, self.b, self._sound_of(), every=self.every)
+                    writer.write(frame)
+        except Exception as error:  # raised again by the calling thread
+            self.errors.append(error)
+        self.fused.close()
+        if writer is None:
+            return
+        with stage.working():
+            try:
+                writer.close()
+            except InputError as error:
+                self.errors.append(error)
+        self.outcome.frames = writer.frames
+
+    def _sound_of(self) -> str | None:
+        """The file whose sound goes into the result: `b`, else `a`."""
+        files = [source for source in (self.b, self.a) if isinstance(source, VideoSource) and source.has_sound]
+        return files[0].name if files else None

@@ -1,0 +1,59 @@
+"""Two streams of frames of any rates, matched by their time stamps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Generic, Protocol, TypeVar
+
+
+class Timed(Protocol):
+    """Anything that has a time, in seconds after the first frame of its stream."""
+
+    @property
+    def time(self) -> float:
+        """Seconds."""
+
+
+A = TypeVar("A", bound=Timed)
+B = TypeVar("B", bound=Timed)
+
+
+class Matched(Generic[A, B]):
+    """For every frame of `b` the frame of `a` that is nearest in time; ends with the shorter stream.
+
+    Args:
+        a: frames of the first source in their order.
+        b: frames of the second source, whose pace is kept.
+        period: seconds that a frame of `a` lasts, until two of them have shown it.
+        every: take only each n-th frame of `b`.
+
+    Attributes:
+        note: what was left over, in words, once all is done; empty if nothing was.
+    """
+
+    def __init__(self, a: Iterator[A], b: Iterator[B], *, period: float, every: int = 1) -> None:
+        self.note = ""
+        self._a, self._b = a, islice(b, 0, None, every)
+        self._period = period
+
+    def __iter__(self) -> Iterator[tuple[A, B]]:
+        current, following = next(self._a, None), next(self._a, None)
+        last, step = 0.0, 0.0
+        for b in self._b:
+            while current is not None and following is not None and _nearer(following, current, b):
+                self._period = following.time - current.time
+                current, following = following, next(self._a, None)
+            if current is None or (following is None and b.time > current.time + 0.99 * self._period):
+                end = 0.0 if current is None else current.time + self._period
+                self.note = f"`a` ends after {end:.2f} s, `b` is longer: stopped at the shorter"
+                return
+            last, step = b.time, b.time - last
+            yield current, b
+        further = next(self._a, None)
+        if further is not None and further.time > last + 1.5 * max(self._period, step):
+            self.note = f"`b` ends after {last:.2f} s, `a` is longer: stopped at the shorter"
+
+
+def _nearer(candidate: Timed, current: Timed, to: Timed) -> bool:
+    return abs(candidate.time - to.time) <= abs(current.time - to.time)
