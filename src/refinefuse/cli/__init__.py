@@ -93,7 +93,6 @@ def _call(function: Callable[..., int], options: dict[str, Any]) -> int:
 def overview() -> str:
     """The text of `refinefuse --help`."""
     rows = [f"  {verb:<13}{_summary(_function(verb))}" for verb in VERBS]
-    rows = [f"  {verb:<13}{_summary(_function(verb))}" for verb in VERBS]
     return "\n".join(
         [
             "usage: refinefuse COMMAND [OPTIONS]",
