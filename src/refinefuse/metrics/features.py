@@ -159,7 +159,7 @@ def _windows(x: Float[Tensor, "h w"]) -> _Windows:
 def _in_order(falling: Float[Tensor, "8 m"], rising: Float[Tensor, "8 m"]) -> Float[Tensor, "16 m"]:
     """Both in one rising order, by Batcher's bitonic merge."""
     m = falling.shape[1]
-    done, free = falling.new_empty(2, 16, m)
+    done, free = falling.new_empty(16, m), falling.new_empty(16, m)
     torch.minimum(falling, rising, out=done[:8])
     torch.maximum(falling, rising, out=done[8:])
     for distance in (4, 2, 1):
@@ -218,7 +218,7 @@ def _mean_information(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"
 def _codes(x: Float[Tensor, "h w"]) -> Int[Tensor, " m"]:
     """The nine values of each window, all 0 or 1, as the bits of a number."""
     h, w = x.shape[0] - 2, x.shape[1] - 2
-    bits = [x[i : i + h, j : j + w] * 2 ** (3 * j + i) for j in range(3) for i in range(3)]
+    bits = [x[i : i + h, j : j + w] * 2.0 ** (3 * j + i) for j in range(3) for i in range(3)]
     return sum_of(bits).flatten().long()
 
 
@@ -230,7 +230,8 @@ def _mean_binary(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"]) ->
     sides = [(side >> bit & 1).double() for side in (kinds // 512, kinds % 512)]
     values = _information(*(_described(side, *side.aminmax(dim=0)) for side in sides))
     values = torch.where(kinds // 512 == kinds % 512, 1.0, values)
-    return (values * counts[kinds]).sum() / counts.sum()
+    mean: Tensor = (values * counts[kinds]).sum() / counts.sum()
+    return mean
 
 
 def _fmi(feature: Callable[[Image], Image], fused: Image, a: Image, b: Image) -> Score:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from refinefuse.filters import Border, magnitude, sobel
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum
+from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
+
+_WEAKEST = 1e-12  # a weaker edge is none
 
 
 @shared
@@ -47,25 +49,21 @@ def safe_quotient(x: Tensor, y: Tensor) -> Tensor:
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
     """The smaller over the larger of two values that are not negative; 0 where both are 0."""
-    return safe_quotient(torch.minimum(x, y), torch.maximum(x, y))
+    return torch.minimum(x, y) / torch.maximum(x, y).clamp(min=_WEAKEST)
 
 
 @shared
 def _orientation(x: Image) -> Image:
-    """The orientation of the edges, -pi/2 < orientation <= pi/2; pi/2 where nothing changes from left to right."""
+    """The orientation of the edges, -pi/2 <= orientation < pi/2; -pi/2 where nothing changes from left to right."""
     across, down = derivatives(x, "zero")
     upright = across == 0
-    return torch.where(upright, math.pi / 2, torch.atan(-down / torch.where(upright, 1.0, across)))
+    return torch.where(upright, -math.pi / 2, torch.atan(down / torch.where(upright, 1.0, across)))
 
 
-def _transfer(x: Image, fused: Image, ties: str) -> Image:
-    """How well the fused picture keeps each edge of x, in strength and in orientation."""
-    strength_x, strength_f = edge_strength(x, "zero"), edge_strength(fused, "zero")
-    strength = _ratio(strength_x, strength_f)
-    if ties == "strength":
-        strength = torch.where(strength_x == strength_f, strength_f, strength)
-    alignment = 1 - (_orientation(x) - _orientation(fused)).abs() / (math.pi / 2)
-    return 0.9994 * torch.sigmoid(15 * (strength - 0.5)) * (0.9879 * torch.sigmoid(22 * (alignment - 0.8)))
+def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
+    """How well an edge is kept whose strength has that ratio and whose orientation turned by so much."""
+    kept = torch.sigmoid(15 * strength - 7.5) * torch.sigmoid(4.4 - (44 / math.pi) * turn)
+    return (0.9994 * 0.9879) * kept
 
 
 def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] = "one", peak: float = 255.0) -> Score:
@@ -83,26 +81,30 @@ def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] =
             that should be 1. On levels it hardly matters, on 0..1 it throws exact copies away.
         peak: the highest level of the scale on which the strength is taken, 255 or 1.
     """
-    fused, a, b = _scaled(fused, peak), _scaled(a, peak), _scaled(b, peak)
-    weight_a, weight_b = edge_strength(a, "zero"), edge_strength(b, "zero")
-    kept = _transfer(a, fused, ties) * weight_a + _transfer(b, fused, ties) * weight_b
-    return safe_quotient(pixel_sum(kept), pixel_sum(weight_a + weight_b))
+    edges = [
+        m for x in (fused, a, b) for m in (edge_strength(_scaled(x, peak), "zero"), _orientation(_scaled(x, peak)))
+    ]
+    kept, total = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
+    for strength_f, turn_f, *sources in strips(*edges):
+        for strength, turn in (sources[:2], sources[2:]):
+            ratio = _ratio(strength, strength_f)
+            if ties == "strength":
+                ratio = torch.where(strength == strength_f, strength_f, ratio)
+            kept = kept + pixel_sum(_transfer(ratio, (turn - turn_f).abs()) * strength)
+            total = total + pixel_sum(strength)
+    return safe_quotient(kept, total)
 
 
 @shared
-def _signed_orientation(x: Image) -> Image:
-    """The orientation of the edges, but -pi/2 where only a downward slope is, as the code of Liu et al. has it."""
+def _signed_edges(x: Image) -> tuple[Tensor, Tensor]:
+    """Strength, never 0, and orientation, -pi/2 where only a downward slope is, as the code of Liu et al. has it."""
     across, down = derivatives(x, "zero")
-    return torch.atan(down / torch.where(across == 0, 1e-5, across))
+    strength = edge_strength(x, "zero")
+    return torch.where(strength == 0, 1e-5, strength), torch.atan(down / torch.where(across == 0, 1e-5, across))
 
 
-def _transfer_liu(x: Image, fused: Image, corrected: bool) -> Image:
-    strengths = [edge_strength(y, "zero") for y in (x, fused)]
-    strength = _ratio(*(torch.where(g == 0, 1e-5, g) for g in strengths))
-    turn = (_signed_orientation(x) - _signed_orientation(fused)).abs()
-    if corrected:
-        alignment = 1 - turn / (math.pi / 2)
-        return 0.9994 * torch.sigmoid(15 * (strength - 0.5)) * (0.9879 * torch.sigmoid(22 * (alignment - 0.8)))
+def _transfer_liu(strength: Tensor, turn: Tensor) -> Tensor:
+    """The same with the constants of Liu et al."""
     alignment = (turn - math.pi / 2).abs() / (math.pi / 2)
     return torch.sigmoid(10 * (strength - 0.5)) * torch.sigmoid(20 * (alignment - 0.75))
 
@@ -119,11 +121,17 @@ def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"
         b: the second source.
         form: `liu2012` has other constants and takes the mean over pixels, flat ones included, which score 1.
     """
-    corrected = form == "corrected"
-    weights = [torch.where(g == 0, 1e-5, g) for g in (edge_strength(a, "zero"), edge_strength(b, "zero"))]
-    kept = _transfer_liu(a, fused, corrected) * weights[0] + _transfer_liu(b, fused, corrected) * weights[1]
-    total = weights[0] + weights[1]
-    return pixel_sum(kept) / pixel_sum(total) if corrected else pixel_mean(kept / total)
+    transfer = _transfer if form == "corrected" else _transfer_liu
+    edges = [m for x in (fused, a, b) for m in _signed_edges(x)]
+    kept, total, share = (fused.new_zeros(len(fused)) for _ in range(3))
+    for strength_f, turn_f, *sources in strips(*edges):
+        parts = [
+            transfer(_ratio(strength, strength_f), (turn - turn_f).abs()) * strength
+            for strength, turn in (sources[:2], sources[2:])
+        ]
+        part, whole = parts[0] + parts[1], sources[0] + sources[2]
+        kept, total, share = kept + pixel_sum(part), total + pixel_sum(whole), share + pixel_sum(part / whole)
+    return kept / total if form == "corrected" else share / fused[0].numel()
 
 
 @shared
@@ -135,17 +143,12 @@ def _petrovic_edges(x: Image, peak: float) -> tuple[Tensor, Tensor]:
     return magnitude(across, down), slope
 
 
-@shared
-def _petrovic_transfer(x: Image, fused: Image, peak: float) -> Image:
-    (strength_x, slope_x), (strength_f, slope_f) = _petrovic_edges(x, peak), _petrovic_edges(fused, peak)
-    strength = _ratio(strength_x, strength_f)
-    alignment = ((slope_x - slope_f).abs() - math.pi / 2).abs() * (2 / math.pi)
-    kept = 0.9999 * torch.sigmoid(19 * (strength - 0.5)) * (0.9995 * torch.sigmoid(22 * (alignment - 0.5)))
-    return kept.sqrt()
+def _petrovic_transfer(strength: Tensor, turn: Tensor) -> Tensor:
+    alignment = (turn - math.pi / 2).abs() * (2 / math.pi)
+    return (0.9999 * 0.9995 * torch.sigmoid(19 * (strength - 0.5)) * torch.sigmoid(22 * (alignment - 0.5))).sqrt()
 
 
-def _petrovic_weight(x: Image, peak: float, floor: float) -> Image:
-    strength = _petrovic_edges(x, peak)[0]
+def _petrovic_weight(strength: Tensor, floor: float) -> Tensor:
     strong = strength >= 2
     return torch.where(strong, torch.where(strong, strength, 2.0) ** 1.5, floor)
 
@@ -153,15 +156,20 @@ def _petrovic_weight(x: Image, peak: float, floor: float) -> Image:
 @shared
 def _petrovic(fused: Image, a: Image, b: Image, peak: float, floor: float) -> tuple[Score, Score, Score, Score]:
     """The shares of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
-    quality_a, quality_b = _petrovic_transfer(a, fused, peak), _petrovic_transfer(b, fused, peak)
-    weight_a, weight_b = _petrovic_weight(a, peak, floor), _petrovic_weight(b, peak, floor)
-    total = pixel_sum(weight_a + weight_b)
-    strength_a, strength_b, strength_f = (_petrovic_edges(x, peak)[0] for x in (a, b, fused))
-    added = (strength_f > strength_a) & (strength_f > strength_b)
-    missing = (1 - quality_a) * weight_a + (1 - quality_b) * weight_b
-    doubled = (2 - quality_a - quality_b) * (weight_a + weight_b)
-    parts = (quality_a * weight_a + quality_b * weight_b, missing * ~added, missing * added, doubled * added)
-    kept, lost, artefacts, original = (safe_quotient(pixel_sum(part), total) for part in parts)
+    edges = [m for x in (fused, a, b) for m in _petrovic_edges(x, peak)]
+    sums = []
+    for sf, turn_f, sa, turn_a, sb, turn_b in strips(*edges):
+        quality_a = _petrovic_transfer(_ratio(sa, sf), (turn_a - turn_f).abs())
+        quality_b = _petrovic_transfer(_ratio(sb, sf), (turn_b - turn_f).abs())
+        weight_a, weight_b = _petrovic_weight(sa, floor), _petrovic_weight(sb, floor)
+        total = weight_a + weight_b
+        added = (sf > sa) & (sf > sb)
+        kept = quality_a * weight_a + quality_b * weight_b
+        missing = total - kept
+        doubled = (2 - quality_a - quality_b) * total
+        sums.append([pixel_sum(x) for x in (total, kept, missing * ~added, missing * added, doubled * added)])
+    total, *parts = (sum_of(part) for part in zip(*sums, strict=True))
+    kept, lost, artefacts, original = (safe_quotient(part, total) for part in parts)
     return kept, lost, artefacts, original
 
 

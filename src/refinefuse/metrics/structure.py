@@ -12,7 +12,7 @@ from torch import Tensor
 
 from refinefuse.filters import Border, Kernel, blur, box, gaussian
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, sum_of
+from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
 
 GAUSS_11 = gaussian(11, 1.5)
 UNIFORM_7 = box(7)
@@ -48,14 +48,10 @@ class Moments(NamedTuple):
 
 
 def moments(x: Image, y: Image, kernel: Kernel, border: Border = "valid") -> Iterator[Moments]:
-    """The local moments of two pictures, cut into strips of rows.
-
-    A strip stays in the processor's cache, so that the arithmetic on it does not wait for the memory.
-    """
+    """The local moments of two pictures, strip by strip."""
     mean_x, mean_y = local_mean(x, kernel, border), local_mean(y, kernel, border)
     products = [local_product(u, v, kernel, border) for u, v in ((x, x), (y, y), (x, y))]
-    rows = max(1, 2**15 // (len(x) * mean_x.shape[-1])) if not y.requires_grad else mean_x.shape[-2]
-    for mx, my, xx, yy, xy in zip(*(torch.split(m, rows, -2) for m in (mean_x, mean_y, *products)), strict=True):
+    for mx, my, xx, yy, xy in strips(mean_x, mean_y, *products):
         variance_x, variance_y = torch.addcmul(xx, mx, mx, value=-1), torch.addcmul(yy, my, my, value=-1)
         yield Moments(mx, my, variance_x, variance_y, torch.addcmul(xy, mx, my, value=-1))
 
