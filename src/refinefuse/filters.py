@@ -79,7 +79,7 @@ def blur(
     """
     x = pad(x, len(kernel) // 2, border)
     _check_side(x, len(kernel), "A window")
-    return correlate(correlate(x, kernel, -2, step), kernel if across is None else across, -1, step)
+    return _correlate(_correlate(x, kernel, -2, step), kernel if across is None else across, -1, step)
 
 
 def _check_side(x: Tensor, least: int, what: str) -> None:
@@ -91,7 +91,7 @@ def _check_side(x: Tensor, least: int, what: str) -> None:
         )
 
 
-def correlate(x: Tensor, kernel: Kernel, axis: Literal[-2, -1], step: int = 1) -> Tensor:
+def _correlate(x: Tensor, kernel: Kernel, axis: Literal[-2, -1], step: int = 1) -> Tensor:
     """Correlate along the columns (axis -2) or the rows (-1), valid places only, of them every `step`-th."""
     places = (x.shape[axis] - len(kernel)) // step + 1
     block = places if places <= _WHOLE else _BLOCK

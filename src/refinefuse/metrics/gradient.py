@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from refinefuse.filters import Border, magnitude, sobel
+from refinefuse.filters import Border, magnitude, pad, sobel
 from refinefuse.metrics.sharing import shared
 from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
 
@@ -16,15 +16,26 @@ _WEAKEST = 1e-12  # a weaker edge is none
 
 
 @shared
-def _scaled(x: Image, peak: float) -> Image:
-    """The picture on the scale 0..peak."""
-    return x if peak == 255 else x / (255 / peak)
-
-
-@shared
 def derivatives(x: Image, border: Border) -> tuple[Tensor, Tensor]:
     """Sobel's derivatives, remembered."""
     return sobel(x, border)
+
+
+@shared
+def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
+    """Sobel's derivatives on the scale 0..peak.
+
+    On 0..1 rounding decides which edges are equal, so that the terms are added in the order of the programs: like
+    Octave's `conv2` does it where the border is zero, as sums of the columns of each neighbourhood where it is mirrored.
+    """
+    if peak == 255:
+        return derivatives(x, border)
+    h, w = x.shape[-2:]
+    x = pad(x / (255 / peak), 1, border)
+    (t0, t1, t2), (m0, _, m2), (b0, b1, b2) = ([x[..., i : i + h, j : j + w] for j in range(3)] for i in range(3))
+    if border == "zero":
+        return -b0 - 2 * m0 - t0 + b2 + 2 * m2 + t2, b0 - t0 + 2 * b1 - 2 * t1 + b2 - t2
+    return (t2 + 2 * m2 + b2) - (t0 + 2 * m0 + b0), (b0 - t0) + 2 * (b1 - t1) + (b2 - t2)
 
 
 @shared
@@ -52,12 +63,11 @@ def _ratio(x: Tensor, y: Tensor) -> Tensor:
     return torch.minimum(x, y) / torch.maximum(x, y).clamp(min=_WEAKEST)
 
 
-@shared
-def _orientation(x: Image) -> Image:
-    """The orientation of the edges, -pi/2 <= orientation < pi/2; -pi/2 where nothing changes from left to right."""
-    across, down = derivatives(x, "zero")
+def _edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength, and orientation from -pi/2 on, which it is where nothing changes from left to right."""
     upright = across == 0
-    return torch.where(upright, -math.pi / 2, torch.atan(down / torch.where(upright, 1.0, across)))
+    turn = torch.atan(down / torch.where(upright, 1.0, across))
+    return magnitude(across, down), torch.where(upright, -math.pi / 2, turn)
 
 
 def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
@@ -81,12 +91,11 @@ def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] =
             that should be 1. On levels it hardly matters, on 0..1 it throws exact copies away.
         peak: the highest level of the scale on which the strength is taken, 255 or 1.
     """
-    edges = [
-        m for x in (fused, a, b) for m in (edge_strength(_scaled(x, peak), "zero"), _orientation(_scaled(x, peak)))
-    ]
+    slopes = [d for x in (fused, a, b) for d in _slopes(x, "zero", peak)]
     kept, total = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
-    for strength_f, turn_f, *sources in strips(*edges):
-        for strength, turn in (sources[:2], sources[2:]):
+    for strip in strips(*slopes):
+        strength_f, turn_f = _edges(*strip[:2])
+        for strength, turn in (_edges(*strip[2:4]), _edges(*strip[4:])):
             ratio = _ratio(strength, strength_f)
             if ties == "strength":
                 ratio = torch.where(strength == strength_f, strength_f, ratio)
@@ -95,11 +104,9 @@ def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] =
     return safe_quotient(kept, total)
 
 
-@shared
-def _signed_edges(x: Image) -> tuple[Tensor, Tensor]:
+def _signed_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
     """Strength, never 0, and orientation, -pi/2 where only a downward slope is, as the code of Liu et al. has it."""
-    across, down = derivatives(x, "zero")
-    strength = edge_strength(x, "zero")
+    strength = magnitude(across, down)
     return torch.where(strength == 0, 1e-5, strength), torch.atan(down / torch.where(across == 0, 1e-5, across))
 
 
@@ -122,25 +129,23 @@ def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"
         form: `liu2012` has other constants and takes the mean over pixels, flat ones included, which score 1.
     """
     transfer = _transfer if form == "corrected" else _transfer_liu
-    edges = [m for x in (fused, a, b) for m in _signed_edges(x)]
+    slopes = [d for x in (fused, a, b) for d in derivatives(x, "zero")]
     kept, total, share = (fused.new_zeros(len(fused)) for _ in range(3))
-    for strength_f, turn_f, *sources in strips(*edges):
-        parts = [
-            transfer(_ratio(strength, strength_f), (turn - turn_f).abs()) * strength
-            for strength, turn in (sources[:2], sources[2:])
-        ]
-        part, whole = parts[0] + parts[1], sources[0] + sources[2]
+    for strip in strips(*slopes):
+        strength_f, turn_f = _signed_edges(*strip[:2])
+        part, whole = torch.zeros_like(turn_f), torch.zeros_like(turn_f)
+        for strength, turn in (_signed_edges(*strip[2:4]), _signed_edges(*strip[4:])):
+            part = part + transfer(_ratio(strength, strength_f), (turn - turn_f).abs()) * strength
+            whole = whole + strength
         kept, total, share = kept + pixel_sum(part), total + pixel_sum(whole), share + pixel_sum(part / whole)
     return kept / total if form == "corrected" else share / fused[0].numel()
 
 
-@shared
-def _petrovic_edges(x: Image, peak: float) -> tuple[Tensor, Tensor]:
-    """Strength a pixel, on the scale 0..peak, and orientation."""
-    across, down = (d / 8 for d in derivatives(_scaled(x, peak), "mirror"))
+def _petrovic_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength a pixel, and orientation."""
     level = down == 0
-    slope = torch.where(level, torch.sign(across) * math.pi / 2, torch.atan(across / torch.where(level, 1.0, down)))
-    return magnitude(across, down), slope
+    turn = torch.where(level, torch.sign(across) * math.pi / 2, torch.atan(across / torch.where(level, 1.0, down)))
+    return magnitude(across, down) / 8, turn
 
 
 def _petrovic_transfer(strength: Tensor, turn: Tensor) -> Tensor:
@@ -156,9 +161,10 @@ def _petrovic_weight(strength: Tensor, floor: float) -> Tensor:
 @shared
 def _petrovic(fused: Image, a: Image, b: Image, peak: float, floor: float) -> tuple[Score, Score, Score, Score]:
     """The shares of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
-    edges = [m for x in (fused, a, b) for m in _petrovic_edges(x, peak)]
+    slopes = [d for x in (fused, a, b) for d in _slopes(x, "mirror", peak)]
     sums = []
-    for sf, turn_f, sa, turn_a, sb, turn_b in strips(*edges):
+    for strip in strips(*slopes):
+        (sf, turn_f), (sa, turn_a), (sb, turn_b) = (_petrovic_edges(*strip[i : i + 2]) for i in (0, 2, 4))
         quality_a = _petrovic_transfer(_ratio(sa, sf), (turn_a - turn_f).abs())
         quality_b = _petrovic_transfer(_ratio(sb, sf), (turn_b - turn_f).abs())
         weight_a, weight_b = _petrovic_weight(sa, floor), _petrovic_weight(sb, floor)
