@@ -25,8 +25,8 @@ def derivatives(x: Image, border: Border) -> tuple[Tensor, Tensor]:
 def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
     """Sobel's derivatives on the scale 0..peak.
 
-    On 0..1 rounding decides which edges are equal, so that the terms are added in the order of the programs: like
-    Octave's `conv2` does it where the border is zero, as sums of the columns of each neighbourhood where it is mirrored.
+    On 0..1 rounding decides which edges are equal, so that the terms are added in the order of the programs: that
+    of Octave's `conv2` where the border is zero, sums of the columns of each neighbourhood where it is mirrored.
     """
     if peak == 255:
         return derivatives(x, border)
