@@ -29,6 +29,15 @@ def test_blur_is_correlation_with_the_window(border, size):
     np.testing.assert_allclose(blur(picture(*size), down, border, across=across).numpy(), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("step", [2, 3])
+def test_blur_of_every_second_or_third_place(step):
+    for size in ((20, 31), (410, 17)):
+        whole = blur(picture(*size), gaussian(7, 1.3), "mirror")
+        torch.testing.assert_close(
+            blur(picture(*size), gaussian(7, 1.3), "mirror", step=step), whole[..., ::step, ::step]
+        )
+
+
 def test_windows_sum_to_one():
     assert sum(gaussian(11, 1.5)) == pytest.approx(1)
     assert sum(box(7)) == pytest.approx(1)

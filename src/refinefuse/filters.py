@@ -54,7 +54,11 @@ def pad(x: Float[Tensor, "n c h w"], margin: int, border: Border) -> Float[Tenso
 
 
 def blur(
-    x: Float[Tensor, "n c h w"], kernel: Kernel, border: Border = "valid", across: Kernel | None = None
+    x: Float[Tensor, "n c h w"],
+    kernel: Kernel,
+    border: Border = "valid",
+    across: Kernel | None = None,
+    step: int = 1,
 ) -> Float[Tensor, "n c h2 w2"]:
     """Correlate with the separable window whose column is `kernel` and whose row is `across`, or `kernel` too.
 
@@ -65,16 +69,17 @@ def blur(
         kernel: the window's column, of odd length unless `border` is `valid`.
         border: what lies outside the picture.
         across: the window's row if it is another, of the same length.
+        step: the distance of the places that are computed, from the first on; the others cost nothing.
 
     Returns:
-        The same size, or smaller by `len(kernel) - 1` on each axis for `valid`.
+        The same size, or smaller by `len(kernel) - 1` on each axis for `valid`; of it every `step`-th row and column.
 
     Raises:
         InputError: the picture is smaller than the window.
     """
     x = pad(x, len(kernel) // 2, border)
     _check_side(x, len(kernel), "A window")
-    return _correlate_and_turn(_correlate_and_turn(x, kernel), kernel if across is None else across)
+    return _correlate(_correlate(x, kernel, -2, step), kernel if across is None else across, -1, step)
 
 
 def _check_side(x: Tensor, least: int, what: str) -> None:
@@ -86,27 +91,26 @@ def _check_side(x: Tensor, least: int, what: str) -> None:
         )
 
 
-def _correlate_and_turn(x: Tensor, kernel: Kernel) -> Tensor:
-    """Correlate along the columns, valid positions only, and exchange rows and columns."""
-    reach = len(kernel) - 1
-    rows = x.shape[-2] - reach
-    block = rows if rows <= _WHOLE else _BLOCK
-    pieces = x.unfold(-2, block + reach, block).mT if block < rows else x[:, :, None]
-    parts = [torch.matmul(_band(kernel, block, x.dtype, x.device), pieces).flatten(2, 3)]
-    rest = rows % block
-    if rest:
-        parts.append(torch.matmul(_band(kernel, rest, x.dtype, x.device), x[..., rows - rest :, :]))
-    return torch.cat([part.mT for part in parts], -1)
+def _correlate(x: Tensor, kernel: Kernel, axis: Literal[-2, -1], step: int = 1) -> Tensor:
+    """Correlate along the columns (axis -2) or the rows (-1), valid places only, of them every `step`-th."""
+    places = (x.shape[axis] - len(kernel)) // step + 1
+    block = places if places <= _WHOLE else _BLOCK
+    parts = []
+    for first in range(0, places, block):
+        band = _band(kernel, min(block, places - first), step, x.dtype, x.device)
+        piece = x.narrow(axis, first * step, band.shape[1])
+        parts.append(torch.matmul(band, piece) if axis == -2 else torch.matmul(piece, band.mT))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
 @lru_cache(maxsize=256)
-def _band(kernel: Kernel, rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The matrix (rows, rows + len(kernel) - 1) whose row i holds `kernel` from column i on."""
+def _band(kernel: Kernel, places: int, step: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix whose row i holds `kernel` from column i * step on."""
     with torch.inference_mode(False):  # it will be used in training too
         weights = torch.tensor(kernel, dtype=torch.float64)
-        band = torch.zeros(rows, rows + len(kernel) - 1, dtype=torch.float64)
-        first = torch.arange(rows)[:, None]
-        band[first, first + torch.arange(len(kernel))] = weights.expand(rows, -1)
+        band = torch.zeros(places, (places - 1) * step + len(kernel), dtype=torch.float64)
+        row = torch.arange(places)[:, None]
+        band[row, row * step + torch.arange(len(kernel))] = weights.expand(places, -1)
         return band.to(device, dtype)
 
 
@@ -118,8 +122,8 @@ def sobel(
     Source: I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", 1968.
     """
     x = pad(x, 1, border)
-    rows = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
-    columns = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
+    rows = torch.add(x[..., :-2, :] + x[..., 2:, :], x[..., 1:-1, :], alpha=2)
+    columns = torch.add(x[..., :-2] + x[..., 2:], x[..., 1:-1], alpha=2)
     return rows[..., 2:] - rows[..., :-2], columns[..., 2:, :] - columns[..., :-2, :]
 
 

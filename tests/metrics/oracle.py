@@ -297,19 +297,22 @@ def mef_ms_ssim(f, a, b):
 # visual information fidelity
 
 
+def gain(va, vb, c):
+    va, vb = np.maximum(va, 0), np.maximum(vb, 0)
+    k = c / (va + 1e-10)
+    v = vb - k * c
+    k[va < 1e-10], v[va < 1e-10], va[va < 1e-10] = 0, vb[va < 1e-10], 0
+    k[vb < 1e-10], v[vb < 1e-10] = 0, 0
+    v[k < 0], k[k < 0] = vb[k < 0], 0
+    return k, va, np.maximum(v, 1e-10)
+
+
 def channels(x, f):
     for scale, n in enumerate((17, 9, 5, 3)):
         w = gauss(n, n / 5)
         if scale:
             x, f = correlate(x, w)[::2, ::2], correlate(f, w)[::2, ::2]
-        va, vb = np.maximum(covariance(x, x, w), 0), np.maximum(covariance(f, f, w), 0)
-        c = covariance(x, f, w)
-        k = c / (va + 1e-10)
-        v = vb - k * c
-        k[va < 1e-10], v[va < 1e-10], va[va < 1e-10] = 0, vb[va < 1e-10], 0
-        k[vb < 1e-10], v[vb < 1e-10] = 0, 0
-        v[k < 0], k[k < 0] = vb[k < 0], 0
-        yield k, va, np.maximum(v, 1e-10)
+        yield gain(covariance(x, x, w), covariance(f, f, w), covariance(x, f, w))
 
 
 def vif(f, a, b):
@@ -327,6 +330,70 @@ def viff(f, a, b):
         kept = (np.log10(1 + k**2 * v / (n + noise)) + 1e-7).sum()
         total += weight * kept / (np.log10(1 + v / noise) + 1e-7).sum()
     return total / 2.15
+
+
+def vif_uint8(f, a, b):
+    """With products of levels that stop at 255, as those of 8-bit pictures do in MATLAB."""
+
+    def part(x, f):
+        above = below = 0
+        for scale, n in enumerate((17, 9, 5, 3)):
+            w = gauss(n, n / 5)
+            if scale:
+                x, f = correlate(x, w)[::2, ::2], correlate(f, w)[::2, ::2]
+
+            def second(u, v, w=w, most=255 if scale == 0 else np.inf):
+                return correlate(np.minimum(u * v, most), w) - correlate(u, w) * correlate(v, w)
+
+            for k, v, n in [gain(second(x, x), second(f, f), second(x, f))]:
+                above += np.log10(1 + k**2 * v / (n + 2)).sum()
+                below += np.log10(1 + v / 2).sum()
+        return above / below
+
+    return part(a, f) + part(b, f)
+
+
+def sd_uint8(f, a, b):
+    def saturated(x):
+        return np.clip(np.floor(x + 0.5), 0, 255)
+
+    return math.sqrt(np.mean(saturated(saturated(f - f.mean()) ** 2)))
+
+
+def vif_steerable(f, a, b, first, low, band):
+    """With the whole filters of the pyramid, and block by block."""
+
+    def pyramid(x):
+        x = correlate(x / 255, first, "mirror")
+        for level in range(4):
+            yield from ((level, correlate(x, w, "mirror")) for w in (band, band.T))
+            x = correlate(x, low, "mirror")[::2, ::2]
+
+    def part(x, f):
+        above = below = 0
+        for (level, y), (_, z) in zip(pyramid(x), pyramid(f), strict=True):
+            n = 2 ** (4 - level) + 1
+            h, w = (s // 3 * 3 for s in y.shape)
+            y, z = y[:h, :w], z[:h, :w]
+            c = np.cov(sliding_window_view(y, (3, 3)).reshape(-1, 9).T, bias=True)
+            inverse, values = np.linalg.inv(c), np.linalg.eigvalsh(c)
+            py, pz = (np.pad(v, n // 2, mode="reflect") for v in (y, z))
+            margin = math.ceil(n // 2 / 3)
+            for i in range(3 * margin, h - 3 * margin, 3):
+                for j in range(3 * margin, w - 3 * margin, 3):
+                    u, v = (p[i + 1 : i + 1 + n, j + 1 : j + 1 + n] for p in (py, pz))
+                    xx, zz, xz = ((p * q).sum() - n * n * p.mean() * q.mean() for p, q in ((u, u), (v, v), (u, v)))
+                    g = xz / (xx + 1e-15)
+                    noise = (zz - g * xz) / n**2
+                    if g < 0:
+                        g, noise = 0, zz
+                    block = y[i : i + 3, j : j + 3].ravel()
+                    s = block @ inverse @ block / 9
+                    above += np.log2(1 + g * g * s * values / (max(noise, 1e-15) + 0.4)).sum()
+                    below += np.log2(1 + s * values / 0.4).sum()
+        return above / below
+
+    return (part(a, f) + part(b, f)) / 2
 
 
 # edges

@@ -10,18 +10,26 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from refinefuse.errors import InputError, listing
-from refinefuse.metrics import gradient, information, perception, similarity, statistics, structure
+from refinefuse.metrics import gradient, information, perception, similarity, statistics, steerable, structure
 from refinefuse.metrics.table import FAULTS, METRICS, USUAL, Function
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A definition that is not the default one: the function, and in a few words what is other."""
+    """A definition that is not the default one.
+
+    Attributes:
+        function: as that of a metric.
+        note: in a few words, what is other.
+        smallest: the smallest side of a picture that it can score, where that too is other.
+    """
 
     function: Function
     note: str
+    smallest: int | None = None
 
 
 SAME = None
@@ -49,6 +57,11 @@ class Convention:
         variant = self.variants.get(key)
         return METRICS[key].function if variant is None else variant.function
 
+    def smallest(self, key: str) -> int:
+        """The smallest side of a picture that can be scored in a metric."""
+        variant = self.variants.get(key)
+        return METRICS[key].smallest if variant is None or variant.smallest is None else variant.smallest
+
 
 def _same(*keys: str) -> dict[str, Variant | None]:
     return dict.fromkeys(keys, SAME)
@@ -70,6 +83,7 @@ _MEAN_1 = Variant(
     partial(structure.ssim, border="replicate", data_range=1.0, reduce="mean"), "replicated border, data range 1, mean"
 )
 
+_SINGLE: dict[str, Any] = {"window": "gauss11 single", "data_range": 1.0, "reduce": "mean"}
 _CDDFUSE: dict[str, Variant | None] = {
     **_same("EN", "SD", "SF", "AG", "MSE", "CC", "SCD", "VIF"),
     "MI": _NATS,
@@ -121,7 +135,7 @@ _ROWS = (
     ),
     Convention(
         "tang_py",
-        "Tang's Python port, as it is redistributed; it computes in float32.",
+        "Tang's Python port, as it is redistributed.",
         {
             **_same("SD", "SF", "MI", "CC", "SCD", "VIF"),
             "EN": Variant(partial(information.en, offset=1e-7), "1e-7 inside the logarithm"),
@@ -130,16 +144,17 @@ _ROWS = (
             "PSNR": _PSNR_48,
             "Qabf": _TIES,
             "Nabf": Variant(partial(gradient.nabf, floor=0.0), "weak edges count nothing"),
-            "SSIM": Variant(partial(structure.ssim, data_range=1.0, reduce="mean"), "data range 1, mean"),
-            "MS-SSIM": Variant(partial(structure.ms_ssim, data_range=1.0, reduce="mean"), "data range 1, mean"),
+            "SSIM": Variant(partial(structure.ssim, **_SINGLE), "data range 1, single precision, mean"),
+            "MS-SSIM": Variant(partial(structure.ms_ssim, **_SINGLE), "data range 1, single precision, mean"),
         },
     ),
     Convention(
         "li",
-        "H. Li's MATLAB code: DenseFuse, NestFuse, RFN-Nest. Its wavelet VIF is not reproduced.",
+        "H. Li's MATLAB code: DenseFuse, NestFuse, RFN-Nest.",
         {
             **_same("EN", "SCD", "MEF-MS-SSIM"),
             "SD": Variant(partial(statistics.sd, form="sum01"), "root of the sum of squares on 0..1"),
+            "VIF": Variant(steerable.vif_steerable, "of wavelets, on 0..1, mean", smallest=steerable.SMALLEST),
             "MI": Variant(information.mi_twice_entropy, "twice EN, whatever the sources"),
             "Qabf": _TIES_01,
             "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh alike"),

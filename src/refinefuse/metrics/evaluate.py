@@ -13,7 +13,6 @@ from refinefuse.errors import InputError
 from refinefuse.metrics.conventions import Convention, chosen_metrics, convention_named
 from refinefuse.metrics.sharing import sharing
 from refinefuse.metrics.statistics import Score
-from refinefuse.metrics.table import METRICS
 
 
 def evaluate(
@@ -55,7 +54,7 @@ def evaluate(
     keys = chosen_metrics(None if metrics is None else list(metrics), rules)
     _check(fused, a, b)
     triplet = [(x.detach().double() + 0.5).floor() for x in (fused, a, b)]
-    keys, too_large = _fitting(keys, min(fused.shape[-2:]))
+    keys, too_large = _fitting(keys, rules, min(fused.shape[-2:]))
     by_channel = [_score([x[:, c : c + 1].contiguous() for x in triplet], keys, rules) for c in range(fused.shape[1])]
     scores = {key: torch.stack([channel[key] for channel in by_channel]).mean(0) for key in keys}
     if fused.shape[1] > 1:
@@ -69,11 +68,11 @@ def _score(triplet: list[Tensor], keys: list[str], rules: Convention) -> dict[st
         return {key: rules.function(key)(*triplet) for key in keys}
 
 
-def _fitting(keys: list[str], side: int) -> tuple[list[str], list[str]]:
+def _fitting(keys: list[str], rules: Convention, side: int) -> tuple[list[str], list[str]]:
     """The metrics that a picture with that shortest side can be scored in, and the others, of which it warns."""
-    too_large = [key for key in keys if METRICS[key].smallest > side]
+    too_large = [key for key in keys if rules.smallest(key) > side]
     if too_large:
-        needs = ", ".join(f"{key} ({METRICS[key].smallest})" for key in too_large)
+        needs = ", ".join(f"{key} ({rules.smallest(key)})" for key in too_large)
         warnings.warn(
             f"The pictures are too small for some metrics, which are NaN: {needs}. In brackets the smallest side; "
             f"found: {side} pixels.",

@@ -8,13 +8,12 @@ gradients by Sobel / 8 with a mirrored border. The thresholds are this project's
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.filters import box, dilate, erode, magnitude, root
 from refinefuse.metrics.gradient import derivatives
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score
+from refinefuse.metrics.statistics import Image, Score, percentile
 from refinefuse.metrics.structure import local_covariance
 
 
@@ -23,16 +22,6 @@ def _gradient(x: Image) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient in levels a pixel and its length."""
     across, down = (d / 8 for d in derivatives(x, "mirror"))
     return across, down, magnitude(across, down)
-
-
-def percentile(x: Float[Tensor, "n ..."], share: float) -> Float[Tensor, "n ..."]:
-    """The value below which `share` (0..1) of the pixels lie, with linear interpolation, shaped to compare with `x`."""
-    flat = x.flatten(1)
-    place = share * (flat.shape[1] - 1)
-    low = int(place)
-    ordered = flat.sort(1).values
-    value = torch.lerp(ordered[:, low], ordered[:, min(low + 1, flat.shape[1] - 1)], place - low)
-    return value.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _percent(part: Tensor, whole: Tensor, like: Tensor, otherwise: float, at_least: int = 1) -> Score:

@@ -8,21 +8,34 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from refinefuse.filters import Border, magnitude, sobel
+from refinefuse.filters import Border, magnitude, pad, sobel
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum
+from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
 
-
-@shared
-def _scaled(x: Image, peak: float) -> Image:
-    """The picture on the scale 0..peak."""
-    return x if peak == 255 else x / (255 / peak)
+_WEAKEST = 1e-12  # a weaker edge is none
 
 
 @shared
 def derivatives(x: Image, border: Border) -> tuple[Tensor, Tensor]:
     """Sobel's derivatives, remembered."""
     return sobel(x, border)
+
+
+@shared
+def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
+    """Sobel's derivatives on the scale 0..peak.
+
+    On 0..1 rounding decides which edges are equal, so that the terms are added in the order of the programs: that
+    of Octave's `conv2` where the border is zero, sums of the columns of each neighbourhood where it is mirrored.
+    """
+    if peak == 255:
+        return derivatives(x, border)
+    h, w = x.shape[-2:]
+    x = pad(x / (255 / peak), 1, border)
+    (t0, t1, t2), (m0, _, m2), (b0, b1, b2) = ([x[..., i : i + h, j : j + w] for j in range(3)] for i in range(3))
+    if border == "zero":
+        return -b0 - 2 * m0 - t0 + b2 + 2 * m2 + t2, b0 - t0 + 2 * b1 - 2 * t1 + b2 - t2
+    return (t2 + 2 * m2 + b2) - (t0 + 2 * m0 + b0), (b0 - t0) + 2 * (b1 - t1) + (b2 - t2)
 
 
 @shared
@@ -47,25 +60,20 @@ def safe_quotient(x: Tensor, y: Tensor) -> Tensor:
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
     """The smaller over the larger of two values that are not negative; 0 where both are 0."""
-    return safe_quotient(torch.minimum(x, y), torch.maximum(x, y))
+    return torch.minimum(x, y) / torch.maximum(x, y).clamp(min=_WEAKEST)
 
 
-@shared
-def _orientation(x: Image) -> Image:
-    """The orientation of the edges, -pi/2 < orientation <= pi/2; pi/2 where nothing changes from left to right."""
-    across, down = derivatives(x, "zero")
+def _edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength, and orientation from -pi/2 on, which it is where nothing changes from left to right."""
     upright = across == 0
-    return torch.where(upright, math.pi / 2, torch.atan(-down / torch.where(upright, 1.0, across)))
+    turn = torch.atan(down / torch.where(upright, 1.0, across))
+    return magnitude(across, down), torch.where(upright, -math.pi / 2, turn)
 
 
-def _transfer(x: Image, fused: Image, ties: str) -> Image:
-    """How well the fused picture keeps each edge of x, in strength and in orientation."""
-    strength_x, strength_f = edge_strength(x, "zero"), edge_strength(fused, "zero")
-    strength = _ratio(strength_x, strength_f)
-    if ties == "strength":
-        strength = torch.where(strength_x == strength_f, strength_f, strength)
-    alignment = 1 - (_orientation(x) - _orientation(fused)).abs() / (math.pi / 2)
-    return 0.9994 * torch.sigmoid(15 * (strength - 0.5)) * (0.9879 * torch.sigmoid(22 * (alignment - 0.8)))
+def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
+    """How well an edge is kept whose strength has that ratio and whose orientation turned by so much."""
+    kept = torch.sigmoid(15 * strength - 7.5) * torch.sigmoid(4.4 - (44 / math.pi) * turn)
+    return (0.9994 * 0.9879) * kept
 
 
 def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] = "one", peak: float = 255.0) -> Score:
@@ -83,26 +91,27 @@ def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] =
             that should be 1. On levels it hardly matters, on 0..1 it throws exact copies away.
         peak: the highest level of the scale on which the strength is taken, 255 or 1.
     """
-    fused, a, b = _scaled(fused, peak), _scaled(a, peak), _scaled(b, peak)
-    weight_a, weight_b = edge_strength(a, "zero"), edge_strength(b, "zero")
-    kept = _transfer(a, fused, ties) * weight_a + _transfer(b, fused, ties) * weight_b
-    return safe_quotient(pixel_sum(kept), pixel_sum(weight_a + weight_b))
+    slopes = [d for x in (fused, a, b) for d in _slopes(x, "zero", peak)]
+    kept, total = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
+    for strip in strips(*slopes):
+        strength_f, turn_f = _edges(*strip[:2])
+        for strength, turn in (_edges(*strip[2:4]), _edges(*strip[4:])):
+            ratio = _ratio(strength, strength_f)
+            if ties == "strength":
+                ratio = torch.where(strength == strength_f, strength_f, ratio)
+            kept = kept + pixel_sum(_transfer(ratio, (turn - turn_f).abs()) * strength)
+            total = total + pixel_sum(strength)
+    return safe_quotient(kept, total)
 
 
-@shared
-def _signed_orientation(x: Image) -> Image:
-    """The orientation of the edges, but -pi/2 where only a downward slope is, as the code of Liu et al. has it."""
-    across, down = derivatives(x, "zero")
-    return torch.atan(down / torch.where(across == 0, 1e-5, across))
+def _signed_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength, never 0, and orientation, -pi/2 where only a downward slope is, as the code of Liu et al. has it."""
+    strength = magnitude(across, down)
+    return torch.where(strength == 0, 1e-5, strength), torch.atan(down / torch.where(across == 0, 1e-5, across))
 
 
-def _transfer_liu(x: Image, fused: Image, corrected: bool) -> Image:
-    strengths = [edge_strength(y, "zero") for y in (x, fused)]
-    strength = _ratio(*(torch.where(g == 0, 1e-5, g) for g in strengths))
-    turn = (_signed_orientation(x) - _signed_orientation(fused)).abs()
-    if corrected:
-        alignment = 1 - turn / (math.pi / 2)
-        return 0.9994 * torch.sigmoid(15 * (strength - 0.5)) * (0.9879 * torch.sigmoid(22 * (alignment - 0.8)))
+def _transfer_liu(strength: Tensor, turn: Tensor) -> Tensor:
+    """The same with the constants of Liu et al."""
     alignment = (turn - math.pi / 2).abs() / (math.pi / 2)
     return torch.sigmoid(10 * (strength - 0.5)) * torch.sigmoid(20 * (alignment - 0.75))
 
@@ -119,33 +128,32 @@ def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"
         b: the second source.
         form: `liu2012` has other constants and takes the mean over pixels, flat ones included, which score 1.
     """
-    corrected = form == "corrected"
-    weights = [torch.where(g == 0, 1e-5, g) for g in (edge_strength(a, "zero"), edge_strength(b, "zero"))]
-    kept = _transfer_liu(a, fused, corrected) * weights[0] + _transfer_liu(b, fused, corrected) * weights[1]
-    total = weights[0] + weights[1]
-    return pixel_sum(kept) / pixel_sum(total) if corrected else pixel_mean(kept / total)
+    transfer = _transfer if form == "corrected" else _transfer_liu
+    slopes = [d for x in (fused, a, b) for d in derivatives(x, "zero")]
+    kept, total, share = (fused.new_zeros(len(fused)) for _ in range(3))
+    for strip in strips(*slopes):
+        strength_f, turn_f = _signed_edges(*strip[:2])
+        part, whole = torch.zeros_like(turn_f), torch.zeros_like(turn_f)
+        for strength, turn in (_signed_edges(*strip[2:4]), _signed_edges(*strip[4:])):
+            part = part + transfer(_ratio(strength, strength_f), (turn - turn_f).abs()) * strength
+            whole = whole + strength
+        kept, total, share = kept + pixel_sum(part), total + pixel_sum(whole), share + pixel_sum(part / whole)
+    return kept / total if form == "corrected" else share / fused[0].numel()
 
 
-@shared
-def _petrovic_edges(x: Image, peak: float) -> tuple[Tensor, Tensor]:
-    """Strength a pixel, on the scale 0..peak, and orientation."""
-    across, down = (d / 8 for d in derivatives(_scaled(x, peak), "mirror"))
+def _petrovic_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """Strength a pixel, and orientation."""
     level = down == 0
-    slope = torch.where(level, torch.sign(across) * math.pi / 2, torch.atan(across / torch.where(level, 1.0, down)))
-    return magnitude(across, down), slope
+    turn = torch.where(level, torch.sign(across) * math.pi / 2, torch.atan(across / torch.where(level, 1.0, down)))
+    return magnitude(across, down) / 8, turn
 
 
-@shared
-def _petrovic_transfer(x: Image, fused: Image, peak: float) -> Image:
-    (strength_x, slope_x), (strength_f, slope_f) = _petrovic_edges(x, peak), _petrovic_edges(fused, peak)
-    strength = _ratio(strength_x, strength_f)
-    alignment = ((slope_x - slope_f).abs() - math.pi / 2).abs() * (2 / math.pi)
-    kept = 0.9999 * torch.sigmoid(19 * (strength - 0.5)) * (0.9995 * torch.sigmoid(22 * (alignment - 0.5)))
-    return kept.sqrt()
+def _petrovic_transfer(strength: Tensor, turn: Tensor) -> Tensor:
+    alignment = (turn - math.pi / 2).abs() * (2 / math.pi)
+    return (0.9999 * 0.9995 * torch.sigmoid(19 * (strength - 0.5)) * torch.sigmoid(22 * (alignment - 0.5))).sqrt()
 
 
-def _petrovic_weight(x: Image, peak: float, floor: float) -> Image:
-    strength = _petrovic_edges(x, peak)[0]
+def _petrovic_weight(strength: Tensor, floor: float) -> Tensor:
     strong = strength >= 2
     return torch.where(strong, torch.where(strong, strength, 2.0) ** 1.5, floor)
 
@@ -153,15 +161,21 @@ def _petrovic_weight(x: Image, peak: float, floor: float) -> Image:
 @shared
 def _petrovic(fused: Image, a: Image, b: Image, peak: float, floor: float) -> tuple[Score, Score, Score, Score]:
     """The shares of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
-    quality_a, quality_b = _petrovic_transfer(a, fused, peak), _petrovic_transfer(b, fused, peak)
-    weight_a, weight_b = _petrovic_weight(a, peak, floor), _petrovic_weight(b, peak, floor)
-    total = pixel_sum(weight_a + weight_b)
-    strength_a, strength_b, strength_f = (_petrovic_edges(x, peak)[0] for x in (a, b, fused))
-    added = (strength_f > strength_a) & (strength_f > strength_b)
-    missing = (1 - quality_a) * weight_a + (1 - quality_b) * weight_b
-    doubled = (2 - quality_a - quality_b) * (weight_a + weight_b)
-    parts = (quality_a * weight_a + quality_b * weight_b, missing * ~added, missing * added, doubled * added)
-    kept, lost, artefacts, original = (safe_quotient(pixel_sum(part), total) for part in parts)
+    slopes = [d for x in (fused, a, b) for d in _slopes(x, "mirror", peak)]
+    sums = []
+    for strip in strips(*slopes):
+        (sf, turn_f), (sa, turn_a), (sb, turn_b) = (_petrovic_edges(*strip[i : i + 2]) for i in (0, 2, 4))
+        quality_a = _petrovic_transfer(_ratio(sa, sf), (turn_a - turn_f).abs())
+        quality_b = _petrovic_transfer(_ratio(sb, sf), (turn_b - turn_f).abs())
+        weight_a, weight_b = _petrovic_weight(sa, floor), _petrovic_weight(sb, floor)
+        total = weight_a + weight_b
+        added = (sf > sa) & (sf > sb)
+        kept = quality_a * weight_a + quality_b * weight_b
+        missing = total - kept
+        doubled = (2 - quality_a - quality_b) * total
+        sums.append([pixel_sum(x) for x in (total, kept, missing * ~added, missing * added, doubled * added)])
+    total, *parts = (sum_of(part) for part in zip(*sums, strict=True))
+    kept, lost, artefacts, original = (safe_quotient(part, total) for part in parts)
     return kept, lost, artefacts, original
 
 

@@ -19,7 +19,7 @@ from refinefuse.metrics.statistics import Image, Score
 @shared
 def levels(x: Image) -> Int[Tensor, "n p"]:
     """The 8-bit level of each pixel."""
-    return (x.detach() + 0.5).floor().clamp(0, 255).flatten(1).to(torch.int32)
+    return (x.detach() + 0.5).clamp_(0, 255).flatten(1).to(torch.int32)
 
 
 @shared

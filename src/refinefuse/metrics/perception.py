@@ -29,7 +29,7 @@ class _Channel(NamedTuple):
 @shared
 def _coarser(x: Image, scale: int) -> Image:
     """The picture at one of the four scales: blurred without a border, then every second row and column."""
-    return x if scale == 0 else blur(_coarser(x, scale - 1), _KERNELS[scale])[..., ::2, ::2].contiguous()
+    return x if scale == 0 else blur(_coarser(x, scale - 1), _KERNELS[scale], step=2)
 
 
 def _channels(x: Image, fused: Image, scale: int) -> Iterator[_Channel]:

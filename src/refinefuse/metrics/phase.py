@@ -15,14 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.filters import blur
-from refinefuse.metrics.gradient import safe_quotient
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_sum
+from refinefuse.metrics.statistics import Image, Score, percentile, pixel_sum
 from refinefuse.metrics.structure import GAUSS_11
 
 _SCALES, _ORIENTATIONS, _SHORTEST, _FACTOR = 4, 6, 3.0, 2.1
 _BANDWIDTH, _SPREAD = 0.55, math.pi / _ORIENTATIONS / 1.2
 _NOISE, _CUTOFF, _GAIN, _EPS = 2.0, 0.5, 10.0, 1e-4
+_TINY = 1e-300
 
 
 class _Features(NamedTuple):
@@ -43,7 +43,7 @@ def _axis(n: int) -> Tensor:
 class _Filters(NamedTuple):
     """Filters over the spectrum: one a scale, one window an orientation, and the energies of their products."""
 
-    radial: Float[Tensor, "s h w"]
+    radial: Float[Tensor, "s h w 2"]  # twice, for the real and the imaginary part
     angular: Float[Tensor, "o h w"]
     peak_energy: Float[Tensor, " o"]
     noise_energy: Float[Tensor, " o"]
@@ -66,25 +66,15 @@ def _filters(h: int, w: int, device: torch.device) -> _Filters:
     # Noise is real: of each filter's kernel only the real part counts, whose spectrum is the filter's even part.
     even = (window + window.flip(1, 2).roll((1, 1), (1, 2))) / 2
     peak_energy, noise_energy = ((radial[0] * window) ** 2).sum((1, 2)), ((radial.sum(0) * even) ** 2).sum((1, 2))
+    radial = radial[..., None].repeat(1, 1, 1, 2)
     return _Filters._make(x.to(device) for x in (radial, window, peak_energy, noise_energy))
 
 
-def _noise_threshold(finest: Image, filters: _Filters, orientation: int) -> Float[Tensor, "n 1 1 1"]:
-    """The energy that noise alone would give in one orientation, from the median power of the finest scale."""
-    power = median(finest) / math.log(2) / filters.peak_energy[orientation]
-    tau = (power * filters.noise_energy[orientation]).sqrt()
-    threshold = tau * math.sqrt(math.pi / 2) + _NOISE * tau * math.sqrt(2 - math.pi / 2)
-    return (threshold / 1.7)[:, None, None, None]
-
-
-def median(x: Image) -> Score:
-    """The median of each picture; of an even number of pixels the mean of the two in the middle."""
-    flat = x.flatten(1)
-    half = (flat.shape[1] + 1) // 2
-    lower = flat.kthvalue(half, 1, keepdim=True).values
-    upper = torch.where(flat > lower, flat, math.inf).amin(1)
-    single = (flat.shape[1] % 2 == 1) | ((flat <= lower).sum(1) > half)
-    return torch.where(single, lower[:, 0], (lower[:, 0] + upper) / 2)
+def _noise_threshold(power: Image, filters: _Filters, orientation: int) -> Float[Tensor, "n 1 1 1"]:
+    """The energy that noise alone would give in one orientation, from the power of the finest scale."""
+    tau = percentile(power, 0.5) / math.log(2) / filters.peak_energy[orientation] * filters.noise_energy[orientation]
+    tau = tau.sqrt()
+    return (tau * math.sqrt(math.pi / 2) + _NOISE * tau * math.sqrt(2 - math.pi / 2)) / 1.7
 
 
 def _in_step(real: Tensor, imaginary: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,11 +82,11 @@ def _in_step(real: Tensor, imaginary: Tensor, threshold: Tensor) -> tuple[Tensor
     amplitudes = (real * real).addcmul_(imaginary, imaginary).sqrt_()
     amplitude, largest = amplitudes.sum(0), amplitudes.amax(0)
     real_sum, imaginary_sum = real.sum(0), imaginary.sum(0)
-    length = torch.addcmul(real_sum * real_sum, imaginary_sum, imaginary_sum).sqrt_()
     out_of_step = (imaginary * real_sum).addcmul_(real, imaginary_sum, value=-1).abs_().sum(0)
-    energy = (length * length - out_of_step) / (length + _EPS) - threshold
-    width = amplitude / (largest + _EPS) / _SCALES
-    return energy.clamp_(min=0) * torch.sigmoid(_GAIN * (width - _CUTOFF)), amplitude
+    square = (real_sum * real_sum).addcmul_(imaginary_sum, imaginary_sum)
+    energy = (square - out_of_step).div_(square.sqrt_().add_(_EPS)).sub_(threshold).clamp_(min=0)
+    width = amplitude / largest.add_(_EPS)
+    return energy.mul_(width.mul_(_GAIN / _SCALES).sub_(_GAIN * _CUTOFF).sigmoid_()), amplitude
 
 
 @shared
@@ -104,25 +94,23 @@ def _features(x: Image) -> _Features:
     h, w = x.shape[-2:]
     filters = _filters(h, w, x.device)
     spectrum = torch.fft.fft2(x.double())
-    sums = torch.zeros(5, *x.shape, dtype=torch.float64, device=x.device)
-    real, imaginary = (torch.empty(_SCALES, *x.shape, dtype=torch.float64, device=x.device) for _ in range(2))
+    energy, amplitude, xx, yy, xy = torch.zeros(5, *x.shape, dtype=torch.float64, device=x.device)
     rows = max(1, 2**14 // (len(x) * w))  # so that a strip of all waves stays in the processor's cache
     for o in range(_ORIENTATIONS):
-        turned = spectrum * filters.angular[o]
-        for scale, radial in enumerate(filters.radial):
-            wave = torch.fft.ifft2(turned * radial)
-            real[scale], imaginary[scale] = wave.real, wave.imag
-        threshold = _noise_threshold(real[0] ** 2 + imaginary[0] ** 2, filters, o)
+        turned = torch.view_as_real(spectrum * filters.angular[o])
+        waves = [torch.fft.ifft2(torch.view_as_complex(turned * radial)) for radial in filters.radial]
+        threshold = _noise_threshold(waves[0].real ** 2 + waves[0].imag ** 2, filters, o)
         cos, sin = math.cos(o * math.pi / _ORIENTATIONS), math.sin(o * math.pi / _ORIENTATIONS)
         for top in range(0, h, rows):
             strip = (..., slice(top, top + rows), slice(None))
-            energy, amplitude = _in_step(real[strip], imaginary[strip], threshold)
-            power = safe_quotient(energy, amplitude) ** 2
-            parts = energy, amplitude, power * cos**2, power * sin**2, power * (cos * sin)
-            for total, part in zip(sums, parts, strict=True):
-                total[strip] += part
-    energy, amplitude, xx, yy, xy = sums
-    xx, yy, xy = xx / (_ORIENTATIONS / 2), yy / (_ORIENTATIONS / 2), xy / _ORIENTATIONS
+            real, imaginary = (torch.stack([part(wave[strip]) for wave in waves]) for part in (torch.real, torch.imag))
+            in_step, height = _in_step(real, imaginary, threshold)
+            energy[strip] += in_step
+            amplitude[strip] += height
+            power = in_step.div_(height.clamp_(min=_TINY)).square_()
+            xx[strip].add_(power, alpha=cos**2 / (_ORIENTATIONS / 2))
+            yy[strip].add_(power, alpha=sin**2 / (_ORIENTATIONS / 2))
+            xy[strip].add_(power, alpha=cos * sin / _ORIENTATIONS)
     spread = torch.hypot(xy, xx - yy) + _EPS
     return _Features(energy / (amplitude + _EPS), (xx + yy + spread) / 2, (xx + yy - spread) / 2)
 

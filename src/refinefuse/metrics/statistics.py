@@ -6,7 +6,7 @@ None of the first group looks at the sources: noise, a stretch or a sharpening o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Literal, TypeAlias
 
@@ -31,9 +31,44 @@ def pixel_sum(x: Float[Tensor, "n c h w"]) -> Score:
     return x.flatten(1).sum(1)
 
 
+def strips(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Maps of one size (n, c, h, w) cut into strips of rows, strip by strip.
+
+    Arithmetic on a strip stays in the processor's cache instead of waiting for the memory. Maps that need a gradient,
+    or lie on another device, stay whole.
+    """
+    n, _, h, w = maps[0].shape
+    whole = maps[0].device.type != "cpu" or any(x.requires_grad for x in maps)
+    yield from zip(*(torch.split(x, h if whole else max(1, 2**15 // (n * w)), -2) for x in maps), strict=True)
+
+
 def sum_of(parts: Sequence[Tensor]) -> Tensor:
     """The sum of some tensors."""
     return reduce(torch.add, parts)
+
+
+def percentile(x: Float[Tensor, "n ..."], share: float) -> Float[Tensor, "n ..."]:
+    """The value below which `share` (0..1) of the pixels lie, with linear interpolation, shaped to compare with `x`.
+
+    The values must not be negative.
+    """
+    flat = x.flatten(1)
+    place = share * (flat.shape[1] - 1)
+    low = int(place)
+    value = torch.stack([torch.lerp(*_ranked(row, low), place - low) for row in flat])
+    return value.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _ranked(row: Float[Tensor, " p"], rank: int) -> tuple[Tensor, Tensor]:
+    """The value of a rank, from 0 on, and the next one; only values with about the same first bits are sorted."""
+    integer, bits = (torch.int64, 46) if row.dtype == torch.float64 else (torch.int32, 17)
+    keys = row.detach().abs().view(integer) >> bits
+    upto = torch.bincount(keys).cumsum(0)
+    after = min(rank + 1, len(row) - 1)
+    first, last = torch.searchsorted(upto, torch.tensor([rank, after], device=row.device), right=True).tolist()
+    near = row[(keys >= first) & (keys <= last)].sort().values
+    start = int(upto[first - 1]) if first else 0
+    return near[rank - start], near[after - start]
 
 
 @shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,10 +13,22 @@ from torch import Tensor
 
 from refinefuse.filters import Border, Kernel, blur, box, gaussian
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, sum_of
+from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
 
 GAUSS_11 = gaussian(11, 1.5)
 UNIFORM_7 = box(7)
+
+
+@lru_cache
+def _gauss_single() -> Kernel:
+    """The Gaussian in single precision, whose weights sum to 3e-8 less than 1."""
+    weights = torch.tensor([math.exp(-((i - 5) ** 2) / 4.5) for i in range(11)], dtype=torch.float32)
+    return tuple((weights / weights.sum()).tolist())
+
+
+@shared
+def _in_single(x: Image) -> Image:
+    return x.float()
 
 
 @shared
@@ -48,14 +61,10 @@ class Moments(NamedTuple):
 
 
 def moments(x: Image, y: Image, kernel: Kernel, border: Border = "valid") -> Iterator[Moments]:
-    """The local moments of two pictures, cut into strips of rows.
-
-    A strip stays in the processor's cache, so that the arithmetic on it does not wait for the memory.
-    """
+    """The local moments of two pictures, strip by strip."""
     mean_x, mean_y = local_mean(x, kernel, border), local_mean(y, kernel, border)
     products = [local_product(u, v, kernel, border) for u, v in ((x, x), (y, y), (x, y))]
-    rows = max(1, 2**15 // (len(x) * mean_x.shape[-1])) if not y.requires_grad else mean_x.shape[-2]
-    for mx, my, xx, yy, xy in zip(*(torch.split(m, rows, -2) for m in (mean_x, mean_y, *products)), strict=True):
+    for mx, my, xx, yy, xy in strips(mean_x, mean_y, *products):
         variance_x, variance_y = torch.addcmul(xx, mx, mx, value=-1), torch.addcmul(yy, my, my, value=-1)
         yield Moments(mx, my, variance_x, variance_y, torch.addcmul(xy, mx, my, value=-1))
 
@@ -81,7 +90,7 @@ def ssim(
     a: Image,
     b: Image,
     *,
-    window: Literal["gauss11", "uniform7"] = "gauss11",
+    window: Literal["gauss11", "gauss11 single", "uniform7"] = "gauss11",
     border: Border = "valid",
     data_range: float = 255.0,
     reduce: Literal["sum", "mean"] = "sum",
@@ -95,13 +104,17 @@ def ssim(
         fused: the fused picture, levels 0..255.
         a: the first source.
         b: the second source.
-        window: the paper's Gaussian 11x11 of sigma 1.5, or scikit-image's uniform 7x7 with sample (n - 1) covariances.
+        window: the paper's Gaussian 11x11 of sigma 1.5; `single`: computed in single precision, as PyTorch programs do
+            it; or scikit-image's uniform 7x7 with sample (n - 1) covariances.
         border: what lies outside the picture.
         data_range: L of the constants (0.01 L)^2 and (0.03 L)^2. By accident many tables took 1 or 2 on levels 0..255.
         reduce: over the two sources.
     """
-    kernel, correction = (GAUSS_11, 1.0) if window == "gauss11" else (UNIFORM_7, 49 / 48)
-    total = sum_of([_similarity(x, fused, kernel, border, data_range, correction)[0] for x in (a, b)])
+    kernel, correction = (UNIFORM_7, 49 / 48) if window == "uniform7" else (GAUSS_11, 1.0)
+    dtype = fused.dtype
+    if window == "gauss11 single":
+        kernel, fused, a, b = _gauss_single(), *(_in_single(x) for x in (fused, a, b))
+    total = sum_of([_similarity(x, fused, kernel, border, data_range, correction)[0] for x in (a, b)]).to(dtype)
     return total if reduce == "sum" else total / 2
 
 
@@ -115,10 +128,10 @@ def _halved(x: Image) -> Image:
     return F.avg_pool2d(x, 2, padding=(h % 2, w % 2))
 
 
-def _ms_ssim(x: Image, y: Image, data_range: float) -> Score:
+def _ms_ssim(x: Image, y: Image, kernel: Kernel, data_range: float) -> Score:
     product = x.new_ones(len(x))
     for scale, weight in enumerate(_MS_WEIGHTS):
-        whole, part = _similarity(x, y, GAUSS_11, "valid", data_range)
+        whole, part = _similarity(x, y, kernel, "valid", data_range)
         value = whole if scale == len(_MS_WEIGHTS) - 1 else part
         positive = value > 0  # a negative power has no real value; and 0 to the power of a half no finite slope
         product = product * torch.where(positive, value, 1.0) ** weight * positive
@@ -127,7 +140,13 @@ def _ms_ssim(x: Image, y: Image, data_range: float) -> Score:
 
 
 def ms_ssim(
-    fused: Image, a: Image, b: Image, *, data_range: float = 255.0, reduce: Literal["sum", "mean"] = "sum"
+    fused: Image,
+    a: Image,
+    b: Image,
+    *,
+    window: Literal["gauss11", "gauss11 single"] = "gauss11",
+    data_range: float = 255.0,
+    reduce: Literal["sum", "mean"] = "sum",
 ) -> Score:
     """Structural similarity at five scales, to the two sources, summed: 0..2; needs sides of 161 pixels or more.
 
@@ -138,10 +157,14 @@ def ms_ssim(
         fused: the fused picture, levels 0..255.
         a: the first source.
         b: the second source.
+        window: as in `ssim`.
         data_range: as in `ssim`.
         reduce: over the two sources.
     """
-    total = _ms_ssim(a, fused, data_range) + _ms_ssim(b, fused, data_range)
+    kernel, dtype = GAUSS_11, fused.dtype
+    if window == "gauss11 single":
+        kernel, fused, a, b = _gauss_single(), *(_in_single(x) for x in (fused, a, b))
+    total = sum_of([_ms_ssim(x, fused, kernel, data_range) for x in (a, b)]).to(dtype)
     return total if reduce == "sum" else total / 2
 
 
