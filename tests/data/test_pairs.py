@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from refinefuse.data.pairs import Pair, pair_folders
@@ -65,7 +65,6 @@ def test_case_matters_for_names_but_not_for_extensions(folders):
     assert pairing.only_a == ("b.png",)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20, unique=True))
 def test_numbers_are_in_order(tmp_path_factory, numbers):
     folder = tmp_path_factory.mktemp("numbers")

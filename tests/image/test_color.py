@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -46,7 +46,6 @@ class TestTensors:
         assert tensor[0, :, 0, 1].eq(1).all()
         assert tensor.sum() == channels
 
-    @settings(deadline=None)
     @given(PICTURES)
     def test_back_and_forth(self, pixels):
         np.testing.assert_array_equal(to_array(to_tensor(pixels), pixels.dtype), pixels, strict=True)
@@ -118,7 +117,6 @@ class TestExactColour:
         pixels = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3)).astype(np.uint16)
         np.testing.assert_array_equal(unchanged(pixels), pixels)
 
-    @settings(deadline=None)
     @given(PICTURES, st.sampled_from(["a", "b", "both"]))
     def test_any_picture_and_any_source(self, pixels, color):
         np.testing.assert_array_equal(unchanged(pixels, color), pixels, strict=True)

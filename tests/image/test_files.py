@@ -149,7 +149,7 @@ class TestRoundTrip:
         write_image(tmp_path / "x.jpg", smooth()[..., 0])
         assert read_image(tmp_path / "x.jpg").shape == (96, 128)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         pixels=st.sampled_from([np.uint8, np.uint16]).flatmap(
             lambda dtype: hnp.arrays(
@@ -469,7 +469,7 @@ class TestRefusedFiles:
             file.pages[0].tags[259].overwrite(5)
         refused(path, "LZW")
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         extension=st.sampled_from(IMAGE_EXTENSIONS),
         changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),

@@ -36,7 +36,7 @@ def pair(height, width, dtype=torch.float32):
     return torch.rand(2, 1, 1, height, width, generator=generator, dtype=dtype)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(height=SIZES, width=SIZES, side=st.integers(HALO, 2 * HALO))
 def test_tiled_is_whole_in_float64(height, width, side):
     model = network().double()
@@ -56,7 +56,7 @@ def test_tiled_is_whole_within_a_level_for_every_kind_of_network(changes):
     assert np.abs(whole.astype(int) - parts).max() <= 1
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(height=SIZES, width=SIZES, side=st.integers(HALO, 2 * HALO), deep=st.booleans(), alpha=st.booleans())
 def test_bands_are_whole_with_colour_and_alpha(height, width, side, deep, alpha):
     values = np.random.default_rng(height).random((height, width, 5))
@@ -75,7 +75,7 @@ def test_bands_are_whole_with_colour_and_alpha(height, width, side, deep, alpha)
         assert np.array_equal(fused[..., 3], b[..., 3])
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(st.integers(1, 200), st.integers(1, 200), st.lists(st.integers(0, 200), max_size=3))
 def test_summing_bands_is_reducing_the_whole(height, width, cuts):
     x = pair(height, width, torch.float64)[0]

@@ -20,7 +20,7 @@ def values(key, *pictures):
     return METRICS[key].function(*pictures)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_symmetric_in_the_sources_where_the_table_says_so(seed):
     fused, a, b = tensors(*triplet(45, 50, seed))
@@ -31,7 +31,7 @@ def test_symmetric_in_the_sources_where_the_table_says_so(seed):
                 torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_within_its_range(seed):
     scores = evaluate(*tensors(*triplet(45, 50, seed)), metrics=FAST)
@@ -39,7 +39,7 @@ def test_within_its_range(seed):
         assert METRICS[key].low - 1e-9 <= float(value) <= METRICS[key].high + 1e-9, key
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(first=seeds, second=seeds)
 def test_a_batch_is_a_loop(first, second):
     one, other = tensors(*triplet(45, 50, first)), tensors(*triplet(45, 50, second))
@@ -49,7 +49,7 @@ def test_a_batch_is_a_loop(first, second):
         torch.testing.assert_close(both[key], torch.cat([x[key] for x in alone]), rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=seeds)
 def test_petrovic_shares_sum_to_one(seed):
     pictures = tensors(*triplet(20, 25, seed))

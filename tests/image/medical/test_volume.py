@@ -55,7 +55,7 @@ def test_linear_values_come_out_exactly_on_an_oblique_anisotropic_grid():
         np.testing.assert_allclose(values, expected[:, :, k], atol=0.3)  # blurred first; exact but for the border
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([1, -1]), min_size=3, max_size=3), st.integers(0, 9))
 def test_a_turned_grid_gives_the_same_values_without_resampling(order, signs, seed):
     values = np.random.default_rng(seed).random((4, 5, 6), np.float32)
@@ -69,7 +69,7 @@ def test_a_turned_grid_gives_the_same_values_without_resampling(order, signs, se
     np.testing.assert_array_equal(turn_back(expected, order, signs), values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(*[st.floats(-3.1, 3.1)] * 3), st.permutations([1.0, 1.1, 3.0]))
 def test_upright_slices_face_the_reader(angles, spacing):
     affine, shape = affine_of(angles, np.array(spacing)), (4, 5, 6)
