@@ -1,7 +1,14 @@
-"""What the metrics cost: process time on one thread for one 480x640 triplet, and on a GPU where there is one."""
+"""What the metrics cost for one 480x640 triplet: process time on one thread, and time on a GPU where there is one.
+
+Usage: python benchmarks/bench_metrics.py [ROUNDS]
+The median of interleaved rounds, so that what else the machine does meets every row alike.
+"""
 
 from __future__ import annotations
 
+import os
+import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -20,30 +27,36 @@ def triplet(h: int = 480, w: int = 640) -> list[torch.Tensor]:
     return [(0.5 * torch.maximum(a, b) + 0.25 * (a + b)).round(), a, b]
 
 
-def cost(
-    pictures: list[torch.Tensor], keys: list[str], clock: Callable[[], float] = time.process_time, rounds: int = 5
-) -> float:
-    """The least time of some rounds, in seconds, after one for warming up."""
-    times = []
-    for _ in range(rounds + 1):
-        start = clock()
-        for value in evaluate(*pictures, metrics=keys).values():
-            value.tolist()  # waits for a GPU
-        times.append(clock() - start)
-    return min(times[1:])
+def cost(pictures: list[torch.Tensor], keys: list[str], clock: Callable[[], float]) -> float:
+    """The time of one evaluation in seconds."""
+    start = clock()
+    for value in evaluate(*pictures, metrics=keys).values():
+        value.tolist()  # waits for a GPU
+    return clock() - start
 
 
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
-    pictures = triplet()
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     groups = {"usual nine": list(USUAL), "five faults": list(FAULTS), f"all {len(METRICS)}": list(METRICS)}
-    print(f"{'':<14}{'CPU s':>8}" + (f"{'GPU s':>8}" if torch.cuda.is_available() else ""))
-    for name, keys in {**groups, **{key: [key] for key in METRICS}}.items():
-        cells = [cost(pictures, keys, rounds=3)]
-        if torch.cuda.is_available():
-            cells.append(cost([x.cuda() for x in pictures], keys, time.perf_counter))
-        print(f"{name:<14}" + "".join(f"{cell:>8.4f}" for cell in cells), flush=True)
+    rows = {**groups, **{key: [key] for key in METRICS}}
+    devices: dict[str, tuple[list[torch.Tensor], Callable[[], float]]] = {"CPU": (triplet(), time.process_time)}
+    if torch.cuda.is_available():
+        devices["GPU"] = [x.cuda() for x in triplet()], time.perf_counter
+        print(f"GPU: {torch.cuda.get_device_name()}, torch {torch.__version__}")
+    times: dict[tuple[str, str], list[float]] = {}
+    for number in range(rounds + 1):
+        for name, keys in rows.items():
+            for device, (pictures, clock) in devices.items():
+                seconds = cost(pictures, keys, clock)
+                if number:  # the first round warms up
+                    times.setdefault((name, device), []).append(seconds)
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    print(f"median of {rounds} rounds; load of the machine {load} on {os.cpu_count()} processors")
+    print(f"{'':<14}" + "".join(f"{f'{device} s':>10}" for device in devices))
+    for name in rows:
+        print(f"{name:<14}" + "".join(f"{statistics.median(times[name, device]):>10.4f}" for device in devices))
 
 
 if __name__ == "__main__":

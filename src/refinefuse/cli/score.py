@@ -42,10 +42,12 @@ def run(
     from tqdm import tqdm
 
     from refinefuse.errors import InputError, listing
+    from refinefuse.inference.device import keep_freed_memory
     from refinefuse.scoring import folders, tables
 
     if jobs < 1:
         raise InputError(f"--jobs must be a positive number.\n  expected: 1 or more\n  found: {jobs}")
+    keep_freed_memory()
     task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
     bar = partial(tqdm, desc="scoring", unit="picture", file=sys.stderr, disable=None)
     with warnings.catch_warnings(record=True) as caught:
