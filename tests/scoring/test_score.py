@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -122,6 +123,25 @@ def test_wrong_use(folders):
         score(str(folders / "nowhere"), str(folders / "ir"), str(folders / "vi"))
     with pytest.raises(PairingError, match="is a folder"):
         score(str(folders / "fused"), str(folders / "ir" / "1.png"), str(folders / "vi" / "1.bmp"))
+
+
+def test_what_cannot_be_written_is_said_before_the_work(folders):
+    with pytest.raises(InputError, match="there is no folder"):
+        score(*paths(folders, "fused"), csv=str(folders / "nowhere" / "x.csv"))
+    with pytest.raises(InputError, match="it is a folder"):
+        score(*paths(folders, "fused"), json=str(folders))
+
+
+def test_three_files_one_of_which_is_none(folders):
+    os.mkfifo(folders / "pipe.png")
+    for name, reason in (("pipe.png", "is not a file"), ("nothing.png", "does not exist")):
+        with pytest.raises(PairingError, match=reason):
+            score(str(folders / name), str(folders / "ir" / "1.png"), str(folders / "vi" / "1.bmp"))
+
+
+def test_an_infinite_mean_has_an_interval(folders, capsys):
+    assert score(*(str(folders / "ir") for _ in range(3)), metrics="PSNR") == 0
+    assert "inf .. inf" in " ".join(capsys.readouterr().out.split())
 
 
 def test_levels(tmp_path):

@@ -47,6 +47,10 @@ def run(
 
     if jobs < 1:
         raise InputError(f"--jobs must be a positive number.\n  expected: 1 or more\n  found: {jobs}")
+    forms = ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex))
+    outputs = {Path(path): form for path, form in forms if path is not None}
+    for path in outputs:
+        folders.check_folder(path)
     keep_freed_memory()
     task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
     bar = partial(tqdm, desc="scoring", unit="picture", file=sys.stderr, disable=None)
@@ -60,9 +64,8 @@ def run(
         print(f"warning: {text}", file=sys.stderr)
     if result.scores:
         print(tables.as_text(result))
-        for path, form in ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex)):
-            if path is not None:
-                folders.write_text(Path(path), form(result))
+        for path, form in outputs.items():
+            folders.write_text(path, form(result))
     for method, count in task.missing.items():
         print(f"note: {method} has no picture of {count} of the pairs", file=sys.stderr)
     if task.orphans:

@@ -111,11 +111,10 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> Task:
         PairingError: files and folders are mixed, or nothing matches.
     """
     if a.is_file() and b.is_file():
-        folders = [str(path) for path in fused if path.is_dir()]
-        if folders:
-            raise PairingError(
-                f"The sources are files, but '{folders[0]}' is a folder.\nPass three files, or three folders."
-            )
+        for path in fused:
+            if not path.is_file():
+                found = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
+                raise PairingError(f"The sources are files, but '{path}' {found}.\nPass three files, or three folders.")
         return Task(tuple(Triplet(_file_method(path, fused), a.stem, path, a, b) for path in fused), (), {})
     sources = {pair.name: pair for pair in pair_folders(a, b).pairs}
     triplets: list[Triplet] = []
@@ -249,8 +248,19 @@ def bootstrap(values: Sequence[float], draws: int = 2000) -> Mean:
     if not sample.size:
         return Mean(float("nan"), float("nan"), float("nan"))
     index = np.random.default_rng(0).integers(0, sample.size, (draws, sample.size))
-    low, high = np.quantile(sample[index].mean(1), [0.025, 0.975])
+    low, high = np.quantile(sample[index].mean(1), [0.025, 0.975], method="inverted_cdf")  # infinity has no midpoint
     return Mean(float(sample.mean()), float(low), float(high))
+
+
+def check_folder(path: Path) -> None:
+    """Check that a file can be written there at all, before an hour's work is done for it.
+
+    Raises:
+        InputError: its folder does not exist, or it is a folder itself.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
+        raise InputError(f"Cannot write '{path}': {reason}.\nGive the name of a file in a folder that exists.")
 
 
 def write_text(path: Path, text: str) -> None:
