@@ -7,19 +7,24 @@ Without arguments only the guide is written anew.
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
-from refinefuse.metrics import METRICS, evaluate
+from refinefuse.image.files import write_image
 from refinefuse.metrics.guide import guide
-from refinefuse.scoring.folders import find_triplets, read_triplet
+from refinefuse.scoring.folders import Triplet, find_triplets, read_levels, score_triplets
 
 DOCS = Path(__file__).parents[1] / "docs"
 NUMBERS = DOCS / "metrics-experiment.json"
-SIMPLE = {
+SIMPLE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "copy of A": lambda a, b: a,
     "copy of B": lambda a, b: b,
     "average": lambda a, b: (a + b) / 2,
@@ -27,26 +32,31 @@ SIMPLE = {
 }
 
 
+def simple_pictures(triplets: tuple[Triplet, ...], folder: Path) -> None:
+    """Write what the simple rules make of every pair of sources, a folder each."""
+    for name, a, b in {(t.name, t.a, t.b) for t in triplets}:
+        sources = read_levels(a, "luma"), read_levels(b, "luma")
+        for rule, function in SIMPLE.items():
+            levels = (function(*sources) + 0.5).floor()[0, 0].numpy().astype(np.uint8)
+            (folder / rule).mkdir(exist_ok=True)
+            write_image(folder / rule / f"{name}.png", levels)
+
+
 def measure(fused: str, a: str, b: str, title: str) -> None:
     """Score every method and the simple rules in every metric, and keep the means."""
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    for triplet in find_triplets([Path(fused)], Path(a), Path(b)).triplets:
-        picture, first, second = read_triplet(triplet, "luma")
-        jobs = {triplet.method: picture} | {name: rule(first, second) for name, rule in SIMPLE.items()}
-        for method, result in jobs.items():
-            if triplet.name not in rows.setdefault(method, {}):
-                scores = evaluate(result, first, second)
-                rows[method][triplet.name] = {key: float(value) for key, value in scores.items()}
-        sys.stderr.write(f"{triplet.method} {triplet.name}\n")
-    means = {m: {key: float(np.mean([x[key] for x in found.values()])) for key in METRICS} for m, found in rows.items()}
-    ordered = {m: means[m] for m in sorted(means, key=lambda m: m in SIMPLE)}
-    text = json.dumps({"title": title, "methods": ordered}, indent=1, allow_nan=False)
+    with TemporaryDirectory() as temporary:
+        simple_pictures(find_triplets([Path(fused)], Path(a), Path(b)).triplets, Path(temporary))
+        simple = [Path(temporary) / rule for rule in SIMPLE]
+        triplets = find_triplets([Path(fused), *simple], Path(a), Path(b)).triplets
+        jobs = os.cpu_count() or 1
+        result = score_triplets(triplets, ["all"], jobs=jobs, progress=lambda steps, n: tqdm(steps, total=n))
+    means = {method: {key: mean.value for key, mean in row.items()} for method, row in result.means().items()}
+    text = json.dumps({"title": title, "methods": means}, indent=1, allow_nan=False)
     NUMBERS.write_text(f"{text}\n", encoding="utf-8")
 
 
 def main() -> None:
     """Measure if there are arguments, then write the guide."""
-    torch.set_num_threads(1)
     if len(sys.argv) > 1:
         measure(*sys.argv[1:])
     experiment = json.loads(NUMBERS.read_text(encoding="utf-8"))
