@@ -31,6 +31,24 @@ pictures, convention `default`; in brackets the place among the {n}. (`benchmark
 So look at the five fusion faults beside every table, and put the copies among the methods of every comparison.
 """
 
+_EXACT = """## How exact
+
+Values of the authors' own programs on real pictures are reproduced to a relative 1e-6, with these exceptions, in each
+of which rounding decides:
+
+- **QCB** on black backgrounds (medical pictures): the contrast there is rounding divided by rounding. The third digit.
+- **FMI_wavelet** where flat ground is large: the details of a flat window are rounding, and each window is rescaled.
+  Adding the same terms in another order changes the third digit; here they are always added in the same one, that of
+  PyWavelets inside the picture (2e-6).
+- **SSIM** of `tang_py`: it computes in single precision with a data range of 1 on levels 0..255, so that its window,
+  whose weights sum to 3e-8 less than 1, and the order of additions in a convolution show (1e-5).
+- **Qabf** of `li`: on 0..1 the last bit decides which edges are equal. The order of additions is that of the program,
+  the square root is that of the machine (1e-5).
+
+Constant pictures have defined values: 0 for a correlation, 1 for the fidelity to a source that holds nothing. NaN comes
+from `liu2012` (QC and QY on flat ground) and from pictures smaller than a metric's window, with a warning.
+"""
+
 _ORDER = "The metrics look at different things, and each can be misled. Higher is better, unless it says otherwise."
 
 
@@ -43,6 +61,7 @@ def guide(experiment: Scores, title: str) -> str:
     """
     parts = [_INTRODUCTION, f"## The metrics\n\n{_ORDER}\n\n{_metrics()}", f"## Conventions\n\n{_conventions()}"]
     parts.append(_FAULTS.format(title=title, n=len(experiment), table=_table(experiment), reading=_reading(experiment)))
+    parts.append(_EXACT)
     parts.append(f"## Sources\n\n{_sources()}")
     return "\n".join(parts)
 
