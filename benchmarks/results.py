@@ -18,6 +18,7 @@ import numpy as np
 from refinefuse.benchmark.summary import penalty
 from refinefuse.cli import main as refinefuse
 from refinefuse.metrics.table import METRICS
+from refinefuse.scoring.folders import write_text
 
 ROOT = Path(__file__).parents[1]
 PLANS = ROOT / "recipes" / "benchmark"
@@ -125,7 +126,7 @@ def main(output: Path) -> int:
         if code:
             return code
         parts.append(section(name, output / name))
-    (DOCS / "results.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(DOCS / "results.md", "\n\n".join(parts) + "\n")
     return 0
 
 

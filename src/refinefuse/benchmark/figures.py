@@ -248,9 +248,8 @@ def lighting_curves(rows: Sequence[Row], set_name: str, methods: Sequence[str]) 
         for column, kind in enumerate(kinds):
             axes = grid[line, column]
             for index, method in enumerate(methods):
-                points = sorted(
-                    (s, v) for (m, k, s, key), v in means.items() if (m, k, key) == (method, kind, curve.key)
-                )
+                shown = {(method, kind, curve.key), (method, CLEAN.kind, curve.key)}
+                points = sorted((s, v) for (m, k, s, key), v in means.items() if (m, k, key) in shown)
                 (lines[method],) = axes.plot(
                     [s for s, _ in points], [v for _, v in points], marker="o" if index == 0 else ".", ms=4,
                     lw=2.2 if index == 0 else 1.2, color=COLORS[index % len(COLORS)], zorder=3 if index == 0 else 2,
