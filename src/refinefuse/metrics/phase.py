@@ -16,8 +16,8 @@ from torch import Tensor
 
 from refinefuse.filters import blur
 from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, percentile, pixel_sum
-from refinefuse.metrics.structure import GAUSS_11
+from refinefuse.metrics.statistics import Image, Score, percentile, pixel_sum, strips
+from refinefuse.metrics.structure import GAUSS_11, local_mean, local_product
 
 _SCALES, _ORIENTATIONS, _SHORTEST, _FACTOR = 4, 6, 3.0, 2.1
 _BANDWIDTH, _SPREAD = 0.55, math.pi / _ORIENTATIONS / 1.2
@@ -115,23 +115,17 @@ def _features(x: Image) -> _Features:
     return _Features(energy / (amplitude + _EPS), (xx + yy + spread) / 2, (xx + yy - spread) / 2)
 
 
-class _Moments(NamedTuple):
-    """A masked feature map with its local mean and variance."""
-
-    map: Tensor
-    mean: Tensor
-    variance: Tensor
-
-
-def _moments(x: Image) -> _Moments:
-    mean = blur(x, GAUSS_11, "zero")
-    return _Moments(x, mean, blur(x * x, GAUSS_11, "zero") - mean**2)
-
-
-def _agreement(x: _Moments, fused: _Moments) -> Image:
+def _agreement(x: Image, fused: Image) -> Image:
     """The local correlation of two feature maps."""
-    covariance = blur(x.map * fused.map, GAUSS_11, "zero") - x.mean * fused.mean
-    return (covariance + 1e-4) / ((x.variance * fused.variance).abs().sqrt() + 1e-4)
+    maps = [blur(z, GAUSS_11, "zero") for z in (x, x * x, x * fused)]
+    whole = torch.empty_like(x)
+    mean_f, square_f = local_mean(fused, GAUSS_11, "zero"), local_product(fused, fused, GAUSS_11, "zero")
+    for part, mean, square, product, mean_y, square_y in strips(whole, *maps, mean_f, square_f):
+        variance = torch.addcmul(square, mean, mean, value=-1)
+        variance_y = torch.addcmul(square_y, mean_y, mean_y, value=-1)
+        covariance = torch.addcmul(product, mean, mean_y, value=-1)
+        torch.div(covariance.add_(1e-4), variance.mul_(variance_y).abs_().sqrt_().add_(1e-4), out=part)
+    return whole
 
 
 def qp(fused: Image, a: Image, b: Image) -> Score:
@@ -145,13 +139,13 @@ def qp(fused: Image, a: Image, b: Image) -> Score:
     """
     of_f, of_a, of_b = _features(fused.detach()), _features(a.detach()), _features(b.detach())
     first = of_a.congruency > of_b.congruency
-    masks = [x.congruency > 0.1 for x in (of_a, of_b)]
-    masks.append(torch.where(first, of_a.congruency, of_b.congruency) > 0.1)
+    stronger = torch.where(first, of_a.congruency, of_b.congruency)
+    masks = [(x > 0.1).double() for x in (of_a.congruency, of_b.congruency, stronger)]
     count = pixel_sum(masks[2])
-    product = torch.ones_like(count, dtype=torch.float64)
+    product = torch.ones_like(count)
     for of_fused, x, y in zip(of_f, of_a, of_b, strict=True):
-        reference = _moments(of_fused)
         maps = (x, y, torch.where(first, x, y))
-        parts = [_agreement(_moments(z * mask), reference) * mask for z, mask in zip(maps, masks, strict=True)]
-        product = product * pixel_sum(torch.stack(parts).amax(0)) / count.clamp(min=1)
+        parts = [_agreement(z * mask, of_fused).mul_(mask) for z, mask in zip(maps, masks, strict=True)]
+        best = torch.maximum(torch.maximum(parts[0], parts[1]), parts[2])
+        product = product * pixel_sum(best) / count.clamp(min=1)
     return product.to(fused.dtype)
