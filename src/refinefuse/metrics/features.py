@@ -24,6 +24,7 @@ from refinefuse.metrics.sharing import shared
 from refinefuse.metrics.statistics import Image, Score, central_differences, sum_of
 
 _LEAST = 1e-150  # instead of a share of 0: its logarithm is finite, and so is that of its square
+_WEAKEST = 1e-12  # a dependence that can be no stronger is none
 _AT_ONCE = 2**13  # windows: the tables of a block of them stay in the processor's cache
 _ABREAST = 128  # columns of a transform that are computed together, for the same reason
 
@@ -138,10 +139,10 @@ def _tables(device: torch.device) -> _Tables:
 
 
 @lru_cache(maxsize=4)
-def _columns(m: int, device: torch.device) -> tuple[Float[Tensor, " m"], Float[Tensor, "17 m"]]:
-    """The place of each column in a table of m columns, and of each cell in two of them together."""
+def _columns(m: int, device: torch.device) -> tuple[Float[Tensor, " m"], Int[Tensor, " 17*m"]]:
+    """The place of each column in a table of m columns, and the sum of the places of each cell in two of them."""
     column = torch.arange(m, device=device)
-    return column.double(), torch.arange(17, device=device)[:, None] * m + 2 * column
+    return column.double(), (torch.arange(17, device=device)[:, None] * m + 2 * column).flatten().int()
 
 
 class _Windows(NamedTuple):
@@ -198,8 +199,8 @@ def _information(x: _Windows, f: _Windows) -> Float[Tensor, " m"]:
     corners = _in_order(falling.view(torch.float64), rising.view(torch.float64))
 
     ours = (corners.view(torch.int64) & 1).double()
-    place = torch.addmm(column, tables.before * len(column), ours).long().flatten()
-    product = share.view(-1).index_select(0, place).mul_(f.share.view(-1).index_select(0, cell.flatten() - place))
+    place = torch.addmm(column, tables.before * len(column), ours).int().flatten()
+    product = share.view(-1).index_select(0, place).mul_(f.share.view(-1).index_select(0, cell - place))
     product = product.view(17, -1)
     *_, distances = steps = tables.steps @ corners
     mass = steps[:17]
@@ -207,15 +208,14 @@ def _information(x: _Windows, f: _Windows) -> Float[Tensor, " m"]:
 
     limit = (reach + f.reach).mul_(8).add_(x.apart).add_(f.apart).add_(distances)
     limit = limit.div_(2).addcmul_(reach, f.reach, value=-1)
-    reached = covariance.abs_().mul_(x.scale).mul_(f.scale)
-    dependence = safe_quotient(reached, limit)
+    dependence = covariance.abs_().mul_(x.scale).mul_(f.scale).div_(limit.clamp_(min=_WEAKEST))
     rest = 1 - dependence
     independent = (1 - product.sum(0)).mul_(rest.abs().clamp_(min=_LEAST).log_())
     independent = independent.sub_(product.log().mul_(product).sum(0))
     joint = mass.mul_(dependence).addcmul_(product, rest)
     joint = joint.abs().clamp_(min=_LEAST).log_().mul_(joint).sum(0)
     single = x.negentropy + f.negentropy
-    return 2 * safe_quotient(single - rest * (single + independent) - joint, single)
+    return (single - rest * (single + independent) - joint).mul_(2).div_(single)
 
 
 def _mean_information(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"]) -> Tensor:
