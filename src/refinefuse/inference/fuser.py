@@ -179,7 +179,7 @@ class Fuser:
     def paint_window(self, a: Tensor, b: Tensor, context: Context, window: Window | None = None) -> Painting:
         """Paint a window of lumas (1, 1, h, w) in one piece; the result is where they are."""
         with self._computing(a):
-            first, second = (x.to(self.device, memory_format=torch.channels_last) for x in (a, b))
+            first, second = (x.to(self.device) for x in (a, b))
             painting = self.model.paint(first, second, context, window)
             return Painting(*(plane.to(a.device) for plane in painting))
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from typing_extensions import Self
 
 from refinefuse.errors import InputError
-from refinefuse.network.blocks import Encoder
+from refinefuse.network.blocks import PairEncoder
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context, ContextEncoder, reduced
 from refinefuse.network.head import MixAndCorrection, Painting
@@ -25,10 +25,6 @@ from refinefuse.network.pixel import PixelInteraction
 from refinefuse.network.pretrained import Pretrained
 from refinefuse.network.refinement import DirectDecoder, GradualDecoder
 from refinefuse.network.semantic import GlobalCrossAttention
-
-MARGIN = 16
-"""Pixels by which the picture is continued at its edges, at least."""
-
 
 class Window(NamedTuple):
     """A rectangle of the picture, in pixels."""
@@ -48,8 +44,7 @@ class RefineFuse(Pretrained):
     Args:
         config: the numbers that the parts were built with; it is saved with the weights.
         contexts: one encoder of the reduced picture a modality.
-        encoders_a: the encoder of `a`, one stage a scale, shallow to deep.
-        encoders_b: the encoder of `b`.
+        encoders: one stage a scale, shallow to deep.
         interactions: one `PixelInteraction` for each of the first scales; may be empty.
         attention: `GlobalCrossAttention` at the deepest scale, or None.
         merges: one convolution a scale, from the features of both to fused ones.
@@ -61,8 +56,7 @@ class RefineFuse(Pretrained):
         self,
         config: NetworkConfig,
         contexts: Sequence[ContextEncoder],
-        encoders_a: Sequence[Encoder],
-        encoders_b: Sequence[Encoder],
+        encoders: Sequence[PairEncoder],
         interactions: Sequence[PixelInteraction],
         attention: GlobalCrossAttention | None,
         merges: Sequence[nn.Conv2d],
@@ -72,8 +66,7 @@ class RefineFuse(Pretrained):
         super().__init__()
         self.config = config
         self.contexts = nn.ModuleList(contexts)
-        self.encoders_a = nn.ModuleList(encoders_a)
-        self.encoders_b = nn.ModuleList(encoders_b)
+        self.encoders = nn.ModuleList(encoders)
         self.interactions = nn.ModuleList(interactions)
         self.attention = attention
         self.merges = nn.ModuleList(merges)
@@ -86,17 +79,12 @@ class RefineFuse(Pretrained):
         widths, folded = config.widths, config.fold**2
         channels = (folded, *widths[:-1])
         strides = (1, *[2] * (len(widths) - 1))
-
-        def encoder() -> list[Encoder]:
-            return [Encoder(c, w, s) for c, w, s in zip(channels, widths, strides, strict=True)]
-
         shallow = widths[: config.interactions] if config.pixel_interaction else ()
         attention = GlobalCrossAttention(widths[-1], config.context_width, config.heads)
         return cls(
             config,
             contexts=[ContextEncoder(config.context_width) for _ in range(2)],
-            encoders_a=encoder(),
-            encoders_b=encoder(),
+            encoders=[PairEncoder(c, w, s) for c, w, s in zip(channels, widths, strides, strict=True)],
             interactions=[PixelInteraction(w, config.context_width) for w in shallow],
             attention=attention if config.global_attention else None,
             merges=[nn.Conv2d(2 * w, w, 1) for w in widths],
@@ -148,45 +136,41 @@ class RefineFuse(Pretrained):
             raise InputError(
                 f"The window must lie within the picture.\n  picture: {height} x {width}\n  window: {window}"
             )
-        y0, y1, above, below = self._reach(top, bottom, height)
-        x0, x1, before, after = self._reach(left, right, width)
-        margins = (before, after, above, below)
-        padded_a, padded_b = (F.pad(x[..., y0:y1, x0:x1], margins, mode="replicate") for x in (a, b))
-        region = self.paint_crop(padded_a, padded_b, context)
-        y, x = top - y0 + above, left - x0 + before
-        return Painting(*(plane[..., y : y + rows, x : x + columns] for plane in region))
+        y0, y1, below = self._reach(top, bottom, height)
+        x0, x1, after = self._reach(left, right, width)
+        a, b = a[..., y0:y1, x0:x1], b[..., y0:y1, x0:x1]
+        if after or below:
+            a, b = (F.pad(x, (0, after, 0, below), mode="replicate") for x in (a, b))
+        region = self.paint_crop(a, b, context)
+        return Painting(*(plane[..., top - y0 : bottom - y0, left - x0 : right - x0] for plane in region))
 
-    def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int, int]:
+    def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int]:
         """Along one side: the first and last pixel that a window needs, and how far the picture's edge is continued.
 
-        Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride. At
-        the picture's edge the edge pixel is repeated over a margin, to keep out of sight the zeros that convolutions
-        see beyond.
+        Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride.
         """
         stride = self.config.stride
-        margin = -(-MARGIN // stride) * stride
         first, last = max(0, start - self.halo) // stride * stride, -(-(end + self.halo) // stride) * stride
-        before = margin if first == 0 else 0
-        after = margin + -length % stride if last >= length else 0
-        return first, min(last, length), before, after
+        return first, min(last, length), -length % stride if last >= length else 0
 
     def paint_crop(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context) -> Painting:
-        """Paint a crop whose sides are multiples of the stride, with nothing around it: what training does."""
+        """Paint a picture, or a crop in training, whose sides are multiples of the stride."""
         fold = self.config.fold
-        folded_a, folded_b = (F.pixel_unshuffle(x, fold) for x in (a, b))
-        features = self.decoder(self._encode(folded_a, folded_b, context))
-        fused, share = self.head(features, folded_a, folded_b)
+        folded = F.pixel_unshuffle(torch.cat([a, b], 1), fold)
+        features = self.decoder(self._encode(folded, context))
+        fused, share = self.head(features, *folded.chunk(2, 1))
         return Painting(F.pixel_shuffle(fused, fold), F.pixel_shuffle(share, fold))
 
-    def _encode(self, a: Tensor, b: Tensor, context: Context) -> list[Tensor]:
+    def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""
         scales = []
         deepest = len(self.merges) - 1
-        for scale, merge in enumerate(self.merges):
-            a, b = self.encoders_a[scale](a), self.encoders_b[scale](b)
+        pair = pair.to(memory_format=torch.channels_last)
+        for scale, (encoder, merge) in enumerate(zip(self.encoders, self.merges, strict=True)):
+            pair = encoder(pair)
             if scale < len(self.interactions):
-                a, b = self.interactions[scale](a, b, context)
+                pair = self.interactions[scale](pair, context)
             if scale == deepest and self.attention is not None:
-                a, b = self.attention(a, b, context)
-            scales.append(F.relu(merge(torch.cat([a, b], 1))))
+                pair = self.attention(pair, context)
+            scales.append(F.relu(merge(pair), inplace=True))
         return scales
