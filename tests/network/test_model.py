@@ -10,7 +10,8 @@ from torch import nn
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.network.config import SMALL, STANDARD, NetworkConfig
 from refinefuse.network.context import STEP, area_weights, reduced
-from refinefuse.network.model import RefineFuse, Window
+from refinefuse.network.model import RefineFuse
+from refinefuse.network.windows import Window
 
 TINY = NetworkConfig(widths=(4, 6, 8), grid=8, context_width=8, heads=2)
 SWITCHED = {

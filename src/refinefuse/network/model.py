@@ -8,7 +8,6 @@ everything that the docstrings call our choice is not the paper's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,26 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from refinefuse.errors import InputError
 from refinefuse.network.blocks import PairEncoder
 from refinefuse.network.config import NetworkConfig
-from refinefuse.network.context import Context, ContextEncoder, reduced
+from refinefuse.network.context import Context, ContextEncoder
 from refinefuse.network.head import MixAndCorrection, Painting
 from refinefuse.network.pixel import PixelInteraction
 from refinefuse.network.pretrained import Pretrained
 from refinefuse.network.refinement import DirectDecoder, GradualDecoder
 from refinefuse.network.semantic import GlobalCrossAttention
-
-class Window(NamedTuple):
-    """A rectangle of the picture, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
+from refinefuse.network.windows import Painter
 
 
-class RefineFuse(Pretrained):
+class RefineFuse(Pretrained, Painter):
     """Two encoders, interaction at every scale, one decoder, trained in one stage.
 
     The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `context` reads the whole pair once;
@@ -92,66 +83,13 @@ class RefineFuse(Pretrained):
             head=MixAndCorrection(widths[0], config.fold, config.correction),
         )
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a window that its painting depends on, a side: a multiple of `config.stride`."""
-        sides = [self.config.fold << scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
-        encoding = sides[0] + 2 * sum(sides) + sum(sides[: len(self.interactions)])  # stem, blocks, spatial attention
-        refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
-        reach = encoding + refining + 2 * sides[0]  # the head's convolution and the pixel's own cell
-        return -(-reach // self.config.stride) * self.config.stride
-
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
         """The fused luma in [0, 1], of the size of the sources."""
         return self.paint(a, b, self.context(a, b)).fused
 
-    def context(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Context:
-        """What the network needs to know of the whole pair, of a size that does not depend on the picture's."""
-        return self.context_of_reduced(reduced(a, self.config.grid), reduced(b, self.config.grid))
-
     def context_of_reduced(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
-        """The context of pairs that are reduced already (`reduced`), as training crops are."""
+        """The tokens of both sources, from the sources reduced to the grid."""
         return Context(self.contexts[0](a), self.contexts[1](b))
-
-    def paint(
-        self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context, window: Window | None = None
-    ) -> Painting:
-        """Paint a window of the pair, or all of it.
-
-        Args:
-            a: luma of the whole of the first source, in [0, 1].
-            b: luma of the whole of the second source.
-            context: what `context` returned for the whole pair.
-            window: the rectangle to paint; None paints all.
-
-        Raises:
-            InputError: if the sources differ in shape, or the window is empty or reaches over the edge.
-        """
-        if a.shape != b.shape:
-            raise InputError(f"`a` and `b` must have the same shape.\n  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}")
-        height, width = a.shape[2:]
-        top, left, rows, columns = window or Window(0, 0, height, width)
-        bottom, right = top + rows, left + columns
-        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-            raise InputError(
-                f"The window must lie within the picture.\n  picture: {height} x {width}\n  window: {window}"
-            )
-        y0, y1, below = self._reach(top, bottom, height)
-        x0, x1, after = self._reach(left, right, width)
-        a, b = a[..., y0:y1, x0:x1], b[..., y0:y1, x0:x1]
-        if after or below:
-            a, b = (F.pad(x, (0, after, 0, below), mode="replicate") for x in (a, b))
-        region = self.paint_crop(a, b, context)
-        return Painting(*(plane[..., top - y0 : bottom - y0, left - x0 : right - x0] for plane in region))
-
-    def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int]:
-        """Along one side: the first and last pixel that a window needs, and how far the picture's edge is continued.
-
-        Cells of the deepest scale must stay where they are in the whole picture, hence the multiples of the stride.
-        """
-        stride = self.config.stride
-        first, last = max(0, start - self.halo) // stride * stride, -(-(end + self.halo) // stride) * stride
-        return first, min(last, length), -length % stride if last >= length else 0
 
     def paint_crop(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context) -> Painting:
         """Paint a picture, or a crop in training, whose sides are multiples of the stride."""

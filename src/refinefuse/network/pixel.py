@@ -32,5 +32,5 @@ class PixelInteraction(nn.Module):
         """The features of the pair (n, 2 width, h, w), each modality's enriched by the other."""
         gate = 2 * torch.sigmoid(self.channel(context.pooled()))[:, :, None, None]
         take = torch.sigmoid(self.spatial(pair))[:, :, None]
-        taken = (self.offer(pair).unflatten(1, (2, -1)) * take).flatten(1, 2)
+        taken: Tensor = (self.offer(pair).unflatten(1, (2, -1)) * take).flatten(1, 2)
         return taken.addcmul_(pair, gate)
