@@ -18,7 +18,7 @@ CALIBRATION = 16
 
 
 def run(
-    weights: str = "infrared-visible",
+    weights: str,
     *,
     output: Path,
     int8: bool = False,
