@@ -26,6 +26,7 @@ def run(
     anonymize: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    backend: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
     explain: Path | None = None,
     sheet: Path | None = None,
     tile: Literal["auto", "off"] | int = "auto",
@@ -52,7 +53,7 @@ def run(
         more: further sources; the last of all is then the one whose colour is kept.
         output: the fused picture or video, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a
             folder for DICOM.
-        weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub; by default
+        weights: a shipped name, a .safetensors or .onnx file, a folder, or a repository of the Hugging Face Hub; by default
             infrared-visible.
         color: whose colour the result gets; `both` weighs each by its saturation.
         range: which counts of `a` become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
@@ -68,6 +69,8 @@ def run(
         anonymize: keep nothing of patient and study in DICOM results.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the network's features; auto is float32 on a CPU.
+        backend: what computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime for an
+            ONNX file that `refinefuse export` wrote.
         explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
             folder run.
         sheet: also write `a`, `b` and the result side by side. A folder in a folder run.
@@ -111,7 +114,7 @@ def run(
 
     def load() -> Fuser:
         chosen = weights or (MEDICAL if volumes else DEFAULT)
-        return Fuser(chosen, device=device, precision=precision, color=color, tile=tile)
+        return Fuser(chosen, device=device, precision=precision, color=color, tile=tile, backend=backend)
 
     if volumes:
         options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)

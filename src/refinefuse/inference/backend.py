@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -102,6 +102,28 @@ class OpenVinoPainter(OnnxPainter):
 PAINTERS: dict[str, type[OnnxPainter]] = {"onnxruntime": OnnxRuntimePainter, "openvino": OpenVinoPainter}
 
 
+def is_exported(weights: str | os.PathLike[str]) -> bool:
+    """Whether these are the path of an ONNX file."""
+    return Path(weights).suffix.lower() == ".onnx"
+
+
+def check_runtime(backend: str, device: str, precision: str) -> None:
+    """Refuse a device or a precision that only torch has.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if device not in ("auto", "cpu"):
+        raise InputError(
+            f"The backend {backend} runs on the CPU.\n  device: {device!r}\nUse --backend torch for others."
+        )
+    if precision not in ("auto", "float32"):
+        raise InputError(
+            f"The backend {backend} computes as its file says: in float32, or quantised.\n  precision: {precision!r}\n"
+            "Leave --precision out, or use --backend torch."
+        )
+
+
 def load_painter(weights: str | os.PathLike[str], backend: Backend) -> Painter:
     """The network of some weights on a backend, on the CPU.
 
@@ -114,15 +136,15 @@ def load_painter(weights: str | os.PathLike[str], backend: Backend) -> Painter:
         InputError: if the backend is unknown, or cannot use an ONNX file.
         MissingExtra: if the backend is not installed.
     """
-    if backend not in ("auto", "torch", *PAINTERS):
-        raise InputError(f"`backend` must be auto, torch, {', '.join(PAINTERS)}.\n  got: {backend!r}")
-    exported = Path(weights).suffix.lower() == ".onnx"
+    if backend not in get_args(Backend):
+        raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
+    exported = is_exported(weights)
     if exported and backend == "torch":
         raise InputError(
             f"torch cannot use an ONNX file.\n  weights: '{weights}'\nUse --backend onnxruntime or openvino."
         )
     if not exported and backend in ("auto", "torch"):
-        return RefineFuse.from_pretrained(weights)
+        return RefineFuse.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     painter = PAINTERS["onnxruntime" if backend == "auto" else backend]
     model = read_onnx(Path(weights)) if exported else to_onnx(RefineFuse.from_pretrained(weights))
     return painter(model, torch.get_num_threads())

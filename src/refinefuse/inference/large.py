@@ -26,7 +26,7 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.thermal import RAW, Reading
 from refinefuse.inference.tiles import pieces
 from refinefuse.network.context import Context, Reduction
-from refinefuse.network.model import Window
+from refinefuse.network.windows import Window
 
 _BAND = 256  # rows of the pass that reads the context
 _SMALL = 1024  # longest side of the small versions, in pixels
