@@ -53,8 +53,8 @@ def run(
         more: further sources; the last of all is then the one whose colour is kept.
         output: the fused picture or video, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a
             folder for DICOM.
-        weights: a shipped name, a .safetensors or .onnx file, a folder, or a repository of the Hugging Face Hub; by default
-            infrared-visible.
+        weights: a shipped name, a .safetensors or .onnx file, a folder, or a repository of the Hugging Face Hub; by
+            default infrared-visible.
         color: whose colour the result gets; `both` weighs each by its saturation.
         range: which counts of `a` become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
             over a folder or volume. Without it, all that the file's type can hold; for volumes, by what made them.
