@@ -48,8 +48,8 @@ class Painter(ABC):
     def halo(self) -> int:
         """Pixels around a window that its painting depends on, a side: a multiple of `config.stride`."""
         sides = [self.config.fold << scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
-        encoding = 3 * sides[0] + 2 * sum(sides[1:])  # the stem, and two 3x3 convolutions at each scale
-        refining = 2 * sum(sides) + sum(sides[1:])  # two 3x3 convolutions at each scale, the enlargements between
+        encoding = sides[0] + 2 * sum(sides)  # the stem, and two 3x3 convolutions at each scale
+        refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
         reach = encoding + refining + 2 * sides[0]  # the head's convolution and the pixel's own cell
         return -(-reach // self.config.stride) * self.config.stride
 
