@@ -20,6 +20,7 @@ check: .venv/developing
 	$(BIN)/pytest -m "not slow"
 
 bench: .venv/developing
+	$(BIN)/refinefuse bench --threads 1 --calibrate
 	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
 
 # Every experiment of recipes/benchmark, and docs/results.md from it; goes on where it stopped.
@@ -41,5 +42,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmark,train,medical,video]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmark,medical,onnx,openvino,train,video]" --group dev
 	touch $@

@@ -19,7 +19,7 @@ from refinefuse.errors import RefineFuseError
 
 VERBS = (
     "fuse", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split", "train",
-    "export", "doctor",
+    "export", "bench", "doctor",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
 ALIASES = {"output": "-o", "on_error": "--on-error"}
