@@ -122,7 +122,8 @@ def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
     ]
     targets = (a > hottest) & (a > middle + 30)
     floor = fused.detach().flatten(1).median(1).values[:, None, None, None] + CLEARANCE
-    return ((torch.maximum(torch.maximum(a, b), floor) - fused).relu() * targets).sum() / _count(targets) / 255
+    missing: Tensor = ((torch.maximum(torch.maximum(a, b), floor) - fused).relu() * targets).sum()
+    return missing / _count(targets) / 255
 
 
 def _count(mask: Tensor) -> Tensor:
