@@ -15,6 +15,7 @@ from torch import Tensor
 
 from refinefuse.filters import sobel
 from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics.statistics import percentile
 
 Levels = Float[Tensor, "n 1 h w"]
 
@@ -117,11 +118,8 @@ def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
     levels above its median; the middle is the fused median and `CLEARANCE`: the differentiable form of the fusion
     fault `lost`. Our choice.
     """
-    middle, hottest = torch.quantile(a.flatten(1), torch.tensor([0.5, 0.95], device=a.device), dim=1)[
-        :, :, None, None, None
-    ]
-    targets = (a > hottest) & (a > middle + 30)
-    floor = fused.detach().flatten(1).median(1).values[:, None, None, None] + CLEARANCE
+    targets = (a > percentile(a, 0.95)) & (a > percentile(a, 0.5) + 30)
+    floor = percentile(fused.detach(), 0.5) + CLEARANCE
     missing: Tensor = ((torch.maximum(torch.maximum(a, b), floor) - fused).relu() * targets).sum()
     return missing / _count(targets) / 255
 
