@@ -23,7 +23,8 @@ _STARTS = 3  # motions of the search that are refined
 _NEAR = 0.04  # of the longer side: corners nearer to each other on average are those of one motion
 _ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
 # What a result must reach to be trusted, chosen on moved pairs: docs/alignment.md tells how often it errs.
-_AGREEMENT, _LEAD, _ERROR, _OVERLAP = 45, 1.15, 0.005, 0.3
+_AGREEMENT, _LEAD, _ERROR, _OVERLAP = 40, 1.2, 0.0075, 0.3
+_LEAST_ERROR = 3.0  # pixels: halves of small pictures may disagree by this
 _CELLS = 8  # squares along the longer side of the chessboard that makes the two halves
 _SMALLEST = 32  # pixels a side
 
@@ -96,7 +97,7 @@ def align(
     error = _error(pictures, best, model, metric)
     _, inside = transform.sample(pictures.a, pictures.mask_a)
     overlap = float(inside.mean())
-    doubts = _doubts(before, after, lead, error / max(sizes[1]), overlap)
+    doubts = _doubts(before, after, lead, error, max(_ERROR * max(sizes[1]), _LEAST_ERROR), overlap)
     return Alignment(transform, before, after, lead, error, overlap, doubts)
 
 
@@ -158,8 +159,8 @@ def _lead(found: list[Found], score: float, best: np.ndarray, size: tuple[int, i
     return score / max(*elsewhere, 1e-9) if elsewhere else float("inf")
 
 
-def _doubts(before: float, after: float, lead: float, error: float, overlap: float) -> tuple[str, ...]:
-    """Why a result is not to be trusted; `error` in longer sides."""
+def _doubts(before: float, after: float, lead: float, error: float, allowed: float, overlap: float) -> tuple[str, ...]:
+    """Why a result is not to be trusted; `error` and what is `allowed` in pixels."""
     rules = (
         (
             after > before,
@@ -167,7 +168,10 @@ def _doubts(before: float, after: float, lead: float, error: float, overlap: flo
         ),
         (after >= _AGREEMENT, f"the edges agree too little: {after:.0f} standard deviations, {_AGREEMENT} are needed"),
         (lead >= _LEAD, f"another motion explains the pictures as well: it agrees {1 / max(lead, 1e-3):.0%} as much"),
-        (error <= _ERROR, f"two halves of the picture disagree by {2 * error:.1%} of its longer side"),
+        (
+            error <= allowed,
+            f"two halves of the picture disagree by {2 * error:.1f} pixels, {2 * allowed:.1f} are allowed",
+        ),
         (overlap >= _OVERLAP, f"`a` covers {overlap:.0%} of `b` only, {_OVERLAP:.0%} are needed"),
     )
     return tuple(text for holds, text in rules if not holds)

@@ -46,11 +46,12 @@ class Level:
 
 COARSE = (
     Level(128, Look(0.7, 4, 1.2), "similarity"),
-    Level(128, Look(0.7, 4, 1.5), "affine"),
-    Level(160, Look(0.7, 6, 1)),
+    Level(128, Look(0.7, 4, 2), "affine"),
+    Level(128, Look(0.7, 4, 2)),
+    Level(160, Look(0.7, 6, 1.2)),
 )
-FINE = (Level(320, Look(0.7, 8, 1)), Level(640, Look(1, 10, 1)))
-HALF = FINE[:1]
+FINE = (Level(320, Look(0.7, 8, 2)), Level(320, Look(0.7, 8, 1)), Level(640, Look(1, 10, 1)))
+HALF = (Level(160, Look(0.7, 6, 1.5)), FINE[1])  # coarse at first: a result that does not hold moves away
 SMALL = Level(128, Look(0.7, 4, 0.7))  # as in the search
 _BEND = Level(320, Look(0.7, 8, 1.5))
 
@@ -98,7 +99,7 @@ def refine(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], model: Model, l
     return Refined(matrix, score)
 
 
-def measure(pictures: Pictures, transform: Transform, level: Level = FINE[0]) -> float:
+def measure(pictures: Pictures, transform: Transform, level: Level = FINE[1]) -> float:
     """How well the directions agree under a transform, in standard deviations over chance."""
     small, to_a, to_b = pictures.at(level, transform.matrix)
     moved, inside = _moved(small, _shrunk(transform, small, to_a, to_b), level.look)
@@ -109,7 +110,7 @@ def _softness(model: str) -> int:
     return _PARAMETERS.get(model, _PARAMETERS["homography"])  # a bend starts from a homography
 
 
-def _solve(small: Pictures, matrix: np.ndarray, model: str, look: Look, rounds: int = 8) -> Refined:
+def _solve(small: Pictures, matrix: np.ndarray, model: str, look: Look, rounds: int = 12) -> Refined:
     """The best motion that Gauss-Newton steps meet from `matrix` on."""
     fixed, size = orientation(small.b, look), small.b.shape
     basis = _basis(model, size)

@@ -163,7 +163,7 @@ def _from_record(record: dict[str, Any]) -> Transform:
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
         raise ValueError("the matrix is not 3 x 3 and invertible")
     if bend is not None and (
-        bend.ndim != 3 or bend.shape[2] != 2 or min(bend.shape) < 2 or not np.isfinite(bend).all()
+        bend.ndim != 3 or bend.shape[2] != 2 or min(bend.shape[:2]) < 4 or not np.isfinite(bend).all()
     ):
         raise ValueError("the bend is not a grid of shifts")
     return Transform(record["model"], sizes[0], sizes[1], matrix, bend)  # type: ignore[arg-type]
