@@ -41,5 +41,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmark,train,medical,video]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,train,medical,video]" --group dev
 	touch $@

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 
 from refinefuse.alignment.align import Metric, align
-from refinefuse.alignment.check import doubts_of
+from refinefuse.alignment.check import misplaced
 from refinefuse.alignment.edges import luma
 from refinefuse.alignment.transform import Model, centring, corners, project
 from refinefuse.data.pairs import pair_folders
@@ -177,7 +177,7 @@ def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
             matrix = about @ np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]]) @ np.linalg.inv(about)
             picture = cv2.warpPerspective(a, matrix, b.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
             start = time.process_time()
-            counts.setdefault(label, []).append(bool(doubts_of(picture, b)))
+            counts.setdefault(label, []).append(bool(misplaced(picture, b)))
             spent += time.process_time() - start
     cells = [f"{label} {np.mean(found):.0%}" for label, found in counts.items()]
     cost = 1000 * spent / sum(map(len, counts.values()))

@@ -4,11 +4,17 @@ import time
 
 import numpy as np
 import pytest
-from scenes import motion, moved, scene
+from scenes import motion, moved
+from scenes import scene as pictures
 
-from refinefuse.alignment.check import doubts_of
+from refinefuse.alignment.check import misplaced
+from refinefuse.alignment.edges import luma
 
 SIZE = (480, 640)
+
+
+def scene(seed, size):
+    return [luma(x) for x in pictures(seed, size)]
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +24,11 @@ def pair():
 
 def test_an_aligned_pair_raises_no_doubt(pair):
     for seed in range(4):
-        assert doubts_of(*scene(seed, SIZE)) == []
-    assert doubts_of(pair[0].astype(np.uint16) * 257, np.dstack([pair[1]] * 3)) == []
+        assert misplaced(*scene(seed, SIZE)) == []
 
 
 def test_a_shift_is_told_in_pixels(pair):
-    (doubt,) = doubts_of(moved(pair[0], motion(SIZE, (28, -21))), pair[1])
+    (doubt,) = misplaced(moved(pair[0], motion(SIZE, (28, -21))), pair[1])
     assert "about 3" in doubt
     assert "right" in doubt
     assert "up" in doubt
@@ -31,26 +36,19 @@ def test_a_shift_is_told_in_pixels(pair):
 
 @pytest.mark.parametrize("scale", [0.82, 1.2])
 def test_another_field_of_view(pair, scale):
-    (doubt,) = doubts_of(moved(pair[0], motion(SIZE, scale=scale)), pair[1])
-    assert "fields of view" in doubt
-
-
-def test_swapped(pair):
-    colour = np.dstack([pair[0], pair[0] // 2, pair[0] // 3])
-    assert "swapped" in doubts_of(colour, pair[1])[0]
-    assert doubts_of(pair[0], colour) == []
-    assert doubts_of(np.dstack([pair[0]] * 3), pair[1]) == []  # grey that is stored as RGB
+    (doubt,) = misplaced(moved(pair[0], motion(SIZE, scale=scale)), pair[1])
+    assert "times as large" in doubt
 
 
 def test_nothing_is_said_where_nothing_is_known(pair):
-    assert doubts_of(np.zeros(SIZE, np.uint8), pair[1]) == []
-    assert doubts_of(pair[0], pair[1][:100]) == []
-    assert doubts_of(pair[0][:1], pair[1][:1]) == []
+    assert misplaced(np.zeros(SIZE, np.float32), pair[1]) == []
+    assert misplaced(pair[0], pair[1][:100]) == []
+    assert misplaced(pair[0][:1], pair[1][:1]) == []
 
 
 def test_it_is_cheap(pair):
-    doubts_of(*pair)
+    misplaced(*pair)
     start = time.process_time()
     for _ in range(5):
-        doubts_of(*pair)
+        misplaced(*pair)
     assert (time.process_time() - start) / 5 < 0.1  # measured: 0.01

@@ -39,7 +39,7 @@ def test_a_whole_shift_moves_whole_pixels():
 def test_places_agree_with_the_grid():
     bend = np.random.default_rng(0).normal(0, 2, (8, 8, 2))
     transform = Transform("bspline", SIZE, SIZE, motion(SIZE, (3, 1), 5, 1.1), bend)
-    x, y = transform._grid()
+    x, y = transform._grid
     points = np.array([[0, 0], [49, 39], [20, 7], [3, 30]], float)
     grid = np.array([[x[int(j), int(i)], y[int(j), int(i)]] for i, j in points])
     assert np.allclose(transform.places(points), grid, atol=1e-3)

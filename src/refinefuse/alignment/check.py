@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from refinefuse.alignment.edges import Field, Grey, luma, orientation, shrink
+from refinefuse.alignment.edges import Field, Grey, orientation, shrink
 from refinefuse.alignment.search import LOOK, Correlator, directions_after
 from refinefuse.alignment.transform import centring
-from refinefuse.image.pixels import Pixels
 
 _WIDTH, _WIDTH_OF_SCALES = 160, 96  # the longer side of the small pictures
 _REACH = 0.25  # the largest shift, in sides
@@ -19,45 +18,32 @@ _SCALES = tuple(np.exp([-0.24, -0.12, 0.12, 0.24]))
 _STILL = 2  # small pixels: a shift up to this is none
 _SURE = 12.0  # standard deviations over chance
 _BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other place must agree better
-_COLOURED = 0.02  # mean difference of the channels, of the full range
+_SMALLEST = 32  # pixels a side
 
 
-def doubts_of(a: Pixels, b: Pixels) -> list[str]:
-    """What looks wrong with a pair that is to be fused as it is: swapped, shifted, of other fields of view.
+def misplaced(a: Grey, b: Grey) -> list[str]:
+    """What makes a pair look as if its pictures did not lie on each other: another field of view, or a shift.
 
     Args:
-        a: the source that gives no colour.
-        b: the source whose colour is kept.
+        a: luma of the source that gives no colour.
+        b: luma of the source whose colour is kept.
 
     Returns:
         A sentence for each doubt; none if all looks well, or the two differ in size, which is refused elsewhere.
     """
-    doubts = []
-    if _coloured(a) and not _coloured(b):
-        doubts.append("`a` is in colour and `b` is grey: the two look swapped (first infrared, then visible)")
-    if a.shape[:2] != b.shape[:2] or min(a.shape[:2]) < 32:
-        return doubts
-    first, second = luma(a), luma(b)
-    scale = _scale(first, second)
+    if a.shape != b.shape or min(a.shape) < _SMALLEST:
+        return []
+    scale = _scale(a, b)
     if scale != 1:
-        doubts.append(f"things look {scale:.2f} times as large in `a` as in `b`: the fields of view differ")
-        return doubts
-    x, y = _offset(first, second)
-    if (x, y) != (0, 0):
-        distance = float(np.hypot(x, y))
-        doubts.append(
-            f"`a` looks shifted against `b` by about {distance:.0f} pixels ({abs(x):.0f} to the "
-            f"{'right' if x > 0 else 'left'}, {abs(y):.0f} {'down' if y > 0 else 'up'})"
-        )
-    return doubts
-
-
-def _coloured(pixels: Pixels) -> bool:
-    if pixels.ndim == 2 or pixels.shape[2] < 3:
-        return False
-    some = pixels[::8, ::8, :3].astype(np.float32)
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    return float(np.ptp(some, axis=2).mean()) > _COLOURED * top
+        return [f"things look {scale:.2f} times as large in `a` as in `b`: align the pair first (--align)"]
+    x, y = _offset(a, b)
+    if (x, y) == (0, 0):
+        return []
+    across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
+    return [
+        f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, {abs(y):.0f} {down}): "
+        "align the pair first (--align)"
+    ]
 
 
 def _offset(a: Grey, b: Grey) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from refinefuse.alignment.edges import luma
 from refinefuse.alignment.transform import Transform
 from refinefuse.image.pixels import Pixels
+from refinefuse.image.thermal import looks_raw
 
 _SOFT = 24  # pixels over which the one goes over into the other
 
@@ -22,7 +23,8 @@ def lay(a: Pixels, b: Pixels, transform: Transform) -> tuple[Pixels, UInt8[np.nd
         transform: where in `a` each pixel of `b` lies.
 
     Returns:
-        `a` on the grid of `b`, with its own depth and channels (opaque where it is filled); and 255 where it has data
+        `a` on the grid of `b`, with its own depth and channels (opaque where it is filled; raw counts are filled within
+        their own range); and 255 where it has data
         of its own, 0 elsewhere.
 
     Raises:
@@ -34,9 +36,10 @@ def lay(a: Pixels, b: Pixels, transform: Transform) -> tuple[Pixels, UInt8[np.nd
     if inside.all():
         return moved, covered
     top = np.iinfo(a.dtype).max if a.dtype.kind == "u" else 1
+    low, high = (int(a.min()), int(a.max())) if looks_raw(a) else (0, top)
     weight = np.clip(cv2.distanceTransform(covered, cv2.DIST_L2, 3) / _SOFT, 0, 1)
     channels = 1 if moved.ndim == 2 else moved.shape[2]
-    fill = np.repeat((luma(b) * np.float32(top))[..., None], channels, 2)
+    fill = np.repeat((low + luma(b) * np.float32(high - low))[..., None], channels, 2)
     if channels in (2, 4):
         fill[..., -1] = top
     values = moved.reshape(*inside.shape, channels) * weight[..., None] + fill * (1 - weight[..., None])

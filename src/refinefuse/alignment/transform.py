@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -63,7 +64,7 @@ class Transform:
             InputError: the picture is not of the size that the transform was made for.
         """
         self.check_size("a", picture.shape[:2])
-        x, y = self._grid()
+        x, y = self._grid
         values = picture.astype(np.float32)
         sampled = cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         h, w = self.size_a
@@ -82,7 +83,7 @@ class Transform:
             moved = cv2.warpPerspective(picture, self.matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
             inside = cv2.warpPerspective(known, self.matrix, shape, flags=flags)
             return np.asarray(moved), np.asarray(inside) > 0.99
-        x, y = self._grid()
+        x, y = self._grid
         moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(moved), np.asarray(inside) > 0.99
@@ -100,6 +101,7 @@ class Transform:
                 f"  found: {size[0]} x {size[1]}\nAlign a pair of this size and save its transform."
             )
 
+    @cached_property
     def _grid(self) -> tuple[np.ndarray, np.ndarray]:
         h, w = self.size_b
         x, y = np.meshgrid(np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64))

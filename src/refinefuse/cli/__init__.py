@@ -18,7 +18,8 @@ import refinefuse
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 VERBS = (
-    "fuse", "align", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split", "train", "doctor",
+    "fuse", "align", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split",
+    "train", "doctor",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
 ALIASES = {"output": "-o"}

@@ -1,27 +1,21 @@
-"""Files in, aligned files out: one pair, or all pairs of two folders; and the check of pairs before they are fused."""
+"""Files in, aligned files out: one pair, or all pairs of two folders."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from tqdm import tqdm
 
 from refinefuse.alignment.align import Alignment, Metric, align
-from refinefuse.alignment.check import doubts_of
 from refinefuse.alignment.lay import lay
-from refinefuse.alignment.transform import Model, Transform, load_transform
+from refinefuse.alignment.transform import Model, Transform
 from refinefuse.data.pairs import Pair, pair_folders
-from refinefuse.errors import AlignmentError, InputError, RefineFuseError, listing
-from refinefuse.image.files import IMAGE_EXTENSIONS, check_place, check_target, read_image, write_images
+from refinefuse.errors import AlignmentError, InputError, RefineFuseError
+from refinefuse.image.files import check_place, check_target, read_image, write_images
 from refinefuse.image.pixels import Pixels
-
-_LOOKED_AT = 50  # pairs of a folder that are checked, unless all are asked for
 
 
 @dataclass(frozen=True)
@@ -158,72 +152,6 @@ def _align_pair(pair: Pair, output: Path, how: How, overwrite: bool) -> Alignmen
     transform, alignment = how.find(first, second)
     write_images({target: lay(first, second, transform)[0]}, overwrite=overwrite)
     return alignment
-
-
-@contextmanager
-def aligned(a: Path, b: Path, output: Path, transform: Path | None) -> Iterator[tuple[Path, AlignOutcome]]:
-    """`a` on the grid of `b`, as files that live as long as the block, for whatever fuses files.
-
-    Args:
-        a: a picture or a folder.
-        b: a picture or a folder.
-        output: what is going to be written, which must not be `a`.
-        transform: a saved transform; None: each pair is aligned by itself, as a similarity.
-
-    Raises:
-        AlignmentError: the pair, or each pair of the folders, could not be aligned.
-        InputError: a file cannot be read.
-    """
-    _check_apart([output], [a])
-    how = How(transform=None if transform is None else load_transform(transform))
-    with TemporaryDirectory(prefix="refinefuse-") as folder:
-        if a.is_dir() or b.is_dir():
-            outcome = align_folders(a, b, Path(folder), how, overwrite=True)
-            if not outcome.done:
-                reason = next(iter(outcome.failed.values()))
-                raise AlignmentError(f"None of the {len(outcome.failed)} pairs could be aligned. The first:\n{reason}")
-            yield Path(folder), outcome
-        else:
-            target = Path(folder) / f"{a.stem}.tif"  # holds whatever a picture can be
-            yield target, AlignOutcome({a.stem: align_files(a, b, target, how)})
-
-
-def look(a: Path, b: Path, *, strict: bool) -> None:
-    """Check pairs before they are fused, and warn on standard error of those that look wrong.
-
-    Of two folders, some 50 pairs are looked at, spread evenly; all of them if `strict`. What is no readable picture is
-    passed over: whoever fuses it says why.
-
-    Raises:
-        AlignmentError: `strict`, and a pair looks wrong.
-    """
-    found: dict[str, list[str]] = {}
-    for first, second in _some(a, b, every=strict):
-        try:
-            doubts = doubts_of(read_image(first), read_image(second))
-        except RefineFuseError:
-            continue
-        for doubt in doubts:
-            found.setdefault(doubt, []).append(str(first))
-    if not found:
-        return
-    text = "\n".join(f"{doubt}.\n{listing(names)}" for doubt, names in list(found.items())[:5])
-    if len(found) > 5:
-        text += f"\n... and {len(found) - 5} more"
-    if strict:
-        raise AlignmentError(f"{text}\nAlign first (--align), or leave --strict out.")
-    print(f"warning: {text}\nIf so, align first (--align).", file=sys.stderr)  # noqa: T201
-
-
-def _some(a: Path, b: Path, *, every: bool) -> list[tuple[Path, Path]]:
-    if not (a.is_dir() or b.is_dir()):
-        return [(a, b)] if all(path.suffix.lower() in IMAGE_EXTENSIONS for path in (a, b)) else []
-    try:
-        pairs = pair_folders(a, b).pairs
-    except RefineFuseError:
-        return []
-    step = 1 if every else -(-len(pairs) // _LOOKED_AT)
-    return [(pair.a, pair.b) for pair in pairs[::step]]
 
 
 def _mask(path: Path) -> np.ndarray:

@@ -141,7 +141,7 @@ def _check_sizes(a: Raster, b: Raster, names: Sequence[Path]) -> None:
         sizes = [f"{x.shape[0]} x {x.shape[1]}   '{name}'" for x, name in zip((a, b), names, strict=True)]
         raise InputError(
             f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-            "RefineFuse does not register images by itself: align the pair first, or crop both to the same window."
+            "Align the pair first (--align, or refinefuse align), or crop both to the same window."
         )
 
 
