@@ -57,6 +57,14 @@ def test_another_resolution_and_field_of_view(pair):
     assert 0.5 < found.overlap < 0.9
 
 
+@pytest.mark.parametrize("model", ["translation", "similarity", "homography"])
+def test_an_aligned_pair_stays_where_it_is(model):
+    for seed in range(3):
+        found = align(*scene(seed), model)
+        assert found.converged, found.doubts
+        assert off(found.transform, np.eye(3)) < 1
+
+
 def test_the_depth_of_a_plays_no_part(pair):
     a, b = pair
     view = moved(a, MOTIONS["translation"])

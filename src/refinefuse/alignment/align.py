@@ -23,6 +23,7 @@ _STARTS = 3  # motions of the search that are refined
 _NEAR = 0.04  # of the longer side: corners nearer to each other on average are those of one motion
 _ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
 # What a result must reach to be trusted, chosen on moved pairs: docs/alignment.md tells how often it errs.
+_KEPT = 0.95  # what is aligned already may lose this little by chance
 _AGREEMENT, _LEAD, _ERROR, _OVERLAP = 40, 1.2, 0.0075, 0.3
 _LEAST_ERROR = 3.0  # pixels: halves of small pictures may disagree by this
 _CELLS = 8  # squares along the longer side of the chessboard that makes the two halves
@@ -163,8 +164,8 @@ def _doubts(before: float, after: float, lead: float, error: float, allowed: flo
     """Why a result is not to be trusted; `error` and what is `allowed` in pixels."""
     rules = (
         (
-            after > before,
-            f"the edges do not agree better after it: {after:.0f} standard deviations, {before:.0f} before",
+            after >= _KEPT * before,
+            f"the edges agree worse after it: {after:.0f} standard deviations, {before:.0f} before",
         ),
         (after >= _AGREEMENT, f"the edges agree too little: {after:.0f} standard deviations, {_AGREEMENT} are needed"),
         (lead >= _LEAD, f"another motion explains the pictures as well: it agrees {1 / max(lead, 1e-3):.0%} as much"),

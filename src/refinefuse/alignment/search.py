@@ -20,7 +20,7 @@ LOOK = Look(0.7, 4, 0.7)  # at the small size
 _ANGLES = tuple(np.deg2rad(np.arange(-12, 12.1, 3)))
 _SCALES = tuple(np.exp(np.arange(-12, 12.1) * 0.04))  # 0.62 to 1.62 of the scale at which `a` fits into `b`
 _REACH = 0.3  # the largest shift, in sides
-_APART = 8  # small pixels between two shifts that are not the same
+_APART = 16  # small pixels between two shifts that are not the same
 
 
 @dataclass(frozen=True, eq=False)
