@@ -40,9 +40,15 @@ SETS = {
     "LLVIP": ("LLVIP/{}/ir", "LLVIP/{}/vi"),
     "MSRS": ("MSRS/{}/ir", "MSRS/{}/vi"),
     "VIFB": ("VIFB/{}/ir", "VIFB/{}/vi"),
+    "IVmisc": ("IVmisc/{}/ir", "IVmisc/{}/vi"),
+    "NIR_Country": ("NIR_Country/{}/nir", "NIR_Country/{}/vi"),
+    "Lytro": ("Lytro/{}/near", "Lytro/{}/far"),
     "CT-MRI": ("harvard/CT-MRI/{}/CT", "harvard/CT-MRI/{}/MRI"),
     "PET-MRI": ("harvard/PET-MRI/{}/MRI", "harvard/PET-MRI/{}/PET"),
     "SPECT-MRI": ("harvard/SPECT-MRI/{}/MRI", "harvard/SPECT-MRI/{}/SPECT"),
+    "CDDFuse CT-MRI": ("harvard_cddfuse/MRI_CT/CT", "harvard_cddfuse/MRI_CT/MRI"),
+    "CDDFuse PET-MRI": ("harvard_cddfuse/MRI_PET/MRI", "harvard_cddfuse/MRI_PET/PET"),
+    "CDDFuse SPECT-MRI": ("harvard_cddfuse/MRI_SPECT/MRI", "harvard_cddfuse/MRI_SPECT/SPECT"),
 }
 MOTIONS: dict[str, Model] = {
     "shift": "translation",
@@ -161,7 +167,7 @@ def summary(rows: list[dict[str, object]]) -> str:
     good = f"of {trusted.sum():2d} trusted {np.mean(off['self'][trusted] <= GOOD) if trusted.any() else 0:4.0%}"
     told = f"wrong {wrong.sum()}, not told {(wrong & trusted).sum()}, right but refused {(~wrong & ~trusted).sum()}"
     rest = f"residual {np.median(off['residual'][trusted]) if trusted.any() else np.nan:5.2f} px"
-    head = f"{rows[0]['set']:<10}{rows[0]['motion']:<11}{len(rows):3d}"
+    head = f"{rows[0]['set']:<18}{rows[0]['motion']:<11}{len(rows):3d}"
     return f"{head}  {'; '.join(cells)}; {good}; {told}; {rest}; {np.median(off['seconds']):.2f} s"
 
 
@@ -182,7 +188,7 @@ def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
             spent += time.process_time() - start
     cells = [f"{label} {np.mean(found):.0%}" for label, found in counts.items()]
     cost = 1000 * spent / sum(map(len, counts.values()))
-    return f"{name:<10}check, doubted of {len(pairs)}: {', '.join(cells)}; {cost:.1f} ms"
+    return f"{name:<18}check, doubted of {len(pairs)}: {', '.join(cells)}; {cost:.1f} ms"
 
 
 if __name__ == "__main__":

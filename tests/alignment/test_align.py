@@ -45,6 +45,13 @@ def test_a_stiff_model_stays_stiff(pair):
     assert np.allclose(turn @ turn.T, np.eye(2), atol=1e-9)
 
 
+@pytest.mark.parametrize("model", ["translation", "rigid"])
+def test_a_model_that_is_too_stiff_is_told(pair, model):
+    a, b = pair
+    found = align(moved(a, motion(SIZE, (8, -5), 2, 1.08)), b, model)
+    assert any("under a similarity" in doubt for doubt in found.doubts), found.doubts
+
+
 def test_another_resolution_and_field_of_view(pair):
     a, b = pair
     matrix = motion(SIZE, (10, 5), 3)
@@ -91,8 +98,10 @@ def test_two_scenes_that_share_nothing_are_refused(pair, model, seed):
 
 def test_pictures_without_edges_are_refused(pair):
     flat = np.full(SIZE, 128, np.uint8)
-    for a, b in ((flat, pair[1]), (pair[0], flat), (flat, flat)):
-        assert not align(a, b, "rigid").converged
+    told = {name: f"all pixels of `{name}` are alike" for name in "ab"}
+    assert align(flat, pair[1], "rigid").doubts == (told["a"],)
+    assert align(pair[0], flat).doubts == (told["b"],)
+    assert align(flat, flat).doubts == (told["a"], told["b"])
 
 
 def test_a_mask_hides_what_misleads(pair):

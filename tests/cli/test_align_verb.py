@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from refinefuse.image.files import read_image, write_image
 
@@ -132,6 +133,21 @@ def test_fuse_warns_of_a_pair_that_looks_shifted(tmp_path, run):
     assert "looks shifted" not in err
 
 
+def test_large_pictures_are_checked_too(tmp_path, run):
+    a, b = scene(2, (900, 1200))
+    write_image(tmp_path / "a.tif", moved(a, motion(a.shape, (90, 0))))
+    write_image(tmp_path / "b.tif", b)
+    words = "fuse", tmp_path / "a.tif", tmp_path / "b.tif", "-o", tmp_path / "o.tif", "--tile", "320"
+    code, _, err = run(*words, "--strict")
+    assert code == 1
+    (told,) = [float(words.split()[1]) for words in err.split("shifted by ")[1:]]  # in pixels of the files
+    assert told == pytest.approx(90, abs=10)
+    assert not (tmp_path / "o.tif").exists()
+    code, _, err = run(*words)
+    assert code == 0
+    assert "looks shifted" in err
+
+
 def test_sources_are_never_replaced(shifted, run):
     before = (shifted / "a.png").read_bytes()
     for verb, option in (("align", []), ("fuse", ["--align"])):
@@ -151,6 +167,42 @@ def test_wrong_use(shifted, rig, run):
     code, _, err = run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "o.png", "--transform", "no.json")
     assert code == 2
     assert "no.json" in err
+    code, _, err = run(
+        *("fuse", shifted / "a.png", shifted / "b.png", "-o", shifted / "o.png", "--align", "--transform", "t.json")
+    )
+    assert (code, "exclude each other" in err) == (2, True)
+
+
+def test_bad_pictures_are_refused_with_a_reason(shifted, pictures, run):
+    flat, tiny, hole = shifted / "flat.png", shifted / "tiny.png", shifted / "nan.tif"
+    write_image(flat, np.full(SIZE, 90, np.uint8))
+    write_image(tiny, pictures[0][:20, :20])
+    holed = pictures[0].astype(np.float32) / 255
+    holed[5, 5] = np.nan
+    tifffile.imwrite(hole, holed)
+    for a, code, told in ((flat, 1, "all pixels of `a` are alike"), (tiny, 2, "too small"), (hole, 2, "NaN")):
+        for verb, option in (("align", []), ("fuse", ["--align"])):
+            found, _, err = run(verb, a, shifted / "b.png", "-o", shifted / "o.png", *option)
+            assert (found, told in err) == (code, True), err
+    assert not (shifted / "o.png").exists()
+
+
+def test_a_transform_of_another_size(shifted, pictures, run):
+    run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "x.png", "--save-transform", shifted / "t.json")
+    write_image(shifted / "small.png", pictures[0][:100, :120])
+    for verb in ("align", "fuse"):
+        code, _, err = run(
+            *(
+                verb,
+                shifted / "small.png",
+                shifted / "b.png",
+                "-o",
+                shifted / "o.png",
+                "--transform",
+                shifted / "t.json",
+            )
+        )
+        assert (code, "160 x 208" in err, "100 x 120" in err) == (2, True, True)
 
 
 def test_three_sources_are_aligned_to_the_last(shifted, pictures, run):

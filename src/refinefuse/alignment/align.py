@@ -24,10 +24,12 @@ _NEAR = 0.04  # of the longer side: corners nearer to each other on average are 
 _ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
 # What a result must reach to be trusted, chosen on moved pairs: docs/alignment.md tells how often it errs.
 _KEPT = 0.95  # what is aligned already may lose this little by chance
+_FREER = 1.3  # if a scale (and rotation) agrees better by this factor, a model without it is wrong
 _AGREEMENT, _LEAD, _ERROR, _OVERLAP = 40, 1.2, 0.0075, 0.3
 _LEAST_ERROR = 3.0  # pixels: halves of small pictures may disagree by this
 _CELLS = 8  # squares along the longer side of the chessboard that makes the two halves
 _SMALLEST = 32  # pixels a side
+_CONTRAST = 1e-3  # white less black, of [0, 1]: less shows nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,11 @@ def align(
     error = _error(pictures, best, model, metric)
     _, inside = transform.sample(pictures.a, pictures.mask_a)
     overlap = float(inside.mean())
-    doubts = _doubts(before, after, lead, error, max(_ERROR * max(sizes[1]), _LEAST_ERROR), overlap)
+    allowed = max(_ERROR * max(sizes[1]), _LEAST_ERROR)
+    doubts = _doubts(before, after, lead, error, allowed, overlap)
+    if metric == "edges" and model in ("translation", "rigid"):
+        doubts += _too_stiff(pictures, best, after, model)
+    doubts = _flat(pictures) or doubts
     return Alignment(transform, before, after, lead, error, overlap, doubts)
 
 
@@ -160,6 +166,11 @@ def _lead(found: list[Found], score: float, best: np.ndarray, size: tuple[int, i
     return score / max(*elsewhere, 1e-9) if elsewhere else float("inf")
 
 
+def _flat(pictures: Pictures) -> tuple[str, ...]:
+    named = (("a", pictures.a), ("b", pictures.b))
+    return tuple(f"all pixels of `{name}` are alike" for name, grey in named if np.ptp(grey) < _CONTRAST)
+
+
 def _doubts(before: float, after: float, lead: float, error: float, allowed: float, overlap: float) -> tuple[str, ...]:
     """Why a result is not to be trusted; `error` and what is `allowed` in pixels."""
     rules = (
@@ -176,6 +187,19 @@ def _doubts(before: float, after: float, lead: float, error: float, allowed: flo
         (overlap >= _OVERLAP, f"`a` covers {overlap:.0%} of `b` only, {_OVERLAP:.0%} are needed"),
     )
     return tuple(text for holds, text in rules if not holds)
+
+
+def _too_stiff(pictures: Pictures, matrix: np.ndarray, after: float, model: Model) -> tuple[str, ...]:
+    """A doubt if the pictures agree much better once they may be turned and scaled too."""
+    for levels in (COARSE, FINE):
+        matrix = refine(pictures, matrix, "similarity", levels).matrix
+    free = measure(pictures, Transform("similarity", pictures.a.shape, pictures.b.shape, matrix))
+    if free < _FREER * after:
+        return ()
+    return (
+        f"the edges agree much better under a similarity than under a {model}: {free:.0f} standard deviations, "
+        f"not {after:.0f}",
+    )
 
 
 def _error(pictures: Pictures, matrix: np.ndarray, model: Model, metric: Metric) -> float:

@@ -21,12 +21,13 @@ _BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other place must ag
 _SMALLEST = 32  # pixels a side
 
 
-def misplaced(a: Grey, b: Grey) -> list[str]:
+def misplaced(a: Grey, b: Grey, step: int = 1) -> list[str]:
     """What makes a pair look as if its pictures did not lie on each other: another field of view, or a shift.
 
     Args:
         a: luma of the source that gives no colour.
         b: luma of the source whose colour is kept.
+        step: how many pixels of the pictures lie between two of these.
 
     Returns:
         A sentence for each doubt; none if all looks well, or the two differ in size, which is refused elsewhere.
@@ -36,7 +37,7 @@ def misplaced(a: Grey, b: Grey) -> list[str]:
     scale = _scale(a, b)
     if scale != 1:
         return [f"things look {scale:.2f} times as large in `a` as in `b`: align the pair first (--align)"]
-    x, y = _offset(a, b)
+    x, y = (step * shift for shift in _offset(a, b))
     if (x, y) == (0, 0):
         return []
     across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"

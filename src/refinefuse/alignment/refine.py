@@ -37,11 +37,13 @@ class Level:
         width: the longer side of `b` in pixels; smaller pictures stay as they are.
         look: how finely edges are seen.
         model: the stiffest motion that this level is for; None: the one that is asked for.
+        boost: by which factor a step may be made longer.
     """
 
     width: int
     look: Look
     model: Model | None = None
+    boost: float = 3
 
 
 COARSE = (
@@ -51,7 +53,8 @@ COARSE = (
     Level(160, Look(0.7, 6, 1.2)),
 )
 FINE = (Level(320, Look(0.7, 8, 2)), Level(320, Look(0.7, 8, 1)), Level(640, Look(1, 10, 1)))
-HALF = (Level(160, Look(0.7, 6, 1.5)), FINE[1])  # coarse at first: a result that does not hold moves away
+# coarse at first, so that a result that does not hold moves away; and careful: halves have few edges
+HALF = (Level(160, Look(0.7, 6, 1.5), boost=1), Level(320, Look(0.7, 8, 1), boost=1))
 SMALL = Level(128, Look(0.7, 4, 0.7))  # as in the search
 _BEND = Level(320, Look(0.7, 8, 1.5))
 
@@ -92,7 +95,7 @@ def refine(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], model: Model, l
         stiffest = min((model, level.model or model), key=_softness)
         small, to_a, to_b = pictures.at(level, matrix)
         found, score = _solve(
-            small, np.linalg.inv(to_a) @ matrix @ to_b, stiffest if stiffest != "bspline" else "homography", level.look
+            small, np.linalg.inv(to_a) @ matrix @ to_b, stiffest if stiffest != "bspline" else "homography", level
         )
         matrix = to_a @ found @ np.linalg.inv(to_b)
         matrix = matrix / matrix[2, 2]
@@ -110,13 +113,14 @@ def _softness(model: str) -> int:
     return _PARAMETERS.get(model, _PARAMETERS["homography"])  # a bend starts from a homography
 
 
-def _solve(small: Pictures, matrix: np.ndarray, model: str, look: Look, rounds: int = 12) -> Refined:
+def _solve(small: Pictures, matrix: np.ndarray, model: str, level: Level, rounds: int = 12) -> Refined:
     """The best motion that Gauss-Newton steps meet from `matrix` on."""
-    fixed, size = orientation(small.b, look), small.b.shape
+    look, size = level.look, small.b.shape
+    fixed = orientation(small.b, look)
     basis = _basis(model, size)
     best = Refined(matrix, -np.inf)
     for _ in range(rounds):
-        step, score = _step(small, matrix, fixed, basis, look)
+        step, score = _step(small, matrix, fixed, basis, level)
         if score > best.score:
             best = Refined(matrix, score)
         longest = float(np.abs(step).max())
@@ -132,16 +136,29 @@ def _solve(small: Pictures, matrix: np.ndarray, model: str, look: Look, rounds: 
     return Refined(matrix, score) if score >= best.score else best
 
 
-def _step(small: Pictures, matrix: np.ndarray, fixed: Field, basis: np.ndarray, look: Look) -> tuple[np.ndarray, float]:
+def _step(
+    small: Pictures, matrix: np.ndarray, fixed: Field, basis: np.ndarray, level: Level
+) -> tuple[np.ndarray, float]:
     """The step of least squares, in pixels at the longer side's end, and the agreement before it."""
-    moved, inside = _moved(small, _plain(matrix, small), look)
+    moved, inside = _moved(small, _plain(matrix, small), level.look)
 
     def along(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.asarray(basis[:, 0] * x + basis[:, 1] * y)
 
     normal, right = _normal_equations(moved, fixed, inside, along)
     normal[np.diag_indices_from(normal)] += 1e-3 * np.trace(normal) / len(normal) + 1e-9
-    return np.linalg.solve(normal, right), agreement(moved, fixed, inside)
+    longer = min(_shortness(moved, fixed, inside), level.boost)
+    return longer * np.linalg.solve(normal, right), agreement(moved, fixed, inside)
+
+
+def _shortness(moved: Field, fixed: Field, inside: Mask) -> float:
+    """By what factor a step of least squares is too short: edges of one picture alone count as if they resisted."""
+    energy, other, common = (
+        float(dot(x, y)[inside].sum()) for x, y in ((moved, moved), (fixed, fixed), (moved, fixed))
+    )
+    part = max(common / (energy + 1e-9), 1e-3)
+    speed = 2 * part**2 * (1 + part) / (3 * part**2 + other / (energy + 1e-9))
+    return max(1 / (speed + 1e-9), 1.0)
 
 
 def _normal_equations(

@@ -104,6 +104,10 @@ def run(
 
     if white_hot and black_hot:
         raise InputError("--white-hot and --black-hot exclude each other.\nGive the one that is true of `a`.")
+    if align and transform is not None:
+        raise InputError(
+            "--align and --transform exclude each other.\n--align looks for the motion, --transform knows it: give one."
+        )
     names, targets = (a, b, *more), Targets(output, explain, sheet)
     sources = tuple(map(Path, names))
     videos = any(map(is_video, (*names, str(output))))

@@ -72,7 +72,7 @@ def refusal(alignment: Alignment) -> str:
     doubts = "\n".join(f"  {doubt}" for doubt in alignment.doubts)
     return (
         f"The pair could not be aligned, so nothing was written.\n{doubts}\n"
-        "Try a stiffer --model, mask what differs (--mask-a, --mask-b), or use a transform that another pair of the "
+        "Try another --model, mask what differs (--mask-a, --mask-b), or use a transform that another pair of the "
         "same two cameras gave (--transform)."
     )
 

@@ -103,7 +103,7 @@ def fuse_files(
     if not placing.moves:
         with opened_large(fuser, sources, reading) as large:
             if large is not None:
-                return _fuse_large(large, targets, overwrite)
+                return _fuse_large(large, targets, placing, overwrite)
     results, doubts = _fuse(fuser, sources, targets, [reading] * (len(sources) - 1), placing)
     write_images(results, overwrite=overwrite)
     return doubts
@@ -194,7 +194,7 @@ def _fuse_group(
         if not placing.moves:
             with opened_large(fuser, files, readings[0]) as large:
                 if large is not None:
-                    doubts = _fuse_large(large, targets.inside(name, large.suffix), overwrite)
+                    doubts = _fuse_large(large, targets.inside(name, large.suffix), placing, overwrite)
         if doubts is None:
             results, doubts = _fuse(fuser, files, targets, readings, placing, name)
             missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
@@ -209,14 +209,14 @@ def _fuse_group(
             outcome.doubts.setdefault(doubt, []).append(name)
 
 
-def _fuse_large(large: LargePair, targets: Targets, overwrite: bool) -> list[str]:
+def _fuse_large(large: LargePair, targets: Targets, placing: Placing, overwrite: bool) -> list[str]:
     """Fuse by bands and write what is wanted; doubts."""
     if targets.sheet is not None:
         raise InputError(
             f"A sheet is for pictures that are painted in one piece.\n  got: {large.height} x {large.width} pixels\n"
             "Leave --sheet out, or add --tile off if the memory suffices."
         )
-    return large.write(targets.output, targets.explain, overwrite=overwrite)
+    return large.write(targets.output, targets.explain, placing, overwrite=overwrite)
 
 
 def _fuse(

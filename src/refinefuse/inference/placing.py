@@ -43,7 +43,8 @@ class Placing:
             InputError: the transform was made for other sizes, or the pictures are too small to be aligned.
         """
         if not self.moves:
-            return a, misplaced(*(split(source.image).luma[0, 0].numpy() for source in (a, b)))
+            grey_a, grey_b = (split(source.image).luma[0, 0].numpy() for source in (a, b))
+            return a, misplaced(grey_a, grey_b)
         first, second = (to_array(source.image, np.float32) for source in (a, b))
         transform = self.transform
         if transform is None:
