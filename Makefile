@@ -42,5 +42,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmark,medical,onnx,openvino,train,video]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,medical,onnx,openvino,train,video]" --group dev
 	touch $@

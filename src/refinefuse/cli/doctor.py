@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXTRAS = {
+    "align": ("SimpleITK",),
     "benchmark": ("matplotlib", "jinja2", "scipy", "pywavelets"),
     "hub": ("huggingface-hub",),
     "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
