@@ -18,7 +18,8 @@ import refinefuse
 from refinefuse.errors import RefineFuseError
 
 VERBS = (
-    "fuse", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split", "train", "doctor",
+    "fuse", "sample", "score", "metrics", "benchmark", "detect", "data list", "data verify", "data split", "train",
+    "doctor",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
 ALIASES = {"output": "-o", "on_error": "--on-error"}
