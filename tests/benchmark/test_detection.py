@@ -153,7 +153,7 @@ def test_pictures_without_labels_are_no_part_of_it(study, capsys):
         ("{set: Set, form: yolo", "{set: Other, form: yolo", ConfigError, "of the sets Set"),
         ("form: yolo", "form: pascal", ConfigError, "pascal"),
         (', classes: {"0": truck, "1": vehicle}', "", ConfigError, "no data set 'Set'"),
-        (', classes: {"0": truck, "1": vehicle}', ", of: TNO", ConfigError, "classes of the labels of 'Set' are not known"),
+        (', classes: {"0": truck, "1": vehicle}', ", of: TNO", ConfigError, "labels of 'Set' are not known"),
         ('"1": vehicle', '"2": vehicle', InputError, "class that is not known"),
         ("path: labels", "path: vi", PairingError, "other pictures"),
         ("path: labels", "path: nowhere", InputError, "no folder of labels"),

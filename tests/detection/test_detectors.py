@@ -115,7 +115,8 @@ def test_results_as_a_list(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", '{"images": []}', '[{"image_id": 1}]', '[{"image_id": "1", "category_id": 99, "bbox": [], "score": 1}]',
+    "text", ["", "3", '{"images": []}', '[{"image_id": 1}]',
+             '[{"image_id": "1", "category_id": 99, "bbox": [], "score": 1}]',
              '[{"image_id": "1", "category_id": 1, "bbox": [1, 2, 3], "score": 1}]']
 )  # fmt: skip
 def test_boxes_that_are_none_are_refused(tmp_path, text):

@@ -36,13 +36,14 @@ def scenes(seed=0, pictures=12, empty=()):
 
 
 def of_class(labels, found, kind):
-    return [
-        (
-            [(b.tolist(), float(s)) for b, s, n in zip(found[k].corners, found[k].scores, found[k].classes, strict=True) if n == kind],
-            [(b.tolist(), bool(c)) for b, c, n in zip(labels[k].corners, labels[k].crowd, labels[k].classes, strict=True) if n == kind],
-        )
-        for k in labels
-    ]  # fmt: skip
+    def of(boxes, values):
+        return [
+            (box.tolist(), value.item())
+            for box, value, name in zip(boxes.corners, values, boxes.classes, strict=True)
+            if name == kind
+        ]
+
+    return [(of(found[k], found[k].scores), of(labels[k], labels[k].crowd)) for k in labels]
 
 
 @pytest.mark.parametrize("seed", range(4))
