@@ -6,7 +6,7 @@ touches what depends on it alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,22 +18,44 @@ import numpy as np
 from refinefuse.benchmark.grids import Shown, shown
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
 from refinefuse.benchmark.ledger import Ledger
-from refinefuse.benchmark.methods import Method
-from refinefuse.benchmark.plan import DetectionEntry, LabelEntry, PictureSet, Places
+from refinefuse.benchmark.methods import Method, fuse_checked
+from refinefuse.benchmark.plan import DetectionEntry, LabelEntry, MethodEntry, PictureSet, Places
 from refinefuse.benchmark.runner import Progress, Results, in_processes
+from refinefuse.benchmark.sources import find_methods
 from refinefuse.data.pairs import Pair
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.detectors import locate_detector, open_detector, renamed
-from refinefuse.detection.evaluation import Agreement, agreement
+from refinefuse.detection.evaluation import DRAWS, Agreement, agreement
 from refinefuse.detection.labels import Labels, Size
 from refinefuse.detection.predictions import read_predictions
 from refinefuse.errors import ConfigError, PairingError, RefineFuseError
+from refinefuse.image.color import as_rgb, as_seen
 from refinefuse.image.files import read_image
+from refinefuse.image.pixels import Pixels
 
 SOURCES = ("infrared", "visible")
 """What the rows of `a` and `b` are called."""
 ALL = "all"
 _CODE = ("refinefuse.detection", "refinefuse.image.color", "refinefuse.benchmark.grids")
+
+
+def seen_by(source: str, places: Places) -> Callable[[Pixels, Pixels], Shown]:
+    """What a detector sees of a pair: `infrared` or `visible` as it is, or fused by a method that can be run.
+
+    Args:
+        source: one of the two words, or a source as in a plan.
+        places: where its paths begin.
+
+    Raises:
+        RefineFuseError: there is no such method, several are meant, or it cannot be run.
+    """
+    if source in SOURCES:
+        return lambda a, b: as_rgb(a if source == SOURCES[0] else b)
+    methods = find_methods([MethodEntry(source)], places, [])
+    if len(methods) > 1 or not methods[0].runs:
+        found = ", ".join(method.name for method in methods)
+        raise ConfigError(f"The method must be one, and one that can be run.\n  got: {source} ({found})")
+    return lambda a, b: as_seen(fuse_checked(methods[0], a, b), b)
 
 
 class Where(NamedTuple):
@@ -275,5 +297,7 @@ def _compare(study: Study, entry: DetectionEntry, labelled: LabelEntry, labels: 
         for group, pattern in {ALL: "*", **entry.groups}.items():
             chosen = {name: boxes for name, boxes in labels.items() if fnmatchcase(name, pattern)}
             if chosen:
-                done.agreements[where.row, where.gray, group] = agreement(chosen, found, entry.classes)
+                done.agreements[where.row, where.gray, group] = agreement(
+                    chosen, found, entry.classes, 0 if where.gray else DRAWS
+                )
     return done

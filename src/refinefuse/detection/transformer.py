@@ -45,8 +45,12 @@ def fetch(repository: str) -> Path:
         raise InputError(f"The detector '{repository}' cannot be fetched.\n  {error}") from None
 
 
-def load(folder: Path) -> tuple[Any, Any]:
+def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
     """The network and what prepares its pictures.
+
+    Args:
+        folder: what `save_pretrained` wrote.
+        changes: fields of the network's config that are to be others: its classes.
 
     Raises:
         MissingExtra: transformers is not installed.
@@ -62,7 +66,7 @@ def load(folder: Path) -> tuple[Any, Any]:
         # The processor that needs no torchvision; weights that are pickles are never loaded.
         processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
         model = transformers.AutoModelForObjectDetection.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
+            folder, local_files_only=True, use_safetensors=True, **changes
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise InputError(

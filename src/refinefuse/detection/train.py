@@ -1,0 +1,132 @@
+"""Fine-tune a detector of the transformers library on fused pictures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from torch import Tensor
+
+from refinefuse.detection.detectors import locate_detector
+from refinefuse.detection.material import DetectorBatches, Drawn, Seen, Target, fuse_samples, read_samples
+from refinefuse.detection.recipe import DetectorRecipe, load_detector_recipe, save_detector_recipe
+from refinefuse.detection.transformer import load
+from refinefuse.errors import ConfigError
+from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
+from refinefuse.training.logs import StopWhereNotFinite, loggers
+from refinefuse.training.train import RECIPE, fit
+
+CHECKPOINT_EVERY = 200  # steps
+DETECTOR, FUSED = "detector", "fused"
+
+
+class DetectorTask(LightningModule):
+    """A detector with its own loss, as Lightning wants it."""
+
+    def __init__(self, model: Any, recipe: DetectorRecipe) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+
+    def training_step(self, batch: tuple[Tensor, list[Target]], batch_index: int) -> Tensor:
+        """The loss of one batch, as the detector defines it."""
+        images, targets = batch
+        # The noise of a step comes from the seed and its number alone: a run that goes on is the same run.
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
+        loss: Tensor = self.model(pixel_values=images, labels=targets).loss
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is not finite, {loss.item()}")
+        self.log("loss", loss, batch_size=len(images))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a short warm-up and a cosine to zero."""
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        warm_up = max(1, recipe.steps // 50)
+
+        def factor(step: int) -> float:
+            return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / recipe.steps))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def train_detector(
+    recipe: DetectorRecipe,
+    data: Path,
+    output: Path,
+    seen: Seen,
+    *,
+    workers: int = 0,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> Path:
+    """Fine-tune a detector, or go on with a run that was stopped.
+
+    Args:
+        recipe: what to train, with its `method`.
+        data: the folder below which the recipe's sets lie.
+        output: the folder of the run: recipe, fused pictures, last checkpoint, logs, and at the end the detector.
+        seen: what the detector sees of a pair: its fusion by the recipe's method.
+        workers: processes that read pictures.
+        accelerator: what computes; auto takes a GPU if there is one.
+
+    Returns:
+        The folder of the detector, for `refinefuse detect --detector` and for plans of `refinefuse benchmark`.
+
+    Raises:
+        ConfigError: the output folder holds a run by another recipe.
+        RefineFuseError: the start, a picture or a label cannot be used.
+        TrainingError: the loss stops being finite or a checkpoint cannot be written. The one before is kept.
+    """
+    detector = output / DETECTOR
+    _claim(output, recipe)
+    if (detector / "model.safetensors").is_file():
+        return detector
+    names = dict(enumerate(recipe.classes))
+    seed_everything(recipe.seed, verbose=False)  # also for the layers that the new classes need
+    model, processor = load(
+        locate_detector(recipe.start), id2label=names, label2id={v: k for k, v in names.items()},
+        ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    samples = read_samples(recipe, data, output / FUSED)
+    save_detector_recipe(recipe, output / RECIPE)
+    fuse_samples(samples, seen)
+    task = DetectorTask(model.train(), recipe)
+    last = output / LAST
+    step = int(torch.load(last, weights_only=True)["global_step"]) if last.exists() else 0
+    trainer = _trainer(recipe, output, step, accelerator)
+    fit(trainer, task, DetectorBatches(Drawn(samples, recipe, processor), step, workers), output)
+    processor.save_pretrained(detector)
+    model.save_pretrained(detector)
+    return detector
+
+
+def _claim(output: Path, recipe: DetectorRecipe) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another one.") from error
+    if (output / RECIPE).exists() and load_detector_recipe(output / RECIPE) != recipe:
+        raise ConfigError(
+            f"The folder holds a run by another recipe, or with another method.\n  recipe: '{output / RECIPE}'\n"
+            "Give another output folder, or the same recipe and method to go on."
+        )
+
+
+def _trainer(recipe: DetectorRecipe, output: Path, first_step: int, accelerator: str) -> Trainer:
+    return Trainer(
+        accelerator=accelerator,
+        devices=1,
+        use_distributed_sampler=False,
+        max_steps=recipe.steps,
+        precision=recipe.precision,
+        gradient_clip_val=recipe.clip,
+        logger=loggers(output, first_step),
+        plugins=[WholeCheckpoints()],
+        callbacks=[StopWhereNotFinite(), LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.steps))],
+        enable_model_summary=False,
+        log_every_n_steps=min(20, recipe.steps),
+    )
