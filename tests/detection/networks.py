@@ -59,22 +59,31 @@ def bright_blocks(height, width, *corners):
     return picture
 
 
-def write_transformer(folder, side=64):
-    """A tiny RT-DETR with random weights."""
+def write_transformer(folder, kind="RT-DETR", side=64):
+    """A tiny RT-DETR or D-FINE with random weights."""
     transformers = pytest.importorskip("transformers", reason="needs the extra `detection`")
     import torch
 
-    backbone = transformers.RTDetrResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
-    )  # fmt: skip
-    config = transformers.RTDetrConfig(
-        backbone_config=backbone, encoder_in_channels=[8, 16, 16], encoder_hidden_dim=16, encoder_layers=1,
-        encoder_ffn_dim=16, encoder_attention_heads=2, d_model=16, decoder_in_channels=[16, 16, 16],
-        decoder_ffn_dim=16, decoder_layers=1, decoder_attention_heads=2, num_queries=12, num_denoising=4,
-        num_feature_levels=3, feat_strides=[8, 16, 32], id2label={0: "person", 1: "car"}, eval_size=None,
-    )  # fmt: skip
     torch.manual_seed(0)
-    transformers.RTDetrForObjectDetection(config).save_pretrained(folder)
+    shape = {
+        "encoder_in_channels": [8, 16, 16], "encoder_hidden_dim": 16, "encoder_layers": 1, "encoder_ffn_dim": 16,
+        "encoder_attention_heads": 2, "d_model": 16, "decoder_in_channels": [16, 16, 16], "decoder_ffn_dim": 16,
+        "decoder_layers": 2, "decoder_attention_heads": 2, "num_queries": 12, "num_denoising": 4,
+        "num_feature_levels": 3, "feat_strides": [8, 16, 32], "id2label": {0: "person", 1: "car"}, "eval_size": None,
+    }  # fmt: skip
+    stages = {"hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4, "out_features": ["stage2", "stage3", "stage4"]}
+    if kind == "RT-DETR":
+        backbone = transformers.RTDetrResNetConfig(embedding_size=8, layer_type="basic", **stages)
+        model = transformers.RTDetrForObjectDetection(transformers.RTDetrConfig(backbone_config=backbone, **shape))
+    else:
+        backbone = transformers.HGNetV2Config(
+            stem_channels=[3, 8, 8], stage_in_channels=[8, 8, 8, 16], stage_mid_channels=[8] * 4,
+            stage_out_channels=[8, 8, 16, 16], stage_num_blocks=[1] * 4, stage_numb_of_layers=[1] * 4,
+            stage_downsample=[False, True, True, True], stage_light_block=[False, False, True, True],
+            stage_kernel_size=[3] * 4, embedding_size=8, **stages,
+        )  # fmt: skip
+        config = transformers.DFineConfig(backbone_config=backbone, decoder_n_points=[2, 2, 2], **shape)
+        model = transformers.DFineForObjectDetection(config)
+    model.save_pretrained(folder)
     transformers.RTDetrImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)
     return folder

@@ -1,5 +1,6 @@
 """Fine-tuning a detector on pairs that are fused on the way: a tiny one, on a CPU."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def made(tmp_path):
     """A folder of data, a recipe of three steps, and a detector to start from."""
     for folder in ("ir", "vi", "labels"):
         (tmp_path / folder).mkdir()
+    write_image(tmp_path / "ir" / "5.png", np.zeros((48, 64), np.uint8))
+    write_image(tmp_path / "vi" / "5.png", np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "labels" / "5.txt").write_text("")  # a picture without objects
     for index in range(5):
         left = 8 * index
         write_image(tmp_path / "ir" / f"{index}.png", bright_blocks(48, 64, (left, 16))[..., 0])
@@ -67,7 +71,9 @@ def test_every_shipped_recipe_can_be_read(path):
     assert load_detector_recipe(path).sets[0].meanings()
 
 
-def test_a_detector_comes_out_that_can_be_used(made, capsys):
+@pytest.mark.parametrize("kind", ["RT-DETR", "D-FINE"])
+def test_a_detector_comes_out_that_can_be_used(made, kind, capsys):
+    write_transformer(made / "start", kind)
     assert start(made, "--method", "maximum") == 0
     out = made / "out"
     find = open_detector(out / "detector")
@@ -132,12 +138,15 @@ def test_boxes_turn_with_their_picture(made):
         image, target = drawn[index]
         sample, flipped = drawn.of(index)
         flips.add(flipped)
+        if not len(sample.boxes):
+            assert target["boxes"].shape == (0, 4)
+            continue
         bright = image[0].argmax() % image.shape[-1] / image.shape[-1]
         x, _, width, _ = target["boxes"][0].tolist()
         assert x - width / 2 - 0.02 <= bright <= x + width / 2 + 0.02
         assert target["class_labels"].tolist() == [0]
     assert flips == {True, False}
-    assert sorted(drawn.of(i)[0].name for i in range(5)) == sorted(sample.name for sample in samples)
+    assert sorted(drawn.of(i)[0].name for i in range(6)) == sorted(sample.name for sample in samples)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +167,14 @@ def test_refusals(made, capsys, old, new, said):
     recipe.write_text(recipe.read_text().replace(old, new))
     assert start(made, "--method", "average") == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_detector_that_keeps_proportions_is_refused(made, capsys):
+    path = made / "start" / "preprocessor_config.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "size": {"shortest_edge": 32, "longest_edge": 64}}))
+    assert start(made, "--method", "average") == 2
+    assert "pictures of one size" in capsys.readouterr().err
 
 
 def test_no_method_and_no_data_are_refused(made, capsys, monkeypatch):

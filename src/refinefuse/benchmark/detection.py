@@ -36,7 +36,7 @@ from refinefuse.image.pixels import Pixels
 SOURCES = ("infrared", "visible")
 """What the rows of `a` and `b` are called."""
 ALL = "all"
-_CODE = ("refinefuse.detection", "refinefuse.image.color", "refinefuse.benchmark.grids")
+_CODE = ("refinefuse.detection.yolox", "refinefuse.detection.transformer", "refinefuse.image.color")
 
 
 def seen_by(source: str, places: Places) -> Callable[[Pixels, Pixels], Shown]:

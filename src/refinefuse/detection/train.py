@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import Tensor
@@ -91,6 +92,7 @@ def train_detector(
         locate_detector(recipe.start), id2label=names, label2id={v: k for k, v in names.items()},
         ignore_mismatched_sizes=True,
     )  # fmt: skip
+    _check_size(processor, recipe)
     samples = read_samples(recipe, data, output / FUSED)
     save_detector_recipe(recipe, output / RECIPE)
     fuse_samples(samples, seen)
@@ -113,6 +115,20 @@ def _claim(output: Path, recipe: DetectorRecipe) -> None:
         raise ConfigError(
             f"The folder holds a run by another recipe, or with another method.\n  recipe: '{output / RECIPE}'\n"
             "Give another output folder, or the same recipe and method to go on."
+        )
+
+
+def _check_size(processor: Any, recipe: DetectorRecipe) -> None:
+    """Refuse a detector that is given pictures of several sizes: they make no batch."""
+    shown = [np.zeros(shape, np.uint8) for shape in ((48, 96, 3), (96, 48, 3))]
+    how = {"return_tensors": "pt", "input_data_format": "channels_last"}
+    made = [processor(images=[picture], **how)["pixel_values"] for picture in shown]
+    sizes = [" x ".join(map(str, x.shape[2:])) for x in made]
+    if sizes[0] != sizes[1]:
+        raise ConfigError(
+            f"The detector '{recipe.start}' must be one that is given pictures of one size.\n"
+            f"  a wide picture: {sizes[0]}\n  a tall picture: {sizes[1]}\n"
+            "Set `size` to height and width in its preprocessor_config.json, and `do_pad` to false."
         )
 
 
