@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from refinefuse.data.catalog import row_named
+from refinefuse.data.catalog import CATALOG
 from refinefuse.data.lighting import DEGRADATIONS
 from refinefuse.data.pairs import Pair, pair_folders
-from refinefuse.detection.labels import Form
+from refinefuse.detection.labels import Form, class_map
 from refinefuse.errors import ConfigError, PairingError, listing, require
 from refinefuse.metrics.conventions import CONVENTIONS
 
@@ -147,22 +148,13 @@ class LabelEntry:
         """What tables call it."""
         return self.name or self.set
 
-    def meanings(self) -> dict[str, str]:
+    def meanings(self) -> Mapping[str, str]:
         """The map of classes.
 
         Raises:
             ConfigError: none is given, and the catalogue has none for this form.
         """
-        if self.classes:
-            return self.classes
-        row = row_named(self.of or self.set)
-        if self.form not in row.classes:
-            raise ConfigError(
-                f"The classes of the labels of '{self.set}' are not known.\n"
-                f"  expected: `classes` in the plan, or a form of {row.name}: {', '.join(row.classes) or 'none'}\n"
-                f"  got: {self.form}"
-            )
-        return row.classes[self.form]
+        return class_map(self.form, self.of or (self.set if self.set in CATALOG else None), self.classes)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from refinefuse.data.catalog import row_named
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.masks import boxes_of_mask
-from refinefuse.errors import InputError, PairingError, listing
+from refinefuse.errors import ConfigError, InputError, PairingError, listing
 from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
 
 Form: TypeAlias = Literal["yolo", "voc", "coco", "mask"]
@@ -97,6 +98,21 @@ class Meaning(NamedTuple):
 
     name: str
     crowd: bool
+
+
+def class_map(form: str, of: str | None, classes: Mapping[str, str]) -> Mapping[str, str]:
+    """The map of classes that a plan or a recipe means: its own, or that of a data set of the catalogue.
+
+    Raises:
+        ConfigError: there is none for labels of this form.
+    """
+    known = {} if classes or of is None else row_named(of).classes
+    if not classes and form not in known:
+        raise ConfigError(
+            f"The classes of the labels are not known.\n  expected: a map `classes`, or `of` a data set of the "
+            f"catalogue with labels as {form}\n  got: {f'{of}, with ' if of else ''}{', '.join(known) or 'neither'}"
+        )
+    return classes or known[form]
 
 
 def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> Meaning:

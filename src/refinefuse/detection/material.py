@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from refinefuse.data.pairs import pair_folders
 from refinefuse.detection.boxes import Boxes
-from refinefuse.detection.labels import Labels, Size
+from refinefuse.detection.labels import Labels, Size, class_map
 from refinefuse.detection.recipe import DetectorRecipe, LabelledSet
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.image.files import read_image, write_image
@@ -65,7 +65,7 @@ def read_samples(recipe: DetectorRecipe, data: Path, folder: Path) -> list[Sampl
 def _of_set(recipe: DetectorRecipe, one: LabelledSet, number: int, data: Path, folder: Path) -> Iterable[Sample]:
     pairs = [pair for pair in pair_folders(data / one.a, data / one.b).pairs if fnmatchcase(pair.name, one.pattern)]
     sizes = {pair.name: Size(*read_image(pair.b).shape[:2]) for pair in pairs}
-    labels = Labels(one.form, data / one.path, one.meanings()).read(sizes)
+    labels = Labels(one.form, data / one.path, class_map(one.form, one.of, one.classes)).read(sizes)
     for pair in pairs:
         if pair.name in labels:
             boxes = labels[pair.name].of(recipe.classes)

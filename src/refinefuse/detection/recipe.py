@@ -11,7 +11,6 @@ from typing import Literal
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from refinefuse.data.catalog import row_named
 from refinefuse.detection.labels import Form
 from refinefuse.errors import ConfigError, require
 from refinefuse.image.files import place_file
@@ -39,17 +38,6 @@ class LabelledSet:
     of: str | None = None
     classes: dict[str, str] = field(default_factory=dict)
     pattern: str = "*"
-
-    def meanings(self) -> dict[str, str]:
-        """The map of classes.
-
-        Raises:
-            ConfigError: none is given, and the catalogue has none for this form.
-        """
-        known = row_named(self.of).classes if self.of else {}
-        meanings = self.classes or known.get(self.form, {})
-        require(bool(meanings), "classes", f"a map of classes, or `of` a data set with labels as {self.form}", meanings)
-        return meanings
 
 
 @dataclass(frozen=True)

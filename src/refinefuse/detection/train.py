@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from refinefuse.detection.transformer import load
 from refinefuse.errors import ConfigError
 from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
 from refinefuse.training.logs import StopWhereNotFinite, loggers
+from refinefuse.training.task import warmed_cosine
 from refinefuse.training.train import RECIPE, fit
 
 CHECKPOINT_EVERY = 200  # steps
@@ -44,15 +44,7 @@ class DetectorTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short warm-up and a cosine to zero."""
-        recipe = self.recipe
-        optimizer = torch.optim.AdamW(self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        warm_up = max(1, recipe.steps // 50)
-
-        def factor(step: int) -> float:
-            return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / recipe.steps))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_cosine(self.model.parameters(), self.recipe)
 
 
 def train_detector(

@@ -16,6 +16,7 @@ from refinefuse.benchmark.detection import seen_by
 from refinefuse.benchmark.plan import Places
 from refinefuse.cli import main
 from refinefuse.detection.detectors import open_detector
+from refinefuse.detection.labels import class_map
 from refinefuse.detection.material import Drawn, read_samples
 from refinefuse.detection.recipe import load_detector_recipe
 from refinefuse.errors import ConfigError
@@ -68,7 +69,8 @@ def start(made, *words):
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_recipe_can_be_read(path):
-    assert load_detector_recipe(path).sets[0].meanings()
+    entry = load_detector_recipe(path).sets[0]
+    assert class_map(entry.form, entry.of, entry.classes)
 
 
 @pytest.mark.parametrize("kind", ["RT-DETR", "D-FINE"])
@@ -155,7 +157,7 @@ def test_boxes_turn_with_their_picture(made):
         ("steps: 3", "steps: 0", "1 or more"),
         ("classes: [car]", "classes: [car, car]", "different names"),
         ("classes: [car]", "classes: [lamp]", "No label is of the classes lamp"),
-        (', classes: {"0": person, "1": car}', "", "a map of classes"),
+        (', classes: {"0": person, "1": car}', "", "classes of the labels are not known"),
         ("path: labels", "path: nowhere", "no folder of labels"),
         ("/start\n", "/nowhere\n", "no detector"),
         ("steps: 3", "stepps: 3", "stepps"),
