@@ -18,8 +18,8 @@ import refinefuse
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 VERBS = (
-    "fuse", "align", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split",
-    "train", "export", "bench", "doctor",
+    "fuse", "align", "sample", "score", "metrics", "benchmark", "detect", "detect train", "data list", "data verify",
+    "data split", "train", "export", "bench", "doctor",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
 ALIASES = {"output": "-o"}
@@ -72,7 +72,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"refinefuse {refinefuse.__version__}")
         return 0
-    length = next((count for count in (1, 2) if " ".join(words[:count]) in VERBS), 0)
+    length = next((count for count in (2, 1) if " ".join(words[:count]) in VERBS), 0)
     if not length:
         said = " ".join(words[: 2 if any(verb.startswith(f"{words[0]} ") for verb in VERBS) else 1])
         print(f"refinefuse: there is no command '{said}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
