@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import multiprocessing
+import platform
 import statistics
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
@@ -140,6 +143,34 @@ def measure(setups: Sequence[Setup], rounds: int, *, calibrate: bool) -> list[Sp
         return [_speed(setup, times[setup], times.get(_place(setup)), peaks.get(setup.device)) for setup in setups]
     finally:
         torch.set_num_threads(threads)
+
+
+def as_text(speeds: Sequence[Speed], *, calibrate: bool) -> str:
+    """A table in Markdown."""
+    header = ["weights", "backend", "precision", "size", "ms", "frames/s", "Mpixel/s", "added MiB", "GFLOP"]
+    header += ["units", "of the peak"] if calibrate else []
+    rows = [header, ["---"] * len(header)]
+    for speed in speeds:
+        s = speed.setup
+        cells = [s.weights, s.backend, s.precision if s.backend == "torch" else "as its file", f"{s.height}x{s.width}"]
+        cells += [f"{speed.milliseconds:.1f}", f"{speed.frames_per_second:.1f}", f"{speed.megapixels_per_second:.2f}"]
+        cells += [f"{speed.peak_mb:.0f}", f"{speed.gflop:.2f}"]
+        cells += [f"{speed.units:.3f}", f"{speed.peak_share:.0%}"] if calibrate else []
+        rows.append([cell if cell not in ("nan", "nan%") else "–" for cell in cells])
+    where = speeds[0].setup
+    said = f"{where.threads} thread{'s' * (where.threads > 1)}, medians of interleaved rounds"
+    return "\n".join([said, "", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def as_json(speeds: Sequence[Speed], rounds: int) -> str:
+    """All figures, and what computed them; null where a figure is unknown."""
+    rows = []
+    for speed in speeds:
+        row = asdict(speed)
+        row = row.pop("setup") | row
+        rows.append({name: None if isinstance(x, float) and math.isnan(x) else x for name, x in row.items()})
+    about = {"version": version("refinefuse"), "torch": torch.__version__, "machine": platform.processor()}
+    return json.dumps({**about, "rounds": rounds, "speeds": rows}, indent=2) + "\n"
 
 
 def _place(setup: Setup) -> tuple[int, int, str]:

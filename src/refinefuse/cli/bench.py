@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from refinefuse.benchmark.speed import Speed
 
 
 def run(
@@ -48,7 +42,7 @@ def run(
     limit_threads()
     import torch
 
-    from refinefuse.benchmark.speed import installed_backends, measure, setups_of
+    from refinefuse.benchmark.speed import as_json, as_text, installed_backends, measure, setups_of
     from refinefuse.errors import InputError
     from refinefuse.image.files import check_target, place_file
     from refinefuse.weights.store import shipped
@@ -66,9 +60,9 @@ def run(
         threads or torch.get_num_threads(),
     )
     speeds = measure(setups, rounds, calibrate=calibrate)
-    print(_table(speeds, calibrate=calibrate))
+    print(as_text(speeds, calibrate=calibrate))
     if json is not None:
-        place_file(json, _as_json(speeds, rounds).encode())
+        place_file(json, as_json(speeds, rounds).encode())
     return 0
 
 
@@ -83,39 +77,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise InputError(f"--sizes must be HEIGHTxWIDTH in pixels, with commas between.\n  found: {text!r}")
     return int(height), int(width)
-
-
-def _table(speeds: Sequence[Speed], *, calibrate: bool) -> str:
-    """Markdown."""
-    header = ["weights", "backend", "precision", "size", "ms", "frames/s", "Mpixel/s", "added MiB", "GFLOP"]
-    header += ["units", "of the peak"] if calibrate else []
-    rows = [header, ["---"] * len(header)]
-    for speed in speeds:
-        s = speed.setup
-        cells = [s.weights, s.backend, s.precision if s.backend == "torch" else "as its file", f"{s.height}x{s.width}"]
-        cells += [f"{speed.milliseconds:.1f}", f"{speed.frames_per_second:.1f}", f"{speed.megapixels_per_second:.2f}"]
-        cells += [f"{speed.peak_mb:.0f}", f"{speed.gflop:.2f}"]
-        cells += [f"{speed.units:.3f}", f"{speed.peak_share:.0%}"] if calibrate else []
-        rows.append([cell if cell not in ("nan", "nan%") else "–" for cell in cells])
-    where = speeds[0].setup
-    said = f"{where.threads} thread{'s' * (where.threads > 1)}, medians of interleaved rounds"
-    return "\n".join([said, "", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _as_json(speeds: Sequence[Speed], rounds: int) -> str:
-    import json
-    import math
-    import platform
-    from dataclasses import asdict
-
-    import torch
-
-    import refinefuse
-
-    rows = []
-    for speed in speeds:
-        row = asdict(speed)
-        row = row.pop("setup") | row
-        rows.append({name: None if isinstance(x, float) and math.isnan(x) else x for name, x in row.items()})
-    about = {"version": refinefuse.__version__, "torch": torch.__version__, "machine": platform.processor()}
-    return json.dumps({**about, "rounds": rounds, "speeds": rows}, indent=2) + "\n"
