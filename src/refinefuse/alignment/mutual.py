@@ -1,4 +1,4 @@
-"""Refinement by Mattes mutual information: for modalities that share grey values rather than edges (PET, SPECT)."""
+"""Refinement by Mattes mutual information, which compares grey values rather than edges."""
 
 from __future__ import annotations
 

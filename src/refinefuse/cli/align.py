@@ -34,7 +34,8 @@ def run(
         b: the picture (visible, PET, SPECT) or folder that stays, of any size.
         output: the moved picture, or the folder for moved pictures.
         model: what may move; similarity is shift, rotation and scale, bspline bends. Choose the stiffest that will do.
-        metric: edges compares their directions; mutual refines by mutual information (PET, SPECT; extra `align`).
+        metric: edges compares their directions, as a rule the better one; mutual refines by mutual information (extra
+            `align`).
         transform: use this saved transform instead of looking for one: for all pairs of a fixed rig.
         save_transform: write the transform to this JSON file.
         coverage: also write a picture that is white where `a` has data.
