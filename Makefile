@@ -23,7 +23,7 @@ bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --calibrate
 	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
 
-# Every experiment of recipes/benchmark, and docs/results.md from it; goes on where it stopped.
+# Every experiment of recipes/benchmark but detection, and docs/results.md from it; goes on where it stopped.
 results: .venv/developing
 	$(BIN)/python benchmarks/results.py runs/benchmark
 

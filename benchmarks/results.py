@@ -1,4 +1,4 @@
-"""Run every experiment of `recipes/benchmark` and write `docs/results.md` from what they give.
+"""Run every experiment of `recipes/benchmark` but the detection study (detection.py) and write `docs/results.md` from what they give.
 
 Usage: python benchmarks/results.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the results: what is done there is
 not done again. The ablation joins when networks lie in runs/ablation.
