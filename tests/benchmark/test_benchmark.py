@@ -238,7 +238,7 @@ grids:
     assert [path.stem for path in (output / "grids").glob("Two-*.png")] == ["Two-2N"]
     assert {row["image"] for row in rows_of(output) if row["set"] == "Night"} == {"2N", "6N"}
     costs = {row["method"]: row for row in csv.DictReader((output / "cost.csv").read_text().splitlines())}
-    assert float(costs["infrared-visible"]["parameters"]) == 575532
+    assert float(costs["infrared-visible"]["parameters"]) == 576556
     assert costs["Paper"]["published"] == "True"
     measured = (output / "measured-cost.csv").read_bytes()
     run(plan(text), output=output, data=data, jobs=1)
