@@ -33,6 +33,6 @@ def test_readme_names_only_what_exists():
         verb = max((verb for verb in VERBS if words.startswith(verb)), key=len)
         rest = words.removeprefix(verb)
         known = parser_of(verb)._option_string_actions
-        assert all(option in known for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest))
+        assert all(option in known for option in re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", rest))
     for path in re.findall(r"\]\((?!https?:)([^)]+)\)", text) + re.findall(r"recipes/[\w.-]+\.yaml", text):
         assert (ROOT / path).exists(), path
