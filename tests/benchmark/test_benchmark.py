@@ -46,7 +46,7 @@ def counts(text):
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_plan_can_be_read(path):
-    assert load_plan(path).methods[0].source == "weights:infrared-visible"
+    assert "weights:infrared-visible" in [entry.source for entry in load_plan(path).methods]
 
 
 def test_the_results_tell_of_every_shipped_plan(tmp_path):

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-
 from refinefuse.data.catalog import CATALOG
 from refinefuse.data.lighting import DEGRADATIONS
 from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.detection.labels import Form, class_map
-from refinefuse.errors import ConfigError, PairingError, listing, require
+from refinefuse.errors import PairingError, listing, require
 from refinefuse.metrics.conventions import CONVENTIONS
+from refinefuse.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -274,16 +272,7 @@ def load_plan(path: Path) -> Plan:
     Raises:
         ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no plan '{path}'.\nThe plans that come with the project lie in recipes/benchmark.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Plan)
-    try:
-        return Plan(**vars(parser.instantiate(parser.parse_path(str(path)))))
-    except ConfigError:
-        raise
-    except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"The plan '{path}' cannot be used.\n  {error}") from error
+    return read_settings(Plan, path, "plan", "\nThe plans that come with the project lie in recipes/benchmark.")
 
 
 def find_set(entry: SetEntry, places: Places) -> PictureSet:

@@ -29,18 +29,13 @@ def run(
         workers: processes that read pictures beside the training.
         accelerator: what computes; auto takes a GPU if there is one.
     """
-    import os
     from dataclasses import replace
 
-    from refinefuse.errors import ConfigError, InputError, MissingExtra
+    from refinefuse.data.layout import training_root
+    from refinefuse.errors import ConfigError, MissingExtra
     from refinefuse.inference.device import keep_freed_memory
 
-    root = data or os.environ.get("REFINEFUSE_DATA")
-    if not root or not Path(root).is_dir():
-        got = f"'{root}', which is no folder" if root else "nothing"
-        raise InputError(
-            f"Training needs the folder of the data sets.\n  got: {got}\nGive --data, or set REFINEFUSE_DATA."
-        )
+    root = training_root(data)
     keep_freed_memory()
     from refinefuse.benchmark.detection import seen_by
     from refinefuse.benchmark.plan import Places
@@ -56,7 +51,7 @@ def run(
         if error.name is None or not error.name.startswith("lightning"):
             raise
         raise MissingExtra("lightning", "train", "Training") from error
-    seen = seen_by(schedule.method, Places(Path(root), recipe.parent))
-    detector = train_detector(schedule, Path(root), output, seen, workers=workers, accelerator=accelerator)
+    seen = seen_by(schedule.method, Places(root, recipe.parent))
+    detector = train_detector(schedule, root, output, seen, workers=workers, accelerator=accelerator)
     print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")
     return 0

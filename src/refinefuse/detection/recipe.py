@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-
 from refinefuse.detection.labels import Form
-from refinefuse.errors import ConfigError, require
-from refinefuse.image.files import place_file
+from refinefuse.errors import require
+from refinefuse.settings import read_settings, write_settings
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,9 @@ def load_detector_recipe(path: Path) -> DetectorRecipe:
     Raises:
         ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no recipe '{path}'.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(DetectorRecipe)
-    try:
-        return DetectorRecipe(**vars(parser.instantiate(parser.parse_path(str(path)))))
-    except ConfigError:
-        raise
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise ConfigError(f"The recipe '{path}' cannot be used.\n  {error}") from error
+    return read_settings(DetectorRecipe, path, "recipe")
 
 
 def save_detector_recipe(recipe: DetectorRecipe, path: Path) -> None:
     """Write a recipe with every field."""
-    place_file(path, yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False).encode())
+    write_settings(recipe, path)

@@ -8,7 +8,6 @@ those of its evaluation: boxes from a score of 0.01 on, and suppression within a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +15,8 @@ from jaxtyping import Float32, UInt8
 
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.coco import COCO_CLASSES
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.errors import InputError
+from refinefuse.inference.backend import onnx_session
 
 STRIDES = (8, 16, 32)
 LOWEST_SCORE, OVERLAP, MOST = 0.01, 0.65, 300
@@ -38,7 +38,7 @@ class Yolox:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._session = _open(path)
+        self._session = onnx_session(path, 1, "A detector in an ONNX file", "detection")
         (entry, *others), outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = entry.shape
         fits = not others and len(shape) == 4 and shape[1] == 3 and all(isinstance(s, int) for s in shape[2:])
@@ -123,17 +123,3 @@ class Yolox:
         boxes = make_boxes(corners, [self.names[i] for i in best[index]], score[index])
         sizes = boxes.corners[:, 2:] - boxes.corners[:, :2]
         return boxes.where(sizes.min(1, initial=np.inf) > 0)  # not those beside the picture
-
-
-def _open(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", "detection", "A detector in an ONNX file") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
-        raise InputError(f"The ONNX file '{path}' cannot be opened.\n  {error}") from None

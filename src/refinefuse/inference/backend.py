@@ -28,6 +28,34 @@ Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
 Feed = dict[str, np.ndarray]
 
 
+def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "onnx") -> Any:
+    """An onnxruntime session on the CPU.
+
+    Args:
+        model: an ONNX file, or what one holds.
+        threads: of the runtime.
+        purpose: what needs it, as the start of a sentence.
+        extra: the extra that brings onnxruntime there.
+
+    Raises:
+        MissingExtra: if onnxruntime is not installed.
+        InputError: if the model cannot be opened.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", extra, purpose) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
+        called = f"The ONNX file '{model}'" if isinstance(model, Path) else "The ONNX model"
+        raise InputError(f"{called} cannot be opened.\n  {error}") from None
+
+
 class OnnxPainter(Painter):
     """A network that another runtime computes on the CPU, from an ONNX file of this package.
 
@@ -67,14 +95,7 @@ class OnnxRuntimePainter(OnnxPainter):
     @staticmethod
     def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
         """Prepare a graph for the CPU."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtra("onnxruntime", "onnx", "The backend onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(graph, threads, "The backend onnxruntime")
         return lambda feed: session.run(RESULTS, feed)
 
 
