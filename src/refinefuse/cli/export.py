@@ -22,7 +22,7 @@ def run(
     Args:
         weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub.
         output: the ONNX file.
-        int8: convolutions in 8-bit integers, two to three times as fast with --backend openvino; needs --calibration.
+        int8: convolutions in 8-bit integers, faster with --backend openvino; needs --calibration.
         calibration: a folder of typical pairs, in two folders `ir` and `vi` (or `a` and `b`) with the same names.
         opset: version of the ONNX operators.
         overwrite: replace a file that is there.
