@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench results cards clean
+.PHONY: fuse test check bench results detection cards clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -20,11 +20,16 @@ check: .venv/developing
 	$(BIN)/pytest -m "not slow"
 
 bench: .venv/developing
+	$(BIN)/refinefuse bench --threads 1 --calibrate
 	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
 
-# Every experiment of recipes/benchmark, and docs/results.md from it; goes on where it stopped.
+# Every experiment of recipes/benchmark but detection, and docs/results.md from it; goes on where it stopped.
 results: .venv/developing
 	$(BIN)/python benchmarks/results.py runs/benchmark
+
+# The detection study, and the results in docs/detection.md from it; goes on where it stopped.
+detection: .venv/developing
+	$(BIN)/python benchmarks/detection.py runs/detection
 
 cards: .venv/developing
 	$(BIN)/python -m refinefuse.weights.card docs/weights
@@ -41,5 +46,5 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmark,train,medical,video]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,medical,onnx,openvino,train,video]" --group dev
 	touch $@

@@ -1,4 +1,6 @@
-"""Run every experiment of `recipes/benchmark` and write `docs/results.md` from what they give.
+"""Run the experiments of `recipes/benchmark` and write `docs/results.md` from what they give.
+
+The detection study has a program of its own, detection.py.
 
 Usage: python benchmarks/results.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the results: what is done there is
 not done again. The ablation joins when networks lie in runs/ablation.

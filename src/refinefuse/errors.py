@@ -20,6 +20,10 @@ class PairingError(RefineFuseError, ValueError):
     """Two folders whose files cannot be matched into pairs."""
 
 
+class AlignmentError(RefineFuseError):
+    """Two pictures that do not lie on each other, and could not be brought to."""
+
+
 class WeightsError(RefineFuseError, ValueError):
     """Weights that are unknown, damaged, unsafe or made for another network."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from refinefuse.filters import sobel
 from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics.statistics import percentile
 
 Levels = Float[Tensor, "n 1 h w"]
 
@@ -31,6 +32,12 @@ class LossWeights:
     complement: float = 0.4
     kept: float = 0.6
     hot: float = 3.0
+
+
+CLEARANCE = 10
+"""Levels by which a hot pixel should be brighter than half of the fused picture."""
+POOLED = ("complement", "hot")
+"""Terms that look at all crops of a pair together: what they compare is a property of the whole picture."""
 
 
 def intensity(fused: Levels, a: Levels, b: Levels) -> Tensor:
@@ -105,14 +112,16 @@ def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
 
 
 def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """How far hot pixels fall below the brighter source, mean over them, in units of the range.
+    """How far hot pixels fall below the brighter source, or below the middle of the fused picture, if that is higher.
 
-    Hot are the pixels of `a` above its 95th percentile and more than 30 levels above its median: the differentiable
-    form of the fusion fault `lost`. Our choice.
+    The mean over them, in units of the range. Hot are the pixels of `a` above its 95th percentile and more than 30
+    levels above its median; the middle is the fused median and `CLEARANCE`: the differentiable form of the fusion
+    fault `lost`. Our choice.
     """
-    ranks = torch.quantile(a.flatten(1), torch.tensor([0.5, 0.95], device=a.device), dim=1)[:, :, None, None, None]
-    targets = (a > ranks[1]) & (a > ranks[0] + 30)
-    return ((torch.maximum(a, b) - fused).relu() * targets).sum() / _count(targets) / 255
+    targets = (a > percentile(a, 0.95)) & (a > percentile(a, 0.5) + 30)
+    floor = percentile(fused.detach(), 0.5) + CLEARANCE
+    missing: Tensor = ((torch.maximum(torch.maximum(a, b), floor) - fused).relu() * targets).sum()
+    return missing / _count(targets) / 255
 
 
 def _count(mask: Tensor) -> Tensor:
@@ -160,15 +169,13 @@ def fusion_loss(
         a: luma of the first sources.
         b: luma of the second sources.
         weights: how much each term counts.
-        crops_per_pair: so many crops, one after another, are of one pair. `complement` correlates over all of them:
-            within single crops a network learns to shift the level of every crop by itself, and correlates less over
-            the whole picture.
+        crops_per_pair: so many crops, one after another, are of one pair. The terms `POOLED` see them together: within
+            single crops a network learns to shift the level of every crop by itself, and correlates less over the whole
+            picture.
     """
     planes = fused * 255, a * 255, b * 255
     together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)
     counts = asdict(weights)
-    terms = {
-        name: TERMS[name](*(together if name == "complement" else planes)) for name, weight in counts.items() if weight
-    }
+    terms = {name: TERMS[name](*(together if name in POOLED else planes)) for name, weight in counts.items() if weight}
     total = sum((counts[name] * term for name, term in terms.items()), fused.new_zeros(()))
     return total, {name: term.detach() for name, term in terms.items()}

@@ -46,14 +46,15 @@ def counts(text):
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_plan_can_be_read(path):
-    assert load_plan(path).methods[0].source == "weights:infrared-visible"
+    assert "weights:infrared-visible" in [entry.source for entry in load_plan(path).methods]
 
 
 def test_the_results_tell_of_every_shipped_plan(tmp_path):
     spec = importlib.util.spec_from_file_location("results", RECIPES[0].parents[2] / "benchmarks" / "results.py")
     results = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(results)
-    assert sorted(results.SECTIONS) == [path.stem for path in RECIPES]
+    others = {"detection"}  # has a document and a program of its own
+    assert sorted({*results.SECTIONS, *others}) == [path.stem for path in RECIPES]
     table = tmp_path / "t.csv"
     rows = ["infrared-visible,7,x,1.1,1,yes", "A †,8,x,0.8,2,yes", "B,9,x,1,3,no"]
     table.write_text("\n".join(["method,EN ↑,EN ↑ interval,noise ◦,rank of 9,ranked", *rows]))
@@ -237,7 +238,7 @@ grids:
     assert [path.stem for path in (output / "grids").glob("Two-*.png")] == ["Two-2N"]
     assert {row["image"] for row in rows_of(output) if row["set"] == "Night"} == {"2N", "6N"}
     costs = {row["method"]: row for row in csv.DictReader((output / "cost.csv").read_text().splitlines())}
-    assert float(costs["infrared-visible"]["parameters"]) == 575532
+    assert float(costs["infrared-visible"]["parameters"]) == 576556
     assert costs["Paper"]["published"] == "True"
     measured = (output / "measured-cost.csv").read_bytes()
     run(plan(text), output=output, data=data, jobs=1)

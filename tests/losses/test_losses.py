@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from refinefuse.losses import TERMS, LossWeights, fusion_loss
+from refinefuse.losses import CLEARANCE, TERMS, LossWeights, fusion_loss
 
 NONE = LossWeights(**dict.fromkeys(asdict(LossWeights()), 0.0))
 
@@ -65,6 +65,15 @@ def test_hot_sees_a_target_that_went_dark():
     assert TERMS["hot"](torch.maximum(a, b), a, b) == 0
     torch.testing.assert_close(TERMS["hot"](b, a, b), torch.tensor(190 / 255))
     assert TERMS["hot"](b, b, b) == 0  # no target, nothing lost
+
+
+def test_hot_wants_a_warm_target_over_the_middle_of_a_bright_scene():
+    a, b = torch.full((1, 1, 40, 40), 20.0), torch.full((1, 1, 40, 40), 150.0)
+    a[..., 10:18, 10:18] = 80
+    b[..., 10:18, 10:18] = 60
+    lifted = torch.where(a > 50, 150.0 + CLEARANCE, b)
+    assert TERMS["hot"](lifted, a, b) == 0
+    torch.testing.assert_close(TERMS["hot"](torch.maximum(a, b), a, b), torch.tensor((70 + CLEARANCE) / 255))
 
 
 def test_the_sum_is_weighted_and_terms_of_weight_zero_are_left_out(pair):

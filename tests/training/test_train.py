@@ -211,6 +211,15 @@ def test_lighting_changes_the_visible_picture_alone():
     assert 0 <= batch.b.min() <= batch.b.max() <= 1
 
 
+def test_a_duller_sensor_changes_the_infrared_picture_alone():
+    plane = np.random.default_rng(0).integers(60, 200, (50, 60), np.uint8)
+    before, after = (crops([(plane, plane)], augmentation=Augmentation(0, share, 1)) for share in (0, 1))
+    fainter = [(before[index], after[index]) for index in range(20)]
+    assert all(torch.equal(after.b, after.reference) for _, after in fainter)
+    assert sum(float(after.a.mean()) < float(after.b.mean()) for _, after in fainter) > 18
+    assert all(after.a.min() >= 0 and after.a.max() <= 1 for _, after in fainter)
+
+
 def test_the_eight_turns_are_eight():
     plane = np.arange(6).reshape(2, 3)
     assert len({(turned(plane, turn).shape, turned(plane, turn).tobytes()) for turn in range(8)}) == 8

@@ -13,7 +13,7 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from itertools import pairwise
@@ -65,21 +65,17 @@ def reference() -> nn.Module:
     return nn.Sequential(*layers[:-1]).eval()
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU time of one call."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def in_turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """CPU times of several pieces of work, in interleaved rounds after one that warms up."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+def in_turns(
+    runs: Mapping[Hashable, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+) -> dict[Hashable, list[float]]:
+    """Times of several pieces of work in seconds, in interleaved rounds after one that warms up."""
+    times: dict[Hashable, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, work in runs.items():
-            taken = seconds(work)
+            start = clock()
+            work()
             if turn:
-                times[name].append(taken)
+                times[name].append(clock() - start)
     return times
 
 
@@ -140,7 +136,7 @@ def _measure(entry: CostEntry, methods: Sequence[Method]) -> list[Cost]:
     cv2.setNumThreads(1)
     try:
         unit, picture = reference(), torch.rand(1, 1, entry.height, entry.width)
-        runs: dict[str, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(picture))}
+        runs: dict[Hashable, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(picture))}
         runs |= {method.name: _call(method, entry.height, entry.width) for method in methods}
         times = in_turns(runs, entry.rounds)
         peaks = _peaks(methods, entry.height, entry.width)

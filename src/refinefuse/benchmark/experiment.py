@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from refinefuse.benchmark import figures, grids, tables
 from refinefuse.benchmark.classical import CLASSICAL
 from refinefuse.benchmark.cost import Cost, as_csv, costs_of
+from refinefuse.benchmark.detection import Study, run_study
+from refinefuse.benchmark.detection_report import StudyReport
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.plan import PictureSet, Places, Plan, find_set
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
@@ -35,12 +37,14 @@ class Experiment:
     Attributes:
         plan: the plan.
         results: all scores.
+        study: what a detector found, if the plan asks for it.
         sections: what the report says, set by set.
         scenes: the pairs that it shows.
     """
 
     plan: Plan
     results: Results
+    study: Study | None = None
     sections: list[Section] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
 
@@ -72,10 +76,13 @@ def run_experiment(plan: Plan, places: Places, output: Path, jobs: int, progress
         done = Experiment(plan, results)
         costs = _costs(plan, methods, places, output, done)
         writer = _Writer(plan, methods, output, done, costs)
+        if plan.detection is not None:
+            done.study = run_study(plan.detection, places, methods, sets, results, output, jobs, progress)
+            _report_study(StudyReport(plan, methods, results, output), done, sets)
         scores = [scores_of(results, methods, pictures) for pictures in sets]
         for pictures, score in zip(sets, scores, strict=True):
             writer.write_set(pictures, score)
-        if len(sets) > 2:
+        if len(sets) > 2 and plan.metrics:
             writer.write_matrix(scores)
         for table in done.tables:
             _write_table(output / "tables", table, plan.convention)
@@ -108,6 +115,17 @@ def _costs(plan: Plan, methods: Sequence[Method], places: Places, output: Path, 
     return costs
 
 
+def _report_study(report: StudyReport, done: Experiment, sets: Sequence[PictureSet]) -> None:
+    by_name = {pictures.name: pictures for pictures in sets}
+    study = done.study or Study()
+    report.write_boxes(study, sets)
+    for comparison in study.comparisons:
+        set_name = comparison.entry.set
+        failures = [text for text in study.failures if f", {set_name}, " in text.partition(":")[0]]
+        done.sections.append(report.section(comparison, failures))
+        done.scenes += report.scenes(study, comparison, by_name[set_name])
+
+
 class _Writer:
     """Writes what the report says of each set."""
 
@@ -121,7 +139,7 @@ class _Writer:
         """Tables, figures and grids of one set."""
         section = Section(f"{pictures.name}, {len(pictures.pairs)} pairs", remarks=self._remarks(pictures.name))
         self.done.sections.append(section)
-        if not score.methods:
+        if not score.methods or not score.values:
             return
         section.tables.append(tables.score_table(score))
         groups = rank_groups(list(score.values))

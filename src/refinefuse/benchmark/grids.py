@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from refinefuse.benchmark.figures import COLORS, new_figure
 from refinefuse.benchmark.summary import Score
-from refinefuse.image.color import Planes, merge, split, to_array, to_tensor
+from refinefuse.image.color import as_seen
 from refinefuse.image.files import read_image
 
 if TYPE_CHECKING:
@@ -26,13 +26,7 @@ _EDGES = (COLORS[1], COLORS[2], COLORS[4])
 
 def shown(picture: Path, b: Path) -> Shown:
     """A picture as it is looked at: a grey one gets the chroma of `b`, whoever made it, as a user's result would."""
-    image, source = to_tensor(read_image(picture)), split(to_tensor(read_image(b)))
-    planes = split(image)
-    chroma = planes.chroma
-    if chroma is None or float(chroma.abs().max()) < 1e-6:
-        image = merge(planes.luma, Planes(planes.luma), Planes(source.luma, source.chroma))
-    rgb: Shown = to_array(image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1), np.uint8)
-    return rgb
+    return as_seen(read_image(picture), read_image(b))
 
 
 def telling_scenes(score: Score, methods: Sequence[str], count: int) -> list[str]:

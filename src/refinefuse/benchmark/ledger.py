@@ -27,6 +27,7 @@ class Ledger:
         self.path = path
         self._pictures: dict[str, tuple[str, str]] = {}
         self._scores: dict[str, dict[str, float]] = {}
+        self._boxes: dict[str, list[list[Any]]] = {}
         try:
             text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
             for line in text.split("\n"):
@@ -42,6 +43,8 @@ class Ledger:
             entry: Any = json.loads(line)
             if "picture" in entry:
                 self._pictures[entry["picture"]] = entry["key"], entry["sha256"]
+            elif "boxes" in entry:
+                self._boxes[entry["key"]] = entry["boxes"]
             else:
                 self._scores.setdefault(entry["key"], {}).update(entry["scores"])
         except (ValueError, KeyError, TypeError):
@@ -64,6 +67,15 @@ class Ledger:
         """Note what a picture scored."""
         self._scores.setdefault(key, {}).update(scores)
         self._write({"key": key, "scores": dict(scores)})
+
+    def boxes(self, key: str) -> list[list[Any]] | None:
+        """What a detector found, as it was added; None if it did not look yet."""
+        return self._boxes.get(key)
+
+    def add_boxes(self, key: str, boxes: list[list[Any]]) -> None:
+        """Note what a detector found in a picture."""
+        self._boxes[key] = boxes
+        self._write({"key": key, "boxes": boxes})
 
     def _write(self, entry: Mapping[str, object]) -> None:
         try:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from refinefuse.benchmark.classical import Luma, Rule
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.errors import InputError
+from refinefuse.inference.backend import onnx_session
 
 
 def open_onnx(path: Path) -> Rule:
@@ -20,17 +21,7 @@ def open_onnx(path: Path) -> Rule:
         MissingExtra: onnxruntime is not installed.
         InputError: the file cannot be opened or does not have these inputs.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", "onnx", "A method in an ONNX file") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
-        raise InputError(f"The ONNX file '{path}' cannot be opened.\n  {error}") from None
+    session = onnx_session(path, 1, "A method in an ONNX file")
     inputs = session.get_inputs()
     channels = [entry.shape[1] if len(entry.shape) == 4 else None for entry in inputs]
     if len(inputs) != 2 or any(c is None or c in (0, 2) or (isinstance(c, int) and c > 3) for c in channels):

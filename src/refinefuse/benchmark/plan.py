@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-
+from refinefuse.data.catalog import CATALOG
 from refinefuse.data.lighting import DEGRADATIONS
 from refinefuse.data.pairs import Pair, pair_folders
-from refinefuse.errors import ConfigError, PairingError, listing, require
+from refinefuse.detection.labels import Form, class_map
+from refinefuse.errors import PairingError, listing, require
 from refinefuse.metrics.conventions import CONVENTIONS
+from refinefuse.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,73 @@ class CostEntry:
 
 
 @dataclass(frozen=True)
+class LabelEntry:
+    """Labels of a set.
+
+    Args:
+        set: the data set.
+        form: yolo (a text file a picture), voc (an XML file a picture), coco (one JSON file) or mask (a picture of
+            class numbers, of which boxes are made).
+        path: their folder, or the JSON file, relative to the folder of the data sets.
+        of: the data set of the catalogue whose map of classes holds; by default the one of the set's name.
+        classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
+            the end says that such objects were not told apart.
+        name: what tables call it; by default the set's name.
+    """
+
+    set: str
+    form: Form
+    path: str
+    of: str | None = None
+    classes: dict[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return self.name or self.set
+
+    def meanings(self) -> Mapping[str, str]:
+        """The map of classes.
+
+        Raises:
+            ConfigError: none is given, and the catalogue has none for this form.
+        """
+        return class_map(self.form, self.of or (self.set if self.set in CATALOG else None), self.classes)
+
+
+@dataclass(frozen=True)
+class DetectionEntry:
+    """What a detector finds in each source and in each fused picture.
+
+    Args:
+        detector: FILE.onnx (YOLOX), a folder or a repository owner/name of the Hugging Face Hub (transformers), or
+            boxes that were found elsewhere, FILE.json with `{set}` and `{method}` in its path; `{data}` and `{plan}` as
+            in a method's source.
+        labels: with what it is compared.
+        classes: which classes.
+        same: what the detector calls -> what that counts as: {truck: car}.
+        groups: parts of a set by their names, as in a shell: {day: "*D", night: "*N"}.
+        gray: also look at every picture without its colour.
+    """
+
+    detector: str
+    labels: list[LabelEntry]
+    classes: list[str]
+    same: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    gray: bool = False
+
+    def __post_init__(self) -> None:
+        titles = [entry.title for entry in self.labels]
+        require(bool(self.labels), "labels", "at least one entry", "none")
+        require(len(set(titles)) == len(titles), "labels", "entries of different names", ", ".join(titles))
+        require(all(t == Path(t).name for t in titles), "labels", "entries with the name of a file", ", ".join(titles))
+        require(bool(self.classes), "classes", "at least one class", "none")
+        require("all" not in self.groups, "groups", "names other than all", ", ".join(self.groups))
+
+
+@dataclass(frozen=True)
 class Plan:
     """An experiment.
 
@@ -126,8 +194,9 @@ class Plan:
         title: the heading of the report.
         methods: what is compared; the first one is what the others are tested against.
         sets: on which pictures.
-        metrics: names of metrics; usual, faults and all stand for several.
+        metrics: names of metrics; usual, faults and all stand for several. None, if `detection` is asked for.
         convention: whose definitions; `refinefuse metrics` lists them.
+        detection: also let a detector look at the pictures, and compare what it finds with labels.
         lighting: also fuse under worse light, and draw curves. Only methods that can be run take part.
         cost: also measure what a pair costs.
         differences: also show every method as its difference from the first one, as an ablation does.
@@ -140,6 +209,7 @@ class Plan:
     sets: list[SetEntry] = field(default_factory=list)
     metrics: list[str] = field(default_factory=lambda: ["usual", "faults"])
     convention: str = "cddfuse255"
+    detection: DetectionEntry | None = None
     lighting: list[LightingEntry] = field(default_factory=list)
     cost: CostEntry | None = None
     differences: bool = False
@@ -156,10 +226,12 @@ class Plan:
         require(len(set(names)) == len(names), "sets", "sets of different names", ", ".join(names))
         require(len(set(kinds)) == len(kinds), "lighting", "each kind once", ", ".join(kinds))
         require(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
-        require(bool(self.metrics), "metrics", "at least one metric", "none")
+        require(bool(self.metrics) or self.detection is not None, "metrics", "at least one metric", "none")
         require(self.scenes >= 0, "scenes", "0 or more", self.scenes)
         unknown = [grid.set for grid in self.grids if grid.set not in names]
         require(not unknown, "grids", f"of the sets {', '.join(names)}", ", ".join(unknown))
+        unknown = [entry.set for entry in self.detection.labels if entry.set not in names] if self.detection else []
+        require(not unknown, "labels", f"of the sets {', '.join(names)}", ", ".join(unknown))
 
 
 @dataclass(frozen=True)
@@ -200,16 +272,7 @@ def load_plan(path: Path) -> Plan:
     Raises:
         ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no plan '{path}'.\nThe plans that come with the project lie in recipes/benchmark.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Plan)
-    try:
-        return Plan(**vars(parser.instantiate(parser.parse_path(str(path)))))
-    except ConfigError:
-        raise
-    except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"The plan '{path}' cannot be used.\n  {error}") from error
+    return read_settings(Plan, path, "plan", "\nThe plans that come with the project lie in recipes/benchmark.")
 
 
 def find_set(entry: SetEntry, places: Places) -> PictureSet:

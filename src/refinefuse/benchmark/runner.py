@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -22,11 +22,13 @@ from refinefuse.benchmark.lighting import CLEAN, KEEPS, Light
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.plan import PictureSet, Plan
 from refinefuse.benchmark.sources import numbers, read_scores
-from refinefuse.benchmark.work import LIKENESS, Done, Job, prepare, work
+from refinefuse.benchmark.work import LIKENESS, Job, prepare, work
 from refinefuse.data.pairs import Pair
 from refinefuse.errors import PairingError, RefineFuseError
 from refinefuse.metrics.conventions import chosen_metrics, convention_named
 
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
 Progress = Callable[[Iterable[None], int], Iterable[None]]
 
 
@@ -150,7 +152,7 @@ class Runner:
         """Whether nothing is to be done for a job. A picture that is there is not made again, only scored."""
         if not self._is_made(job, ledger):
             return False
-        return set(_keys(job)) <= ledger.scores(self._score_key(job)).keys()
+        return {*_keys(job), LIKENESS} <= ledger.scores(self._score_key(job)).keys()
 
     def _is_made(self, job: Job, ledger: Ledger) -> bool:
         if not job.fuse:
@@ -174,7 +176,7 @@ class Runner:
     def _collect(self, todo: Sequence[Job], ledger: Ledger) -> Iterator[None]:
         """Do the jobs and write down each result as it comes."""
         steps = [replace(job, fuse=False) if job.fuse and self._is_made(job, ledger) else job for job in todo]
-        for job, done in in_processes(steps, self.jobs):
+        for job, done in in_processes(work, steps, self.jobs):
             if done.scores is None:
                 where = f"{job.method.name}, {job.set}{job.light.folder}, {job.pair.name}"
                 self.results.failures.append(f"{where}: {done.failure}")
@@ -219,6 +221,8 @@ class Runner:
     def _cover(self) -> None:
         """Which pictures are missing, now that all is done that could be done."""
         scored: dict[tuple[str, str], set[str]] = {}
+        for method_name, set_name, image in self.results.pictures:
+            scored.setdefault((method_name, set_name), set()).add(image)
         for row in self.results.rows:
             if row.light == CLEAN.kind:
                 scored.setdefault((row.method, row.set), set()).add(row.image)
@@ -236,7 +240,9 @@ def _keys(job: Job) -> tuple[str, ...]:
     return job.metrics if job.clean is None else (*job.metrics, *(curve.key for curve in KEEPS))
 
 
-def in_processes(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Done]]:
+def in_processes(
+    work: Callable[[Task], Outcome], jobs: Sequence[Task], processes: int
+) -> Iterator[tuple[Task, Outcome]]:
     """Do jobs and give each with what became of it, in whatever order they end."""
     if processes == 1 or len(jobs) < 2:
         threads = torch.get_num_threads()

@@ -119,21 +119,23 @@ def _count(score: Score, method: Method) -> int:
 
 def _metric_cells(score: Score, metric: str) -> dict[str, Cell]:
     means = score.means(metric)
-    marks = _marks({n: float(penalty(metric, np.asarray(means[n].value))) for n in score.ranked([metric])})
+    marked = marks({n: float(penalty(metric, np.asarray(means[n].value))) for n in score.ranked([metric])})
     return {
-        name: Cell(figures(mean.value), mean.value, marks.get(name, ""), f"{figures(mean.low)} to {figures(mean.high)}")
+        name: Cell(
+            figures(mean.value), mean.value, marked.get(name, ""), f"{figures(mean.low)} to {figures(mean.high)}"
+        )
         for name, mean in means.items()
     }
 
 
 def _rank_cells(score: Score, of: Mapping[str, float]) -> dict[str, Cell]:
     ranked = {m.name for m in score.methods if m.ranked}
-    marks = _marks({name: value for name, value in of.items() if name in ranked})
-    cells = {name: Cell(f"{value:.2f}", value, marks.get(name, "")) for name, value in of.items()}
+    marked = marks({name: value for name, value in of.items() if name in ranked})
+    cells = {name: Cell(f"{value:.2f}", value, marked.get(name, "")) for name, value in of.items()}
     return {n: cell if n in ranked else replace(cell, text=f"({cell.text})") for n, cell in cells.items()}
 
 
-def _marks(penalties: Mapping[str, float]) -> dict[str, Literal["", "best", "second"]]:
+def marks(penalties: Mapping[str, float]) -> dict[str, Literal["", "best", "second"]]:
     """The best and the second by their shown worth; equal ones share a mark."""
     steps = sorted({round(value, 9) for value in penalties.values() if not math.isnan(value)})
     of: dict[str, Literal["", "best", "second"]] = {}
@@ -224,8 +226,8 @@ def lighting_table(rows: Sequence[Row], set_name: str, methods: Sequence[str]) -
             found.setdefault((row.method, row.light, row.metric), []).append(row.value)
     columns = [(kind, curve.key) for kind in worst for curve in KEEPS]
     means = {(m, *column): float(np.mean(found.get((m, *column), [math.nan]))) for m in methods for column in columns}
-    marks = {column: _marks({m: -means[(m, *column)] for m in methods}) for column in columns}
-    cells = {m: tuple(Cell(figures(means[(m, *c)]), means[(m, *c)], marks[c][m]) for c in columns) for m in methods}
+    marked = {column: marks({m: -means[(m, *column)] for m in methods}) for column in columns}
+    cells = {m: tuple(Cell(figures(means[(m, *c)]), means[(m, *c)], marked[c][m]) for c in columns) for m in methods}
     header = ("method", *(f"{kind}: {key} ↑" for kind, key in columns))
     strongest = ", ".join(f"{kind} {strength:g}" for kind, strength in worst.items())
     asked = "; ".join(f"{curve.key}: {curve.title}" for curve in KEEPS)

@@ -108,7 +108,7 @@ def _score(job: Job) -> dict[str, float]:
     fused, a, b = read_triplet(Triplet(job.method.name, job.pair.name, job.picture, job.pair.a, job.pair.b), "luma")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a metric for which the picture is too small shows as nan
-        values = evaluate(fused, a, b, metrics=job.metrics, convention=job.convention)
+        values = evaluate(fused, a, b, metrics=job.metrics, convention=job.convention) if job.metrics else {}
     scores = {key: float(value) for key, value in values.items()}
     scores[LIKENESS] = likeness(fused, a, b)
     if job.clean is not None:

@@ -15,13 +15,14 @@ import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
 import refinefuse
-from refinefuse.errors import RefineFuseError
+from refinefuse.errors import AlignmentError, RefineFuseError
 
 VERBS = (
-    "fuse", "sample", "score", "metrics", "benchmark", "data list", "data verify", "data split", "train", "doctor",
+    "fuse", "align", "sample", "score", "metrics", "benchmark", "detect", "detect train", "data list", "data verify",
+    "data split", "train", "export", "bench", "doctor",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.VERB` (`data list`: data_list), in the order of the help."""
-ALIASES = {"output": "-o", "on_error": "--on-error"}
+ALIASES = {"output": "-o"}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return WRONG_USE
+        return FAILED if isinstance(error, AlignmentError) else WRONG_USE
     except KeyboardInterrupt:
         if debug:
             raise
@@ -71,7 +72,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"refinefuse {refinefuse.__version__}")
         return 0
-    length = next((count for count in (1, 2) if " ".join(words[:count]) in VERBS), 0)
+    length = next((count for count in (2, 1) if " ".join(words[:count]) in VERBS), 0)
     if not length:
         said = " ".join(words[: 2 if any(verb.startswith(f"{words[0]} ") for verb in VERBS) else 1])
         print(f"refinefuse: there is no command '{said}'. Commands: {', '.join(VERBS)}", file=sys.stderr)
@@ -128,10 +129,10 @@ def parser_of(verb: str) -> ArgumentParser:
         if described.arg_name in flags:
             option = described.arg_name.replace("_", "-")
             parser.add_argument(f"--{option}", dest=described.arg_name, action="store_true", help=described.description)
-    for name, alias in ALIASES.items():
-        action = parser._option_string_actions.get(f"--{name}")
-        if action is not None:
-            action.option_strings = [alias, *action.option_strings]
+    for name, action in list(parser._option_string_actions.items()):
+        alias = ALIASES.get(name[2:], name.replace("_", "-"))
+        if alias != name and alias not in action.option_strings:
+            action.option_strings = [alias, *(word for word in action.option_strings if "_" not in word)]
             parser._option_string_actions[alias] = action
     return parser
 

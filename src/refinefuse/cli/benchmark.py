@@ -48,7 +48,10 @@ def run(plan: Path, *, output: Path, data: Path | None = None, jobs: int = 0) ->
             print(f"note: {remark}")
     results = done.results
     print(f"{results.fused} pictures fused, {results.scored} scored, {results.kept} kept from an earlier run.")
+    if done.study is not None:
+        print(f"A detector looked at {done.study.looked} pictures; {done.study.kept} kept from an earlier run.")
     print(f"See '{output / 'report.html'}'.")
-    for failure in done.results.failures:
+    failures = [*done.results.failures, *(done.study.failures if done.study else [])]
+    for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    return 1 if done.results.failures else 0
+    return 1 if failures else 0

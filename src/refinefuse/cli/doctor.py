@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 EXTRAS = {
+    "align": ("SimpleITK",),
     "benchmark": ("matplotlib", "jinja2", "scipy", "pywavelets"),
+    "detection": ("onnxruntime", "faster-coco-eval", "transformers", "scipy"),
     "hub": ("huggingface-hub",),
     "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
-    "onnx": ("onnxruntime",),
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "openvino"),
     "tiff": ("imagecodecs",),
     "train": ("lightning", "tensorboard"),
     "video": ("av",),

@@ -26,6 +26,7 @@ def run(
     anonymize: bool = False,
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    backend: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
     explain: Path | None = None,
     sheet: Path | None = None,
     tile: Literal["auto", "off"] | int = "auto",
@@ -33,6 +34,9 @@ def run(
     fps: float | None = None,
     every: int = 1,
     on_error: Literal["skip", "stop"] = "skip",
+    align: bool = False,
+    transform: Path | None = None,
+    strict: bool = False,
     overwrite: bool = False,
 ) -> int:
     """Fuse a pair of pictures, medical volumes or videos, or two folders of pictures.
@@ -52,8 +56,8 @@ def run(
         more: further sources; the last of all is then the one whose colour is kept.
         output: the fused picture or video, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a
             folder for DICOM.
-        weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub; by default
-            infrared-visible.
+        weights: a shipped name, a .safetensors or .onnx file, a folder, or a repository of the Hugging Face Hub; by
+            default infrared-visible.
         color: whose colour the result gets; `both` weighs each by its saturation.
         range: which counts of `a` become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
             over a folder or volume. Without it, all that the file's type can hold; for volumes, by what made them.
@@ -68,6 +72,8 @@ def run(
         anonymize: keep nothing of patient and study in DICOM results.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the network's features; auto is float32 on a CPU.
+        backend: what computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime for an
+            ONNX file that `refinefuse export` wrote.
         explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
             folder run.
         sheet: also write `a`, `b` and the result side by side. A folder in a folder run.
@@ -77,6 +83,9 @@ def run(
         fps: frames a second of folders that become a video; by default those of the video beside it, or 25.
         every: fuse only each n-th frame of a video.
         on_error: leave a damaged frame of a video out, or stop there.
+        align: bring `a` onto the grid of `b` first, each pair by itself (`refinefuse align` has more options).
+        transform: bring `a` onto the grid of `b` by this transform, from `refinefuse align --save-transform`.
+        strict: refuse pairs that look misaligned, swapped or inverted, instead of warning.
         overwrite: replace files that are there.
     """
     from refinefuse.cli.telling import fuse_and_tell_pictures, fuse_and_tell_videos
@@ -86,9 +95,11 @@ def run(
 
     keep_freed_memory()
     limit_threads()
+    from refinefuse.alignment.transform import load_transform
     from refinefuse.image.thermal import Range
     from refinefuse.inference.folders import Targets
     from refinefuse.inference.fuser import Fuser
+    from refinefuse.inference.placing import Placing
     from refinefuse.inference.thermal import Reading
     from refinefuse.inference.video.sources import is_video
     from refinefuse.inference.volumes import VolumeOptions, are_volumes, fuse_volumes
@@ -96,13 +107,20 @@ def run(
 
     if white_hot and black_hot:
         raise InputError("--white-hot and --black-hot exclude each other.\nGive the one that is true of `a`.")
+    if align and transform is not None:
+        raise InputError(
+            "--align and --transform exclude each other.\n--align looks for the motion, --transform knows it: give one."
+        )
     names, targets = (a, b, *more), Targets(output, explain, sheet)
     sources = tuple(map(Path, names))
     videos = any(map(is_video, (*names, str(output))))
     volumes = not videos and are_volumes(sources)
     if not videos:
         _check_unused("videos", codec=codec != "auto", fps=fps, every=every != 1, on_error=on_error != "skip")
+    if volumes or videos:
+        _check_unused("pictures", align=align, strict=strict)
     if volumes:
+        _check_unused("pictures and videos", transform=transform)
         _check_unused("pictures", range_each=range_each, white_hot=white_hot, black_hot=black_hot)
     else:
         _check_unused(
@@ -111,7 +129,7 @@ def run(
 
     def load() -> Fuser:
         chosen = weights or (MEDICAL if volumes else DEFAULT)
-        return Fuser(chosen, device=device, precision=precision, color=color, tile=tile)
+        return Fuser(chosen, device=device, precision=precision, color=color, tile=tile, backend=backend)
 
     if volumes:
         options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)
@@ -124,11 +142,12 @@ def run(
         "white-hot" if white_hot else "black-hot" if black_hot else None
     )
     reading = Reading(None if range is None else Range.parse(range), polarity)
+    placing = Placing(align, None if transform is None else load_transform(transform), strict)
     if videos:
         _check_unused("pictures", explain=explain, sheet=sheet, range_each=range_each)
         how = {"codec": codec, "fps": fps, "every": every, "on_error": on_error}
-        return fuse_and_tell_videos(load, names, output, reading, how, overwrite)
-    return fuse_and_tell_pictures(load, sources, targets, reading, range_each, overwrite)
+        return fuse_and_tell_videos(load, names, output, reading, placing.transform, how, overwrite)
+    return fuse_and_tell_pictures(load, sources, targets, reading, placing, range_each, overwrite)
 
 
 def _check_unused(kind: str, **options: object) -> None:

@@ -7,22 +7,30 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from refinefuse.alignment.transform import Transform
 from refinefuse.errors import InputError, listing
 from refinefuse.inference.folders import Targets, fuse_files, fuse_folders
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.placing import Placing
 from refinefuse.inference.thermal import Reading
 from refinefuse.inference.video.fuse import fuse_videos
 
 
 def fuse_and_tell_pictures(
-    load: Callable[[], Fuser], sources: Sequence[Path], targets: Targets, reading: Reading, each: bool, overwrite: bool
+    load: Callable[[], Fuser],
+    sources: Sequence[Path],
+    targets: Targets,
+    reading: Reading,
+    placing: Placing,
+    each: bool,
+    overwrite: bool,
 ) -> int:
     """Fuse files or folders of pictures and say what became of them."""
     if not any(source.is_dir() for source in sources):
-        for doubt in fuse_files(load(), sources, targets, reading, overwrite=overwrite):
+        for doubt in fuse_files(load(), sources, targets, reading, placing, overwrite=overwrite):
             print(f"warning: {doubt}.", file=sys.stderr)
         return 0
-    outcome = fuse_folders(load, sources, targets, reading, each=each, overwrite=overwrite)
+    outcome = fuse_folders(load, sources, targets, reading, placing, each=each, overwrite=overwrite)
     counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
     print(f"{counts}. See '{targets.output}'.")
     for fitted in outcome.ranges:
@@ -36,6 +44,7 @@ def fuse_and_tell_videos(
     names: Sequence[str],
     output: Path,
     reading: Reading,
+    transform: Transform | None,
     how: Mapping[str, Any],
     overwrite: bool,
 ) -> int:
@@ -43,7 +52,7 @@ def fuse_and_tell_videos(
     if len(names) != 2:
         raise InputError(f"Videos are fused in pairs.\n  expected: 2 sources\n  got: {len(names)}")
     a, b = names
-    outcome = fuse_videos(load, a, b, output, reading, **how, overwrite=overwrite)
+    outcome = fuse_videos(load, a, b, output, reading, transform, **how, overwrite=overwrite)
     rate = outcome.frames / outcome.seconds
     slowest = outcome.slowest()
     print(

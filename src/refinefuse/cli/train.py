@@ -32,17 +32,11 @@ def run(
         cache: a folder for decoded pictures, which are then mapped into memory and shared by processes and runs; by
             default they are kept in memory.
     """
-    import os
-
-    from refinefuse.errors import InputError, MissingExtra
+    from refinefuse.data.layout import training_root
+    from refinefuse.errors import MissingExtra
     from refinefuse.inference.device import keep_freed_memory
 
-    root = data or os.environ.get("REFINEFUSE_DATA")
-    if not root or not Path(root).is_dir():
-        got = f"'{root}', which is no folder" if root else "nothing"
-        raise InputError(
-            f"Training needs the folder of the data sets.\n  got: {got}\nGive --data, or set REFINEFUSE_DATA."
-        )
+    root = training_root(data)
     keep_freed_memory()
     try:
         from lightning.pytorch.utilities import rank_zero_only
@@ -55,7 +49,7 @@ def run(
         raise MissingExtra("lightning", "train", "Training") from error
     weights = train(
         load_recipe(recipe),
-        Path(root),
+        root,
         output,
         workers=workers,
         accelerator=accelerator,

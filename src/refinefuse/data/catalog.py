@@ -47,6 +47,8 @@ class DataSet:
         source: where to get it.
         pairs: how many pairs its authors say that a split has.
         size: height and width of every picture; None where they differ, or are unknown.
+        classes: by the form of its labels (yolo, voc, coco, mask), what they call an object -> what COCO calls it; an
+            empty text leaves it out, a star at the end says that such objects were not told apart.
         scene: a regular expression for what names of one scene (a patient, a video) have in common; empty where names
             do not tell.
         notes: what a user should know.
@@ -62,6 +64,7 @@ class DataSet:
     source: str
     pairs: dict[str, int] = field(default_factory=dict)
     size: tuple[int, int] | None = None
+    classes: dict[str, dict[str, str]] = field(default_factory=dict)
     scene: str = ""
     notes: str = ""
 
@@ -137,7 +140,13 @@ _ROWS = (
         source="github.com/Linfeng-Tang/MSRS",
         pairs={"train": 1083, "test": 361},
         size=(480, 640),
-        notes="Names end in D by day and N by night. The list of the test split names 321 of its 361 pairs.",
+        classes={
+            "mask": dict(zip("012345678", ("", "car", "person", "bicycle", "", "", "", "", ""), strict=True)),
+            "yolo": {"0": "person", "2": "car"},
+        },
+        notes="Names end in D by day and N by night. The list of the test split names 321 of its 361 pairs. "
+        "Masks (Segmentation_labels) for all pairs, of MFNet's classes: car, person, bike, curve, car stop, guardrail, "
+        "cone, bump; boxes (detection/labels) for 80, under numbers without D and N.",
     ),
     DataSet(
         "RoadScene",
@@ -173,6 +182,7 @@ _ROWS = (
         source="bupt-ai-cz.github.io/LLVIP",
         pairs={"train": 12025, "test": 3463},
         size=(1024, 1280),
+        classes={"voc": {"person": "person"}, "yolo": {"0": "person"}},
         scene=r"^(\d\d)",
         notes="The first two digits of a name tell the camera's place.",
     ),
@@ -189,6 +199,16 @@ _ROWS = (
         citation="Liu, Fan, Huang, Wu, Liu, Zhong, Luo, TarDAL, CVPR 2022",
         source="github.com/JinyuanLiu-CV/TarDAL",
         pairs={"test": 300, "detection": 4200},
+        classes={
+            "voc": {
+                "People": "person",
+                "Car": "car",
+                "Bus": "bus",
+                "Motorcycle": "motorcycle",
+                "Lamp": "",
+                "Truck": "truck",
+            },
+        },
         notes="1024 x 768 mostly. The 4200 pairs of the detection part have no official split; many show one scene: "
         "make a split by scenes with `refinefuse data split`.",
     ),
@@ -241,6 +261,7 @@ _ROWS = (
         licence="CC BY-NC-SA 4.0",
         citation="Hwang, Park, Kim, Choi, Kweon, Multispectral pedestrian detection, CVPR 2015",
         source="github.com/SoonminHwang/rgbt-ped-detection",
+        classes={"voc": {"person": "person", "people": "person*", "person?": "person*", "cyclist": "person*"}},
         scene=r"^(set\d\d/\w+)/",
         pairs={"train": 50187, "test": 45141},
         notes="Names are set, video and frame: set00/V000/I00000. Aligned by a beam splitter, not everywhere exactly.",

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from refinefuse.data.lighting import DEGRADATIONS
+from refinefuse.data.lighting import DEGRADATIONS, faint
 from refinefuse.errors import InputError, require
 from refinefuse.network.context import reduced
 
@@ -41,14 +41,17 @@ class Augmentation:
 
     Args:
         lighting: share of the pairs whose visible picture is degraded (dark, over-exposed, hazy or noisy), in [0, 1].
+        sensor: share of the pairs whose infrared picture is that of a duller sensor, in [0, 1].
         zoom: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
     """
 
     lighting: float = 0.4
+    sensor: float = 0.0
     zoom: float = 1.5
 
     def __post_init__(self) -> None:
         require(0 <= self.lighting <= 1, "lighting", "a share from 0 to 1", self.lighting)
+        require(0 <= self.sensor <= 1, "sensor", "a share from 0 to 1", self.sensor)
         require(1 <= self.zoom <= 4, "zoom", "a factor from 1 to 4", self.zoom)
 
 
@@ -104,6 +107,8 @@ class PairCrops(Dataset[Crops]):
             name = rng.choice(list(DEGRADATIONS))
             b = DEGRADATIONS[name](b, rng.random(), rng)
             clean = clean if name == "noisy" else b
+        if rng.random() < self.augmentation.sensor:
+            a = faint(a, rng.random(), rng)
         cuts = [self._cut((a, b, clean), rng) for _ in range(self.crops)]
         stacked = (torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True))
         whole = (reduced(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.grid)[0] for x in (a, b))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from refinefuse.data.catalog import DataSet, Folders
 from refinefuse.data.pairs import Pair, pair_folders
-from refinefuse.errors import ConfigError, PairingError, listing
+from refinefuse.errors import ConfigError, InputError, PairingError, listing
+
+
+def training_root(given: Path | None) -> Path:
+    """The folder below which the sets of a recipe lie: the one that is given, or that of REFINEFUSE_DATA.
+
+    Raises:
+        InputError: if it is no folder, or there is neither.
+    """
+    root = given or os.environ.get("REFINEFUSE_DATA")
+    if not root or not Path(root).is_dir():
+        got = f"'{root}', which is no folder" if root else "nothing"
+        raise InputError(
+            f"Training needs the folder of the data sets.\n  got: {got}\nGive --data, or set REFINEFUSE_DATA."
+        )
+    return Path(root)
 
 
 def home_of(row: DataSet, root: Path) -> Path | None:

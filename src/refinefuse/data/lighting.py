@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 
@@ -53,6 +54,16 @@ def noisy(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
     """A high gain: noise that grows with the light, up to a tenth of the range."""
     deviation = 0.1 * strength * np.sqrt(0.3 + 0.7 * luma)
     return np.clip(luma + deviation * rng.standard_normal(luma.shape, np.float32), 0, 1)
+
+
+def faint(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
+    """A duller infrared sensor: what is warm, not hot, goes dark, the hottest lose up to 60 % of their level, blurred.
+
+    For the infrared picture, not the visible one.
+    """
+    dull = (1 - 0.6 * strength * rng.random()) * luma ** np.float32(1 + 1.5 * strength * rng.random())
+    faded: Luma = cv2.GaussianBlur(dull, (0, 0), max(0.1, 1.5 * strength * rng.random()))
+    return faded
 
 
 DEGRADATIONS: Mapping[str, Degradation] = {"dark": dark, "overexposed": overexposed, "hazy": hazy, "noisy": noisy}

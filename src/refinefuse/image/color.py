@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy.typing import DTypeLike
 from torch import Tensor
 
@@ -80,6 +80,24 @@ def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:
         values = np.floor(values * np.float32(_maximum(dtype)) + np.float32(0.5))
     pixels = np.ascontiguousarray(values.astype(dtype))
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
+def as_rgb(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture for looking at: 8-bit RGB, a grey one in three equal channels, without alpha."""
+    image = to_tensor(pixels)
+    rgb: UInt8[np.ndarray, "h w 3"] = to_array(
+        image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1), np.uint8
+    )
+    return rgb
+
+
+def as_seen(fused: Pixels, b: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """A fused picture for looking at: a grey one gets the chroma of `b`, as a user's result would."""
+    image, source = to_tensor(fused), split(to_tensor(b))
+    planes = split(image)
+    if source.chroma is None or (planes.chroma is not None and float(planes.chroma.abs().max()) >= 1e-6):
+        return as_rgb(fused)
+    return as_rgb(to_array(merge(planes.luma, Planes(planes.luma), Planes(source.luma, source.chroma)), np.float32))
 
 
 def split(image: Float[Tensor, "n c h w"]) -> Planes:

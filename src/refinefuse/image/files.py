@@ -10,7 +10,7 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -199,16 +199,16 @@ def _decode(data: bytes) -> Pixels:
     return pixels
 
 
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path that `write_image` could not write to, before the work is done.
+def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_EXTENSIONS) -> None:
+    """Refuse a path that could not be written to, before the work is done.
 
     Raises:
         InputError: the ending is unknown, the folder does not exist, or the file does and may not be replaced.
     """
-    if path.suffix.lower() not in IMAGE_EXTENSIONS:
+    if path.suffix.lower() not in endings:
         raise InputError(
             f"Cannot write '{path}': the ending of the name gives the format.\n"
-            f"  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
+            f"  expected: {', '.join(endings)}\n"
             f"  found: {path.suffix or 'none'}\nName the file accordingly."
         )
     check_place(path, overwrite=overwrite)

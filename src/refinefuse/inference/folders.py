@@ -18,6 +18,7 @@ from refinefuse.image.thermal import Range
 from refinefuse.inference.fuser import Explained, Fuser
 from refinefuse.inference.large import LargePair, opened_large
 from refinefuse.inference.pictures import Source, read_source
+from refinefuse.inference.placing import AS_THEY_LIE, Placing
 from refinefuse.inference.sheet import share_map, side_by_side
 from refinefuse.inference.thermal import AS_STORED, Reading, doubts_of
 
@@ -71,7 +72,13 @@ class Outcome:
 
 
 def fuse_files(
-    fuser: Fuser, sources: Sequence[Path], targets: Targets, reading: Reading = AS_STORED, *, overwrite: bool = False
+    fuser: Fuser,
+    sources: Sequence[Path],
+    targets: Targets,
+    reading: Reading = AS_STORED,
+    placing: Placing = AS_THEY_LIE,
+    *,
+    overwrite: bool = False,
 ) -> list[str]:
     """Fuse files and write what is wanted: all of it, or nothing if anything cannot be used or written.
 
@@ -80,6 +87,7 @@ def fuse_files(
         sources: two or more; the last is the one whose colour is kept.
         targets: files for the results.
         reading: how all but the last are read.
+        placing: how they are brought onto the grid of the last.
         overwrite: replace files that are there.
 
     Returns:
@@ -87,14 +95,16 @@ def fuse_files(
 
     Raises:
         InputError: saying which file, and why.
+        AlignmentError: the pictures cannot be aligned, or look wrong where that is refused.
     """
     check_apart(targets, sources)
     for path in targets.wanted():
         check_target(path, overwrite=overwrite)
-    with opened_large(fuser, sources, reading) as large:
-        if large is not None:
-            return _fuse_large(large, targets, overwrite)
-    results, doubts = _fuse(fuser, sources, targets, [reading] * (len(sources) - 1))
+    if not placing.moves:
+        with opened_large(fuser, sources, reading) as large:
+            if large is not None:
+                return _fuse_large(large, targets, placing, overwrite)
+    results, doubts = _fuse(fuser, sources, targets, [reading] * (len(sources) - 1), placing)
     write_images(results, overwrite=overwrite)
     return doubts
 
@@ -104,6 +114,7 @@ def fuse_folders(
     sources: Sequence[Path],
     targets: Targets,
     reading: Reading = AS_STORED,
+    placing: Placing = AS_THEY_LIE,
     *,
     each: bool = False,
     overwrite: bool = False,
@@ -117,6 +128,7 @@ def fuse_folders(
         sources: two or more folders; pictures that belong together share their name without extension.
         targets: folders for the results, which are made if need be.
         reading: how the pictures of all folders but the last are read. A range is fitted once to each folder.
+        placing: how they are brought onto the grid of the last.
         each: fit the range to each picture by itself.
         overwrite: replace files that are there; otherwise only files that are missing are written.
 
@@ -137,7 +149,7 @@ def fuse_folders(
         outcome.ranges = [one.range for one in readings if one.range is not None]
     with tqdm(todo.items(), "fusing", unit="pair", file=sys.stderr) as bar:
         for name, files in bar:
-            _fuse_group(fuser, name, files, targets, readings, overwrite, outcome)
+            _fuse_group(fuser, name, files, targets, readings, placing, overwrite, outcome)
     return outcome
 
 
@@ -172,16 +184,19 @@ def _fuse_group(
     files: Sequence[Path],
     targets: Targets,
     readings: Sequence[Reading],
+    placing: Placing,
     overwrite: bool,
     outcome: Outcome,
 ) -> None:
     """Fuse one group of a folder run, and enter into the outcome what became of it."""
     try:
-        with opened_large(fuser, files, readings[0]) as large:
-            if large is not None:
-                doubts = _fuse_large(large, targets.inside(name, large.suffix), overwrite)
-        if large is None:
-            results, doubts = _fuse(fuser, files, targets, readings, name)
+        doubts = None
+        if not placing.moves:
+            with opened_large(fuser, files, readings[0]) as large:
+                if large is not None:
+                    doubts = _fuse_large(large, targets.inside(name, large.suffix), placing, overwrite)
+        if doubts is None:
+            results, doubts = _fuse(fuser, files, targets, readings, placing, name)
             missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
             write_images(missing, overwrite=overwrite)
     except RefineFuseError as error:
@@ -194,28 +209,36 @@ def _fuse_group(
             outcome.doubts.setdefault(doubt, []).append(name)
 
 
-def _fuse_large(large: LargePair, targets: Targets, overwrite: bool) -> list[str]:
+def _fuse_large(large: LargePair, targets: Targets, placing: Placing, overwrite: bool) -> list[str]:
     """Fuse by bands and write what is wanted; doubts."""
     if targets.sheet is not None:
         raise InputError(
             f"A sheet is for pictures that are painted in one piece.\n  got: {large.height} x {large.width} pixels\n"
             "Leave --sheet out, or add --tile off if the memory suffices."
         )
-    return large.write(targets.output, targets.explain, overwrite=overwrite)
+    return large.write(targets.output, targets.explain, placing, overwrite=overwrite)
 
 
 def _fuse(
-    fuser: Fuser, files: Sequence[Path], targets: Targets, readings: Sequence[Reading], name: str | None = None
+    fuser: Fuser,
+    files: Sequence[Path],
+    targets: Targets,
+    readings: Sequence[Reading],
+    placing: Placing,
+    name: str | None = None,
 ) -> tuple[dict[Path, np.ndarray], list[str]]:
     """Results by path, and doubts; with a name, the targets are folders."""
     read = [reading.read(file) for reading, file in zip(readings, files[:-1], strict=True)]
-    sources = [*(source for source, _ in read), read_source(files[-1], "b")]
+    last = read_source(files[-1], "b")
+    placed = [placing.place(source, last) for source, _ in read]
+    sources = [*(source for source, _ in placed), last]
+    doubts = [doubt for _, found in (*read, *placed) for doubt in found]
+    for source, reading in zip(sources[:-1], readings, strict=True):
+        doubts += doubts_of(source, last, reading)
+    placing.check(doubts)
     explained = fuser.explain(*sources)
     if name is not None:
         targets = targets.inside(name, ".tif" if np.asarray(explained.fused).dtype == np.float32 else ".png")
-    doubts = [doubt for _, found in read for doubt in found]
-    for source, reading in zip(sources[:-1], readings, strict=True):
-        doubts += doubts_of(source, sources[-1], reading)
     return _render(explained, sources, targets), list(dict.fromkeys(doubts))
 
 

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge, pool, split, sum_in_any_order
+from refinefuse.inference.backend import Backend, check_runtime, is_exported, load_painter
 from refinefuse.inference.device import Precision, choose_device, choose_precision
 from refinefuse.inference.pictures import Picture, check_pair, like_sources, read_source
 from refinefuse.inference.resources import free_memory
 from refinefuse.inference.tiles import Tile, check_tile, pieces, tile_side
 from refinefuse.network.context import Context
 from refinefuse.network.head import Painting
-from refinefuse.network.model import RefineFuse, Window
+from refinefuse.network.model import RefineFuse
+from refinefuse.network.windows import Painter, Window
 from refinefuse.weights.store import DEFAULT
 
 
@@ -53,17 +55,21 @@ class Fuser:
     fusing it twice gives the same bytes.
 
     Args:
-        weights: a network, which is put into evaluation mode and moved to the device, or what `load_model` takes.
+        weights: a network, which is put into evaluation mode and moved to the device, what `load_model` takes, or an
+            ONNX file that `refinefuse export` wrote.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: of the features; the mix and the correction are always computed in float32. `auto` is float32,
             but bfloat16 on CUDA devices that compute in it.
         color: whose colour the result gets: `b` (the default), `a`, `both` (each by its saturation) or `gray` (none).
         tile: side of the tiles in which large pictures are painted, in pixels; the result is that of painting the whole
             picture. `auto` goes by the size and the free memory, `off` paints in one piece.
+        backend: what computes the network: `torch`, or on a CPU `onnxruntime` or `openvino`. `auto` is torch, and
+            onnxruntime for an ONNX file.
 
     Raises:
         WeightsError: if the weights are unknown, unsafe or damaged.
-        InputError: if this machine has no such device, or an option is unknown.
+        InputError: if this machine has no such device, an option is unknown, or options exclude each other.
+        MissingExtra: if the backend is not installed.
     """
 
     def __init__(
@@ -74,15 +80,23 @@ class Fuser:
         precision: Precision = "auto",
         color: Color = "b",
         tile: Tile = "auto",
+        backend: Backend = "auto",
     ) -> None:
         if color not in get_args(Color):
             raise InputError(f"`color` must be {', '.join(get_args(Color))}.\n  got: {color!r}")
-        self.device = choose_device(device)
-        self.dtype = choose_precision(precision, self.device)
         self.color: Color = color
-        self.model = (
-            weights.to(self.device).eval() if isinstance(weights, RefineFuse) else load_model(weights, device=device)
-        )
+        self.model: Painter
+        if isinstance(weights, RefineFuse):
+            self.device = choose_device(device)
+            self.model = weights.to(self.device).eval()
+        elif backend in ("auto", "torch") and not is_exported(weights):
+            self.device = choose_device(device)
+            self.model = load_model(weights, device=device)
+        else:
+            check_runtime(backend, device, precision)
+            self.device = torch.device("cpu")
+            self.model = load_painter(weights, backend)
+        self.dtype = choose_precision(precision, self.device)
         check_tile(tile, self.model.halo)
         self.tile: Tile = tile
 
@@ -179,7 +193,7 @@ class Fuser:
     def paint_window(self, a: Tensor, b: Tensor, context: Context, window: Window | None = None) -> Painting:
         """Paint a window of lumas (1, 1, h, w) in one piece; the result is where they are."""
         with self._computing(a):
-            first, second = (x.to(self.device, memory_format=torch.channels_last) for x in (a, b))
+            first, second = (x.to(self.device) for x in (a, b))
             painting = self.model.paint(first, second, context, window)
             return Painting(*(plane.to(a.device) for plane in painting))
 

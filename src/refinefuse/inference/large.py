@@ -14,6 +14,8 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from refinefuse.alignment.check import misplaced
+from refinefuse.alignment.edges import luma
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, Planes, merge, split, to_array, to_tensor
 from refinefuse.image.files import placed, read_image, write_images
@@ -23,10 +25,11 @@ from refinefuse.image.raster import ArrayRaster, Raster, Spool, in_bands
 from refinefuse.image.thermal import looks_raw
 from refinefuse.image.tiff_rows import TiffRaster, reads_in_pieces, write_tiff
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.placing import AS_THEY_LIE, Placing
 from refinefuse.inference.thermal import RAW, Reading
 from refinefuse.inference.tiles import pieces
 from refinefuse.network.context import Context, Reduction
-from refinefuse.network.model import Window
+from refinefuse.network.windows import Window
 
 _BAND = 256  # rows of the pass that reads the context
 _SMALL = 1024  # longest side of the small versions, in pixels
@@ -79,7 +82,9 @@ class LargePair:
         by_bands = isinstance(self.a, TiffRaster) or isinstance(self.b, TiffRaster)
         return ".tif" if by_bands or deeper(self.a, self.b) == np.float32 else ".png"
 
-    def write(self, output: Path, explain: Path | None = None, *, overwrite: bool = False) -> list[str]:
+    def write(
+        self, output: Path, explain: Path | None = None, placing: Placing = AS_THEY_LIE, *, overwrite: bool = False
+    ) -> list[str]:
         """Fuse and write; a TIFF gets a pyramid if a source has one. A file that is there and may not go is kept.
 
         Returns:
@@ -87,10 +92,13 @@ class LargePair:
 
         Raises:
             InputError: if a source is damaged, or a file cannot be written; nothing is written then.
+            AlignmentError: the pair looks wrong, and `placing` refuses that.
         """
         shape, dtype = result_shape(self.a, self.b, self.fuser.color), deeper(self.a, self.b)
         pyramid = any(isinstance(raster, TiffRaster) and raster.is_pyramid for raster in (self.a, self.b))
         survey = _survey(self.fuser, self.a, self.b)
+        doubts = survey.doubts(self.polarity)
+        placing.check(doubts)
         with (
             tqdm(total=shape[0], desc=f"fusing '{output.name}'", unit="row", file=sys.stderr) as bar,
             Spool(shape[:2], np.dtype(np.uint8)) as shares,
@@ -106,7 +114,7 @@ class LargePair:
             _write(files, output, shape, dtype, fused(), pyramid, overwrite)
             if explain is not None:
                 _write(files, explain, shape[:2], shares.dtype, in_bands(shares, _BAND), pyramid, overwrite)
-        return survey.doubts(self.polarity)
+        return doubts
 
 
 @contextmanager
@@ -141,7 +149,7 @@ def _check_sizes(a: Raster, b: Raster, names: Sequence[Path]) -> None:
         sizes = [f"{x.shape[0]} x {x.shape[1]}   '{name}'" for x, name in zip((a, b), names, strict=True)]
         raise InputError(
             f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-            "RefineFuse does not register images by itself: align the pair first, or crop both to the same window."
+            "Align the pair first (--align, or refinefuse align), or crop both to the same window."
         )
 
 
@@ -232,14 +240,16 @@ class _Held:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What one pass over a pair finds out: the context, and a small version of each source."""
+    """What one pass over a pair finds out: the context, and a small version of each source: every `step`-th pixel."""
 
     context: Context
     small: tuple[Pixels, Pixels]
+    step: int
 
     def doubts(self, polarity: bool) -> list[str]:
         raw = [RAW] if looks_raw(self.small[0]) else []
-        return raw + pair_doubts(*(to_tensor(pixels) for pixels in self.small), polarity=polarity)
+        where = misplaced(luma(self.small[0]), luma(self.small[1]), self.step)
+        return raw + where + pair_doubts(*(to_tensor(pixels) for pixels in self.small), polarity=polarity)
 
 
 def _survey(fuser: Fuser, a: Raster, b: Raster) -> _Survey:
@@ -255,7 +265,7 @@ def _survey(fuser: Fuser, a: Raster, b: Raster) -> _Survey:
             rows.append(band[-top % step :: step, ::step].copy())
         results.append(reduction.result().float())
         small.append(np.concatenate(rows))
-    return _Survey(fuser.context_of_reduced(*results), (small[0], small[1]))
+    return _Survey(fuser.context_of_reduced(*results), (small[0], small[1]), step)
 
 
 def _fuse_piece(fuser: Fuser, a: Pixels, b: Pixels, context: Context, inner: Window) -> tuple[Tensor, Tensor]:

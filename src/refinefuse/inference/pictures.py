@@ -105,7 +105,7 @@ def check_pair(a: Source, b: Source) -> None:
         sizes = [f"{s.image.shape[2]} x {s.image.shape[3]}" + (f"   '{s.name}'" if s.name else "") for s in (a, b)]
         raise InputError(
             f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-            "RefineFuse does not register images by itself: align the pair first, or crop both to the same window."
+            "Align the pair first (--align, or refinefuse align), or crop both to the same window."
         )
     if a.image.device != b.image.device:
         raise InputError(f"`a` and `b` must be on one device.\n  a: {a.image.device}\n  b: {b.image.device}")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from refinefuse.image.color import to_array, to_tensor
+from refinefuse.image.color import as_rgb, to_array
 
 _CAPTION = 22  # pixels above each picture
 _GAP = 6
@@ -33,7 +33,7 @@ def side_by_side(pictures: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3
     """
     row: list[np.ndarray] = []
     for caption, pixels in pictures.items():
-        body = _as_rgb(pixels)
+        body = as_rgb(pixels)
         head = np.full((_CAPTION, body.shape[1], 3), 255, np.uint8)
         cv2.putText(head, caption, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         row += [np.vstack([head, body]), np.full((_CAPTION + body.shape[0], _GAP, 3), 255, np.uint8)]
@@ -51,13 +51,6 @@ def montage(rows: Sequence[Sequence[np.ndarray]], aspect: float) -> UInt8[np.nda
     height, width = rows[0][0].shape[:2]
     scale = max(1.0, _SMALLEST / max(height * aspect, width))
     size = (max(1, round(width * scale)), max(1, round(height * aspect * scale)))
-    pictures = [[cv2.resize(_as_rgb(picture), size, interpolation=cv2.INTER_LINEAR) for picture in row] for row in rows]
+    pictures = [[cv2.resize(as_rgb(picture), size, interpolation=cv2.INTER_LINEAR) for picture in row] for row in rows]
     parts = [side_by_side(dict(zip((*names, "fused"), row, strict=True))) for row in pictures]
     return np.vstack(parts)
-
-
-def _as_rgb(pixels: np.ndarray) -> np.ndarray:
-    image = to_tensor(pixels)
-    colour = image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1)
-    rgb: np.ndarray = to_array(colour, np.uint8)
-    return rgb

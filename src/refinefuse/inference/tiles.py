@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from refinefuse.errors import InputError
 from refinefuse.network.config import NetworkConfig
-from refinefuse.network.model import Window
+from refinefuse.network.windows import Window
 
 Tile: TypeAlias = Literal["auto", "off"] | int
 """Side of a tile in pixels, `auto` (by size and free memory) or `off`."""

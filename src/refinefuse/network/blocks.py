@@ -8,36 +8,45 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around one ReLU, added to their input. Starts as the identity."""
+    """Two 3x3 convolutions around one ReLU, added to their input. Starts as the identity.
 
-    def __init__(self, width: int) -> None:
+    Args:
+        channels: channels in and out.
+        groups: 2 where the channels are those of a pair, which do not meet here.
+    """
+
+    def __init__(self, channels: int, groups: int = 1) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Same shape out."""
-        change: Tensor = self.second(F.relu(self.first(x)))
-        return x + change
+        change: Tensor = self.second(F.relu(self.first(x), inplace=True))
+        return change.add_(x)
 
 
-class Encoder(nn.Module):
-    """One modality's features at one scale more: the step down (or the stem) and a residual block.
+class PairEncoder(nn.Module):
+    """The features of both modalities at one scale more: the step down (or the stem) and a residual block.
+
+    The features of a pair lie side by side, those of `a` first, and each modality has weights of its own (grouped
+    convolutions): half as many calls as two encoders, and nothing to concatenate where the modalities meet.
 
     Args:
-        channels: channels in.
-        width: channels out.
+        channels: channels in, of each modality.
+        width: channels out, of each modality.
         stride: 1 for the stem (3x3), 2 for a step down (2x2, without overlap).
     """
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.step = nn.Conv2d(channels, width, 3, padding=1) if stride == 1 else nn.Conv2d(channels, width, 2, stride=2)
-        self.block = ResidualBlock(width)
+        side, padding = (3, 1) if stride == 1 else (2, 0)
+        self.step = nn.Conv2d(2 * channels, 2 * width, side, stride, padding, groups=2)
+        self.block = ResidualBlock(2 * width, groups=2)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        """Features (n, c, h, w) to (n, width, h / stride, w / stride)."""
-        features: Tensor = self.block(F.relu(self.step(x)))
+        """Features of the pair (n, 2 channels, h, w) to (n, 2 width, h / stride, w / stride)."""
+        features: Tensor = self.block(F.relu(self.step(x), inplace=True))
         return features

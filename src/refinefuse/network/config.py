@@ -98,5 +98,5 @@ class NetworkConfig:
 STANDARD = NetworkConfig()
 """Half-resolution trunk: the best pictures."""
 
-SMALL = NetworkConfig(widths=(24, 32, 48), fold=4, interactions=1, grid=32, context_width=32)
+SMALL = NetworkConfig(widths=(16, 32, 48), fold=4, interactions=1, grid=32, context_width=32)
 """Quarter-resolution trunk: video on a small processor."""

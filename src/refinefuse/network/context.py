@@ -35,7 +35,7 @@ def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
 
     The last sample is repeated up to a multiple of `STEP`. Each row sums to 1.
     """
-    whole = -(-length // STEP) * STEP
+    whole = (length + STEP - 1) // STEP * STEP
     edges = torch.arange(cells + 1, dtype=torch.float64) * (whole / cells)
     start = torch.arange(length, dtype=torch.float64)
     end = torch.where(start == length - 1, whole, start + 1)

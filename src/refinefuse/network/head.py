@@ -41,10 +41,11 @@ class MixAndCorrection(nn.Module):
         self, features: Float[Tensor, "n c h w"], a: Float[Tensor, "n f h w"], b: Float[Tensor, "n f h w"]
     ) -> tuple[Float[Tensor, "n f h w"], Float[Tensor, "n f h w"]]:
         """The fused picture and the share of `a`, folded as `a` and `b` are; float32 whatever the features are."""
-        mix, correction = self.predict(features).to(a.dtype).chunk(2, 1)
-        share = torch.sigmoid(mix)
+        bounded = torch.tanh(self.predict(features).to(a.dtype)).contiguous()  # by plane from here on, as `a` and `b`
+        mix, correction = bounded.chunk(2, 1)
+        share = (mix + 1) / 2
         difference = a - b
         apart = difference.abs().mean(1, keepdim=True)
         nearby = F.avg_pool2d(apart, self.reach, stride=1, padding=self.reach // 2, count_include_pad=False)
-        fused = b + share * difference + self.bound * torch.tanh(correction) * nearby
+        fused = b + share * difference + self.bound * correction * nearby
         return fused.clamp(0, 1), share

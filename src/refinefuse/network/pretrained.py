@@ -85,12 +85,13 @@ class Pretrained(nn.Module):
             raise WeightsError(f"The weights cannot be written to '{folder}': {error.strerror}.") from error
         self.save_weights(folder / store.FILE_NAME)
 
-    def save_weights(self, path: Path) -> None:
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
         """Write the weights and the config into one file; an existing file is replaced whole.
 
         Raises:
             WeightsError: if the file cannot be written.
         """
+        path = Path(path)
         tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in self.state_dict().items()}
         try:
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

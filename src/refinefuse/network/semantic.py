@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,29 +10,8 @@ from torch.nn import functional as F
 from refinefuse.network.context import Context
 
 
-class CrossAttention(nn.Module):
-    """Every place of one modality asks the tokens of the other and adds the answer. Starts as the identity."""
-
-    def __init__(self, width: int, context_width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Conv2d(width, width, 1)
-        self.key_value = nn.Linear(context_width, 2 * width)
-        self.answer = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.answer.weight)
-
-    def forward(self, x: Float[Tensor, "n c h w"], tokens: Float[Tensor, "n t d"]) -> Float[Tensor, "n c h w"]:
-        """Features (n, c, h, w) of one modality, tokens (n, t, d) of the other."""
-        n, c, h, w = x.shape
-        query = self.query(x).reshape(n, self.heads, c // self.heads, h * w).transpose(2, 3)
-        key, value = self.key_value(tokens).reshape(n, -1, 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        answer = F.scaled_dot_product_attention(query, key, value)
-        mixed: Tensor = self.answer(answer.transpose(2, 3).reshape(n, c, h, w))
-        return x + mixed
-
-
 class GlobalCrossAttention(nn.Module):
-    """Each modality queries the other over the whole image.
+    """Each modality queries the other over the whole image and adds the answer. Starts as the identity.
 
     The paper's abstract fixes a "global attention mechanism" that couples the deep features of the modalities. Our
     choice: softmax attention whose keys and values are the other modality's context tokens. Their number is fixed,
@@ -46,11 +26,20 @@ class GlobalCrossAttention(nn.Module):
 
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()
-        self.a_asks_b = CrossAttention(width, context_width, heads)
-        self.b_asks_a = CrossAttention(width, context_width, heads)
+        self.heads = heads
+        self.query = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
+        self.key_value_a = nn.Linear(context_width, 2 * width)
+        self.key_value_b = nn.Linear(context_width, 2 * width)
+        self.answer = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
+        nn.init.zeros_(self.answer.weight)
+        nn.init.zeros_(self.answer.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
-    def forward(
-        self, a: Float[Tensor, "n c h w"], b: Float[Tensor, "n c h w"], context: Context
-    ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]]:
-        """The deepest features of `a` and of `b`, each with what the other knows."""
-        return self.a_asks_b(a, context.b), self.b_asks_a(b, context.a)
+    def forward(self, pair: Float[Tensor, "n c h w"], context: Context) -> Float[Tensor, "n c h w"]:
+        """The deepest features of the pair (n, 2 width, h, w), each modality's with what the other knows."""
+        n, _, h, w = pair.shape
+        query = self.query(pair).reshape(2 * n, self.heads, -1, h * w).transpose(2, 3)
+        known = torch.stack([self.key_value_b(context.b), self.key_value_a(context.a)], 1)  # `a` asks `b`
+        key, value = known.reshape(2 * n, known.shape[2], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        answer = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).reshape(n, -1, h, w)
+        mixed: Tensor = self.answer(answer)
+        return mixed.add_(pair)

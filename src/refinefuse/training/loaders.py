@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -15,13 +16,27 @@ from refinefuse.training.material import LumaPair, Material
 from refinefuse.training.recipe import Recipe
 
 
+class Schedule(Protocol):
+    """How long a run is."""
+
+    @property
+    def pairs_per_step(self) -> int:
+        """Pairs drawn for a step, over all processes."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        ...
+
+
 class StepShare(Sampler[int]):
     """One process's items of every step of a run, in order, from the step at which it goes on.
 
     Its length is that of the whole run, as Lightning expects.
     """
 
-    def __init__(self, recipe: Recipe, first_step: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(self, recipe: Schedule, first_step: int, rank: int = 0, processes: int = 1) -> None:
         self.whole = recipe.pairs_per_step
         self.share = recipe.pairs_per_step // processes
         self.steps = range(first_step, recipe.steps)

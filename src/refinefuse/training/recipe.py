@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-
 from refinefuse.data.crops import Augmentation
-from refinefuse.errors import ConfigError, require
+from refinefuse.errors import require
 from refinefuse.losses import LossWeights
 from refinefuse.network.config import NetworkConfig
+from refinefuse.settings import read_settings, write_settings
 
 
 @dataclass(frozen=True)
@@ -111,12 +107,6 @@ class Recipe:
         require(not negative, "losses", "weights of 0 or more", ", ".join(negative))
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Recipe)
-    return parser
-
-
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
@@ -124,23 +114,9 @@ def load_recipe(path: Path) -> Recipe:
         ConfigError: if the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of
             range.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no recipe '{path}'.")
-    parser = _parser()
-    try:
-        return Recipe(**vars(parser.instantiate(parser.parse_path(str(path)))))
-    except ConfigError:
-        raise
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise ConfigError(f"The recipe '{path}' cannot be used.\n  {error}") from error
+    return read_settings(Recipe, path, "recipe")
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe with every field, defaults too: `load_recipe` gives the same run in every later version."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        text = yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_settings(recipe, path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from refinefuse.data.crops import Crops
 from refinefuse.errors import ConfigError
@@ -68,15 +69,38 @@ class FusionTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short warm-up and a cosine to zero."""
-        recipe = self.recipe
-        optimizer = torch.optim.AdamW(self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        warm_up = max(1, recipe.steps // 50)
+        return warmed_cosine(self.network.parameters(), self.recipe)
 
-        def factor(step: int) -> float:
-            return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / recipe.steps))))
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+class Pace(Protocol):
+    """How fast a run learns."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Of AdamW."""
+        ...
+
+
+def warmed_cosine(parameters: Iterable[nn.Parameter], pace: Pace) -> Any:
+    """AdamW whose learning rate rises over the first 2 percent of the steps and falls as a cosine to zero."""
+    optimizer = torch.optim.AdamW(parameters, pace.learning_rate, weight_decay=pace.weight_decay)
+    warm_up = max(1, pace.steps // 50)
+
+    def factor(step: int) -> float:
+        return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / pace.steps))))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def _first_network(recipe: Recipe) -> RefineFuse:

@@ -6,10 +6,10 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -88,7 +88,7 @@ def train(
         step = checkpoint["global_step"]
         batches = Batches(recipe, material, first_step=step, workers=workers)
         trainer = _trainer(recipe, output, material, step, accelerator, devices, num_nodes)
-        _fit(trainer, task, batches, output)
+        fit(trainer, task, batches, output)
         if not trainer.is_global_zero:
             return weights
     else:  # stopped between the last checkpoint, which holds the averaged weights, and the export
@@ -117,8 +117,27 @@ def _say_left_out(material: Material) -> None:
         print(f"Left out ({len(reasons)}):\n{listing(reasons)}", file=sys.stderr)  # noqa: T201  # the recipe says skip
 
 
-def _fit(trainer: Trainer, task: FusionTask, batches: Batches, output: Path) -> None:
-    """Run Lightning's loop; say in the user's terms why it cannot go on."""
+class Named(Protocol):
+    """What tells which pictures a step draws."""
+
+    def names_of(self, step: int) -> list[str]:
+        """Their names."""
+        ...
+
+
+def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> None:
+    """Run Lightning's loop; say in the user's terms why it cannot go on.
+
+    Args:
+        trainer: with `LastCheckpoint` of the same folder.
+        task: what is trained.
+        batches: the data module, which is `Named`.
+        output: the folder of the run.
+
+    Raises:
+        TrainingError: if the loss stops being finite or a checkpoint cannot be written. The one before is kept.
+    """
+    named: Named = batches
     last = output / LAST
     try:
         with warnings.catch_warnings():
@@ -135,7 +154,7 @@ def _fit(trainer: Trainer, task: FusionTask, batches: Batches, output: Path) -> 
         step = trainer.global_step
         raise TrainingError(
             f"Training cannot go on: {error}, in step {step}.\nIts pairs:\n"
-            f"{listing(batches.names_of(min(step, task.recipe.steps - 1)))}\n{_kept(last)}\n"
+            f"{listing(named.names_of(min(step, trainer.max_steps - 1)))}\n{_kept(last)}\n"
             "Look at these pictures, or take a lower learning rate, in a new output folder."
         ) from error
     except OSError as error:

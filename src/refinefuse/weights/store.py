@@ -13,7 +13,7 @@ from typing import Any
 from refinefuse.errors import MissingExtra, WeightsError, listing
 
 DEFAULT = "infrared-visible"
-MEDICAL = DEFAULT
+MEDICAL = "medical"
 """What medical volumes are fused with by default."""
 FILE_NAME = "model.safetensors"
 """The weights in a folder that `save_pretrained` wrote, or in a repository of the Hub."""

@@ -11,8 +11,11 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from tqdm import tqdm
 
+from refinefuse.alignment.lay import lay
+from refinefuse.alignment.transform import Transform
 from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.thermal import AS_STORED, Reading
@@ -70,6 +73,7 @@ def fuse_videos(
     b: str,
     output: Path,
     reading: Reading = AS_STORED,
+    transform: Transform | None = None,
     *,
     codec: str = "auto",
     fps: float | None = None,
@@ -89,6 +93,7 @@ def fuse_videos(
         output: the fused video; its ending gives the format.
         reading: range and polarity of `a`. Without a range, grey of more than 8 bits is scaled from its own lowest and
             highest counts, fixed over the sequence.
+        transform: where in `a` each pixel of `b` lies; None: at the same place.
         codec: h264, hevc, ffv1, or auto (by the ending).
         fps: frames a second of folders; None: that of the video beside it, or 25.
         every: fuse only each n-th frame of `b`.
@@ -106,10 +111,13 @@ def fuse_videos(
             raise InputError(f"'{output}' is named twice, as a source and as the result.\nGive it a place of its own.")
     chosen = check_video_target(output, codec, overwrite=overwrite)
     with listening(), ExitStack() as stack:
-        sources = open_sources(a, b, fps)
+        sources = open_sources(a, b, fps, same_size=transform is None)
         for source in sources:
             stack.callback(source.close)
-        return _Run(load(), sources, reading, output, chosen, every, on_error).run()
+        if transform is not None:
+            transform.check_size("a", sources[0].size)
+            transform.check_size("b", sources[1].size)
+        return _Run(load(), sources, reading, transform, output, chosen, every, on_error).run()
 
 
 class _Run:
@@ -120,6 +128,7 @@ class _Run:
         fuser: Fuser,
         sources: tuple[Source, Source],
         reading: Reading,
+        transform: Transform | None,
         output: Path,
         codec: Codec,
         every: int,
@@ -128,7 +137,7 @@ class _Run:
         if fuser.color not in ("b", "gray"):
             raise InputError(f"`color` must be b or gray for videos.\n  got: {fuser.color}")
         self.fuser, self.output, self.codec, self.every, self.on_error = fuser, output, codec, every, on_error
-        (self.a, self.b), self.reading = sources, reading
+        (self.a, self.b), self.reading, self.transform = sources, reading, transform
         self.outcome = VideoOutcome(stages=tuple(map(Stage, ("decode a", "decode b", "fuse", "encode"))))
         self.frames_a, self.frames_b = (Channel[Frame | Damaged](_WAITING, drop=source.is_camera) for source in sources)
         self.fused: Channel[VideoFrame] = Channel(_WAITING)
@@ -242,7 +251,11 @@ class _Run:
                 f"  {b.name}: {plane_b.shape[0]} x {plane_b.shape[1]}\nCut the video there."
             )
         levels_a, levels_b = self.levels_a or levels_of(a.picture), levels_of(b.picture)
-        luma = self.fuser.paint(levels_a.to_unit(plane_a), levels_b.to_unit(plane_b)).fused
+        unit_a, unit_b = levels_a.to_unit(plane_a), levels_b.to_unit(plane_b)
+        if self.transform is not None:
+            laid, _ = lay(unit_a[0, 0].numpy(), unit_b[0, 0].numpy(), self.transform)
+            unit_a = torch.from_numpy(laid)[None, None]
+        luma = self.fuser.paint(unit_a, unit_b).fused
         levels_b.put(luma, plane_b)
         return b.picture
 

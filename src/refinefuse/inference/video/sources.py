@@ -260,7 +260,7 @@ class FolderSource:
 Source: TypeAlias = VideoSource | FolderSource
 
 
-def open_sources(a: str, b: str, rate: float | None) -> tuple[Source, Source]:
+def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) -> tuple[Source, Source]:
     """Open the two sources of a video.
 
     Two folders are paired by name, as for pictures; a folder beside a video is taken in the order of its names.
@@ -269,9 +269,10 @@ def open_sources(a: str, b: str, rate: float | None) -> tuple[Source, Source]:
         a: file, folder, camera or URL of the first source.
         b: of the second.
         rate: frames a second of folders; None: that of the video beside them, or 25.
+        same_size: whether they must be of one size.
 
     Raises:
-        InputError: if one cannot be opened, or they differ in size.
+        InputError: if one cannot be opened, or they differ in size and must not.
         PairingError: if two folders cannot be paired.
     """
     if rate is not None and not 0 < rate <= 1000:
@@ -285,11 +286,11 @@ def open_sources(a: str, b: str, rate: float | None) -> tuple[Source, Source]:
         videos = [None if Path(name).is_dir() else VideoSource(name) for name in (a, b)]
         beside = by_user or next(video.rate for video in videos if video)
         sources = [video or FolderSource(pictures_in(name), beside) for video, name in zip(videos, (a, b), strict=True)]
-    if sources[0].size != sources[1].size:
+    if same_size and sources[0].size != sources[1].size:
         sizes = [f"{source.size[0]} x {source.size[1]}   '{source.name}'" for source in sources]
         raise InputError(
             f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-            "RefineFuse does not register videos by itself: align and scale one to the other first."
+            "Align a frame of each (refinefuse align --save-transform T.json), and give --transform T.json."
         )
     return sources[0], sources[1]
 

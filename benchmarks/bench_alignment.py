@@ -1,0 +1,195 @@
+"""How well known motions of real pairs are recovered, what that costs, and how often the check before fusing errs.
+
+Usage: python benchmarks/bench_alignment.py DATA [--pairs 20] [--sets RoadScene,TNO] [--motions shift,rigid]
+DATA is the folder of the data sets. Without DATA the pairs that the package renders are used.
+
+For each pair, `a` is moved, both are cropped by a tenth (40 pixels at most), and `align` is asked for the motion:
+
+  abs   mean distance of the four corners from where the motion and the data set's own registration put them
+  self  the same against the motion after what `align` finds for the pair that was not moved. A data set that is itself
+        off by a few pixels counts in `abs`, not in `self`; what the method always gets wrong by the same counts in
+        `abs` alone
+  wrong both are above 4 pixels
+
+The residual is what `align` finds for pairs that were not moved, where the moved pair was trusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from refinefuse.alignment.align import Metric, align
+from refinefuse.alignment.check import misplaced
+from refinefuse.alignment.edges import luma
+from refinefuse.alignment.transform import Model, centring, corners, project
+from refinefuse.data.pairs import pair_folders
+from refinefuse.image.files import read_image
+from refinefuse.samples import SAMPLES
+
+SETS = {
+    "RoadScene": ("RoadScene/{}/ir", "RoadScene/{}/vi"),
+    "M3SVD": ("M3SVD/{}/ir", "M3SVD/{}/vi"),
+    "TNO": ("TNO/{}/ir", "TNO/{}/vi"),
+    "LLVIP": ("LLVIP/{}/ir", "LLVIP/{}/vi"),
+    "MSRS": ("MSRS/{}/ir", "MSRS/{}/vi"),
+    "VIFB": ("VIFB/{}/ir", "VIFB/{}/vi"),
+    "IVmisc": ("IVmisc/{}/ir", "IVmisc/{}/vi"),
+    "NIR_Country": ("NIR_Country/{}/nir", "NIR_Country/{}/vi"),
+    "Lytro": ("Lytro/{}/near", "Lytro/{}/far"),
+    "CT-MRI": ("harvard/CT-MRI/{}/CT", "harvard/CT-MRI/{}/MRI"),
+    "PET-MRI": ("harvard/PET-MRI/{}/MRI", "harvard/PET-MRI/{}/PET"),
+    "SPECT-MRI": ("harvard/SPECT-MRI/{}/MRI", "harvard/SPECT-MRI/{}/SPECT"),
+    "CDDFuse CT-MRI": ("harvard_cddfuse/MRI_CT/CT", "harvard_cddfuse/MRI_CT/MRI"),
+    "CDDFuse PET-MRI": ("harvard_cddfuse/MRI_PET/MRI", "harvard_cddfuse/MRI_PET/PET"),
+    "CDDFuse SPECT-MRI": ("harvard_cddfuse/MRI_SPECT/MRI", "harvard_cddfuse/MRI_SPECT/SPECT"),
+}
+MOTIONS: dict[str, Model] = {
+    "shift": "translation",
+    "rigid": "rigid",
+    "similarity": "similarity",
+    "affine": "affine",
+    "homography": "homography",
+}
+GOOD = 4.0  # pixels
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", type=Path)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--motions", default="shift,rigid,similarity,homography")
+    parser.add_argument("--metric", default="edges", choices=["edges", "mutual"])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    names = options.sets.split(",") if options.data else ["rendered"]
+    rows: list[dict[str, object]] = []
+    for name in names:
+        for motion in options.motions.split(","):
+            new = [measure(name, *pair, motion, options.metric) for pair in _pairs(options.data, name, options.pairs)]
+            rows += new
+            print(summary(new), flush=True)
+            if options.json:
+                options.json.write_text(json.dumps(rows), encoding="utf-8")
+        print(checked(name, list(_pairs(options.data, name, 3 * options.pairs))), flush=True)
+
+
+def _pairs(data: Path | None, name: str, count: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Pairs of a data set, spread evenly over it: test pairs, then training pairs."""
+    if data is None:
+        yield from _rendered()
+        return
+    found = []
+    for part in ("test", "train"):
+        a, b = (data / folder.format(part) for folder in SETS[name])
+        if a.is_dir() and (part == "test" or not name.endswith("MRI")):
+            found += list(pair_folders(a, b).pairs)
+    for i in np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int):
+        yield found[i].name, luma(read_image(found[i].a)), luma(read_image(found[i].b))
+
+
+def _rendered() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    for sample in SAMPLES:
+        a, b = sample.render(0)
+        yield sample.name, luma(a), luma(b)
+
+
+def moved(a: np.ndarray, b: np.ndarray, motion: str, generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """`a` after a motion and `b`, both cropped, and the true matrix from `b` to `a`."""
+    h, w = b.shape
+    crop = int(min(40, 0.1 * min(h, w)))
+    back = random_motion(motion, (h, w), generator)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    picture = cv2.warpPerspective(a, back, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
+    cut = np.array([[1, 0, crop], [0, 1, crop], [0, 0, 1]], float)
+    truth = np.linalg.inv(cut) @ np.linalg.inv(back) @ cut
+    inner = np.s_[crop : h - crop, crop : w - crop]
+    return picture[inner], b[inner], truth, a[inner]
+
+
+def random_motion(motion: str, size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
+    """Up to 40 pixels, 8 degrees and a scale of 0.8 to 1.25 about the centre; homographies move each corner by itself.
+
+    A corner moves by up to 40 pixels, and by up to 8 % of the longer side of a small picture.
+    """
+    ends = corners(size).astype(np.float32)
+    if motion in ("affine", "homography"):
+        limit = min(40, 0.08 * max(size))
+        by = generator.uniform(-1, 1, (4, 2))
+        by = by / np.maximum(1, np.linalg.norm(by, axis=1, keepdims=True)) * limit
+        if motion == "affine":
+            by[3] = by[0] - by[1] + by[2]  # a parallelogram stays one
+        return np.asarray(cv2.getPerspectiveTransform(ends, (ends + by).astype(np.float32)), float)
+    length, towards = 40 * np.sqrt(generator.uniform(0.06, 1)), generator.uniform(0, 2 * np.pi)
+    angle = np.deg2rad(generator.uniform(-8, 8)) if motion != "shift" else 0.0
+    scale = np.exp(generator.uniform(np.log(0.8), np.log(1.25))) if motion == "similarity" else 1.0
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    turn = np.array([[c, -s, length * np.cos(towards)], [s, c, length * np.sin(towards)], [0, 0, 1]])
+    return np.asarray(centring(size) @ turn @ np.linalg.inv(centring(size)))
+
+
+def measure(name: str, pair: str, a: np.ndarray, b: np.ndarray, motion: str, metric: Metric) -> dict[str, object]:
+    """What `align` makes of one moved pair."""
+    seed = int.from_bytes(f"{name}{pair}{motion}".encode()[-8:], "big")
+    picture, still, truth, unmoved = moved(a, b, motion, np.random.default_rng(seed))
+    start = time.process_time()
+    found = align(picture, still, MOTIONS[motion], metric)
+    seconds = time.process_time() - start
+    own = align(unmoved, still, MOTIONS[motion], metric)
+
+    def off(matrix: np.ndarray, expected: np.ndarray) -> float:
+        ends = corners(still.shape)
+        return float(np.linalg.norm(project(matrix, ends) - project(expected, ends), axis=1).mean())
+
+    return {
+        "set": name, "pair": pair, "motion": motion, "seconds": seconds, "size": still.shape,
+        "abs": off(found.transform.matrix, truth), "self": off(found.transform.matrix, truth @ own.transform.matrix),
+        "residual": off(own.transform.matrix, np.eye(3)),
+        "converged": found.converged, "before": found.before, "after": found.after, "lead": found.lead,
+        "error": found.error, "overlap": found.overlap,
+    }  # fmt: skip
+
+
+def summary(rows: list[dict[str, object]]) -> str:
+    """One line for a data set and a motion."""
+    off = {key: np.array([row[key] for row in rows], float) for key in ("abs", "self", "residual", "seconds")}
+    trusted = np.array([row["converged"] for row in rows], bool)
+    wrong = np.minimum(off["abs"], off["self"]) > GOOD
+    cells = [f"{key} {np.median(off[key]):5.2f} px, {np.mean(off[key] <= GOOD):4.0%}" for key in ("abs", "self")]
+    good = f"of {trusted.sum():2d} trusted {np.mean(off['self'][trusted] <= GOOD) if trusted.any() else 0:4.0%}"
+    told = f"wrong {wrong.sum()}, not told {(wrong & trusted).sum()}, right but refused {(~wrong & ~trusted).sum()}"
+    rest = f"residual {np.median(off['residual'][trusted]) if trusted.any() else np.nan:5.2f} px"
+    head = f"{rows[0]['set']:<18}{rows[0]['motion']:<11}{len(rows):3d}"
+    return f"{head}  {'; '.join(cells)}; {good}; {told}; {rest}; {np.median(off['seconds']):.2f} s"
+
+
+def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
+    """How often the check before fusing doubts aligned pairs, and shifted and scaled ones."""
+    generator, spent = np.random.default_rng(0), 0.0
+    counts: dict[str, list[bool]] = {}
+    for _, a, b in pairs:
+        towards = generator.uniform(0, 2 * np.pi)
+        motions = {f"{r} px": (1.0, r * np.cos(towards), r * np.sin(towards)) for r in (0, 10, 20, 40)}
+        motions |= {"x 0.85": (0.85, 0, 0), "x 1.18": (1.18, 0, 0)}
+        for label, (scale, x, y) in motions.items():
+            about = centring(b.shape)
+            matrix = about @ np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]]) @ np.linalg.inv(about)
+            picture = cv2.warpPerspective(a, matrix, b.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+            start = time.process_time()
+            counts.setdefault(label, []).append(bool(misplaced(picture, b)))
+            spent += time.process_time() - start
+    cells = [f"{label} {np.mean(found):.0%}" for label, found in counts.items()]
+    cost = 1000 * spent / sum(map(len, counts.values()))
+    return f"{name:<18}check, doubted of {len(pairs)}: {', '.join(cells)}; {cost:.1f} ms"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""A look at a pair before it is fused, for a few milliseconds: does it lie on each other at all?
+
+Edge directions of small pictures are correlated over shifts, and over four scales for the field of view. Nothing is
+said unless another place is clearly better than the present one: how often that is right is told in docs/alignment.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refinefuse.alignment.edges import Field, Grey, orientation, shrink
+from refinefuse.alignment.search import LOOK, Correlator, directions_after
+from refinefuse.alignment.transform import centring
+
+_WIDTH, _WIDTH_OF_SCALES = 160, 96  # the longer side of the small pictures
+_REACH = 0.25  # the largest shift, in sides
+_SCALES = tuple(np.exp([-0.24, -0.12, 0.12, 0.24]))
+_STILL = 2  # small pixels: a shift up to this is none
+_SURE = 12.0  # standard deviations over chance
+_BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other place must agree better
+_SMALLEST = 32  # pixels a side
+
+
+def misplaced(a: Grey, b: Grey, step: int = 1) -> list[str]:
+    """What makes a pair look as if its pictures did not lie on each other: another field of view, or a shift.
+
+    Args:
+        a: luma of the source that gives no colour.
+        b: luma of the source whose colour is kept.
+        step: how many pixels of the pictures lie between two of these.
+
+    Returns:
+        A sentence for each doubt; none if all looks well, or the two differ in size, which is refused elsewhere.
+    """
+    if a.shape != b.shape or min(a.shape) < _SMALLEST:
+        return []
+    scale = _scale(a, b)
+    if scale != 1:
+        return [f"things look {scale:.2f} times as large in `a` as in `b`: align the pair first (--align)"]
+    x, y = (step * shift for shift in _offset(a, b))
+    if (x, y) == (0, 0):
+        return []
+    across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
+    return [
+        f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, {abs(y):.0f} {down}): "
+        "align the pair first (--align)"
+    ]
+
+
+def _offset(a: Grey, b: Grey) -> tuple[float, float]:
+    """Where in `a` the origin of `b` seems to lie, (x, y) in pixels; (0, 0) if where it should, or if unknown."""
+    factor = max(1.0, max(b.shape) / _WIDTH)
+    small_a, small_b = shrink(a, factor), shrink(b, factor)
+    correlator = Correlator(orientation(small_b, LOOK), _REACH)
+    surface = correlator.surface(orientation(small_a, LOOK))
+    shifts_y, shifts_x = correlator.shifts
+    still = surface[np.ix_(abs(shifts_y) <= _STILL, abs(shifts_x) <= _STILL)].max()
+    y, x = np.unravel_index(int(surface.argmax()), surface.shape)
+    best, shift_x, shift_y = surface[y, x], shifts_x[x], shifts_y[y]
+    if best < _SURE or best < _BETTER * still or max(abs(shift_x), abs(shift_y)) <= _STILL:
+        return 0.0, 0.0
+    return float(shift_x * factor), float(shift_y * factor)
+
+
+def _scale(a: Grey, b: Grey) -> float:
+    """How many times as large things are in `a` as in `b`; 1 if that is not clearly another factor."""
+    factor = max(1.0, max(b.shape) / _WIDTH_OF_SCALES)
+    small_a, small_b = shrink(a, factor), shrink(b, factor)
+    correlator = Correlator(orientation(small_b, LOOK), _REACH)
+    present = float(correlator.surface(orientation(small_a, LOOK)).max())
+    scores = {scale: float(correlator.surface(_scaled(small_a, scale)).max()) for scale in _SCALES}
+    best = max(scores, key=scores.__getitem__)
+    clear = scores[best] >= _SURE and scores[best] >= _BETTER_OF_SCALES * present
+    return float(best) if clear else 1.0
+
+
+def _scaled(picture: Grey, scale: float) -> Field:
+    """Edge directions of a picture made `scale` times as small about its centre; nothing where it has no data."""
+    about = centring(picture.shape)
+    matrix = about @ np.diag([scale, scale, 1]) @ np.linalg.inv(about)
+    return directions_after(picture, np.ones_like(picture), matrix, picture.shape)

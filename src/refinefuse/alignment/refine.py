@@ -1,0 +1,263 @@
+"""Sharpen a motion that is nearly right: Gauss-Newton on edge directions, from coarse to fine.
+
+In each step the directions of the moved `a` and of `b` are compared at every pixel, and the small motion is solved for
+that brings them together in least squares. Edges that one sensor alone sees pull in no common direction; because they
+make `a` explain only part of `b`, its field is scaled by the part that it does explain before the two are subtracted.
+
+Source: the step is that of G. D. Evangelidis, E. Z. Psarakis, "Parametric image alignment using enhanced correlation
+coefficient maximization", IEEE TPAMI 30(10), 2008, with the mean of both gradients of S. Benhimane, E. Malis,
+"Real-time image-based tracking of planes using efficient second-order minimization", IROS 2004; here on vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from refinefuse.alignment.edges import Field, Grey, Look, Mask, agreement, dot, orientation, shrink
+from refinefuse.alignment.transform import Model, Transform, centring, corners, project, spline, zoom
+
+_STEP = 0.08  # the longest step, in longer sides
+_ENOUGH = 0.02  # pixels: a smaller step ends the iteration
+_CONTROLS = 8  # control points a side of the bend: 5 x 5 spans
+_STIFF = 0.03  # how much the bend resists, against the strength of the data
+_PARAMETERS = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homography": 8}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size at which a motion is refined.
+
+    Attributes:
+        width: the longer side of `b` in pixels; smaller pictures stay as they are.
+        look: how finely edges are seen.
+        model: the stiffest motion that this level is for; None: the one that is asked for.
+        boost: by which factor a step may be made longer.
+    """
+
+    width: int
+    look: Look
+    model: Model | None = None
+    boost: float = 3
+
+
+COARSE = (
+    Level(128, Look(0.7, 4, 1.2), "similarity"),
+    Level(128, Look(0.7, 4, 2), "affine"),
+    Level(128, Look(0.7, 4, 2)),
+    Level(160, Look(0.7, 6, 1.2)),
+)
+FINE = (Level(320, Look(0.7, 8, 2)), Level(320, Look(0.7, 8, 1)), Level(640, Look(1, 10, 1)))
+# coarse at first, so that a result that does not hold moves away; and careful: halves have few edges
+HALF = (Level(160, Look(0.7, 6, 1.5), boost=1), Level(320, Look(0.7, 8, 1), boost=1))
+SMALL = Level(128, Look(0.7, 4, 0.7))  # as in the search
+_BEND = Level(320, Look(0.7, 8, 1.5))
+
+
+class Refined(NamedTuple):
+    """A refined motion, and how well the directions agree at the last level, in standard deviations over chance."""
+
+    matrix: Float[np.ndarray, "3 3"]
+    score: float
+
+
+class Pictures(NamedTuple):
+    """What is aligned: lumas, and where each may be looked at."""
+
+    a: Grey
+    b: Grey
+    mask_a: Mask
+    mask_b: Mask
+
+    def at(self, level: Level, matrix: np.ndarray) -> tuple[Pictures, np.ndarray, np.ndarray]:
+        """The pictures at the size of a level, and the matrices from their pixels to those of the originals."""
+        factor = max(self.b.shape) / level.width
+        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))  # pixels of `a` for one of `b`
+        factor_a = max(1.0, factor) * min(max(scale, 0.25), 8)
+        masks = ((self.mask_a, factor_a), (self.mask_b, factor))
+        small = Pictures(
+            shrink(self.a, factor_a),
+            shrink(self.b, factor),
+            *(shrink(mask.astype(np.float32), by) > 0.99 for mask, by in masks),
+        )
+        return small, zoom(self.a.shape, small.a.shape), zoom(self.b.shape, small.b.shape)
+
+
+def refine(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], model: Model, levels: tuple[Level, ...]) -> Refined:
+    """Refine a motion over several levels; parts of the motion that the model lacks stay as they are."""
+    score = 0.0
+    for level in levels:
+        stiffest = min((model, level.model or model), key=_softness)
+        small, to_a, to_b = pictures.at(level, matrix)
+        found, score = _solve(
+            small, np.linalg.inv(to_a) @ matrix @ to_b, stiffest if stiffest != "bspline" else "homography", level
+        )
+        matrix = to_a @ found @ np.linalg.inv(to_b)
+        matrix = matrix / matrix[2, 2]
+    return Refined(matrix, score)
+
+
+def measure(pictures: Pictures, transform: Transform, level: Level = FINE[1]) -> float:
+    """How well the directions agree under a transform, in standard deviations over chance."""
+    small, to_a, to_b = pictures.at(level, transform.matrix)
+    moved, inside = _moved(small, _shrunk(transform, small, to_a, to_b), level.look)
+    return agreement(moved, orientation(small.b, level.look), inside)
+
+
+def _softness(model: str) -> int:
+    return _PARAMETERS.get(model, _PARAMETERS["homography"])  # a bend starts from a homography
+
+
+def _solve(small: Pictures, matrix: np.ndarray, model: str, level: Level, rounds: int = 12) -> Refined:
+    """The best motion that Gauss-Newton steps meet from `matrix` on."""
+    look, size = level.look, small.b.shape
+    fixed = orientation(small.b, look)
+    basis = _basis(model, size)
+    best = Refined(matrix, -np.inf)
+    for _ in range(rounds):
+        step, score = _step(small, matrix, fixed, basis, level)
+        if score > best.score:
+            best = Refined(matrix, score)
+        longest = float(np.abs(step).max())
+        limit = _STEP * max(size)
+        change = _motion(model, step * min(1, limit / max(longest, 1e-9)), size)
+        matrix = matrix @ change
+        matrix = matrix / matrix[2, 2]
+        ends = corners(size)
+        if np.abs(project(change, ends) - ends).max() < _ENOUGH:
+            break
+    moved, inside = _moved(small, _plain(matrix, small), look)
+    score = agreement(moved, fixed, inside)
+    return Refined(matrix, score) if score >= best.score else best
+
+
+def _step(
+    small: Pictures, matrix: np.ndarray, fixed: Field, basis: np.ndarray, level: Level
+) -> tuple[np.ndarray, float]:
+    """The step of least squares, in pixels at the longer side's end, and the agreement before it."""
+    moved, inside = _moved(small, _plain(matrix, small), level.look)
+
+    def along(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray(basis[:, 0] * x + basis[:, 1] * y)
+
+    normal, right = _normal_equations(moved, fixed, inside, along)
+    normal[np.diag_indices_from(normal)] += 1e-3 * np.trace(normal) / len(normal) + 1e-9
+    longer = min(_shortness(moved, fixed, inside), level.boost)
+    return longer * np.linalg.solve(normal, right), agreement(moved, fixed, inside)
+
+
+def _shortness(moved: Field, fixed: Field, inside: Mask) -> float:
+    """By what factor a step of least squares is too short: edges of one picture alone count as if they resisted."""
+    energy, other, common = (
+        float(dot(x, y)[inside].sum()) for x, y in ((moved, moved), (fixed, fixed), (moved, fixed))
+    )
+    part = max(common / (energy + 1e-9), 1e-3)
+    speed = 2 * part**2 * (1 + part) / (3 * part**2 + other / (energy + 1e-9))
+    return max(1 / (speed + 1e-9), 1.0)
+
+
+def _normal_equations(
+    moved: Field, fixed: Field, inside: Mask, along: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix and right side for the parameters whose effect `along` tells from the gradients of the field."""
+    weight = inside.astype(np.float32)
+    energy = float(np.vdot(dot(moved, moved), weight)) + 1e-9
+    part = float(np.clip(np.vdot(dot(moved, fixed), weight) / energy, 0.1, 1))
+    middle = (part * moved + fixed) / 2
+    rest = (fixed - part * moved) * weight[..., None]
+    normal: np.ndarray | float = 0.0
+    right: np.ndarray | float = 0.0
+    for channel in range(2):
+        x, y = (cv2.Sobel(middle[..., channel], cv2.CV_32F, *d, ksize=3, scale=1 / 8) for d in ((1, 0), (0, 1)))
+        effect = along((x * weight).ravel(), (y * weight).ravel())
+        normal = normal + (effect @ effect.T).astype(float)
+        right = right + (effect @ rest[..., channel].ravel()).astype(float)
+    return np.asarray(normal), np.asarray(right)
+
+
+def _moved(small: Pictures, motion: Transform, look: Look) -> tuple[Field, Mask]:
+    """The edge directions of `a` on the grid of `b`, and where both pictures count."""
+    picture, inside = motion.sample(small.a, small.mask_a)
+    margin = np.ones((5, 5), np.uint8)
+    near = cv2.erode((inside & small.mask_b).astype(np.uint8), margin, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return orientation(picture, look), near.astype(bool)
+
+
+def _plain(matrix: np.ndarray, small: Pictures) -> Transform:
+    return Transform("homography", small.a.shape, small.b.shape, matrix)
+
+
+def _shrunk(transform: Transform, small: Pictures, to_a: np.ndarray, to_b: np.ndarray) -> Transform:
+    """The transform between the shrunken pictures."""
+    bend = None if transform.bend is None else transform.bend / to_b[[0, 1], [0, 1]]
+    return Transform(transform.model, small.a.shape, small.b.shape, np.linalg.inv(to_a) @ transform.matrix @ to_b, bend)
+
+
+def _basis(model: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2 n"]:
+    """How each parameter moves each pixel of `b`, in units of the parameter."""
+    h, w = size
+    unit = max(size) / 2
+    y, x = (axis.ravel().astype(np.float32) for axis in np.mgrid[:h, :w])
+    x, y = (x - (w - 1) / 2) / unit, (y - (h - 1) / 2) / unit
+    one, nil = np.ones_like(x), np.zeros_like(x)
+    rows = [(one, nil), (nil, one)]
+    if model in ("rigid", "similarity"):
+        rows += [(-y, x), (x, y)]
+    elif model in ("affine", "homography"):
+        rows += [(x, nil), (y, nil), (nil, x), (nil, y), (x * x, x * y), (x * y, y * y)]
+    return np.array(rows[: _PARAMETERS[model]], np.float32)
+
+
+def _motion(model: str, parameters: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+    """The matrix of small parameters of `_basis`, exact in its group: a rigid motion stays rigid."""
+    unit = max(size) / 2
+    q = parameters / unit
+    m = np.eye(3)
+    m[0, 2], m[1, 2] = q[0], q[1]
+    if model in ("rigid", "similarity"):
+        scale = 1 + q[3] if model == "similarity" else 1.0
+        c, s = np.cos(q[2]) * scale, np.sin(q[2]) * scale
+        m[:2, :2] = [[c, -s], [s, c]]
+    elif model in ("affine", "homography"):
+        m[:2, :2] += q[2:6].reshape(2, 2)
+        m[2, :2] = -q[6:8] if model == "homography" else 0  # x / (1 - p x - q y) is nearly x + p x x + q x y
+    about = centring(size, unit)
+    return np.asarray(about @ m @ np.linalg.inv(about))
+
+
+def bend(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) -> Transform:
+    """Add a smooth bend to a motion where that makes the directions agree better."""
+    small, to_a, to_b = pictures.at(_BEND, matrix)
+    h, w = small.b.shape
+    weights = np.einsum("yr,xc->rcyx", spline(np.arange(h), h, _CONTROLS), spline(np.arange(w), w, _CONTROLS))
+    basis = weights.reshape(_CONTROLS**2, h * w).astype(np.float32)
+    fixed, stiffness = orientation(small.b, _BEND.look), _stiffness()
+    inner = np.linalg.inv(to_a) @ matrix @ to_b
+    controls = np.zeros((_CONTROLS, _CONTROLS, 2))
+    best, best_score = controls, -np.inf
+    for _ in range(rounds + 1):
+        motion = Transform("bspline", small.a.shape, small.b.shape, inner, controls)
+        moved, inside = _moved(small, motion, _BEND.look)
+        score = agreement(moved, fixed, inside)
+        if score <= best_score:
+            break
+        best, best_score = controls, score
+        normal, right = _normal_equations(moved, fixed, inside, lambda x, y: np.concatenate([basis * x, basis * y]))
+        flat = controls.reshape(-1, 2).T.ravel()
+        resist = _STIFF * np.trace(normal) / len(normal) * stiffness
+        step = np.linalg.solve(normal + resist, right - resist @ flat)
+        controls = (flat + np.clip(step, -_STEP * w, _STEP * w)).reshape(2, -1).T.reshape(controls.shape)
+    return Transform("bspline", pictures.a.shape, pictures.b.shape, matrix, best * to_b[[0, 1], [0, 1]])
+
+
+def _stiffness() -> Float[np.ndarray, "p p"]:
+    """The quadratic form of the second differences of the control points, and a little of the points themselves."""
+    second = np.diff(np.eye(_CONTROLS), 2, axis=0)
+    one = np.eye(_CONTROLS)
+    form = np.kron(second.T @ second, one) + np.kron(one, second.T @ second) + 1e-2 * np.eye(_CONTROLS**2)
+    return np.kron(np.eye(2), form)

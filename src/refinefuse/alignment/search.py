@@ -1,0 +1,136 @@
+"""Find the motion between two pictures from nothing: all rotations, scales and shifts on a small grid.
+
+For each rotation and scale the small `a` is turned, its edge directions are correlated with those of `b` over all
+shifts at once (FFT), and the agreement of each shift is counted in standard deviations over chance, by its own overlap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from refinefuse.alignment.edges import Field, Grey, Look, Mask, dot, orientation, shrink
+from refinefuse.alignment.transform import Model, centring, zoom
+
+_WIDTH = 128  # the longer side of the small pictures
+LOOK = Look(0.7, 4, 0.7)  # at the small size
+_ANGLES = tuple(np.deg2rad(np.arange(-12, 12.1, 3)))
+_SCALES = tuple(np.exp(np.arange(-12, 12.1) * 0.04))  # 0.62 to 1.62 of the scale at which `a` fits into `b`
+_REACH = 0.3  # the largest shift, in sides
+_APART = 16  # small pixels between two shifts that are not the same
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One motion of the search.
+
+    Attributes:
+        matrix: pixels of `b` to pixels of `a`, at full size.
+        score: agreement at the small size, standard deviations over chance.
+    """
+
+    matrix: Float[np.ndarray, "3 3"]
+    score: float
+
+
+def search(a: Grey, b: Grey, model: Model, mask_a: Mask | None = None, mask_b: Mask | None = None) -> list[Found]:
+    """Motions between two pictures, the best first: two shifts for each rotation and scale.
+
+    Translations are searched for the model `translation`, rotations too for `rigid`, scales too for the others.
+
+    Args:
+        a: luma of the picture that moves.
+        b: luma of the picture that stays.
+        model: what may move.
+        mask_a: where `a` is to be looked at.
+        mask_b: where `b` is to be looked at.
+    """
+    small_a, small_b = (shrink(x, max(x.shape) / _WIDTH) for x in (a, b))
+    valid_a, valid_b = (_small_mask(m, x) for m, x in ((mask_a, small_a), (mask_b, small_b)))
+    correlator = Correlator(orientation(small_b, LOOK) * valid_b[..., None], _REACH)
+    to_a, to_b = zoom(a.shape, small_a.shape), zoom(b.shape, small_b.shape)
+    # pixels of the small `a` for one of the small `b`: where the pictures fit, or where their pixels are equal
+    fit = max(x / y for x, y in zip(small_a.shape, small_b.shape, strict=True))
+    stiff = model in ("translation", "rigid")
+    scales = (to_b[0, 0] / to_a[0, 0],) if stiff else tuple(scale * fit for scale in _SCALES)
+    found = []
+    for angle in _ANGLES if model != "translation" else (0.0,):
+        for scale in scales:
+            turn = centring(small_a.shape) @ _turn(angle, scale) @ np.linalg.inv(centring(small_b.shape))
+            for shift, score in correlator.peaks(directions_after(small_a, valid_a, turn, small_b.shape)):
+                matrix = to_a @ turn @ _shifted(shift) @ np.linalg.inv(to_b)
+                found.append(Found(matrix / matrix[2, 2], score))
+    return sorted(found, key=lambda one: -one.score)
+
+
+class Correlator:
+    """Correlates edge directions with those of one picture over all shifts of up to `reach` of a side."""
+
+    def __init__(self, b: Field, reach: float) -> None:
+        h, w = b.shape[:2]
+        limits = [max(1, int(side * reach)) for side in (h, w)]
+        self.size = tuple(cv2.getOptimalDFTSize(side + limit) for side, limit in zip((h, w), limits, strict=True))
+        self.window = np.ix_(*(np.r_[: limit + 1, -limit:0] for limit in limits))
+        self.shifts = [np.r_[: limit + 1, -limit:0] for limit in limits]
+        self.directions = np.conj(np.fft.fft2(_complex(b), self.size))
+        self.strength = np.conj(np.fft.rfft2(dot(b, b), self.size))
+
+    def surface(self, a: Field) -> Float[np.ndarray, "rows columns"]:
+        """The agreement at each shift of `shifts`, in standard deviations over chance."""
+        total = np.fft.ifft2(np.fft.fft2(_complex(a), self.size) * self.directions).real[self.window]
+        chance = np.fft.irfft2(np.fft.rfft2(dot(a, a), self.size) * self.strength, self.size)[self.window]
+        floor = max(0.02 * float(chance.max()), 1e-6)  # a sliver of overlap proves nothing
+        return np.asarray(total / np.sqrt(np.maximum(chance, floor) / 2))
+
+    def peaks(self, a: Field) -> list[tuple[tuple[int, int], float]]:
+        """The shift (x, y) from `b` to `a` at which directions agree best, and the best one elsewhere; with scores."""
+        surface = self.surface(a)
+        found = []
+        for _ in range(2):
+            y, x = np.unravel_index(int(surface.argmax()), surface.shape)
+            shift = int(self.shifts[1][x]), int(self.shifts[0][y])
+            found.append((shift, float(surface[y, x])))
+            near = np.ix_(abs(self.shifts[0] - shift[1]) < _APART, abs(self.shifts[1] - shift[0]) < _APART)
+            surface[near] = -np.inf
+        return found
+
+
+def _complex(field: Field) -> np.ndarray:
+    return np.ascontiguousarray(field).view(np.complex64)[..., 0]
+
+
+def directions_after(
+    picture: Grey, known: Float[np.ndarray, "h w"], matrix: Float[np.ndarray, "3 3"], size: tuple[int, ...]
+) -> Field:
+    """The edge directions of a picture on another grid, nothing where it is not known.
+
+    Args:
+        picture: luma.
+        known: 1 where it may be looked at, 0 elsewhere.
+        matrix: pixels of the grid to pixels of the picture.
+        size: height and width of the grid.
+    """
+    flags, shape = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (size[1], size[0])
+    moved = cv2.warpPerspective(picture, matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    inside = cv2.warpPerspective(known, matrix, shape, flags=flags)
+    sure = cv2.erode((inside > 0.99).astype(np.float32), np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE)
+    return orientation(np.asarray(moved), LOOK) * np.asarray(sure)[..., None]
+
+
+def _small_mask(mask: Mask | None, small: Grey) -> Float[np.ndarray, "h w"]:
+    if mask is None:
+        return np.ones(small.shape, np.float32)
+    part = cv2.resize(mask.astype(np.float32), small.shape[::-1], interpolation=cv2.INTER_AREA)
+    return (part > 0.99).astype(np.float32)
+
+
+def _turn(angle: float, scale: float) -> np.ndarray:
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+
+def _shifted(shift: tuple[int, int]) -> np.ndarray:
+    return np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]], float)

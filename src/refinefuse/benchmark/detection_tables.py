@@ -1,0 +1,148 @@
+"""What a detection study says: tables, a figure, and pictures with boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from refinefuse.benchmark.detection import ALL, SOURCES, Comparison
+from refinefuse.benchmark.figures import OTHERS, OURS, new_figure
+from refinefuse.benchmark.tables import ARROWS, Cell, Table, figures, marks
+from refinefuse.detection.evaluation import SIZES, Agreement, interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_UP = ARROWS["higher"]
+_PRECISION = ("AP50", "AP50:95")
+Value = Callable[[Agreement], float]
+
+
+class _Column(NamedTuple):
+    title: str
+    group: str
+    of: Value
+
+
+def detection_tables(done: Comparison, classes: Sequence[str], reference: str) -> list[Table]:
+    """Average precision by group, by class, recall by size, and without colour where it was asked for.
+
+    Args:
+        done: what was compared.
+        classes: which classes.
+        reference: the method that the others are compared with.
+    """
+    groups = list(dict.fromkeys(group for _, _, group in done.agreements))
+    precision = [_Column(f"{g}: {key}", g, _whole(key)) for g in groups for key in _PRECISION]
+    by_class = [
+        _Column(f"{g}, {name}: {key}", g, _of_class(key, name))
+        for g in groups
+        for name in classes
+        for key in _PRECISION
+    ]
+    recall = [_Column(f"{g}, {size}", g, _of_size(size)) for g in groups for size in SIZES]
+    title = done.entry.title
+    first = _table(done, f"{title}-detection", f"{title}: detection, {_asked(done, classes)}", precision)
+    tables = [
+        _against(first, done, reference),
+        _table(done, f"{title}-classes", f"{title}: detection by class", by_class),
+        _table(done, f"{title}-sizes", f"{title}: part of the labels found at an overlap of 0.5, by size", recall),
+    ]
+    if any(gray for _, gray, _ in done.agreements):
+        tables.append(_table(done, f"{title}-gray", f"{title}: detection without colour", precision, gray=True))
+    return tables
+
+
+def _whole(key: str) -> Value:
+    return lambda x: x.ap50 if key == "AP50" else x.ap
+
+
+def _of_class(key: str, name: str) -> Value:
+    return lambda x: (x.ap50_by_class if key == "AP50" else x.ap_by_class)[name]
+
+
+def _of_size(size: str) -> Value:
+    return lambda x: x.recall_by_size[size]
+
+
+def _asked(done: Comparison, classes: Sequence[str]) -> str:
+    counts = next(iter(done.agreements.values())).labels if done.agreements else {}
+    asked = " and ".join(f"{counts.get(name, 0)} of {name}" for name in classes)
+    return f"{len(done.labels)} pictures with {asked}"
+
+
+def _table(done: Comparison, key: str, title: str, columns: Sequence[_Column], *, gray: bool = False) -> Table:
+    rows = _ordered(done)
+    cells = [_cells(done, rows, gray, column) for column in columns]
+    sources = sum(row in SOURCES for row in rows)
+    return Table(
+        key,
+        title,
+        ("", *(f"{column.title} {_UP}" for column in columns)),
+        tuple((row, tuple(column.get(row, Cell("–")) for column in cells)) for row in rows),
+        rules=frozenset({sources}) if 0 < sources < len(rows) else frozenset(),
+    )
+
+
+def _ordered(done: Comparison) -> list[str]:
+    """The sources, then the methods, the best first."""
+    worth = {row: x.ap50 for (row, gray, group), x in done.agreements.items() if group == ALL and not gray}
+    methods = [row for row in done.rows if row not in SOURCES]
+    return [*(s for s in SOURCES if s in done.rows), *sorted(methods, key=lambda row: -worth.get(row, -1))]
+
+
+def _cells(done: Comparison, rows: Sequence[str], gray: bool, column: _Column) -> dict[str, Cell]:
+    here = {row: done.agreements.get((row, gray, column.group)) for row in rows}
+    values = {row: column.of(found) for row, found in here.items() if found is not None}
+    marked = marks({row: -value for row, value in values.items() if row not in SOURCES})
+    return {row: Cell(figures(value), value, marked.get(row, "")) for row, value in values.items()}
+
+
+def _against(table: Table, done: Comparison, reference: str) -> Table:
+    """The table with intervals, and with the difference of every row from the reference on the same pictures."""
+    base = done.agreements.get((reference, False, ALL))
+    rows = []
+    for name, cells in table.rows:
+        here = done.agreements[name, False, ALL]
+        low, high = interval(here.draws[0])
+        first = Cell(cells[0].text, cells[0].value, cells[0].mark, f"{figures(low)} to {figures(high)}")
+        rows.append((name, (first, *cells[1:], _difference(here, base if name != reference else None))))
+    header = (*table.header, f"AP50 against {reference}")
+    note = (
+        "Last column: the difference in AP50 over the whole set, with its 95 % interval by the bootstrap over pictures "
+        "(the same draws for all)."
+    )
+    return Table(table.key, table.title, header, tuple(rows), (note,), table.rules)
+
+
+def _difference(here: Agreement, base: Agreement | None) -> Cell:
+    if base is None:
+        return Cell("–")
+    low, high = interval(here.draws[0] - base.draws[0])
+    value = here.ap50 - base.ap50
+    return Cell(f"{value:+.3f} ({low:+.3f} to {high:+.3f})", value if math.isfinite(value) else math.nan)
+
+
+def detection_figure(done: Comparison, ours: Sequence[str]) -> Figure:
+    """AP50 of every row with its interval, group by group."""
+    rows = _ordered(done)
+    groups = list(dict.fromkeys(group for _, _, group in done.agreements))
+    figure = new_figure(2.6 * len(groups) + 1.2, 0.24 * len(rows) + 0.8)
+    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for axes, group in zip(panels, groups, strict=True):
+        for place, row in enumerate(rows):
+            here = done.agreements.get((row, False, group))
+            if here is None or math.isnan(here.ap50):
+                continue
+            color = OURS if row in ours else "#000000" if row in SOURCES else OTHERS
+            axes.plot(interval(here.draws[0]), (place, place), color=color, linewidth=1.2)
+            axes.plot(here.ap50, place, "o", color=color, markersize=4)
+        axes.set_title(group)
+        axes.set_xlabel("AP50")
+        axes.grid(axis="x", linewidth=0.4, alpha=0.5)
+    panels[0].set_yticks(np.arange(len(rows)), rows)
+    panels[0].invert_yaxis()
+    return figure

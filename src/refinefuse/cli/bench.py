@@ -1,0 +1,79 @@
+"""`refinefuse bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def run(
+    *,
+    weights: str = "",
+    backends: str = "",
+    precisions: str = "auto",
+    sizes: str = "480x640",
+    device: str = "auto",
+    threads: int = 0,
+    rounds: int = 9,
+    calibrate: bool = False,
+    json: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Time and memory of the networks on this machine, every combination in turns in one run.
+
+    What is timed is fusing one pair of grey pictures from memory to memory; reading and writing files is not.
+
+    Args:
+        weights: shipped names or files, ONNX files too, with commas between; by default all that ship.
+        backends: torch, onnxruntime, openvino, with commas between; by default all that are installed.
+        precisions: auto, float32, bfloat16, float16, with commas between; for torch alone.
+        sizes: HEIGHTxWIDTH in pixels, with commas between.
+        device: where torch computes: auto, cpu, cuda, cuda:N or mps.
+        threads: of the processor; 0: all that this process may use.
+        rounds: how often each is timed; the median counts.
+        calibrate: also as multiples of the time of a fixed reference network (ten 3x3 convolutions of 32 channels,
+            float32), which can be compared between machines, and as a share of the fastest convolution here.
+        json: write all figures to this file.
+        overwrite: replace a file that is there.
+    """
+    from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.inference.resources import limit_threads
+
+    keep_freed_memory()
+    limit_threads()
+    import torch
+
+    from refinefuse.benchmark.speed import as_json, as_text, installed_backends, measure, setups_of
+    from refinefuse.errors import InputError
+    from refinefuse.image.files import check_target, place_file
+    from refinefuse.weights.store import shipped
+
+    if json is not None:
+        check_target(json, overwrite=overwrite, endings=(".json",))
+    if threads < 0:
+        raise InputError(f"--threads must not be negative.\n  expected: 0 or more\n  found: {threads}")
+    setups = setups_of(
+        _listed(weights) or list(shipped()),
+        _listed(backends) or installed_backends(),  # type: ignore[arg-type]  # what is unknown, Fuser refuses
+        _listed(precisions),  # type: ignore[arg-type]
+        [_size(text) for text in _listed(sizes)],
+        device,
+        threads or torch.get_num_threads(),
+    )
+    speeds = measure(setups, rounds, calibrate=calibrate)
+    print(as_text(speeds, calibrate=calibrate))
+    if json is not None:
+        place_file(json, as_json(speeds, rounds).encode())
+    return 0
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _size(text: str) -> tuple[int, int]:
+    from refinefuse.errors import InputError
+
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise InputError(f"--sizes must be HEIGHTxWIDTH in pixels, with commas between.\n  found: {text!r}")
+    return int(height), int(width)

@@ -1,0 +1,57 @@
+"""`refinefuse detect train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+
+def run(
+    recipe: Path,
+    *,
+    output: Path,
+    method: str | None = None,
+    data: Path | None = None,
+    workers: int = 0,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> int:
+    """Fine-tune a detector (D-FINE, RT-DETR) on labelled pairs that any method fuses, or go on with such a run.
+
+    Needs the extras `detection` and `train`. The recipe is the schedule, the same for all methods; the result is a
+    folder for `refinefuse detect --detector` and for the study of `refinefuse benchmark`.
+
+    Args:
+        recipe: a YAML file such as recipes/detection/msrs-rtdetr.yaml.
+        output: the folder of the run: recipe, fused pictures, checkpoint, logs, and at the end the detector.
+        method: what fuses the pairs: infrared, visible, or a source as in a plan of `refinefuse benchmark`
+            (weights:infrared-visible, average, python:module:function, ...); by default what the recipe says.
+        data: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
+        workers: processes that read pictures beside the training.
+        accelerator: what computes; auto takes a GPU if there is one.
+    """
+    from dataclasses import replace
+
+    from refinefuse.data.layout import training_root
+    from refinefuse.errors import ConfigError, MissingExtra
+    from refinefuse.inference.device import keep_freed_memory
+
+    root = training_root(data)
+    keep_freed_memory()
+    from refinefuse.benchmark.detection import seen_by
+    from refinefuse.benchmark.plan import Places
+    from refinefuse.detection.recipe import load_detector_recipe
+
+    schedule = load_detector_recipe(recipe)
+    schedule = replace(schedule, method=method or schedule.method)
+    if not schedule.method:
+        raise ConfigError("The recipe names no method.\nGive --method: infrared, visible, weights:NAME, average, ...")
+    try:
+        from refinefuse.detection.train import train_detector
+    except ImportError as error:
+        if error.name is None or not error.name.startswith("lightning"):
+            raise
+        raise MissingExtra("lightning", "train", "Training") from error
+    seen = seen_by(schedule.method, Places(root, recipe.parent))
+    detector = train_detector(schedule, root, output, seen, workers=workers, accelerator=accelerator)
+    print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")
+    return 0

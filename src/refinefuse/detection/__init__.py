@@ -1,0 +1,1 @@
+"""Detection on fused pictures: labels, detectors, and how well the boxes of one agree with the other."""

@@ -1,0 +1,82 @@
+"""Detectors: whatever finds boxes in a picture. What is named says which kind it is.
+
+`FILE.onnx` is a network of the YOLOX family, a folder or `owner/name` a detector of the transformers library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.yolox import OVERLAP, Yolox
+from refinefuse.errors import InputError
+
+
+class Detector(Protocol):
+    """What every detector gives."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that it knows."""
+        ...
+
+    def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
+        """What it finds in an RGB picture."""
+        ...
+
+
+def locate_detector(source: str) -> Path:
+    """The file or the folder of a detector; a repository of the Hugging Face Hub is fetched.
+
+    Raises:
+        InputError: there is no such file or repository.
+        MissingExtra: the Hub is meant, and its library is not installed.
+    """
+    path = Path(source)
+    if path.suffix == ".json":
+        raise InputError(
+            f"A detector must be a network.\n  expected: FILE.onnx, a folder, or a repository owner/name\n"
+            f"  got: '{source}'\nBoxes that were found elsewhere join a plan of `refinefuse benchmark`."
+        )
+    if path.suffix == ".onnx" and not path.is_file():
+        raise InputError(f"There is no detector '{source}'.\nCheck the path.")
+    if path.exists():
+        return path
+    from refinefuse.detection.transformer import fetch
+
+    return fetch(source)
+
+
+@lru_cache(maxsize=4)
+def open_detector(path: Path) -> Detector:
+    """Load a detector; a second call gives the same one.
+
+    Raises:
+        InputError: it is no detector of a kind that is known.
+        MissingExtra: its library is not installed.
+    """
+    if path.suffix == ".onnx":
+        return Yolox(path)
+    from refinefuse.detection.transformer import Transformer
+
+    return Transformer(path)
+
+
+def renamed(boxes: Boxes, same: Mapping[str, str]) -> Boxes:
+    """Boxes under other names (`truck` as `car`), each object once: what overlaps in a class is suppressed again."""
+    if not same.keys() & set(boxes.classes):
+        return boxes
+    names = [same.get(name, name) for name in boxes.classes]
+    found = list(dict.fromkeys(names))
+    spans = np.hstack([boxes.corners[:, :2], boxes.corners[:, 2:] - boxes.corners[:, :2]])
+    index = [found.index(name) for name in names]
+    kept = np.asarray(cv2.dnn.NMSBoxesBatched(spans.tolist(), boxes.scores.tolist(), index, 0.0, OVERLAP), np.int64)
+    chosen = np.isin(np.arange(len(names)), kept)
+    return Boxes(boxes.corners, tuple(names), boxes.scores, boxes.crowd).where(chosen)

@@ -1,0 +1,304 @@
+"""Labels: the boxes that people drew, as YOLO text, VOC XML or COCO JSON, or taken from segmentation masks.
+
+A label says what it calls an object; a map of classes says what that is called here. A class that the map does not
+know is refused, one that it maps to nothing is left out, and a name with a star marks regions (people that nobody told
+apart) in which detections count neither for nor against.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as ET  # the files are the user's own
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from refinefuse.data.catalog import row_named
+from refinefuse.detection.boxes import Boxes, make_boxes
+from refinefuse.detection.masks import boxes_of_mask
+from refinefuse.errors import ConfigError, InputError, PairingError, listing
+from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
+
+Form: TypeAlias = Literal["yolo", "voc", "coco", "mask"]
+ENDINGS: Mapping[str, tuple[str, ...]] = {"yolo": (".txt",), "voc": (".xml",), "mask": IMAGE_EXTENSIONS}
+OUTSIDE = 2.0
+"""Pixels by which a box may leave the picture, as rounding makes it; it is cut. More is refused."""
+NOT_LABELS = ("classes.txt", "README.txt")
+
+
+class Size(NamedTuple):
+    """Height and width in pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a set of pictures.
+
+    Attributes:
+        form: how they are written.
+        path: their folder; of COCO JSON the file.
+        classes: what a label calls an object (a name, or a number as text) -> what it is called here; an empty text
+            leaves it out, a star at the end makes it a region that does not count.
+    """
+
+    form: Form
+    path: Path
+    classes: Mapping[str, str]
+
+    def names(self) -> list[str]:
+        """The names of the pictures that are labelled, without extension.
+
+        Raises:
+            InputError: the folder or file is missing, or is none.
+        """
+        if self.form == "coco":
+            return [Path(str(image["file_name"])).stem for image in _coco(self.path)["images"]]
+        return list(self._files())
+
+    def _files(self) -> dict[str, Path]:
+        if not self.path.is_dir():
+            raise InputError(f"There is no folder of labels '{self.path}'.\nCheck the path.")
+        files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in ENDINGS[self.form])
+        return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
+
+    def read(self, sizes: Mapping[str, Size]) -> dict[str, Boxes]:
+        """The labels of those pictures that have some; an empty label is a picture without objects.
+
+        Args:
+            sizes: the pictures, by name without extension.
+
+        Raises:
+            PairingError: no label belongs to any of these pictures.
+            InputError: a label cannot be read, was made for a picture of other proportions, has a box outside it, or
+                a class that the map does not know.
+        """
+        names = self.names()
+        shared = [name for name in sizes if name in set(names)]
+        if not shared:
+            raise PairingError(
+                f"The labels belong to other pictures: no name is shared.\n"
+                f"labels in '{self.path}' ({len(names)}):\n{listing(names)}\n"
+                f"pictures ({len(sizes)}):\n{listing(list(sizes))}"
+            )
+        if self.form == "coco":
+            return _read_coco(self.path, {name: sizes[name] for name in shared}, self.classes)
+        files, reader = self._files(), _READERS[self.form]
+        return {name: reader(files[name], sizes[name], self.classes) for name in shared}
+
+
+class Meaning(NamedTuple):
+    """What a label calls by some name; an empty name is left out."""
+
+    name: str
+    crowd: bool
+
+
+def class_map(form: str, of: str | None, classes: Mapping[str, str]) -> Mapping[str, str]:
+    """The map of classes that a plan or a recipe means: its own, or that of a data set of the catalogue.
+
+    Raises:
+        ConfigError: there is none for labels of this form.
+    """
+    known = {} if classes or of is None else row_named(of).classes
+    if not classes and form not in known:
+        raise ConfigError(
+            f"The classes of the labels are not known.\n  expected: a map `classes`, or `of` a data set of the "
+            f"catalogue with labels as {form}\n  got: {f'{of}, with ' if of else ''}{', '.join(known) or 'neither'}"
+        )
+    return classes or known[form]
+
+
+def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> Meaning:
+    """What is called so in a label.
+
+    Raises:
+        InputError: the map does not know it.
+    """
+    if said not in classes:
+        known = ", ".join(f"{key} ({name or 'left out'})" for key, name in classes.items())
+        raise InputError(
+            f"'{path}' names a class that is not known.\n  expected: {known}\n  found: {said}\n"
+            "Add it to the map of classes; an empty name leaves it out."
+        )
+    return Meaning(classes[said].removesuffix("*"), classes[said].endswith("*"))
+
+
+def _inside(box: tuple[float, float, float, float], size: Size, path: Path) -> tuple[float, float, float, float]:
+    """A box cut at the edges of its picture."""
+    left, top, right, bottom = box
+    outside = max(-left, -top, right - size.width, bottom - size.height)
+    if not all(map(math.isfinite, box)) or outside > OUTSIDE or right <= left or bottom <= top:
+        raise InputError(
+            f"A box of '{path}' does not lie in its picture.\n"
+            f"  expected: left < right within 0..{size.width}, top < bottom within 0..{size.height}\n"
+            f"  found: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}\n"
+            "Check that the labels belong to pictures of this size."
+        )
+    return max(left, 0), max(top, 0), min(right, size.width), min(bottom, size.height)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The labels '{path}' cannot be read: {error}.") from None
+
+
+def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
+    """Lines of class, centre x, centre y, width and height, the last four relative to the picture."""
+    corners, names, crowd = [], [], []
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            if len(words) != 5:
+                raise ValueError
+            x, y, w, h = map(float, words[1:])
+        except ValueError:
+            raise InputError(
+                f"Line {number} of '{path}' is no YOLO label.\n"
+                f"  expected: class, centre x, centre y, width, height (each of the four from 0 to 1)\n  found: {line}"
+            ) from None
+        name, uncounted = meaning_of(words[0], classes, path)
+        box = (x - w / 2) * size.width, (y - h / 2) * size.height, (x + w / 2) * size.width, (y + h / 2) * size.height
+        if name:
+            corners.append(_inside(box, size, path))
+            names.append(name)
+            crowd.append(uncounted)
+    return make_boxes(corners, names, crowd=crowd)
+
+
+def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
+    """By how much a label's picture was scaled to the one at hand: some work with reduced copies."""
+    height, width = stated
+    if not (height > 0 and width > 0):
+        return 1.0
+    by_height, by_width = size.height / height, size.width / width
+    if abs(by_height - by_width) * max(height, width) > OUTSIDE:
+        raise InputError(
+            f"The label '{path}' was made for a picture of other proportions.\n"
+            f"  label: {height:g} x {width:g}\n  picture: {size.height} x {size.width}\n"
+            "Check that label and picture belong together."
+        )
+    return (by_height + by_width) / 2
+
+
+def _read_voc(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
+    """Pascal VOC's XML; boxes by corners, or as in KAIST by corner, width and height. `difficult` ones are crowd."""
+    text = _text(path)
+    if not text.strip():
+        return make_boxes([], [])
+    try:
+        root = ET.fromstring(text)  # noqa: S314  # no entity is ever fetched, and the files are the user's own
+        stated = float(root.findtext("size/height") or 0), float(root.findtext("size/width") or 0)
+        found = [_voc_object(entry) for entry in root.iter("object")]
+    except (ET.ParseError, TypeError, ValueError) as error:
+        raise InputError(f"'{path}' is no label in Pascal VOC's XML: {error}.") from None
+    scale = _scale(path, stated, size)
+    corners, names, crowd = [], [], []
+    for said, box, difficult in found:
+        name, uncounted = meaning_of(said, classes, path)
+        if name:
+            left, top, right, bottom = (value * scale for value in box)
+            corners.append(_inside((left, top, right, bottom), size, path))
+            names.append(name)
+            crowd.append(difficult or uncounted)
+    return make_boxes(corners, names, crowd=crowd)
+
+
+def _voc_object(entry: ET.Element) -> tuple[str, tuple[float, ...], bool]:
+    said = (entry.findtext("name") or "").strip()
+    box = {key: float(entry.findtext(f"bndbox/{key}") or "nan") for key in ("xmin", "ymin", "xmax", "ymax", *"xywh")}
+    if math.isnan(box["xmin"]):
+        corners = box["x"], box["y"], box["x"] + box["w"], box["y"] + box["h"]
+    else:
+        corners = box["xmin"], box["ymin"], box["xmax"], box["ymax"]
+    if not said or any(map(math.isnan, corners)):
+        raise ValueError("an object lacks its name or its box")
+    return said, corners, (entry.findtext("difficult") or "0").strip() == "1"
+
+
+def _coco(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_text(path))
+        if not all(isinstance(content[key], list) for key in ("images", "categories", "annotations")):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"'{path}' is no COCO JSON.\n  expected: an object with the lists images, categories and annotations"
+        ) from None
+    return content  # type: ignore[no-any-return]
+
+
+def _read_coco(path: Path, sizes: Mapping[str, Size], classes: Mapping[str, str]) -> dict[str, Boxes]:
+    content = _coco(path)
+    try:
+        said = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        images = {entry["id"]: Path(str(entry["file_name"])).stem for entry in content["images"]}
+        scales = {
+            entry["id"]: _scale(path, (entry.get("height") or 0, entry.get("width") or 0), sizes[images[entry["id"]]])
+            for entry in content["images"]
+            if images[entry["id"]] in sizes
+        }
+        rows = [
+            _CocoRow(images[i], said[a["category_id"]], *_span(a["bbox"], scales[i]), bool(a.get("iscrowd")))
+            for a in content["annotations"]
+            if (i := a["image_id"]) in scales
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"'{path}' is no sound COCO JSON: {type(error).__name__} {error}.") from None
+    found: dict[str, list[_CocoRow]] = {name: [] for name in sizes}
+    for row in rows:
+        name, uncounted = meaning_of(row.word, classes, path)
+        if name:
+            box = _inside((row.left, row.top, row.right, row.bottom), sizes[row.image], path)
+            found[row.image].append(_CocoRow(row.image, name, *box, row.crowd or uncounted))
+    return {
+        name: make_boxes([row[2:6] for row in of], [row.word for row in of], crowd=[row.crowd for row in of])
+        for name, of in found.items()
+    }
+
+
+class _CocoRow(NamedTuple):
+    image: str
+    word: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    crowd: bool
+
+
+def _span(bbox: Sequence[float], scale: float) -> tuple[float, float, float, float]:
+    """The corners of a box that is given by its left upper one, width and height."""
+    x, y, w, h = (float(value) * scale for value in bbox)
+    return x, y, x + w, y + h
+
+
+def _read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
+    mask = read_image(path)
+    if mask.ndim != 2 or mask.shape != tuple(size):
+        raise InputError(
+            f"The mask '{path}' does not fit its picture.\n"
+            f"  expected: {size.height} x {size.width}, one channel of class numbers\n"
+            f"  found: {' x '.join(map(str, mask.shape))}"
+        )
+    meanings = {int(n): meaning_of(str(n), classes, path) for n in np.unique(mask)}
+    boxes = boxes_of_mask(mask, {number: meaning.name for number, meaning in meanings.items() if meaning.name})
+    uncounted = {meaning.name for meaning in meanings.values() if meaning.crowd}
+    return replace(boxes, crowd=boxes.crowd | np.isin(boxes.classes, list(uncounted)))
+
+
+_READERS: Mapping[str, Callable[[Path, Size, Mapping[str, str]], Boxes]] = {
+    "yolo": _read_yolo,
+    "voc": _read_voc,
+    "mask": _read_mask,
+}

@@ -1,0 +1,140 @@
+"""Fine-tune a detector of the transformers library on fused pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from torch import Tensor
+
+from refinefuse.detection.detectors import locate_detector
+from refinefuse.detection.material import DetectorBatches, Drawn, Seen, Target, fuse_samples, read_samples
+from refinefuse.detection.recipe import DetectorRecipe, load_detector_recipe, save_detector_recipe
+from refinefuse.detection.transformer import load
+from refinefuse.errors import ConfigError
+from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
+from refinefuse.training.logs import StopWhereNotFinite, loggers
+from refinefuse.training.task import warmed_cosine
+from refinefuse.training.train import RECIPE, fit
+
+CHECKPOINT_EVERY = 200  # steps
+DETECTOR, FUSED = "detector", "fused"
+
+
+class DetectorTask(LightningModule):
+    """A detector with its own loss, as Lightning wants it."""
+
+    def __init__(self, model: Any, recipe: DetectorRecipe) -> None:
+        super().__init__()
+        self.model, self.recipe = model, recipe
+
+    def training_step(self, batch: tuple[Tensor, list[Target]], batch_index: int) -> Tensor:
+        """The loss of one batch, as the detector defines it."""
+        images, targets = batch
+        # The noise of a step comes from the seed and its number alone: a run that goes on is the same run.
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
+        loss: Tensor = self.model(pixel_values=images, labels=targets).loss
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is not finite, {loss.item()}")
+        self.log("loss", loss, batch_size=len(images))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a short warm-up and a cosine to zero."""
+        return warmed_cosine(self.model.parameters(), self.recipe)
+
+
+def train_detector(
+    recipe: DetectorRecipe,
+    data: Path,
+    output: Path,
+    seen: Seen,
+    *,
+    workers: int = 0,
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> Path:
+    """Fine-tune a detector, or go on with a run that was stopped.
+
+    Args:
+        recipe: what to train, with its `method`.
+        data: the folder below which the recipe's sets lie.
+        output: the folder of the run: recipe, fused pictures, last checkpoint, logs, and at the end the detector.
+        seen: what the detector sees of a pair: its fusion by the recipe's method.
+        workers: processes that read pictures.
+        accelerator: what computes; auto takes a GPU if there is one.
+
+    Returns:
+        The folder of the detector, for `refinefuse detect --detector` and for plans of `refinefuse benchmark`.
+
+    Raises:
+        ConfigError: the output folder holds a run by another recipe.
+        RefineFuseError: the start, a picture or a label cannot be used.
+        TrainingError: the loss stops being finite or a checkpoint cannot be written. The one before is kept.
+    """
+    detector = output / DETECTOR
+    _claim(output, recipe)
+    if (detector / "model.safetensors").is_file():
+        return detector
+    names = dict(enumerate(recipe.classes))
+    seed_everything(recipe.seed, verbose=False)  # also for the layers that the new classes need
+    model, processor = load(
+        locate_detector(recipe.start), id2label=names, label2id={v: k for k, v in names.items()},
+        ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    _check_size(processor, recipe)
+    samples = read_samples(recipe, data, output / FUSED)
+    save_detector_recipe(recipe, output / RECIPE)
+    fuse_samples(samples, seen)
+    task = DetectorTask(model.train(), recipe)
+    last = output / LAST
+    step = int(torch.load(last, weights_only=True)["global_step"]) if last.exists() else 0
+    trainer = _trainer(recipe, output, step, accelerator)
+    fit(trainer, task, DetectorBatches(Drawn(samples, recipe, processor), step, workers), output)
+    processor.save_pretrained(detector)
+    model.save_pretrained(detector)
+    return detector
+
+
+def _claim(output: Path, recipe: DetectorRecipe) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another one.") from error
+    if (output / RECIPE).exists() and load_detector_recipe(output / RECIPE) != recipe:
+        raise ConfigError(
+            f"The folder holds a run by another recipe, or with another method.\n  recipe: '{output / RECIPE}'\n"
+            "Give another output folder, or the same recipe and method to go on."
+        )
+
+
+def _check_size(processor: Any, recipe: DetectorRecipe) -> None:
+    """Refuse a detector that is given pictures of several sizes: they make no batch."""
+    shown = [np.zeros(shape, np.uint8) for shape in ((48, 96, 3), (96, 48, 3))]
+    how = {"return_tensors": "pt", "input_data_format": "channels_last"}
+    made = [processor(images=[picture], **how)["pixel_values"] for picture in shown]
+    sizes = [" x ".join(map(str, x.shape[2:])) for x in made]
+    if sizes[0] != sizes[1]:
+        raise ConfigError(
+            f"The detector '{recipe.start}' must be one that is given pictures of one size.\n"
+            f"  a wide picture: {sizes[0]}\n  a tall picture: {sizes[1]}\n"
+            "Set `size` to height and width in its preprocessor_config.json, and `do_pad` to false."
+        )
+
+
+def _trainer(recipe: DetectorRecipe, output: Path, first_step: int, accelerator: str) -> Trainer:
+    return Trainer(
+        accelerator=accelerator,
+        devices=1,
+        use_distributed_sampler=False,
+        max_steps=recipe.steps,
+        precision=recipe.precision,
+        gradient_clip_val=recipe.clip,
+        logger=loggers(output, first_step),
+        plugins=[WholeCheckpoints()],
+        callbacks=[StopWhereNotFinite(), LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.steps))],
+        enable_model_summary=False,
+        log_every_n_steps=min(20, recipe.steps),
+    )

@@ -1,0 +1,103 @@
+"""Detectors of the transformers library: RT-DETR, D-FINE and whatever else `AutoModelForObjectDetection` loads.
+
+Source: Y. Zhao et al., "DETRs beat YOLOs on real-time object detection", CVPR 2024 (RT-DETR); Y. Peng et al.,
+"D-FINE: redefine regression task in DETRs as fine-grained distribution refinement", ICLR 2025.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from refinefuse.detection.boxes import Boxes, make_boxes
+from refinefuse.detection.yolox import LOWEST_SCORE
+from refinefuse.errors import InputError, MissingExtra
+
+EXTRA = "detection"
+
+
+def fetch(repository: str) -> Path:
+    """The folder of a repository of the Hugging Face Hub, from its cache if it is there.
+
+    Raises:
+        MissingExtra: huggingface_hub is not installed.
+        InputError: there is no such repository, or no way to it.
+    """
+    if repository.count("/") != 1 or repository.startswith((".", "/")):
+        raise InputError(
+            f"There is no detector '{repository}'.\n"
+            "  expected: FILE.onnx, a folder that save_pretrained wrote, or owner/name of the Hugging Face Hub"
+        )
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingExtra("transformers", EXTRA, f"Loading '{repository}' from the Hugging Face Hub") from error
+    try:
+        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(f"The detector '{repository}' cannot be fetched.\n  {error}") from None
+
+
+def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
+    """The network and what prepares its pictures.
+
+    Args:
+        folder: what `save_pretrained` wrote.
+        changes: fields of the network's config that are to be others: its classes.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        InputError: the folder holds no detector.
+    """
+    try:
+        transformers: Any = import_module("transformers")
+    except ImportError as error:
+        raise MissingExtra("transformers", EXTRA, "A detector in a folder") from error
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        # The processor that needs no torchvision; weights that are pickles are never loaded.
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        model = transformers.AutoModelForObjectDetection.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, **changes
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise InputError(
+            f"'{folder}' holds no detector that can be loaded.\n  expected: config.json, model.safetensors and "
+            f"preprocessor_config.json of an object detector\n  {error}"
+        ) from None
+    return model.eval(), processor
+
+
+class Transformer:
+    """A detector of the transformers library, on the CPU.
+
+    Args:
+        folder: what `save_pretrained` of its network and of its processor wrote.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._model, self._processor = load(folder)
+        self.names = tuple(str(name) for _, name in sorted(self._model.config.id2label.items()))
+
+    @torch.inference_mode()
+    def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
+        """What it finds in an RGB picture, from a score of 0.01 on, the surest first."""
+        height, width = pixels.shape[:2]
+        inputs = self._processor(images=[pixels], return_tensors="pt", input_data_format="channels_last")
+        output = self._model(**inputs)
+        sizes = [(height, width)]
+        found = self._processor.post_process_object_detection(output, threshold=LOWEST_SCORE, target_sizes=sizes)[0]
+        order = found["scores"].argsort(descending=True, stable=True)
+        corners = found["boxes"][order].numpy().clip(0, [width, height, width, height])
+        labels = self._model.config.id2label
+        return make_boxes(
+            corners, [str(labels[int(i)]) for i in found["labels"][order]], found["scores"][order].numpy()
+        )

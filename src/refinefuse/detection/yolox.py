@@ -1,0 +1,125 @@
+"""Detectors of the YOLOX family in ONNX files, run by onnxruntime on one thread of the CPU.
+
+Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021. The
+picture is scaled to fit, put into the left upper corner of a grey one (114), in BGR and 0..255, and the thresholds are
+those of its evaluation: boxes from a score of 0.01 on, and suppression within a class above an overlap of 0.65.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from refinefuse.detection.boxes import Boxes, make_boxes
+from refinefuse.detection.coco import COCO_CLASSES
+from refinefuse.errors import InputError
+from refinefuse.inference.backend import onnx_session
+
+STRIDES = (8, 16, 32)
+LOWEST_SCORE, OVERLAP, MOST = 0.01, 0.65, 300
+_GREY = 114
+_RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels
+
+
+class Yolox:
+    """A YOLOX network.
+
+    Args:
+        path: the ONNX file: one input (1, 3, h, w), one output (1, n, 5 + classes), raw or decoded. The classes are
+            COCO's 80; for another number, the file of the same name that ends in .txt has one name a line.
+
+    Raises:
+        MissingExtra: onnxruntime is not installed.
+        InputError: the file cannot be opened, or is no such network.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._session = onnx_session(path, 1, "A detector in an ONNX file", "detection")
+        (entry, *others), outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = entry.shape
+        fits = not others and len(shape) == 4 and shape[1] == 3 and all(isinstance(s, int) for s in shape[2:])
+        out = outputs[0].shape if len(outputs) == 1 else []
+        places = sum((shape[2] // s) * (shape[3] // s) for s in STRIDES) if fits else 0
+        # An output of free size says nothing here; what comes out is checked then.
+        if (
+            not fits
+            or len(out) != 3
+            or any(isinstance(o, int) and o != e for o, e in zip(out, (1, places), strict=False))
+        ):
+            raise self._refusal([o.shape for o in outputs], [entry.shape, *(other.shape for other in others)])
+        self._input, self.height, self.width, self._places = entry.name, shape[2], shape[3], places
+        self.names = self._names(out[2]) if isinstance(out[2], int) else COCO_CLASSES
+
+    def _refusal(self, outputs: object, inputs: object) -> InputError:
+        return InputError(
+            f"'{self.path}' is no YOLOX detector.\n"
+            "  expected: one input (1, 3, h, w) of fixed size, and one output (1, n, 5 + classes) with a row for every "
+            "cell of the strides 8, 16 and 32: x, y, width, height, objectness, a score a class\n"
+            f"  found: inputs {inputs}, outputs {outputs}\n"
+            "Export it without suppression and with a fixed size, or give its boxes as COCO JSON."
+        )
+
+    def _names(self, columns: int) -> tuple[str, ...]:
+        count = columns - 5
+        if count == len(COCO_CLASSES):
+            return COCO_CLASSES
+        file = self.path.with_suffix(".txt")
+        names = tuple(file.read_text(encoding="utf-8").split("\n")) if file.is_file() else ()
+        names = tuple(name.strip() for name in names if name.strip())
+        if count < 1 or len(names) != count:
+            raise InputError(
+                f"The classes of '{self.path}' are not known.\n  expected: {len(COCO_CLASSES)} (those of COCO), or "
+                f"{count} names, one a line, in '{file}'\n  found: {count} classes, {len(names)} names"
+            )
+        return names
+
+    def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
+        """What it finds in an RGB picture, at most 300 boxes, the surest first."""
+        padded, scale = self._letterbox(pixels)
+        feed = {self._input: np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32)}
+        output = self._session.run(None, feed)[0]
+        if output.shape != (1, self._places, 5 + len(self.names)):
+            raise self._refusal([output.shape], [(1, 3, self.height, self.width)])
+        rows = self._decoded(output[0])
+        return self._chosen(rows, scale, pixels.shape[0], pixels.shape[1])
+
+    def _letterbox(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "a b 3"], float]:
+        height, width = pixels.shape[:2]
+        scale = min(self.height / height, self.width / width)
+        size = (max(1, int(width * scale)), max(1, int(height * scale)))
+        padded = np.full((self.height, self.width, 3), _GREY, np.uint8)
+        padded[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+        return padded, scale
+
+    def _decoded(self, rows: Float32[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
+        if rows[:, 2:4].max() > _RAW:
+            return rows
+        cells, strides = [], []
+        for stride in STRIDES:
+            y, x = np.mgrid[: self.height // stride, : self.width // stride]
+            cells.append(np.stack([x.ravel(), y.ravel()], 1))
+            strides.append(np.full((x.size, 1), stride))
+        cell, stride_of = np.concatenate(cells), np.concatenate(strides)
+        place = (rows[:, :2] + cell) * stride_of
+        size = np.exp(rows[:, 2:4]) * stride_of
+        return np.concatenate([place, size, rows[:, 4:]], 1).astype(np.float32)
+
+    def _chosen(self, rows: Float32[np.ndarray, "n c"], scale: float, height: int, width: int) -> Boxes:
+        """The best class of each row, suppressed within each class."""
+        scores = rows[:, 4:5] * rows[:, 5:]
+        best = scores.argmax(1)
+        score = scores.max(1)
+        sure = score >= LOWEST_SCORE
+        rows, best, score = rows[sure], best[sure], score[sure]
+        corner, size = (rows[:, :2] - rows[:, 2:4] / 2) / scale, rows[:, 2:4] / scale
+        kept = cv2.dnn.NMSBoxesBatched(np.hstack([corner, size]).tolist(), score.tolist(), best.tolist(), 0.0, OVERLAP)
+        index = np.asarray(kept, np.int64).reshape(-1)
+        index = index[np.argsort(-score[index], kind="stable")][:MOST]
+        corners = np.hstack([corner, corner + size])[index].clip(0, [width, height, width, height])
+        boxes = make_boxes(corners, [self.names[i] for i in best[index]], score[index])
+        sizes = boxes.corners[:, 2:] - boxes.corners[:, :2]
+        return boxes.where(sizes.min(1, initial=np.inf) > 0)  # not those beside the picture

@@ -1,0 +1,156 @@
+"""A network as an ONNX file that any runtime can use: pictures of any size in, the fused picture out.
+
+The graph takes `a` and `b`, luma in [0, 1] (1, 1, h, w), and gives `fused` and `share` of the same size. Inside, the
+sources reduced to the grid bear the names `REDUCED`: cut there, it paints single windows (`inference/backend.py`).
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import warnings
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from refinefuse.errors import MissingExtra
+from refinefuse.network.context import reduced
+from refinefuse.network.model import RefineFuse
+from refinefuse.network.pretrained import CONFIG_KEY
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+SOURCES, RESULTS = ["a", "b"], ["fused", "share"]
+REDUCED = ["reduced_a", "reduced_b"]
+OPSET = 18
+"""The first that has what the network needs in one node each; TensorRT 8.6, onnxruntime 1.14 and later read it."""
+
+
+def import_onnx(purpose: str) -> Any:
+    """The library onnx.
+
+    Args:
+        purpose: what needs it, as the start of a sentence.
+
+    Raises:
+        MissingExtra: if it is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("onnx", "onnx", purpose) from error
+    return onnx
+
+
+class _AnySize(nn.Module):
+    """What is exported: everything from the two pictures to the result, for any size."""
+
+    def __init__(self, model: RefineFuse) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> tuple[Tensor, ...]:
+        """The fused luma, the share of `a`, and both sources reduced."""
+        config = self.model.config
+        height, width = a.shape[2:]
+        small_a, small_b = reduced(a, config.grid), reduced(b, config.grid)
+        edges = (0, -width % config.stride, 0, -height % config.stride)
+        padded_a, padded_b = (F.pad(x, edges, mode="replicate") for x in (a, b))
+        painting = self.model.paint_crop(padded_a, padded_b, self.model.context_of_reduced(small_a, small_b))
+        return painting.fused[..., :height, :width], painting.share[..., :height, :width], small_a, small_b
+
+
+def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
+    """The network as an ONNX model with dynamic height and width, float32, config and package version in its metadata.
+
+    Raises:
+        MissingExtra: if onnx is not installed.
+    """
+    onnx = import_onnx("Exporting a network")
+    network = _AnySize(model.cpu().float().eval())
+    file = io.BytesIO()
+    example = (torch.rand(1, 1, 40, 56), torch.rand(1, 1, 40, 56))
+    size = {2: "height", 3: "width"}
+    with warnings.catch_warnings(), torch.inference_mode():
+        # The exporter by tracing: the one by torch.export takes minutes for sizes that are free, for the same graph.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            example,
+            file,  # type: ignore[arg-type]  # the exporter by tracing takes files too
+            dynamo=False,
+            opset_version=opset,
+            input_names=SOURCES,
+            output_names=RESULTS + REDUCED,
+            dynamic_axes=dict.fromkeys(SOURCES + RESULTS, size),
+        )
+    exported: ModelProto = onnx.load_from_string(file.getvalue())
+    graph = exported.graph
+    inner = [output for output in graph.output if output.name in REDUCED]
+    for output in inner:  # no results, but named where the graph can be cut
+        graph.output.remove(output)
+        graph.value_info.append(output)
+    onnx.helper.set_model_props(
+        exported, {CONFIG_KEY: model.config.to_json(), "refinefuse.version": version("refinefuse")}
+    )
+    onnx.checker.check_model(exported)
+    return exported
+
+
+def quantised(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> ModelProto:
+    """The network with the convolutions of its trunk in 8-bit integers, scaled by what passes through them.
+
+    The stems, the head and the encoders of the context stay in float32: their share of the cost is small, and the
+    pixels' own values pass through them.
+
+    Args:
+        model: what `to_onnx` returned.
+        pairs: typical pairs, as the network takes them; ten to fifty are enough.
+
+    Raises:
+        MissingExtra: if onnxruntime is not installed.
+    """
+    try:
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "onnx", "Quantising a network") from error
+
+    onnx = import_onnx("Quantising a network")
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.pairs = iter(pairs)
+
+        def get_next(self) -> dict[str, Any] | None:
+            pair = next(self.pairs, None)
+            return pair and {name: x.numpy() for name, x in zip(SOURCES, pair, strict=True)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain, prepared, result = (Path(folder) / f"{stage}.onnx" for stage in ("plain", "prepared", "int8"))
+        onnx.save(model, plain)
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            result,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[node.name for node in onnx.load(prepared).graph.node if _is_delicate(node.name)],
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        quantised_model: ModelProto = onnx.load(result)
+    return quantised_model
+
+
+def _is_delicate(node: str) -> bool:
+    return any(part in node for part in ("/contexts.", "/encoders.0/step", "/head/"))

@@ -1,0 +1,207 @@
+"""What computes the network: torch, or a runtime of ONNX files. All paint the same windows."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refinefuse.errors import ConfigError, InputError, MissingExtra, WeightsError
+from refinefuse.export import REDUCED, RESULTS, SOURCES, import_onnx, to_onnx
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.context import Context
+from refinefuse.network.head import Painting
+from refinefuse.network.model import RefineFuse
+from refinefuse.network.pretrained import CONFIG_KEY
+from refinefuse.network.windows import Painter
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
+Feed = dict[str, np.ndarray]
+
+
+def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "onnx") -> Any:
+    """An onnxruntime session on the CPU.
+
+    Args:
+        model: an ONNX file, or what one holds.
+        threads: of the runtime.
+        purpose: what needs it, as the start of a sentence.
+        extra: the extra that brings onnxruntime there.
+
+    Raises:
+        MissingExtra: if onnxruntime is not installed.
+        InputError: if the model cannot be opened.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", extra, purpose) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
+        called = f"The ONNX file '{model}'" if isinstance(model, Path) else "The ONNX model"
+        raise InputError(f"{called} cannot be opened.\n  {error}") from None
+
+
+class OnnxPainter(Painter):
+    """A network that another runtime computes on the CPU, from an ONNX file of this package.
+
+    Its context is the pair of reduced pictures itself: the graph makes the tokens anew for every window, which costs
+    next to nothing.
+
+    Args:
+        model: what `to_onnx` returned, or `read_onnx` read; it may be quantised.
+        threads: of the runtime.
+    """
+
+    def __init__(self, model: ModelProto, threads: int) -> None:
+        onnx = import_onnx("Using an ONNX file")
+        self.config = config_of(model)
+        by_windows = onnx.utils.Extractor(model).extract_model(SOURCES + REDUCED, RESULTS)
+        self.run = self.load(by_windows.SerializeToString(), threads)
+
+    @staticmethod
+    @abstractmethod
+    def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
+        """Prepare a graph: the function that maps its inputs by name to its outputs in order."""
+
+    def context_of_reduced(self, a: Tensor, b: Tensor) -> Context:
+        """The reduced pictures as they are."""
+        return Context(a, b)
+
+    def paint_crop(self, a: Tensor, b: Tensor, context: Context) -> Painting:
+        """Paint a picture whose sides are multiples of the stride."""
+        given = zip(SOURCES + REDUCED, (a, b, *context), strict=True)
+        outputs = self.run({name: np.ascontiguousarray(x.numpy(), np.float32) for name, x in given})
+        return Painting(*(torch.from_numpy(np.asarray(x)) for x in outputs))
+
+
+class OnnxRuntimePainter(OnnxPainter):
+    """By Microsoft's onnxruntime."""
+
+    @staticmethod
+    def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
+        """Prepare a graph for the CPU."""
+        session = onnx_session(graph, threads, "The backend onnxruntime")
+        return lambda feed: session.run(RESULTS, feed)
+
+
+class OpenVinoPainter(OnnxPainter):
+    """By Intel's OpenVINO: the fastest on Intel's processors, above all for quantised networks."""
+
+    @staticmethod
+    def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
+        """Prepare a graph for the CPU, in float32 where it is not quantised."""
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtra("openvino", "openvino", "The backend openvino") from error
+        core = openvino.Core()
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
+
+        def run(feed: Feed) -> list[np.ndarray]:
+            results = request.infer(feed, share_inputs=True)
+            return [results[name].copy() for name in RESULTS]
+
+        return run
+
+
+PAINTERS: dict[str, type[OnnxPainter]] = {"onnxruntime": OnnxRuntimePainter, "openvino": OpenVinoPainter}
+
+
+def is_exported(weights: str | os.PathLike[str]) -> bool:
+    """Whether these are the path of an ONNX file."""
+    return Path(weights).suffix.lower() == ".onnx"
+
+
+def check_runtime(backend: str, device: str, precision: str) -> None:
+    """Refuse a device or a precision that only torch has.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if device not in ("auto", "cpu"):
+        raise InputError(
+            f"The backend {backend} runs on the CPU.\n  device: {device!r}\nUse --backend torch for others."
+        )
+    if precision not in ("auto", "float32"):
+        raise InputError(
+            f"The backend {backend} computes as its file says: in float32, or quantised.\n  precision: {precision!r}\n"
+            "Leave --precision out, or use --backend torch."
+        )
+
+
+def load_painter(weights: str | os.PathLike[str], backend: Backend) -> Painter:
+    """The network of some weights on a backend, on the CPU.
+
+    Args:
+        weights: what `RefineFuse.from_pretrained` takes, or an ONNX file that `refinefuse export` wrote.
+        backend: `auto` is torch for weights and onnxruntime for an ONNX file.
+
+    Raises:
+        WeightsError: if the weights cannot be used.
+        InputError: if the backend is unknown, or cannot use an ONNX file.
+        MissingExtra: if the backend is not installed.
+    """
+    if backend not in get_args(Backend):
+        raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
+    exported = is_exported(weights)
+    if exported and backend == "torch":
+        raise InputError(
+            f"torch cannot use an ONNX file.\n  weights: '{weights}'\nUse --backend onnxruntime or openvino."
+        )
+    if not exported and backend in ("auto", "torch"):
+        return RefineFuse.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    painter = PAINTERS["onnxruntime" if backend == "auto" else backend]
+    model = read_onnx(Path(weights)) if exported else to_onnx(RefineFuse.from_pretrained(weights))
+    return painter(model, torch.get_num_threads())
+
+
+def read_onnx(path: Path) -> ModelProto:
+    """An ONNX file that this package wrote.
+
+    Raises:
+        WeightsError: if it cannot be read, is damaged, or is another network's.
+        MissingExtra: if onnx is not installed.
+    """
+    onnx = import_onnx("Reading an ONNX file")
+    from google.protobuf.message import DecodeError  # comes with onnx
+
+    try:
+        model: ModelProto = onnx.load_from_string(path.read_bytes())
+        onnx.checker.check_model(model)
+    except OSError as error:
+        raise WeightsError(f"The ONNX file '{path}' cannot be read: {error.strerror}.") from error
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise WeightsError(f"The file '{path}' is damaged or no ONNX file.\n  {str(error).splitlines()[0]}") from error
+    try:
+        config_of(model)
+    except ConfigError as error:
+        raise WeightsError(f"The ONNX file '{path}' was not written by `refinefuse export`.\n  {error}") from error
+    return model
+
+
+def config_of(model: ModelProto) -> NetworkConfig:
+    """The config in the metadata of an exported network.
+
+    Raises:
+        ConfigError: if there is none, or one that cannot be used.
+    """
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    if CONFIG_KEY not in found:
+        raise ConfigError(f"Its metadata has no '{CONFIG_KEY}'.")
+    return NetworkConfig.from_json(found[CONFIG_KEY])

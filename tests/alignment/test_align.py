@@ -1,0 +1,182 @@
+"""Known motions are found, and what cannot be found is not claimed."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from scenes import motion, moved, off, scene, through
+
+from refinefuse.alignment.align import align
+from refinefuse.alignment.transform import corners
+from refinefuse.errors import InputError, MissingExtra
+
+SIZE = (240, 320)
+MOTIONS = {
+    "translation": motion(SIZE, (21, -14)),
+    "rigid": motion(SIZE, (-17, 9), 7),
+    "similarity": motion(SIZE, (12, 15), -6, 0.82),
+    "affine": motion(SIZE, (-10, 8), 3, 1.15) @ np.array([[1.04, 0.03, 0], [0, 0.97, 0], [0, 0, 1]]),
+    "homography": through([[14, 9], [-8, 12], [-12, -7], [9, -11]]),
+}
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return scene()
+
+
+@pytest.mark.parametrize("model", MOTIONS)
+def test_known_motions_are_recovered(pair, model):
+    a, b = pair
+    found = align(moved(a, MOTIONS[model]), b, model)
+    assert found.converged, found.doubts
+    assert off(found.transform, MOTIONS[model]) < 1
+    assert found.after > 2 * found.before
+    assert found.error < 1.5
+    assert found.overlap > 0.6
+
+
+def test_a_stiff_model_stays_stiff(pair):
+    a, b = pair
+    shift = align(moved(a, MOTIONS["translation"]), b, "translation").transform.matrix
+    assert np.array_equal(shift[:2, :2], np.eye(2))
+    turn = align(moved(a, MOTIONS["rigid"]), b, "rigid").transform.matrix[:2, :2]
+    assert np.allclose(turn @ turn.T, np.eye(2), atol=1e-9)
+
+
+@pytest.mark.parametrize("model", ["translation", "rigid"])
+def test_a_model_that_is_too_stiff_is_told(pair, model):
+    a, b = pair
+    found = align(moved(a, motion(SIZE, (8, -5), 2, 1.08)), b, model)
+    assert any("under a similarity" in doubt for doubt in found.doubts), found.doubts
+
+
+def test_another_resolution_and_field_of_view(pair):
+    a, b = pair
+    matrix = motion(SIZE, (10, 5), 3)
+    view = moved(a, matrix)[20:220, 30:310]
+    large = cv2.resize(view, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    found = align(large, b, "similarity")
+    doubled = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]]) @ np.array([[1, 0, -30], [0, 1, -20], [0, 0, 1]])
+    assert found.converged, found.doubts
+    assert off(found.transform, doubled @ matrix) < 2  # pixels of `a`, which are half as large
+    assert 0.5 < found.overlap < 0.9
+
+
+@pytest.mark.parametrize("model", ["translation", "similarity", "homography"])
+def test_an_aligned_pair_stays_where_it_is(model):
+    for seed in range(3):
+        found = align(*scene(seed), model)
+        assert found.converged, found.doubts
+        assert off(found.transform, np.eye(3)) < 1
+
+
+def test_the_depth_of_a_plays_no_part(pair):
+    a, b = pair
+    view = moved(a, MOTIONS["translation"])
+    eight = align(view, b, "translation").transform.matrix
+    sixteen = align(view.astype(np.uint16) * 257, np.dstack([b] * 3), "translation").transform.matrix
+    assert np.allclose(eight, sixteen, atol=0.01)
+
+
+def test_the_same_twice(pair):
+    a, b = pair
+    view = moved(a, MOTIONS["similarity"])
+    first, second = (align(view, b, "similarity") for _ in range(2))
+    # to far less than a pixel: sums in float32 depend on where the arrays lie in memory
+    assert np.allclose(first.transform.matrix, second.transform.matrix, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["translation", "similarity", "homography"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_scenes_that_share_nothing_are_refused(pair, model, seed):
+    found = align(pair[0], scene(100 + seed)[1], model)
+    assert not found.converged
+    assert found.doubts
+
+
+def test_pictures_without_edges_are_refused(pair):
+    flat = np.full(SIZE, 128, np.uint8)
+    told = {name: f"all pixels of `{name}` are alike" for name in "ab"}
+    assert align(flat, pair[1], "rigid").doubts == (told["a"],)
+    assert align(pair[0], flat).doubts == (told["b"],)
+    assert align(flat, flat).doubts == (told["a"], told["b"])
+
+
+def test_a_mask_hides_what_misleads(pair):
+    a, b = pair
+    matrix = motion(SIZE, (16, -9))
+    view = moved(a, matrix)
+    overlay = np.zeros(SIZE, bool)  # drawn by the camera, the same in both pictures: it says that nothing moved
+    overlay[:, :120] = True
+    view[overlay], b = scene(7)[0][overlay], np.where(overlay, scene(7)[0], b)
+    found = align(view, b, "translation", mask_a=~overlay, mask_b=~overlay)
+    assert found.converged, found.doubts
+    assert off(found.transform, matrix) < 1
+
+
+def test_a_bend_comes_nearer_than_a_homography(pair):
+    a, b = pair
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    bent_x, bent_y = x + 4 * np.sin(y / 40), y + 4 * np.cos(x / 50)
+    # `b` seen through a lens: its pixel (x, y) shows what lies at (bent_x, bent_y) of the scene, which `a` shows
+    lens = cv2.remap(b, bent_x, bent_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    points = np.stack(np.meshgrid(np.arange(30, 290, 10.0), np.arange(30, 210, 10.0)), -1).reshape(-1, 2)
+    expected = np.stack([points[:, 0] + 4 * np.sin(points[:, 1] / 40), points[:, 1] + 4 * np.cos(points[:, 0] / 50)], 1)
+
+    def rest(model):
+        found = align(a, lens, model)
+        assert found.converged, found.doubts
+        return np.linalg.norm(found.transform.places(points) - expected, axis=1).mean()
+
+    stiff, soft = rest("homography"), rest("bspline")
+    assert soft < 0.6 * stiff
+    assert soft < 1.2
+
+
+def test_mutual_information_refines():
+    pytest.importorskip("SimpleITK")
+    a, b = scene(3)
+    matrix = motion(SIZE, (12, -7), 4)
+    found = align(moved(255 - b, matrix), b, "rigid", "mutual")
+    assert found.converged, found.doubts
+    assert off(found.transform, matrix) < 1
+    with pytest.raises(InputError, match="homography"):
+        align(a, b, "homography", "mutual")
+
+
+def test_mutual_information_without_simpleitk(pair, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'refinefuse\[align\]'"):
+        align(*pair, "rigid", "mutual")
+
+
+def test_bad_input(pair):
+    a, b = pair
+    with pytest.raises(InputError, match="31 x 320"):
+        align(a[:31], b)
+    with pytest.raises(InputError, match="`b` cannot be aligned"):
+        align(a, np.full(SIZE, np.nan, np.float32))
+    with pytest.raises(InputError, match="mask of `a`"):
+        align(a, b, mask_a=np.ones((3, 3), bool))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folder", "seen"), [("M3SVD/test", ("ir", "vi")), ("LLVIP/test", ("ir", "vi"))])
+def test_real_pairs(data_folder, folder, seen):
+    from refinefuse.alignment.edges import luma
+    from refinefuse.data.pairs import pair_folders
+    from refinefuse.image.files import read_image
+
+    pairs = pair_folders(*(data_folder / folder / name for name in seen)).pairs
+    errors = []
+    for pair in pairs[:4]:
+        a, b = (luma(read_image(path)) for path in (pair.a, pair.b))
+        matrix = motion(a.shape, (25, -18), 5, 1.1)
+        found = align(moved(a, matrix), b)
+        own = align(a, b).transform
+        ends = corners(b.shape)
+        still = np.linalg.norm(own.places(ends) - ends, axis=1).mean()
+        errors.append(off(found.transform, matrix) - still if found.converged else np.inf)
+    assert np.median(errors) < 1.5

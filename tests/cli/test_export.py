@@ -1,0 +1,61 @@
+"""`refinefuse export`, as a user calls it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.model import RefineFuse
+
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    RefineFuse.from_config(NetworkConfig(widths=(4, 6), grid=8, context_width=8, heads=2)).save_weights(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    noise = np.random.default_rng(0)
+    for side in ("ir", "vi"):
+        (tmp_path / "pairs" / side).mkdir(parents=True)
+        for index in range(4):
+            picture = noise.integers(0, 256, (32, 48), np.uint8)
+            cv2.imwrite(str(tmp_path / "pairs" / side / f"{index}.png"), picture)
+    return tmp_path / "pairs"
+
+
+def test_a_file_is_written_and_its_parity_said(run, weights, tmp_path):
+    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx")
+    assert code == 0
+    assert "Against torch: at most" in said
+    assert (tmp_path / "net.onnx").stat().st_size > 1000
+    code, _, error = run("export", weights, "-o", tmp_path / "net.onnx")
+    assert code == 2
+    assert "--overwrite" in error
+
+
+def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
+    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx", "--int8", "--calibration", folder)
+    assert code == 0
+    assert "2 pairs that did not scale it" in said
+    assert "| Qabf |" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "net.txt"], "expected: .onnx"),
+        (["-o", "net.onnx", "--int8"], "--int8 and --calibration FOLDER belong together"),
+        (["-o", "net.onnx", "--int8", "--calibration", "."], "two folders of pairs"),
+    ],
+)
+def test_wrong_use_is_explained(run, weights, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = run("export", weights, *options)
+    assert code == 2
+    assert message in error
+    assert not list(tmp_path.glob("*.onnx"))

@@ -1,0 +1,173 @@
+"""Labels: every form, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from refinefuse.data.catalog import CATALOG
+from refinefuse.detection.labels import Labels, Size
+from refinefuse.errors import InputError, PairingError
+from refinefuse.image.files import write_image
+
+SIZES = {"1": Size(100, 200), "2": Size(100, 200)}
+CLASSES = {"0": "person", "2": "car", "7": ""}
+VOC = """<annotation><size><width>{w}</width><height>{h}</height></size>
+<object><name>person</name><difficult>{difficult}</difficult><bndbox>{box}</bndbox></object></annotation>"""
+CORNERS = "<xmin>10</xmin><ymin>20</ymin><xmax>30</xmax><ymax>60</ymax>"
+
+
+def yolo(folder, **texts):
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name.removeprefix('_')}.txt").write_text(text)
+    return Labels("yolo", folder, CLASSES)
+
+
+def voc(folder, text, classes=None):
+    (folder / "1.xml").write_text(text)
+    return Labels("voc", folder, classes or {"person": "person"}).read(SIZES)["1"]
+
+
+def test_yolo_is_relative_to_the_picture_and_empty_files_are_pictures_without_objects(tmp_path):
+    labels = yolo(tmp_path, _1="0 0.25 0.5 0.1 0.4\n2 0.5 0.5 1 1\n7 0.5 0.5 0.1 0.1\n", _2="", classes="x")
+    found = labels.read(SIZES)
+    assert found["1"].corners.tolist() == [pytest.approx([40, 30, 60, 70]), [0, 0, 200, 100]]
+    assert found["1"].classes == ("person", "car")
+    assert not found["1"].crowd.any()
+    assert len(found["2"]) == 0
+    assert found["2"].corners.shape == (0, 4)
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.1", "0 0.5 0.5 0.1 x", "0 0.5 0.5 0.1 0.1 0.9"])
+def test_a_line_that_is_no_label_is_named(tmp_path, line):
+    labels = yolo(tmp_path, _1=f"0 0.5 0.5 0.1 0.1\n{line}\n")
+    with pytest.raises(InputError, match=r"Line 2 of '.*1\.txt' is no YOLO label"):
+        labels.read(SIZES)
+
+
+@pytest.mark.parametrize("line", ["0 0.98 0.5 0.2 0.1", "0 0.5 0.5 0 0.1", "0 100 40 20 30", "0 nan 0.5 0.1 0.1"])
+def test_a_box_outside_its_picture_is_refused(tmp_path, line):
+    with pytest.raises(InputError, match="does not lie in its picture"):
+        yolo(tmp_path, _1=line).read(SIZES)
+
+
+def test_a_box_that_rounding_moved_over_the_edge_is_cut(tmp_path):
+    found = yolo(tmp_path, _1="0 0.955 0.5 0.1 0.1").read(SIZES)["1"]
+    assert found.corners[0].tolist() == pytest.approx([181, 45, 200, 55])
+
+
+def test_an_unknown_class_is_refused_and_the_known_ones_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"expected: 0 \(person\), 2 \(car\), 7 \(left out\)\n  found: 3"):
+        yolo(tmp_path, _1="3 0.5 0.5 0.1 0.1").read(SIZES)
+
+
+def test_labels_of_other_pictures_are_refused(tmp_path):
+    with pytest.raises(PairingError, match="belong to other pictures"):
+        yolo(tmp_path, _9="").read(SIZES)
+
+
+def test_pictures_without_a_label_are_left_out_and_a_missing_folder_is_said(tmp_path):
+    assert list(yolo(tmp_path / "a", _2="").read(SIZES)) == ["2"]
+    with pytest.raises(InputError, match="no folder of labels"):
+        Labels("yolo", tmp_path / "b", CLASSES).read(SIZES)
+
+
+def test_voc_in_corners_scaled_and_as_in_kaist(tmp_path):
+    found = voc(tmp_path, VOC.format(w=200, h=100, difficult=0, box=CORNERS))
+    assert found.corners.tolist() == [[10, 20, 30, 60]]
+    assert not found.crowd.any()
+    halved = voc(tmp_path, VOC.format(w=400, h=200, difficult=1, box=CORNERS))
+    assert halved.corners.tolist() == [[5, 10, 15, 30]]
+    assert halved.crowd.all()
+    kaist = voc(tmp_path, VOC.format(w=200, h=100, difficult=0, box="<x>10</x><y>20</y><w>20</w><h>40</h>"))
+    assert kaist.corners.tolist() == [[10, 20, 30, 60]]
+    assert len(voc(tmp_path, "")) == 0
+
+
+def test_a_star_marks_regions_that_do_not_count(tmp_path):
+    text = VOC.format(w=200, h=100, difficult=0, box=CORNERS).replace(">person<", ">people<")
+    found = voc(tmp_path, text, CATALOG["KAIST"].classes["voc"])
+    assert found.classes == ("person",)
+    assert found.crowd.all()
+
+
+@pytest.mark.parametrize("text", ["<annotation>", VOC.format(w=200, h=100, difficult=0, box="<xmin>1</xmin>")])
+def test_voc_that_is_none_is_refused(tmp_path, text):
+    with pytest.raises(InputError, match="Pascal VOC"):
+        voc(tmp_path, text)
+
+
+def test_labels_of_a_picture_of_other_proportions_are_refused(tmp_path):
+    with pytest.raises(InputError, match="label: 200 x 300\n  picture: 100 x 200"):
+        voc(tmp_path, VOC.format(w=300, h=200, difficult=0, box=CORNERS))
+
+
+def coco(path, **changes):
+    content = {
+        "images": [{"id": 5, "file_name": "x/1.jpg", "width": 400, "height": 200}, {"id": 6, "file_name": "9.jpg"}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [
+            {"image_id": 5, "category_id": 1, "bbox": [20, 40, 40, 80], "iscrowd": 1},
+            {"image_id": 6, "category_id": 1, "bbox": [0, 0, 9999, 9]},
+        ],
+        **changes,
+    }
+    path.write_text(json.dumps(content))
+    return Labels("coco", path, {"person": "person"})
+
+
+def test_coco_json(tmp_path):
+    found = coco(tmp_path / "l.json").read(SIZES)
+    assert list(found) == ["1"]
+    assert found["1"].corners.tolist() == [[10, 20, 30, 60]]
+    assert found["1"].crowd.all()
+    assert len(coco(tmp_path / "l.json", annotations=[]).read(SIZES)["1"]) == 0
+    with pytest.raises(InputError, match="no COCO JSON"):
+        coco(tmp_path / "l.json", annotations={}).read(SIZES)
+    with pytest.raises(InputError, match="no sound COCO JSON"):
+        coco(tmp_path / "l.json", annotations=[{"image_id": 5, "category_id": 2, "bbox": [1, 2, 3, 4]}]).read(SIZES)
+
+
+def test_masks_become_boxes(tmp_path):
+    mask = np.zeros((100, 200), np.uint8)
+    mask[20:40, 30:50] = 2
+    mask[43:60, 30:50] = 2  # three rows below: the same person behind a rail
+    mask[70:75, 100:120] = 2  # too low to be asked for
+    mask[20:40, 50:90] = 1  # touches the person, but is of another class
+    write_image(tmp_path / "1.png", mask)
+    classes = CATALOG["MSRS"].classes["mask"]
+    found = Labels("mask", tmp_path, classes).read(SIZES)["1"]
+    told = {
+        (name, *map(int, box), bool(c)) for name, box, c in zip(found.classes, found.corners, found.crowd, strict=True)
+    }
+    assert told == {
+        ("person", 30, 20, 50, 60, False),
+        ("person", 100, 70, 120, 75, True),
+        ("car", 50, 20, 90, 40, False),
+    }
+    mask[0, 0] = 77
+    write_image(tmp_path / "1.png", mask, overwrite=True)
+    with pytest.raises(InputError, match="found: 77"):
+        Labels("mask", tmp_path, classes).read(SIZES)
+    write_image(tmp_path / "1.png", mask[:50], overwrite=True)
+    with pytest.raises(InputError, match="expected: 100 x 200"):
+        Labels("mask", tmp_path, classes).read(SIZES)
+
+
+def test_masks_agree_with_drawn_boxes(data_folder):
+    folder = data_folder / "MSRS" / "test"
+    drawn = Labels("yolo", folder / "detection_labels", CATALOG["MSRS"].classes["yolo"])
+    sizes = {name: Size(480, 640) for name in drawn.names()}
+    by_hand = drawn.read(sizes)
+    derived = Labels("mask", folder / "Segmentation_labels", CATALOG["MSRS"].classes["mask"]).read(sizes)
+    near = total = 0
+    for name, boxes in by_hand.items():
+        for box, kind in zip(boxes.corners, boxes.classes, strict=True):
+            others = derived[name].of([kind]).corners
+            low, high = np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:])
+            shared = (high - low).clip(0).prod(1)
+            areas = (others[:, 2:] - others[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+            near += bool((shared / (areas - shared) >= 0.5).any())
+            total += 1
+    assert (near, total) == (43, 50)
