@@ -71,8 +71,8 @@ SECTIONS = {
     ),
     "medical": Chapter(
         "Medical pairs",
-        "The infrared-visible weights on CT, PET and SPECT with MRI, as they are. The ground is black and nothing is "
-        "hot: `noise` and `lost` are left out.",
+        "CT, PET and SPECT with MRI, by the medical weights, which were trained on other patients, and by the "
+        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise` and `lost` are left out.",
         ("MRI_CT", "MRI_PET", "MRI_SPECT"),
     ),
     "ablation": Chapter(
