@@ -72,7 +72,8 @@ SECTIONS = {
     "medical": Chapter(
         "Medical pairs",
         "CT, PET and SPECT with MRI, by the medical weights, which were trained on other patients, and by the "
-        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise` and `lost` are left out.",
+        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise` and `lost` are left "
+        "out.",
         ("MRI_CT", "MRI_PET", "MRI_SPECT"),
     ),
     "ablation": Chapter(
