@@ -47,3 +47,26 @@ def read_settings(kind: type[Settings], path: Path, called: str, hint: str = "")
 def write_settings(settings: DataclassInstance, path: Path) -> None:
     """Write a YAML file with every field, defaults too, whole or not at all."""
     place_file(path, yaml.safe_dump(json.loads(json.dumps(asdict(settings))), sort_keys=False).encode())
+
+
+def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:
+    """Make the folder of a run, or refuse one that holds the run of another recipe.
+
+    Args:
+        folder: of the run.
+        name: of the recipe's file in it.
+        settings: the recipe.
+
+    Raises:
+        ConfigError: if the folder cannot be made, or holds another recipe.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.\nGive another one.") from error
+    path = folder / name
+    if path.exists() and read_settings(type(settings), path, "recipe") != settings:
+        raise ConfigError(
+            f"The folder holds a run by another recipe.\n  recipe: '{path}'\n"
+            "Give another output folder, or the same recipe to go on."
+        )

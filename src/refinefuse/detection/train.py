@@ -12,9 +12,10 @@ from torch import Tensor
 
 from refinefuse.detection.detectors import locate_detector
 from refinefuse.detection.material import DetectorBatches, Drawn, Seen, Target, fuse_samples, read_samples
-from refinefuse.detection.recipe import DetectorRecipe, load_detector_recipe, save_detector_recipe
+from refinefuse.detection.recipe import DetectorRecipe, save_detector_recipe
 from refinefuse.detection.transformer import load
 from refinefuse.errors import ConfigError
+from refinefuse.settings import claim_folder
 from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
 from refinefuse.training.logs import StopWhereNotFinite, loggers
 from refinefuse.training.task import warmed_cosine
@@ -75,7 +76,7 @@ def train_detector(
         TrainingError: the loss stops being finite or a checkpoint cannot be written. The one before is kept.
     """
     detector = output / DETECTOR
-    _claim(output, recipe)
+    claim_folder(output, RECIPE, recipe)
     if (detector / "model.safetensors").is_file():
         return detector
     names = dict(enumerate(recipe.classes))
@@ -96,18 +97,6 @@ def train_detector(
     processor.save_pretrained(detector)
     model.save_pretrained(detector)
     return detector
-
-
-def _claim(output: Path, recipe: DetectorRecipe) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another one.") from error
-    if (output / RECIPE).exists() and load_detector_recipe(output / RECIPE) != recipe:
-        raise ConfigError(
-            f"The folder holds a run by another recipe, or with another method.\n  recipe: '{output / RECIPE}'\n"
-            "Give another output folder, or the same recipe and method to go on."
-        )
 
 
 def _check_size(processor: Any, recipe: DetectorRecipe) -> None:

@@ -14,12 +14,13 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from refinefuse.errors import ConfigError, TrainingError, listing
+from refinefuse.errors import TrainingError, listing
+from refinefuse.settings import claim_folder
 from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
 from refinefuse.training.loaders import Batches, check_processes
 from refinefuse.training.logs import Pictures, StopWhereNotFinite, loggers
 from refinefuse.training.material import Material, read_sets
-from refinefuse.training.recipe import Recipe, load_recipe, save_recipe
+from refinefuse.training.recipe import Recipe, save_recipe
 from refinefuse.training.task import FusionTask
 
 CHECKPOINT_EVERY = 500  # steps
@@ -74,7 +75,7 @@ def train(
     """
     check_processes(recipe, devices * num_nodes)
     weights = output / f"{recipe.name}.safetensors"
-    _claim(output, recipe)
+    claim_folder(output, RECIPE, recipe)
     if weights.exists():
         return weights
     material = read_sets(recipe, data, cache)
@@ -95,19 +96,6 @@ def train(
         task.load_state_dict(checkpoint["state_dict"])
     task.network.save_weights(weights)
     return weights
-
-
-def _claim(output: Path, recipe: Recipe) -> None:
-    """Make the folder of the run, or refuse one that is another run's."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another one.") from error
-    if (output / RECIPE).exists() and load_recipe(output / RECIPE) != recipe:
-        raise ConfigError(
-            f"The folder holds a run by another recipe.\n  recipe: '{output / RECIPE}'\n"
-            "Give another output folder, or the same recipe to go on."
-        )
 
 
 @rank_zero_only
