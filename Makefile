@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench results detection cards clean
+.PHONY: fuse test check bench ablation results detection cards clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -22,6 +22,10 @@ check: .venv/developing
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --calibrate
 	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
+
+# The networks of the ablation, which `make results` then compares.
+ablation: .venv/developing
+	$(BIN)/python benchmarks/ablation.py runs/ablation
 
 # Every experiment of recipes/benchmark but detection, and docs/results.md from it; goes on where it stopped.
 results: .venv/developing

@@ -3,7 +3,7 @@
 The detection study has a program of its own, detection.py.
 
 Usage: python benchmarks/results.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the results: what is done there is
-not done again. The ablation joins when networks lie in runs/ablation.
+not done again. The ablation joins when benchmarks/ablation.py has put networks into runs/ablation.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ SECTIONS = {
     ),
     "ablation": Chapter(
         "Ablation",
-        "What each part of the network brings: every row was trained without one.",
+        "What each part of the network and of its training brings: every row but the first was trained without one, "
+        "all by the same budget, a small part of that of the shipped weights (`make ablation`).",
         ("TNO-differences", "RoadScene-differences"),
     ),
     "cost": Chapter("Cost", "All methods in turns in one run.", ("cost",)),

@@ -36,8 +36,10 @@ class LossWeights:
 
 CLEARANCE = 10
 """Levels by which a hot pixel should be brighter than half of the fused picture."""
-POOLED = ("complement", "hot")
-"""Terms that look at all crops of a pair together: what they compare is a property of the whole picture."""
+POOLED = ("visual", "edges", "complement", "hot")
+"""Terms that look at all crops of a pair together, one above the other: what they compare is a property of the whole
+picture. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
+without bound when its noise is amplified."""
 
 
 def intensity(fused: Levels, a: Levels, b: Levels) -> Tensor:

@@ -13,7 +13,7 @@ from refinefuse.network.context import STEP, area_weights, reduced
 from refinefuse.network.model import RefineFuse
 from refinefuse.network.windows import Window
 
-TINY = NetworkConfig(widths=(4, 6, 8), grid=8, context_width=8, heads=2)
+TINY = NetworkConfig(widths=(4, 6, 8), fold=2, grid=8, context_width=8, heads=2)
 SWITCHED = {
     "all": TINY,
     "no pixel interaction": replace(TINY, pixel_interaction=False),

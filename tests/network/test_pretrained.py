@@ -11,7 +11,7 @@ from refinefuse.network.config import NetworkConfig
 from refinefuse.network.model import RefineFuse
 from refinefuse.network.pretrained import CONFIG_KEY
 
-TINY = NetworkConfig(widths=(4, 6), grid=8, context_width=4, heads=2)
+TINY = NetworkConfig(widths=(4, 6), fold=2, grid=8, context_width=4, heads=2)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_folder_comes_back(saved, tmp_path):
 
 def test_missing_tensor_is_named(saved):
     _, path, tensors = saved
-    tensors.pop("head.predict.bias")
-    with pytest.raises(WeightsError, match=r"missing \(1\):\n  'head.predict.bias'"):
+    tensors.pop("head.predict.0.bias")
+    with pytest.raises(WeightsError, match=r"missing \(1\):\n  'head.predict.0.bias'"):
         RefineFuse.from_pretrained(write(path, tensors))
 
 
@@ -69,14 +69,14 @@ def test_extra_tensor_is_named(saved):
 
 def test_misshapen_tensor_is_named_with_both_shapes(saved):
     _, path, tensors = saved
-    tensors["head.predict.bias"] = torch.zeros(5)
-    with pytest.raises(WeightsError, match="head.predict.bias: expected 8, got 5"):
+    tensors["head.predict.0.bias"] = torch.zeros(5)
+    with pytest.raises(WeightsError, match="head.predict.0.bias: expected 8, got 5"):
         RefineFuse.from_pretrained(write(path, tensors))
 
 
 def test_tensor_that_is_not_finite_is_named(saved):
     _, path, tensors = saved
-    tensors["head.predict.bias"][0] = float("nan")
+    tensors["head.predict.0.bias"][0] = float("nan")
     with pytest.raises(WeightsError, match="not finite"):
         RefineFuse.from_pretrained(write(path, tensors))
 
@@ -84,7 +84,7 @@ def test_tensor_that_is_not_finite_is_named(saved):
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64])
 def test_tensor_of_another_kind_is_named(saved, dtype):
     _, path, tensors = saved
-    tensors["head.predict.bias"] = torch.zeros(8, dtype=dtype)
+    tensors["head.predict.0.bias"] = torch.zeros(8, dtype=dtype)
     with pytest.raises(WeightsError, match="not floating point"):
         RefineFuse.from_pretrained(write(path, tensors))
 

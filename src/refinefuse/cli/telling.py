@@ -15,6 +15,9 @@ from refinefuse.inference.placing import Placing
 from refinefuse.inference.thermal import Reading
 from refinefuse.inference.video.fuse import fuse_videos
 
+WINDOW = 2.0
+"""Seconds of the stretch whose frame rate is told as the lowest."""
+
 
 def fuse_and_tell_pictures(
     load: Callable[[], Fuser],
@@ -53,10 +56,11 @@ def fuse_and_tell_videos(
         raise InputError(f"Videos are fused in pairs.\n  expected: 2 sources\n  got: {len(names)}")
     a, b = names
     outcome = fuse_videos(load, a, b, output, reading, transform, **how, overwrite=overwrite)
-    rate = outcome.frames / outcome.seconds
+    rate, lowest = outcome.frames / outcome.seconds, outcome.lowest_rate(WINDOW)
     slowest = outcome.slowest()
+    at_least = "" if lowest is None else f", at least {lowest:.1f} in any {WINDOW:g} s"
     print(
-        f"{outcome.frames} frames in {outcome.seconds:.1f} s, {rate:.1f} frames a second; slowest: {slowest.name} "
+        f"{outcome.frames} frames in {outcome.seconds:.1f} s, {rate:.1f} a second{at_least}; slowest: {slowest.name} "
         f"({slowest.busy / outcome.seconds:.0%} of the time). See '{output}'."
     )
     if outcome.note:

@@ -27,11 +27,11 @@ class NetworkConfig:
         pixel_interaction: False leaves plain features, which meet only where they are concatenated.
         global_attention: False leaves the deepest features as they are.
         gradual_refinement: False lets the deepest features enter once, at the end, instead of scale by scale.
-        correction: bound of the correction, as a multiple of the local difference between the sources.
+        correction: how far the level of a place may be moved from the mix, in multiples of the sources' difference.
     """
 
-    widths: tuple[int, ...] = (16, 32, 48, 64)
-    fold: int = 2
+    widths: tuple[int, ...] = (32, 48, 64)
+    fold: int = 4
     interactions: int = 2
     grid: int = 64
     context_width: int = 64
@@ -96,7 +96,7 @@ class NetworkConfig:
 
 
 STANDARD = NetworkConfig()
-"""Half-resolution trunk: the best pictures."""
+"""The best pictures."""
 
-SMALL = NetworkConfig(widths=(16, 32, 48), fold=4, interactions=1, grid=32, context_width=32)
-"""Quarter-resolution trunk: video on a small processor."""
+SMALL = NetworkConfig(widths=(16, 24, 32), interactions=1, grid=32, context_width=32)
+"""Half as wide: video on a small processor."""

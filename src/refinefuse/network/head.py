@@ -1,13 +1,19 @@
-"""The last step: a mix of the sources and a bounded correction, both by pixel."""
+"""The last step: a mix of the sources by pixel, and what it leaves out, added band by band."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from refinefuse.network.refinement import enlarged
+
+FAINT = 1 / 255
+"""Detail below one level of 8 bits is taken for none where that of two sources is compared."""
 
 
 class Painting(NamedTuple):
@@ -17,35 +23,73 @@ class Painting(NamedTuple):
     share: Float[Tensor, "n 1 h w"]
 
 
-class MixAndCorrection(nn.Module):
-    """F = s A + (1 - s) B + c D: s in [0, 1], c in [-bound, bound], D the local difference of the sources.
+def bands(x: Float[Tensor, "n c h w"], count: int) -> list[Float[Tensor, "n c i j"]]:
+    """The picture as differences between scales, fine to coarse, each half the size of the one before, and the rest.
 
-    The picture's own values are kept: where the sources agree nearby, D is 0 and the result is their common value,
-    whatever the weights. Before training s is 1/2 and c is 0. Our choice; the paper's abstract is silent here.
+    Source: Burt, Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Communications 31(4), 1983.
+    Differs: 2 x 2 means and bilinear enlargement, which keep the cells where they are.
+    """
+    parts = []
+    for _ in range(count - 1):
+        smaller = F.avg_pool2d(x, 2)
+        parts.append(x - enlarged(smaller, 2))
+        x = smaller
+    return [*parts, x]
+
+
+class MixAndDetail(nn.Module):
+    """F = s A + (1 - s) B + the sum over the bands of r (u A + v B); s in [0, 1], u and v in [-1, 1].
+
+    A mix keeps one source's detail and loses the other's, or halves both. So the detail of both may be added again,
+    band by band of a Laplacian pyramid, as far as the sources do not share it: r is their mean difference over the sum
+    of their mean strengths nearby, 0 where they agree and 1 where one alone has anything. What is coarser than the last
+    band is moved by u (A - B) + v |A - B|. So the picture's own values are kept: where the sources agree nearby, the
+    result is their common value, whatever the weights. Before training s is 1/2, u and v are 0.
+
+    The features of each scale decide on the band of its size, so detail is refined scale by scale; those of the first
+    decide on the finer bands too, by pixel on s and by 2 x 2 pixels on the finest band. Our choice; the paper's
+    abstract is silent here.
 
     Args:
-        width: channels of the features.
+        widths: channels of the features of each scale, shallow to deep.
         fold: side of the folded pixel blocks.
-        bound: largest correction, in multiples of D.
+        bound: largest move of what is coarser than the bands, as a multiple of the difference between the sources.
     """
 
-    def __init__(self, width: int, fold: int, bound: float) -> None:
+    def __init__(self, widths: Sequence[int], fold: int, bound: float) -> None:
         super().__init__()
         self.bound = bound
-        self.reach = 2 * (4 // fold) + 1  # 10 to 12 pixels of the picture, a side
-        self.predict = nn.Conv2d(width, 2 * fold**2, 3, padding=1)
-        nn.init.zeros_(self.predict.weight)
-        nn.init.zeros_(self.predict.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
+        finest = max(1, fold // 2)
+        self.sides = [fold, *(max(1, finest >> max(0, band - 1)) for band in range(fold.bit_length()))]
+        self.counts = [fold**2, *(2 * side**2 for side in self.sides[1:])]
+        self.predict = nn.ModuleList(
+            nn.Conv2d(width, count, 3, padding=1)
+            for width, count in zip(widths, (sum(self.counts), *[2] * (len(widths) - 1)), strict=True)
+        )
+        for layer in self.predict:
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]  # torch types a module of a list as any module
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, features: Float[Tensor, "n c h w"], a: Float[Tensor, "n f h w"], b: Float[Tensor, "n f h w"]
-    ) -> tuple[Float[Tensor, "n f h w"], Float[Tensor, "n f h w"]]:
-        """The fused picture and the share of `a`, folded as `a` and `b` are; float32 whatever the features are."""
-        bounded = torch.tanh(self.predict(features).to(a.dtype)).contiguous()  # by plane from here on, as `a` and `b`
-        mix, correction = bounded.chunk(2, 1)
+    def forward(self, features: Sequence[Tensor], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Painting:
+        """The painting, from the features of every scale, shallow to deep; float32 whatever the features are."""
+        bounded = [
+            torch.tanh(layer(x).to(a.dtype)).contiguous() for layer, x in zip(self.predict, features, strict=True)
+        ]
+        by_block = zip(bounded[0].split(self.counts, 1), self.sides, strict=True)
+        mix, *fine = (F.pixel_shuffle(x, side) for x, side in by_block)
         share = (mix + 1) / 2
-        difference = a - b
-        apart = difference.abs().mean(1, keepdim=True)
-        nearby = F.avg_pool2d(apart, self.reach, stride=1, padding=self.reach // 2, count_include_pad=False)
-        fused = b + share * difference + self.bound * correction * nearby
-        return fused.clamp(0, 1), share
+        fused = b + share * (a - b) + self._detail([*fine, *bounded[1:]], a, b)
+        return Painting(fused.clamp(0, 1), share)
+
+    def _detail(self, rules: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
+        """What is added to the mix, from the coarsest band to the finest; `rules` are u and v of each band."""
+        of_a, of_b = (bands(x, len(rules)) for x in (a, b))
+        difference = of_a[-1] - of_b[-1]
+        detail = self.bound * (rules[-1][:, :1] * difference + rules[-1][:, 1:] * difference.abs())
+        for rule, x, y in zip(rules[-2::-1], of_a[-2::-1], of_b[-2::-1], strict=True):
+            apart, strength = (F.avg_pool2d(z, 2) for z in ((x - y).abs(), x.abs() + y.abs()))
+            alone = apart / (strength + FAINT)
+            by_blocks = rule.shape[2:] == alone.shape[2:]  # the finest band, by 2 x 2 pixels
+            gain = enlarged(rule * alone, 2) if by_blocks else rule * enlarged(alone, 2)
+            detail = enlarged(detail, 2) + gain[:, :1] * x + gain[:, 1:] * y
+        return detail

@@ -18,7 +18,7 @@ from typing_extensions import Self
 from refinefuse.network.blocks import PairEncoder
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context, ContextEncoder
-from refinefuse.network.head import MixAndCorrection, Painting
+from refinefuse.network.head import MixAndDetail, Painting
 from refinefuse.network.pixel import PixelInteraction
 from refinefuse.network.pretrained import Pretrained
 from refinefuse.network.refinement import DirectDecoder, GradualDecoder
@@ -39,7 +39,7 @@ class RefineFuse(Pretrained, Painter):
         interactions: one `PixelInteraction` for each of the first scales; may be empty.
         attention: `GlobalCrossAttention` at the deepest scale, or None.
         merges: one convolution a scale, from the features of both to fused ones.
-        decoder: from the fused features of every scale to those of the first.
+        decoder: from the fused features of every scale to refined ones.
         head: from features to the picture.
     """
 
@@ -52,7 +52,7 @@ class RefineFuse(Pretrained, Painter):
         attention: GlobalCrossAttention | None,
         merges: Sequence[nn.Conv2d],
         decoder: GradualDecoder | DirectDecoder,
-        head: MixAndCorrection,
+        head: MixAndDetail,
     ) -> None:
         super().__init__()
         self.config = config
@@ -80,7 +80,7 @@ class RefineFuse(Pretrained, Painter):
             attention=attention if config.global_attention else None,
             merges=[nn.Conv2d(2 * w, w, 1) for w in widths],
             decoder=GradualDecoder(widths) if config.gradual_refinement else DirectDecoder(widths),
-            head=MixAndCorrection(widths[0], config.fold, config.correction),
+            head=MixAndDetail(widths, config.fold, config.correction),
         )
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
@@ -93,11 +93,9 @@ class RefineFuse(Pretrained, Painter):
 
     def paint_crop(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context) -> Painting:
         """Paint a picture, or a crop in training, whose sides are multiples of the stride."""
-        fold = self.config.fold
-        folded = F.pixel_unshuffle(torch.cat([a, b], 1), fold)
-        features = self.decoder(self._encode(folded, context))
-        fused, share = self.head(features, *folded.chunk(2, 1))
-        return Painting(F.pixel_shuffle(fused, fold), F.pixel_shuffle(share, fold))
+        folded = F.pixel_unshuffle(torch.cat([a, b], 1), self.config.fold)
+        painting: Painting = self.head(self.decoder(self._encode(folded, context)), a, b)
+        return painting
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""

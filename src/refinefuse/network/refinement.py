@@ -51,12 +51,12 @@ class GradualDecoder(nn.Module):
         super().__init__()
         self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in pairwise(widths))
 
-    def forward(self, scales: list[Tensor]) -> Tensor:
-        """Fused features of every scale, shallow to deep, to refined features of the first scale."""
-        x = scales[-1]
+    def forward(self, scales: list[Tensor]) -> list[Tensor]:
+        """Fused features of every scale, shallow to deep, to refined ones; the deepest stay as they are."""
+        refined = [scales[-1]]
         for step, shallow in zip(reversed(self.steps), reversed(scales[:-1]), strict=True):
-            x = step(shallow, x)
-        return x
+            refined.append(step(shallow, refined[-1]))
+        return refined[::-1]
 
 
 class DirectDecoder(nn.Module):
@@ -68,7 +68,7 @@ class DirectDecoder(nn.Module):
         self.block = ResidualBlock(widths[0])
         self.factor = 2 ** (len(widths) - 1)
 
-    def forward(self, scales: list[Tensor]) -> Tensor:
-        """Fused features of every scale, shallow to deep, to features of the first scale."""
+    def forward(self, scales: list[Tensor]) -> list[Tensor]:
+        """Fused features of every scale, shallow to deep, with refined ones at the first scale."""
         refined: Tensor = self.block(scales[0] + enlarged(self.narrow(scales[-1]), self.factor))
-        return refined
+        return [refined, *scales[1:]]

@@ -9,7 +9,7 @@ from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.image.thermal import Range
 from refinefuse.inference.thermal import Reading
-from refinefuse.inference.video.fuse import fuse_videos
+from refinefuse.inference.video.fuse import VideoOutcome, fuse_videos
 
 
 def fuse(fuser, a, b, output, **options):
@@ -252,3 +252,17 @@ class TestBadInput:
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
         self.refused(fuser, tmp_path / "a", tmp_path / "b", tmp_path / "o.mp4", "no picture", PairingError)
+
+
+def test_the_lowest_rate_is_that_of_the_stretch_with_fewest_frames():
+    even, stalled = [i / 10 for i in range(40)], [0.1, 0.2, 0.3, 1.8, 1.9, 2.5, 2.6]
+    assert VideoOutcome(written=even).lowest_rate(2.0) == pytest.approx(10, abs=0.5)
+    assert VideoOutcome(written=stalled).lowest_rate(1.0) == 0  # nothing from 0.3 to 1.3
+    assert VideoOutcome(written=even[:5]).lowest_rate(2.0) is None
+    assert VideoOutcome().lowest_rate(2.0) is None
+
+
+def test_every_written_frame_is_timed(fuser, pair, tmp_path):
+    outcome = fuse(fuser, *pair, tmp_path / "out.mkv", codec="ffv1")
+    assert len(outcome.written) == outcome.frames
+    assert outcome.written == sorted(outcome.written)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,7 @@ class VideoOutcome:
         failure: why it ended before its time, empty if it did not; the frames before can be played.
         interrupted: whether the user stopped it.
         stages: how long each stage worked.
+        written: when each frame had been encoded, in seconds from the start.
     """
 
     frames: int = 0
@@ -61,6 +63,17 @@ class VideoOutcome:
     failure: str = ""
     interrupted: bool = False
     stages: tuple[Stage, ...] = ()
+    written: list[float] = field(default_factory=list)
+
+    def lowest_rate(self, window: float) -> float | None:
+        """Frames a second in that stretch of `window` seconds, between the first frame and the last, that had fewest.
+
+        None if the frames do not fill one such stretch.
+        """
+        last = self.written[-1] if self.written else 0.0
+        starts = [start for start in self.written if start + window <= last]
+        counts = [bisect_right(self.written, start + window) - bisect_right(self.written, start) for start in starts]
+        return min(counts) / window if counts else None
 
     def slowest(self) -> Stage:
         """The stage that worked longest: the others wait for it."""
@@ -143,10 +156,11 @@ class _Run:
         self.fused: Channel[VideoFrame] = Channel(_WAITING)
         self.levels_a: Levels | None = None
         self.errors: list[Exception] = []
+        self.start = 0.0
 
     def run(self) -> VideoOutcome:
         """Start the threads, fuse, and end them all, whatever happens."""
-        start = time.perf_counter()
+        self.start = time.perf_counter()
         decode_a, decode_b, *_ = self.outcome.stages
         readers = [
             Thread(target=self._read, args=(self.a, self.frames_a, decode_a, self._prepared_a), daemon=True),
@@ -167,7 +181,7 @@ class _Run:
             self.frames_b.close()
             for thread in (*readers, encoder):
                 thread.join()
-        self.outcome.seconds = time.perf_counter() - start
+        self.outcome.seconds = time.perf_counter() - self.start
         if self.errors and not self.outcome.frames:
             raise self.errors[0]
         self.outcome.failure = str(self.errors[0]) if self.errors else ""
@@ -269,6 +283,7 @@ class _Run:
                     if writer is None:
                         writer = VideoWriter(self.output, self.codec, frame, self.b, self._sound_of(), every=self.every)
                     writer.write(frame)
+                self.outcome.written.append(time.perf_counter() - self.start)
         except Exception as error:  # raised again by the calling thread
             self.errors.append(error)
         self.fused.close()

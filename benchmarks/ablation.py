@@ -1,0 +1,54 @@
+"""Train the standard network, and again without each of its parts, for the plan `recipes/benchmark/ablation.yaml`.
+
+Usage: python benchmarks/ablation.py FOLDER, with REFINEFUSE_DATA set. Every run is `recipes/infrared-visible.yaml` with
+fewer steps and one thing changed; FOLDER/NAME holds its weights and its recipe, with which `refinefuse train` gives it
+again. What is there is not trained again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+from refinefuse.inference.device import keep_freed_memory
+from refinefuse.losses import LossWeights
+from refinefuse.training.recipe import Recipe, load_recipe
+from refinefuse.training.train import train
+
+BASE = Path(__file__).parents[1] / "recipes" / "infrared-visible.yaml"
+STEPS, PAIRS = 1500, 1
+"""A budget that lets all runs end within half an hour on two processor cores."""
+
+
+def variants(base: Recipe) -> dict[str, Recipe]:
+    """By name: the whole network, each part of the paper's abstract left out, and each means of training."""
+    network = base.network
+    without = {
+        "pixel-interaction": {"network": replace(network, pixel_interaction=False)},
+        "global-attention": {"network": replace(network, global_attention=False)},
+        "gradual-refinement": {"network": replace(network, gradual_refinement=False)},
+        "scales": {"network": replace(network, widths=network.widths[:1])},
+        "lighting": {"augmentation": replace(base.augmentation, lighting=0.0)},
+        "sensor": {"augmentation": replace(base.augmentation, sensor=0.0)},
+        **{
+            f"loss-{term.name}": {"losses": replace(base.losses, **{term.name: 0.0})}
+            for term in fields(LossWeights)
+            if getattr(base.losses, term.name)
+        },
+    }
+    named = {"all-parts": {}, **{f"without-{part}": change for part, change in without.items()}}
+    return {name: replace(base, name=name, **change) for name, change in named.items()}
+
+
+def main(folder: Path) -> None:
+    """Train what is not there yet."""
+    keep_freed_memory()
+    base = replace(load_recipe(BASE), steps=STEPS, validate_every=STEPS, pairs_per_step=PAIRS)
+    for name, recipe in variants(base).items():
+        print(train(recipe, Path(os.environ["REFINEFUSE_DATA"]), folder / name), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
