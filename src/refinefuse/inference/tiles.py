@@ -23,7 +23,9 @@ CROP = 1344
 """Longest side of the crops that `auto` cuts: longer ones need more memory and are slower by pixel, shorter ones are
 mostly halo."""
 _MAPS = 18
-"""Memory of a painting, as a number of maps of the first scale's features (measured at 1024 x 1024: 14 to 17)."""
+"""Memory of the trunk, as a number of maps of the first scale's features (measured at 1024 x 1024: 14 to 17)."""
+_PLANES = 28
+"""Memory of the head, as a number of pictures (measured at 2048 x 2048: 22 to 25)."""
 
 
 class Piece(NamedTuple):
@@ -79,7 +81,7 @@ def tile_side(tile: Tile, height: int, width: int, config: NetworkConfig, halo: 
 
 def bytes_by_pixel(config: NetworkConfig) -> int:
     """Memory that painting in float32 takes, in bytes a pixel of the crop."""
-    return -(-_MAPS * 4 * config.widths[0] // config.fold**2)
+    return 4 * max(-(-_MAPS * config.widths[0] // config.fold**2), _PLANES)
 
 
 def pieces(height: int, width: int, side: int, halo: int, stride: int) -> Iterator[list[Piece]]:

@@ -75,7 +75,7 @@ class MixAndDetail(nn.Module):
         bounded = [
             torch.tanh(layer(x).to(a.dtype)).contiguous() for layer, x in zip(self.predict, features, strict=True)
         ]
-        by_block = zip(bounded[0].split(self.counts, 1), self.sides, strict=True)
+        by_block = zip(torch.split(bounded[0], self.counts, 1), self.sides, strict=True)
         mix, *fine = (F.pixel_shuffle(x, side) for x, side in by_block)
         share = (mix + 1) / 2
         fused = b + share * (a - b) + self._detail([*fine, *bounded[1:]], a, b)

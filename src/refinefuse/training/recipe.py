@@ -55,6 +55,8 @@ class Recipe:
         sets: what is trained on. Of a set without lists every tenth pair, in order of names, is kept for validation.
         network: the network.
         losses: how much each loss term counts.
+        detected: how much the loss of `refinefuse.training.detector` counts, beside `losses`; 0 leaves it out.
+        detector: the ONNX file of the detector that it asks, relative to the data root.
         start: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones.
         augmentation: how crops are varied.
         steps: optimiser steps.
@@ -75,6 +77,8 @@ class Recipe:
     sets: list[TrainingSet]
     network: NetworkConfig = field(default_factory=NetworkConfig)
     losses: LossWeights = field(default_factory=LossWeights)
+    detected: float = 0.0
+    detector: str | None = None
     start: str | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     steps: int = 10000
@@ -102,6 +106,9 @@ class Recipe:
         require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         require(self.clip > 0, "clip", "more than 0", self.clip)
         require(0 <= self.average < 1, "average", "at least 0 and below 1", self.average)
+        require(self.detected >= 0, "detected", "0 or more", self.detected)
+        paired = (self.detector is not None) == (self.detected > 0)
+        require(paired, "detector", "a file if and only if `detected` is more than 0", self.detector)
         require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
         negative = [name for name, weight in asdict(self.losses).items() if not weight >= 0]
         require(not negative, "losses", "weights of 0 or more", ", ".join(negative))

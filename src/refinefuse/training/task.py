@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from refinefuse.errors import ConfigError
 from refinefuse.losses import fusion_loss
 from refinefuse.metrics import evaluate
 from refinefuse.network.model import RefineFuse
+from refinefuse.training.detector import FrozenDetector, detected
 from refinefuse.training.recipe import Recipe
 
 VALIDATION_METRICS = (
@@ -36,11 +38,17 @@ VALIDATION_METRICS = (
 
 
 class FusionTask(LightningModule):
-    """Trains a `RefineFuse` by a recipe."""
+    """Trains a `RefineFuse` by a recipe.
 
-    def __init__(self, recipe: Recipe) -> None:
+    Args:
+        recipe: what to train.
+        data: the folder below which the recipe's detector lies, if it has one.
+    """
+
+    def __init__(self, recipe: Recipe, data: Path = Path()) -> None:
         super().__init__()
         self.recipe = recipe
+        self.detector = FrozenDetector(data / recipe.detector) if recipe.detector else None
         self.network = _first_network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def training_step(self, batch: Crops, batch_index: int) -> Tensor:
@@ -52,9 +60,12 @@ class FusionTask(LightningModule):
             loss, terms = fusion_loss(
                 fused.float(), batch.a, batch.reference, self.recipe.losses, self.recipe.crops_per_pair
             )
+            if self.detector is not None:
+                terms["detected"] = detected(fused.float(), batch.a, batch.reference, self.detector)
+                loss = loss + self.recipe.detected * terms["detected"]
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite, { {k: v.item() for k, v in terms.items()} }")
-        self.log_dict({"loss": loss, **{f"loss/{name}": term for name, term in terms.items()}})
+        self.log_dict({"loss": loss, **{f"loss/{name}": term.detach() for name, term in terms.items()}})
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:

@@ -82,7 +82,7 @@ def train(
     _say_left_out(material)
     save_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed)
-    task = FusionTask(recipe)
+    task = FusionTask(recipe, data)
     last = output / LAST
     checkpoint: dict[str, Any] = torch.load(last, weights_only=True) if last.exists() else {"global_step": 0}
     if checkpoint["global_step"] < recipe.steps:

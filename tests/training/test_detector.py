@@ -1,0 +1,122 @@
+"""The frozen detector in training: the same numbers as its runtime, gradients, and what it asks."""
+
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+pytest.importorskip("onnx", reason="detectors in training need the extra `onnx`")
+pytest.importorskip("lightning", reason="training needs the extra `train`")
+
+from refinefuse.errors import ConfigError, InputError
+from refinefuse.training.detector import FrozenDetector, detected
+from refinefuse.training.task import FusionTask
+from refinefuse.training.train import train
+
+SIDE = 96
+
+
+class LittleYolox(nn.Module):
+    """Everything that the graphs of YOLOX are made of: focus, pools, an enlargement, heads at two strides."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(12, 8, 3, stride=2, padding=1)
+        self.stem.weight.data /= 255
+        self.down = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2)
+        self.heads = nn.ModuleList(nn.Conv2d(channels, 85, 1) for channels in (16, 16))
+
+    def forward(self, x):
+        top, bottom = x[..., ::2, :], x[..., 1::2, :]
+        x = torch.cat([top[..., ::2], bottom[..., ::2], top[..., 1::2], bottom[..., 1::2]], 1)
+        fine = self.stem(x)
+        fine = fine * torch.sigmoid(fine)
+        coarse = self.down(fine)
+        coarse = torch.cat([coarse, F.max_pool2d(coarse, 5, 1, 2)], 1)
+        fine = torch.cat([fine, F.interpolate(coarse[:, :8], scale_factor=2, mode="nearest") + fine], 1)
+        found = []
+        for head, features in zip(self.heads, (fine, coarse), strict=True):
+            y = head(features)
+            y = torch.cat([y[:, :4], torch.sigmoid(y[:, 4:5]), torch.sigmoid(y[:, 5:])], 1)
+            found.append(y.reshape(1, 85, y.shape[2] * y.shape[3]))
+        return torch.cat(found, 2).permute(0, 2, 1)
+
+
+class Dividing(nn.Module):
+    def forward(self, x):
+        return torch.erf(x)
+
+
+def export(module, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), torch.rand(1, 3, SIDE, SIDE), path, dynamo=False, opset_version=11, input_names=["images"]
+        )
+    return path
+
+
+@pytest.fixture
+def path(tmp_path):
+    torch.manual_seed(0)
+    return export(LittleYolox(), tmp_path / "little.onnx")
+
+
+def test_the_scores_are_those_of_onnxruntime(path):
+    runtime = pytest.importorskip("onnxruntime")
+    luma = torch.rand(1, 1, SIDE, SIDE)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (rows,) = session.run(None, {"images": (luma.expand(-1, 3, -1, -1) * 255).numpy()})
+    classes = torch.from_numpy(rows[..., 5:] * rows[..., 4:5])
+    expected = torch.stack([classes[..., 0], classes[..., [2, 5, 7]].amax(-1)], -1)
+    torch.testing.assert_close(FrozenDetector(path).scores(luma), expected)
+
+
+def test_other_sizes_and_batches(path):
+    detector = FrozenDetector(path)
+    luma = torch.rand(2, 1, 70, 130)
+    scores = detector.scores(luma)
+    assert scores.shape == (2, 16 * 32 + 8 * 16, 2)
+    torch.testing.assert_close(detector.scores(luma[1:, :, :64, :128]), scores[1:])
+
+
+def test_what_the_better_source_shows_is_asked_of_the_fused_picture(path):
+    detector = FrozenDetector(path)
+    a, b = torch.rand(2, 2, 1, 64, 64)
+    fused = ((a + b) / 2).requires_grad_()
+    loss = detected(fused, a, b, detector)
+    loss.backward()
+    assert loss > 0
+    assert torch.isfinite(fused.grad).all()
+    assert fused.grad.any()
+    assert detected(a, a, a, detector) == 0
+    shortfall = (torch.maximum(detector.scores(a), detector.scores(b)) - detector.scores(a)).relu()
+    assert (detected(a, a, b, detector) > 0) == bool(shortfall.any())
+
+
+def test_another_network_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no YOLOX(.|\n)*found also: Erf"):
+        FrozenDetector(export(Dividing(), tmp_path / "other.onnx"))
+    (tmp_path / "broken.onnx").write_bytes(b"no graph")
+    with pytest.raises(InputError, match="cannot be read"):
+        FrozenDetector(tmp_path / "broken.onnx")
+    with pytest.raises(InputError, match="cannot be read"):
+        FrozenDetector(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize("changes", [{"detected": 1.0}, {"detector": "d.onnx"}, {"detected": -1.0}])
+def test_a_weight_needs_a_detector_and_the_other_way_round(tiny, changes):
+    with pytest.raises(ConfigError, match="detect"):
+        replace(tiny, **changes)
+
+
+@pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
+def test_training_asks_the_detector_and_leaves_it_as_it_is(tiny, data, path):
+    recipe = replace(tiny, steps=20, validate_every=20, detected=1.0, detector=path.name)
+    task = FusionTask(recipe, path.parent)
+    assert not any("detector" in name for name in task.state_dict())
+    assert train(recipe, data, data / "run", workers=0).is_file()
+    assert "loss/detected" in (data / "run" / "csv" / "metrics.csv").read_text()
