@@ -1,8 +1,8 @@
 """Train the standard network, and again without each of its parts, for the plan `recipes/benchmark/ablation.yaml`.
 
 Usage: python benchmarks/ablation.py FOLDER, with REFINEFUSE_DATA set. Every run is `recipes/infrared-visible-base.yaml`
-with fewer steps and one thing changed; FOLDER/NAME holds its weights and its recipe, with which `refinefuse train` gives it
-again. What is there is not trained again.
+with fewer steps and one thing changed; FOLDER/NAME holds its weights and its recipe, with which `refinefuse train`
+gives it again. What is there is not trained again.
 """
 
 from __future__ import annotations
