@@ -11,6 +11,8 @@ from torch.nn import functional as F
 pytest.importorskip("onnx", reason="detectors in training need the extra `onnx`")
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
+import onnx
+
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.training.detector import FrozenDetector, detected
 from refinefuse.training.task import FusionTask
@@ -59,6 +61,13 @@ def export(module, path):
     return path
 
 
+def edited(path, kind, change):
+    """Change the first node of a kind, in the file."""
+    model = onnx.load(path)
+    change(next(node for node in model.graph.node if node.op_type == kind))
+    onnx.save(model, path)
+
+
 @pytest.fixture
 def path(tmp_path):
     torch.manual_seed(0)
@@ -97,6 +106,23 @@ def test_what_the_better_source_shows_is_asked_of_the_fused_picture(path):
     assert (detected(a, a, b, detector) > 0) == bool(shortfall.any())
 
 
+class Brightness:
+    """Each pixel is a place, as sure as it is bright."""
+
+    def scores(self, luma):
+        return luma.flatten(1)[..., None].expand(-1, -1, 2)
+
+
+def test_the_loss_is_the_weighted_shortfall():
+    a, b, fused = (
+        torch.tensor(row).reshape(1, 1, 1, 4) for row in ([0.8, 0, 0.2, 0], [0, 0.6, 0, 0], [0.3, 0.9, 0, 1.0])
+    )
+    # In each of two groups: wanted 0.8, 0.6, 0.2, 0; short by 0.5, 0, 0.2, 0.
+    torch.testing.assert_close(detected(fused, a, b, Brightness()), torch.tensor(2 * (0.4 + 0.04) / (2 * 1.6)))
+    assert detected(torch.maximum(a, b) + 0.1, a, b, Brightness()) == 0
+    assert detected(fused, 0 * a, 0 * b, Brightness()) == 0
+
+
 def test_another_network_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no YOLOX(.|\n)*found also: Erf"):
         FrozenDetector(export(Dividing(), tmp_path / "other.onnx"))
@@ -105,6 +131,52 @@ def test_another_network_is_refused(tmp_path):
         FrozenDetector(tmp_path / "broken.onnx")
     with pytest.raises(InputError, match="cannot be read"):
         FrozenDetector(tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("Resize", "mode", "linear"),
+        ("Resize", "nearest_mode", "ceil"),
+        ("Conv", "pads", [0, 0, 2, 2]),
+        ("MaxPool", "ceil_mode", 1),
+    ],
+)
+def test_an_operation_that_would_be_computed_otherwise_is_refused(path, kind, name, value):
+    def change(node):
+        kept = [item for item in node.attribute if item.name != name]
+        node.ClearField("attribute")
+        node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+
+    edited(path, kind, change)
+    with pytest.raises(InputError, match=f"found also: {kind} of another kind"):
+        FrozenDetector(path)
+
+
+def test_attributes_that_a_file_leaves_out_have_their_defaults(path):
+    luma = torch.rand(1, 1, SIDE, SIDE)
+    before = FrozenDetector(path).scores(luma)
+
+    def change(node):
+        kept = [item for item in node.attribute if item.name not in ("dilations", "auto_pad")]
+        node.ClearField("attribute")
+        node.attribute.extend(kept)
+
+    edited(path, "Conv", change)
+    torch.testing.assert_close(FrozenDetector(path).scores(luma), before)
+
+
+def test_other_classes_than_those_of_coco_are_refused(path):
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 7
+    onnx.save(model, path)
+    with pytest.raises(InputError, match=r"found also: an output of \[7\] columns"):
+        FrozenDetector(path)
+
+
+def test_a_crop_in_which_the_detector_sees_nothing_is_refused(tiny):
+    with pytest.raises(ConfigError, match="crop.* 32 or more where a detector judges"):
+        replace(tiny, crop=16, detected=1.0, detector="d.onnx")
 
 
 @pytest.mark.parametrize("changes", [{"detected": 1.0}, {"detector": "d.onnx"}, {"detected": -1.0}])

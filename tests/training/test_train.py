@@ -138,10 +138,10 @@ def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):
 
 def test_training_can_start_from_weights(tmp_path):
     model = RefineFuse.from_config(RECIPE.network)
-    torch.nn.init.normal_(model.head.predict.weight)
+    torch.nn.init.normal_(model.head.predict[0].weight)
     model.save_weights(tmp_path / "base.safetensors")
     task = FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors")))
-    assert torch.equal(task.network.head.predict.weight, model.head.predict.weight)
+    assert torch.equal(task.network.head.predict[0].weight, model.head.predict.weight)
     assert task.network.training
     with pytest.raises(ConfigError, match="another network"):
         FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, fold=4)))

@@ -21,8 +21,8 @@ STRIDE = 32
 """Sides of what such a detector sees are multiples of it."""
 GROUPS = ((0,), (2, 5, 7))
 """Classes of COCO that count: persons; cars, buses and trucks as one."""
-BOX = 5
-"""Rows of a YOLOX head before the classes: x, y, width, height, objectness."""
+BOX, CLASSES = 5, 80
+"""Columns of a YOLOX: x, y, width, height, objectness, and the classes of COCO."""
 
 Values = Sequence[Any]
 Attributes = dict[str, Any]
@@ -30,11 +30,13 @@ Attributes = dict[str, Any]
 
 def _conv(x: Values, how: Attributes) -> Tensor:
     picture, weight, bias = (*x, None)[:3]
-    return F.conv2d(picture, weight, bias, how["strides"], how["pads"][:2], how["dilations"], how["group"])
+    strides, dilations, pads = how.get("strides", 1), how.get("dilations", 1), how.get("pads", (0, 0))
+    return F.conv2d(picture, weight, bias, strides, pads[:2], dilations, how.get("group", 1))
 
 
 def _max_pool(x: Values, how: Attributes) -> Tensor:
-    return F.max_pool2d(x[0], how["kernel_shape"], how["strides"], how["pads"][:2])
+    strides, dilations, pads = how.get("strides", 1), how.get("dilations", 1), how.get("pads", (0, 0))
+    return F.max_pool2d(x[0], how["kernel_shape"], strides, pads[:2], dilations)
 
 
 def _slice(x: Values, how: Attributes) -> Tensor:
@@ -59,6 +61,32 @@ OPERATIONS: dict[str, Callable[[Values, Attributes], Tensor]] = {
     "Transpose": lambda x, how: x[0].permute(how["perm"]),
 }
 """What the graphs of YOLOX are made of."""
+TWICE = ((b"asymmetric", b"floor"), (b"half_pixel", b"round_prefer_floor"))
+"""How a Resize by 2 may say that it takes each pixel twice; other ways of ONNX take another pixel."""
+
+
+def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
+    """Whether a node means what `OPERATIONS` computes; `fixed` are its inputs, None where they are no constants."""
+    if kind in ("Conv", "MaxPool"):
+        pads = how.get("pads", [0] * 4)
+        plain = how.get("auto_pad", b"NOTSET") == b"NOTSET" and not how.get("ceil_mode")
+        return plain and len(pads) == 4 and pads[:2] == pads[2:]
+    if kind == "Slice":
+        return len(fixed) == 5 and all(x is not None for x in fixed[1:])
+    if kind == "Reshape":
+        return fixed[1] is not None and len(fixed[1]) == 3
+    if kind == "Resize":
+        doubled = len(fixed) == 3 and fixed[2] is not None and fixed[2].tolist() == [1, 1, 2, 2]
+        place = how.get("coordinate_transformation_mode", b"half_pixel"), how.get("nearest_mode", b"round_prefer_floor")
+        return doubled and how.get("mode", b"nearest") == b"nearest" and place in TWICE
+    return True
+
+
+def _refusal(path: Path, found: set[str]) -> InputError:
+    return InputError(
+        f"'{path}' is no YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)} (pads alike on "
+        f"both sides, nearest by 2), and {BOX} + {CLASSES} columns\n  found also: {', '.join(sorted(found))}"
+    )
 
 
 class FrozenDetector:
@@ -72,7 +100,8 @@ class FrozenDetector:
 
     Raises:
         MissingExtra: if onnx is not installed.
-        InputError: if the file cannot be read, or has an operation that these networks do not have.
+        InputError: if the file cannot be read, has an operation, or a form of one, that these networks do not have, or
+            other classes than COCO's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,12 +111,8 @@ class FrozenDetector:
         except Exception as error:  # protobuf's errors and those of the file system have no common class
             raise InputError(f"The detector '{path}' cannot be read.\n  {error}") from error
         nodes = [node for node in model.graph.node if node.op_type != "Constant"]
-        unknown = sorted({node.op_type for node in nodes} - OPERATIONS.keys())
-        if unknown:
-            raise InputError(
-                f"'{path}' is no YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)}\n"
-                f"  found also: {', '.join(unknown)}"
-            )
+        if unknown := {node.op_type for node in nodes} - OPERATIONS.keys():
+            raise _refusal(path, unknown)
         self.nodes: list[tuple[NodeProto, Attributes]] = [
             (node, {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}) for node in nodes
         ]
@@ -96,6 +121,14 @@ class FrozenDetector:
         self.constants = {name: torch.from_numpy(onnx.numpy_helper.to_array(x).copy()) for name, x in held.items()}
         self.entry = next(item.name for item in model.graph.input if item.name not in self.constants)
         self.exit = model.graph.output[0].name
+        for node, how in self.nodes:
+            if not _as_computed(node.op_type, how, [self.constants.get(name) for name in node.input]):
+                unknown.add(f"{node.op_type} of another kind ('{node.output[0]}')")
+        columns = [size.dim_value for size in model.graph.output[0].type.tensor_type.shape.dim][2:]
+        if columns not in ([BOX + CLASSES], [0]):  # 0: the file does not say
+            unknown.add(f"an output of {columns} columns")
+        if unknown:
+            raise _refusal(path, unknown)
 
     def scores(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n places groups"]:
         """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as a picture without colour.

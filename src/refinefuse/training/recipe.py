@@ -12,6 +12,7 @@ from refinefuse.errors import require
 from refinefuse.losses import LossWeights
 from refinefuse.network.config import NetworkConfig
 from refinefuse.settings import read_settings, write_settings
+from refinefuse.training.detector import STRIDE
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Recipe:
         require(self.detected >= 0, "detected", "0 or more", self.detected)
         paired = (self.detector is not None) == (self.detected > 0)
         require(paired, "detector", "a file if and only if `detected` is more than 0", self.detector)
+        seen = self.detector is None or self.crop >= STRIDE
+        require(seen, "crop", f"{STRIDE} or more where a detector judges", self.crop)
         require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
         negative = [name for name, weight in asdict(self.losses).items() if not weight >= 0]
         require(not negative, "losses", "weights of 0 or more", ", ".join(negative))
