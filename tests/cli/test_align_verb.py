@@ -80,9 +80,9 @@ def test_where_a_has_no_data_the_fused_picture_is_b(shifted, run):
     run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "al.png", "--coverage", shifted / "c.png")
     run("fuse", shifted / "al.png", shifted / "b.png", "-o", shifted / "f.png")
     covered = read_image(shifted / "c.png")
-    outside = cv2.dilate(covered, np.ones((25, 25), np.uint8)) == 0  # nearer to the edge the network sees `a` too
+    outside = cv2.dilate(covered, np.ones((41, 41), np.uint8)) == 0  # nearer to the edge the network sees `a` too
     fused, b = read_image(shifted / "f.png") / 257, read_image(shifted / "b.png")
-    assert outside.sum() > 300
+    assert outside.sum() > 100
     assert np.abs(fused - b)[outside].max() < 1.5
 
 

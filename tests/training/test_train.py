@@ -141,10 +141,10 @@ def test_training_can_start_from_weights(tmp_path):
     torch.nn.init.normal_(model.head.predict[0].weight)
     model.save_weights(tmp_path / "base.safetensors")
     task = FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors")))
-    assert torch.equal(task.network.head.predict[0].weight, model.head.predict.weight)
+    assert torch.equal(task.network.head.predict[0].weight, model.head.predict[0].weight)
     assert task.network.training
     with pytest.raises(ConfigError, match="another network"):
-        FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, fold=4)))
+        FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, fold=2)))
 
 
 def test_missing_recipe(tmp_path):
