@@ -15,6 +15,7 @@ from torch import Tensor
 
 from refinefuse.filters import sobel
 from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics.sharing import sharing
 from refinefuse.metrics.statistics import percentile
 
 Levels = Float[Tensor, "n 1 h w"]
@@ -178,6 +179,9 @@ def fusion_loss(
     planes = fused * 255, a * 255, b * 255
     together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)
     counts = asdict(weights)
-    terms = {name: TERMS[name](*(together if name in POOLED else planes)) for name, weight in counts.items() if weight}
+    with sharing():  # the local moments of the fused picture, and its gradients, serve several terms
+        terms = {
+            name: TERMS[name](*(together if name in POOLED else planes)) for name, weight in counts.items() if weight
+        }
     total = sum((counts[name] * term for name, term in terms.items()), fused.new_zeros(()))
     return total, {name: term.detach() for name, term in terms.items()}

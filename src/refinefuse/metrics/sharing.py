@@ -1,7 +1,7 @@
 """Do common work once a triplet: inside `sharing()`, a function marked `@shared` remembers its results.
 
 The metrics stay plain functions of tensors; only the work that several of them need (histograms, gradients, local
-moments) is marked. Outside of `sharing()`, as in a training loop, a marked function is the function itself.
+moments) is marked. Outside of `sharing()` a marked function is the function itself.
 """
 
 from __future__ import annotations
