@@ -1,4 +1,4 @@
-"""A frozen detector as a judge in training: what it sees in one of the sources it should see in the fused picture."""
+"""A frozen detector as a judge in training: what it sees in a source, or in their mean, it should see when fused."""
 
 from __future__ import annotations
 
@@ -149,13 +149,14 @@ class FrozenDetector:
 def detected(
     fused: Float[Tensor, "n 1 h w"], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], detector: FrozenDetector
 ) -> Tensor:
-    """How far the detector's scores on the fused picture fall short of those on the source where they are higher.
+    """How far the detector's scores on the fused picture fall short of the highest on a source, or on their mean.
 
-    The mean over places and classes, each weighted by the score on that source: where it sees nothing in either,
-    nothing is asked. Luma in [0, 1]. Our choice.
+    The mean over places and classes, each weighted by that highest score: where it sees nothing in any of them,
+    nothing is asked. The mean of the sources is no good picture, but detectors see much in it. Luma in [0, 1]. Our
+    choice.
     """
     with torch.no_grad():
-        wanted = torch.maximum(detector.scores(a), detector.scores(b))
+        wanted = torch.stack([detector.scores(x) for x in (a, b, (a + b) / 2)]).amax(0)
     short = (wanted - detector.scores(fused)).relu()
     mean: Tensor = (wanted * short).sum() / wanted.sum().clamp(min=1)
     return mean
