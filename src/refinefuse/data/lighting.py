@@ -57,12 +57,12 @@ def noisy(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
 
 
 def faint(luma: Luma, strength: float, rng: np.random.Generator) -> Luma:
-    """A duller infrared sensor: what is warm, not hot, goes dark, the hottest lose up to 60 % of their level, blurred.
+    """A duller infrared sensor: what is warm, not hot, goes dark, the hottest lose up to 75 % of their level, blurred.
 
     For the infrared picture, not the visible one.
     """
-    dull = (1 - 0.6 * strength * rng.random()) * luma ** np.float32(1 + 1.5 * strength * rng.random())
-    faded: Luma = cv2.GaussianBlur(dull, (0, 0), max(0.1, 1.5 * strength * rng.random()))
+    dull = (1 - 0.75 * strength * rng.random()) * luma ** np.float32(1 + 1.5 * strength * rng.random())
+    faded: Luma = cv2.GaussianBlur(dull, (0, 0), max(0.1, strength * rng.random()))
     return faded
 
 
