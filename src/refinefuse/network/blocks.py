@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
 
 
 class PairEncoder(nn.Module):
-    """The features of both modalities at one scale more: the step down (or the stem) and a residual block.
+    """The features of both modalities at one scale more: a step down and a residual block.
 
     The features of a pair lie side by side, those of `a` first, and each modality has weights of its own (grouped
     convolutions): half as many calls as two encoders, and nothing to concatenate where the modalities meet.
@@ -37,13 +37,12 @@ class PairEncoder(nn.Module):
     Args:
         channels: channels in, of each modality.
         width: channels out, of each modality.
-        stride: 1 for the stem (3x3), 2 for a step down (2x2, without overlap).
+        stride: side of the blocks, without overlap, that become one cell each.
     """
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        side, padding = (3, 1) if stride == 1 else (2, 0)
-        self.step = nn.Conv2d(2 * channels, 2 * width, side, stride, padding, groups=2)
+        self.step = nn.Conv2d(2 * channels, 2 * width, stride, stride, groups=2)
         self.block = ResidualBlock(2 * width, groups=2)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

@@ -19,7 +19,7 @@ class NetworkConfig:
 
     Args:
         widths: channels at each scale, from shallow to deep; each scale halves the one before. One entry: single scale.
-        fold: side of the pixel blocks that are folded into channels before the first scale (1, 2 or 4).
+        fold: side of the pixel blocks that are one cell of the first scale each (1, 2 or 4).
         interactions: number of shallow scales at which the modalities interact in the pixel domain.
         grid: side of the reduced picture from which the context is computed, in cells, a multiple of 4.
         context_width: channels of the context's tokens.
@@ -33,7 +33,7 @@ class NetworkConfig:
     widths: tuple[int, ...] = (32, 48, 64)
     fold: int = 4
     interactions: int = 2
-    grid: int = 64
+    grid: int = 32
     context_width: int = 64
     heads: int = 4
     pixel_interaction: bool = True
@@ -98,5 +98,5 @@ class NetworkConfig:
 STANDARD = NetworkConfig()
 """The best pictures."""
 
-SMALL = NetworkConfig(widths=(16, 24, 32), interactions=1, grid=32, context_width=32)
-"""Half as wide: video on a small processor."""
+SMALL = NetworkConfig(widths=(16, 32, 32), interactions=1, context_width=32)
+"""Narrower, with one interaction: video on a small processor."""

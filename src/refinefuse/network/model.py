@@ -67,9 +67,9 @@ class RefineFuse(Pretrained, Painter):
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Self:
         """The network that a config describes, with random weights: it returns the average of the sources."""
-        widths, folded = config.widths, config.fold**2
-        channels = (folded, *widths[:-1])
-        strides = (1, *[2] * (len(widths) - 1))
+        widths = config.widths
+        channels = (1, *widths[:-1])
+        strides = (config.fold, *[2] * (len(widths) - 1))
         shallow = widths[: config.interactions] if config.pixel_interaction else ()
         attention = GlobalCrossAttention(widths[-1], config.context_width, config.heads)
         return cls(
@@ -93,8 +93,7 @@ class RefineFuse(Pretrained, Painter):
 
     def paint_crop(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context) -> Painting:
         """Paint a picture, or a crop in training, whose sides are multiples of the stride."""
-        folded = F.pixel_unshuffle(torch.cat([a, b], 1), self.config.fold)
-        painting: Painting = self.head(self.decoder(self._encode(folded, context)), a, b)
+        painting: Painting = self.head(self.decoder(self._encode(torch.cat([a, b], 1), context)), a, b)
         return painting
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:

@@ -48,9 +48,9 @@ class Painter(ABC):
     def halo(self) -> int:
         """Pixels around a window that its painting depends on, a side: a multiple of `config.stride`."""
         sides = [self.config.fold << scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
-        encoding = sides[0] + 2 * sum(sides)  # the stem, and two 3x3 convolutions at each scale
+        encoding = 2 * sum(sides)  # two 3x3 convolutions at each scale
         refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
-        painting = 2 * self.config.stride + sides[0]  # the head's convolutions, the bands and the pixel's own cell
+        painting = 2 * self.config.stride + sides[0]  # the bands, down and up, and the pixel's own cell
         reach = encoding + refining + painting
         return -(-reach // self.config.stride) * self.config.stride
 
