@@ -19,27 +19,27 @@ ROOT = Path(__file__).parents[1]
 PLAN = ROOT / "recipes" / "benchmark" / "detection.yaml"
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- results: written by make detection -->", "<!-- end of results -->"
-OURS, SOURCES = "infrared-visible", ("infrared", "visible")
+OURS, SOURCES = ("infrared-visible-detection", "infrared-visible"), ("infrared", "visible")
 
 
-def verdict(table: Path) -> str:
-    """What the first table says of our weights: against both sensors, and their place among the methods."""
+def verdict(table: Path, ours: str) -> str:
+    """What the first table says of weights of ours: against both sensors, and their place among the methods."""
     rows = {row[""]: row for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
     column = list(next(iter(rows.values())))[1]
     values = {name: float(row[column]) for name, row in rows.items()}
-    methods = sorted((name for name in rows if name not in SOURCES), key=lambda name: -values[name])
-    place = methods.index(OURS) + 1
-    gains = ", ".join(f"{values[OURS] - values[name]:+.3f} against {name} alone" for name in SOURCES)
+    methods = sorted((name for name in rows if name == ours or name not in (*OURS, *SOURCES)), key=lambda x: -values[x])
+    place = methods.index(ours) + 1
+    gains = ", ".join(f"{values[ours] - values[name]:+.3f} against {name} alone" for name in SOURCES)
     ahead = "; ".join(f"{name} {values[name]:.3f}" for name in methods[: place - 1])
     behind = f"; before it: {ahead}" if ahead else ""
-    return f"`{OURS}`: AP50 {values[OURS]:.3f}, {gains}; place {place} of {len(methods)} fusion methods{behind}."
+    return f"`{ours}`: AP50 {values[ours]:.3f}, {gains}; place {place} of {len(methods)} fusion methods{behind}."
 
 
 def results(folder: Path, seconds: float) -> str:
     """The tables and the figure of the study, and what it took."""
     tables = {path.stem: path.read_text(encoding="utf-8").rstrip() for path in (folder / "tables").glob("MSRS*.md")}
     parts = [f"Processor time of the last run, with what was kept: {seconds / 60:.0f} min."]
-    parts.append(verdict(folder / "tables" / "MSRS-detection.csv"))
+    parts += [verdict(folder / "tables" / "MSRS-detection.csv", ours) for ours in OURS]
     parts += [f"### {tables['MSRS-detection']}", "![AP50 with intervals](detection-ap50.png)"]
     parts += [f"### {tables[name]}" for name in ("MSRS-classes", "MSRS-sizes", "MSRS-gray")]
     parts.append("The next table is against the boxes that the authors of MSRS drew; they leave vans and trucks out.")
