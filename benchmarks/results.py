@@ -78,9 +78,9 @@ SECTIONS = {
     ),
     "ablation": Chapter(
         "Ablation",
-        "What each part of the network and of its training brings: every row but the first two was trained without one, "
-        "all by the same budget, a small part of that of the shipped weights (`make ablation`). `all-parts-again` is the "
-        "whole by another seed: what is not larger than its differences is chance.",
+        "What each part of the network and of its training brings: every row but the first two was trained without "
+        "one, all by the same budget, a small part of that of the shipped weights (`make ablation`). "
+        "`all-parts-again` is the whole by another seed: what is not larger than its differences is chance.",
         ("TNO-differences", "RoadScene-differences"),
     ),
     "cost": Chapter("Cost", "All methods in turns in one run.", ("cost",)),
