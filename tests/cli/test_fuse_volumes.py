@@ -80,7 +80,8 @@ def test_outside_of_one_field_of_view_the_other_is_kept(tmp_path, run):
     assert "source 1 has data in 40%" in err
     fused = nibabel.load(tmp_path / "out.nii").get_fdata()
     expected = (head() / np.percentile(head(), 99.5, method="inverted_cdf")).clip(0, 1)
-    np.testing.assert_allclose(fused[:16], expected[:16], atol=0.06)
+    # The field begins at row 24; from 12 rows away on it is felt no more.
+    np.testing.assert_allclose(fused[:12], expected[:12], atol=0.02)
 
 
 @pytest.fixture
