@@ -50,7 +50,7 @@ class Painter(ABC):
         sides = [self.config.fold << scale for scale in range(len(self.config.widths))]  # of a cell, in pixels
         encoding = 2 * sum(sides)  # two 3x3 convolutions at each scale
         refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
-        painting = 2 * self.config.stride + sides[0]  # the bands, down and up, and the pixel's own cell
+        painting = 2 * self.config.stride + sides[0]  # the head's convolutions, the bands and the pixel's own cell
         reach = encoding + refining + painting
         return -(-reach // self.config.stride) * self.config.stride
 
