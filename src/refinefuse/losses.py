@@ -1,7 +1,7 @@
 """What training asks of a fused picture, one function a term; every term is smaller where the picture is better.
 
 The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source.
-`kept` and `hot` are the terms that forbid it.
+`kept` and `hot` are the terms that forbid it; `overshoot` forbids the halos that win contrast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refinefuse.filters import sobel
+from refinefuse.filters import dilate, erode, sobel
 from refinefuse.metrics import qabf, scd, ssim, vif
 from refinefuse.metrics.sharing import sharing
 from refinefuse.metrics.statistics import percentile
@@ -33,6 +33,7 @@ class LossWeights:
     complement: float = 0.4
     kept: float = 0.6
     hot: float = 3.0
+    overshoot: float = 60.0
 
 
 CLEARANCE = 10
@@ -127,6 +128,17 @@ def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
     return missing / _count(targets) / 255
 
 
+def overshoot(fused: Levels, a: Levels, b: Levels) -> Tensor:
+    """How far levels are outside of what either source shows in the 15x15 square around, on the mean over all pixels.
+
+    In units of the range, beyond a margin of 3 levels: the differentiable form of the fusion fault `overshoot`, of
+    halos. Our choice.
+    """
+    above = fused - dilate(torch.maximum(a, b), 15) - 3
+    below = erode(torch.minimum(a, b), 15) - 3 - fused
+    return (above.relu() + below.relu()).mean() / 255
+
+
 def _count(mask: Tensor) -> Tensor:
     """Pixels of a mask, at least 1; where several processes share a batch, their mean.
 
@@ -154,6 +166,7 @@ TERMS: dict[str, Callable[[Levels, Levels, Levels], Tensor]] = {
     "complement": complement,
     "kept": kept,
     "hot": hot,
+    "overshoot": overshoot,
 }
 """By the field of `LossWeights` that weighs it."""
 

@@ -34,7 +34,8 @@ def test_gradients_are_finite_on_pictures_and_on_flat_ones(name, pair):
 @pytest.mark.parametrize("name", TERMS)
 def test_descending_a_term_makes_it_smaller(name, pair):
     a, b = pair
-    fused = ((a + b) / 2 - 10).requires_grad_()
+    too_much = name == "overshoot"  # the other terms are not content with too little
+    fused = (2 * (a + b) - 250 if too_much else (a + b) / 2 - 10).requires_grad_()
     before = TERMS[name](fused, a, b)
     before.backward()
     after = TERMS[name]((fused - fused.grad / fused.grad.abs().max()).detach(), a, b)
@@ -74,6 +75,16 @@ def test_hot_wants_a_warm_target_over_the_middle_of_a_bright_scene():
     lifted = torch.where(a > 50, 150.0 + CLEARANCE, b)
     assert TERMS["hot"](lifted, a, b) == 0
     torch.testing.assert_close(TERMS["hot"](torch.maximum(a, b), a, b), torch.tensor((70 + CLEARANCE) / 255))
+
+
+def test_overshoot_sees_what_neither_source_shows_nearby(pair):
+    for within in (torch.maximum(*pair), torch.minimum(*pair)):
+        assert TERMS["overshoot"](within, *pair) == 0
+    a, b = torch.full((1, 1, 40, 40), 20.0), torch.full((1, 1, 40, 40), 60.0)
+    a[..., :20] = 100
+    halo = torch.where(a > 50, 110.0, 10.0)  # 10 levels above the brighter source, 10 below the darker one
+    halo[..., 13:27] = 50  # where 15 x 15 pixels see both sides
+    torch.testing.assert_close(TERMS["overshoot"](halo, a, b), torch.tensor(26 / 40 * 7 / 255))
 
 
 def test_the_sum_is_weighted_and_terms_of_weight_zero_are_left_out(pair):

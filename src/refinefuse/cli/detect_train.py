@@ -48,9 +48,10 @@ def run(
     try:
         from refinefuse.detection.train import train_detector
     except ImportError as error:
-        if error.name is None or not error.name.startswith("lightning"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("lightning", "pytorch_optimizer"):
             raise
-        raise MissingExtra("lightning", "train", "Training") from error
+        raise MissingExtra(package, "train", "Training") from error
     seen = seen_by(schedule.method, Places(root, recipe.parent))
     detector = train_detector(schedule, root, output, seen, workers=workers, accelerator=accelerator)
     print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")

@@ -11,7 +11,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("onnx", "openvino"),
     "tiff": ("imagecodecs",),
-    "train": ("lightning", "tensorboard"),
+    "train": ("lightning", "pytorch-optimizer", "tensorboard"),
     "video": ("av",),
 }
 CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "jsonargparse")

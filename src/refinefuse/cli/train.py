@@ -44,9 +44,10 @@ def run(
         from refinefuse.training.recipe import load_recipe
         from refinefuse.training.train import train
     except ImportError as error:
-        if error.name is None or not error.name.startswith("lightning"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("lightning", "pytorch_optimizer"):
             raise
-        raise MissingExtra("lightning", "train", "Training") from error
+        raise MissingExtra(package, "train", "Training") from error
     weights = train(
         load_recipe(recipe),
         root,

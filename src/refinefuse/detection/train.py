@@ -45,7 +45,9 @@ class DetectorTask(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short warm-up and a cosine to zero."""
-        return warmed_cosine(self.model.parameters(), self.recipe)
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return warmed_cosine(optimizer, recipe.steps)
 
 
 def train_detector(

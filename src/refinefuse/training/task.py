@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from pytorch_optimizer import SOAP
+from torch import Tensor
 
 from refinefuse.data.crops import Crops
 from refinefuse.errors import ConfigError
@@ -79,36 +79,25 @@ class FusionTask(LightningModule):
         return fused
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a short warm-up and a cosine to zero."""
-        return warmed_cosine(self.network.parameters(), self.recipe)
+        """SOAP, with a short warm-up and a cosine to zero.
+
+        Source: Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", ICLR 2025.
+        """
+        recipe = self.recipe
+        optimizer = SOAP(self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return warmed_cosine(optimizer, recipe.steps)
 
 
-class Pace(Protocol):
-    """How fast a run learns."""
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """The peak."""
-        ...
-
-    @property
-    def weight_decay(self) -> float:
-        """Of AdamW."""
-        ...
+WARM_UP = 200
+"""Steps at least: a run that goes on at full rate from its first steps may break down in them."""
 
 
-def warmed_cosine(parameters: Iterable[nn.Parameter], pace: Pace) -> Any:
-    """AdamW whose learning rate rises over the first 2 percent of the steps and falls as a cosine to zero."""
-    optimizer = torch.optim.AdamW(parameters, pace.learning_rate, weight_decay=pace.weight_decay)
-    warm_up = max(1, pace.steps // 50)
+def warmed_cosine(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    """The optimiser, whose rate rises over the first 2 percent of the steps (200 at least) and falls as a cosine."""
+    warm_up = max(WARM_UP, steps // 50)
 
     def factor(step: int) -> float:
-        return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / pace.steps))))
+        return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / steps))))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
