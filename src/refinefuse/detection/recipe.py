@@ -47,7 +47,7 @@ class DetectorRecipe:
         method: what fuses the pictures: a source as in a plan of `refinefuse benchmark`, or infrared or visible.
         steps: optimiser steps.
         pairs_per_step: pictures of a step.
-        learning_rate: peak of the cosine schedule (AdamW), after a warm-up over the first 2 percent of the steps, at least 200.
+        learning_rate: peak of the cosine schedule (AdamW), after a warm-up over 2 percent of the steps, 200 at least.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         precision: as Lightning names it.

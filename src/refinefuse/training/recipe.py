@@ -64,7 +64,7 @@ class Recipe:
         pairs_per_step: pairs drawn for a step, over all processes.
         crops_per_pair: crops cut from each.
         crop: side of a crop, in pixels, a multiple of the network's stride.
-        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over the first 2 percent of the steps, at least 200.
+        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, 200 at least.
         weight_decay: of SOAP.
         clip: largest norm of the gradient.
         average: decay of the exponential moving average of the weights, which is what is shipped.
