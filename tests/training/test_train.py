@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from refinefuse.data.crops import Augmentation, PairCrops, collate, turned
-from refinefuse.errors import ConfigError, InputError, PairingError
+from refinefuse.errors import ConfigError, InputError, PairingError, TrainingError
 from refinefuse.image.files import read_image, write_image
 from refinefuse.losses import fusion_loss
 from refinefuse.network.config import NetworkConfig
@@ -99,6 +99,14 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(data, tmp_path):
         assert torch.equal(tensor, resumed[name])
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"no archive"])
+def test_a_damaged_checkpoint_is_named(data, tmp_path, content):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.ckpt").write_bytes(content)
+    with pytest.raises(TrainingError, match="last.ckpt' cannot be read"):
+        train(RECIPE, data, tmp_path / "run", workers=0)
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(data, tmp_path):
     first = train(RECIPE, data, tmp_path / "run", workers=0)
@@ -135,6 +143,8 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
         ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nprecision: foo", "precision"),
         ("name: x\nsets: [{a: ir, b: vi, share: 1}]\naugmentation: {zoom: 0}", "zoom"),
         ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {kept: -1}", "kept"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {kept: .inf}", "kept"),
+        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlearning_rate: .inf", "learning_rate"),
     ],
 )
 def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):

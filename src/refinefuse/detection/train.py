@@ -16,7 +16,7 @@ from refinefuse.detection.recipe import DetectorRecipe, save_detector_recipe
 from refinefuse.detection.transformer import load
 from refinefuse.errors import ConfigError
 from refinefuse.settings import claim_folder
-from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
+from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints, read_checkpoint
 from refinefuse.training.logs import StopWhereNotFinite, loggers
 from refinefuse.training.task import warmed_cosine
 from refinefuse.training.train import RECIPE, fit
@@ -93,7 +93,7 @@ def train_detector(
     fuse_samples(samples, seen)
     task = DetectorTask(model.train(), recipe)
     last = output / LAST
-    step = int(torch.load(last, weights_only=True)["global_step"]) if last.exists() else 0
+    step = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
     trainer = _trainer(recipe, output, step, accelerator)
     fit(trainer, task, DetectorBatches(Drawn(samples, recipe, processor), step, workers), output)
     processor.save_pretrained(detector)

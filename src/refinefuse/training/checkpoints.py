@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -14,7 +15,27 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
+from refinefuse.errors import TrainingError
+
 LAST = "last.ckpt"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint of a run.
+
+    Raises:
+        TrainingError: if the file is damaged or no checkpoint.
+    """
+    try:
+        checkpoint = torch.load(path, weights_only=True)
+        if "global_step" in checkpoint:
+            return dict(checkpoint)
+        reason: object = "it holds something else"
+    except (RuntimeError, UnpicklingError, EOFError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+    raise TrainingError(
+        f"The checkpoint '{path}' cannot be read: {reason}.\nTake a new output folder, or a copy of the checkpoint."
+    )
 
 
 class WholeCheckpoints(TorchCheckpointIO):

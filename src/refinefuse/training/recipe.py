@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -103,7 +104,7 @@ class Recipe:
             value = getattr(self, field_name)
             require(value >= 1, field_name, "1 or more", value)
         require(self.crop % stride == 0, "crop", f"a multiple of the network's stride, {stride}", self.crop)
-        require(self.learning_rate > 0, "learning_rate", "more than 0", self.learning_rate)
+        require(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
         require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
         require(self.clip > 0, "clip", "more than 0", self.clip)
         require(0 <= self.average < 1, "average", "at least 0 and below 1", self.average)
@@ -113,8 +114,8 @@ class Recipe:
         seen = self.detector is None or self.crop >= STRIDE
         require(seen, "crop", f"{STRIDE} or more where a detector judges", self.crop)
         require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
-        negative = [name for name, weight in asdict(self.losses).items() if not weight >= 0]
-        require(not negative, "losses", "weights of 0 or more", ", ".join(negative))
+        bad = [name for name, weight in asdict(self.losses).items() if not 0 <= weight < math.inf]
+        require(not bad, "losses", "finite weights of 0 or more", ", ".join(bad))
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
@@ -16,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from refinefuse.errors import TrainingError, listing
 from refinefuse.settings import claim_folder
-from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints
+from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints, read_checkpoint
 from refinefuse.training.loaders import Batches, check_processes
 from refinefuse.training.logs import Pictures, StopWhereNotFinite, loggers
 from refinefuse.training.material import Material, read_sets
@@ -71,7 +70,8 @@ def train(
     Raises:
         ConfigError: if the output folder holds a run by another recipe, or the pairs of a step do not divide over the
             processes.
-        TrainingError: if the loss stops being finite or a checkpoint cannot be written. The one before is kept.
+        TrainingError: if the checkpoint of the run is damaged, the loss stops being finite or a checkpoint cannot be
+            written. The one before is kept.
     """
     check_processes(recipe, devices * num_nodes)
     weights = output / f"{recipe.name}.safetensors"
@@ -84,7 +84,7 @@ def train(
     seed_everything(recipe.seed)
     task = FusionTask(recipe, data)
     last = output / LAST
-    checkpoint: dict[str, Any] = torch.load(last, weights_only=True) if last.exists() else {"global_step": 0}
+    checkpoint: dict[str, Any] = read_checkpoint(last) if last.exists() else {"global_step": 0}
     if checkpoint["global_step"] < recipe.steps:
         step = checkpoint["global_step"]
         batches = Batches(recipe, material, first_step=step, workers=workers)
@@ -155,7 +155,7 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
 def _kept(last: Path) -> str:
     if not last.exists():
         return "There is no checkpoint yet."
-    step = torch.load(last, weights_only=True)["global_step"]
+    step = read_checkpoint(last)["global_step"]
     return f"The checkpoint of step {step} is kept: '{last}'."
 
 
