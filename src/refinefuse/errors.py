@@ -7,6 +7,9 @@ its kinds.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RefineFuseError(Exception):
     """Anything that the package refuses, with a message that is meant to be read by the user."""
@@ -49,6 +52,22 @@ class MissingExtra(RefineFuseError, ImportError):  # noqa: N818  # what is wrong
         super().__init__(
             f"{purpose} needs {library}, which is not installed.\nInstall it with: pip install 'refinefuse[{extra}]'"
         )
+
+
+@contextmanager
+def training_extra() -> Iterator[None]:
+    """Around imports: say which extra brings a library of training that is not there.
+
+    Raises:
+        MissingExtra: if it is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("lightning", "pytorch_optimizer"):
+            raise
+        raise MissingExtra(missing, "train", "Training") from error
 
 
 def require(holds: bool, name: str, rule: str, value: object) -> None:

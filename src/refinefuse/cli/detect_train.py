@@ -32,7 +32,7 @@ def run(
     from dataclasses import replace
 
     from refinefuse.data.layout import training_root
-    from refinefuse.errors import ConfigError, MissingExtra
+    from refinefuse.errors import ConfigError, training_extra
     from refinefuse.inference.device import keep_freed_memory
 
     root = training_root(data)
@@ -45,13 +45,8 @@ def run(
     schedule = replace(schedule, method=method or schedule.method)
     if not schedule.method:
         raise ConfigError("The recipe names no method.\nGive --method: infrared, visible, weights:NAME, average, ...")
-    try:
+    with training_extra():
         from refinefuse.detection.train import train_detector
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("lightning", "pytorch_optimizer"):
-            raise
-        raise MissingExtra(package, "train", "Training") from error
     seen = seen_by(schedule.method, Places(root, recipe.parent))
     detector = train_detector(schedule, root, output, seen, workers=workers, accelerator=accelerator)
     print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")

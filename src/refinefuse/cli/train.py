@@ -33,21 +33,16 @@ def run(
             default they are kept in memory.
     """
     from refinefuse.data.layout import training_root
-    from refinefuse.errors import MissingExtra
+    from refinefuse.errors import training_extra
     from refinefuse.inference.device import keep_freed_memory
 
     root = training_root(data)
     keep_freed_memory()
-    try:
+    with training_extra():
         from lightning.pytorch.utilities import rank_zero_only
 
         from refinefuse.training.recipe import load_recipe
         from refinefuse.training.train import train
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("lightning", "pytorch_optimizer"):
-            raise
-        raise MissingExtra(package, "train", "Training") from error
     weights = train(
         load_recipe(recipe),
         root,
