@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made on first use. DATA: the folder of the data sets, if there is one.
+# Everything runs in .venv, which is made on first use. DATA: the folder of the datasets, if there is one.
 PYTHON ?= python3
 DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
@@ -20,7 +20,7 @@ check: .venv/developing
 	$(BIN)/pytest -m "not slow"
 
 bench: .venv/developing
-	$(BIN)/refinefuse bench --threads 1 --calibrate
+	$(BIN)/refinefuse bench --threads 1 --reference
 	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
 
 # The networks of the ablation, which `make results` then compares.

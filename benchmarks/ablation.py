@@ -1,4 +1,4 @@
-"""Train the standard network, and again without each of its parts, for the plan `recipes/benchmark/ablation.yaml`.
+"""Train the standard network, and again without each of its parts, for the config `recipes/benchmark/ablation.yaml`.
 
 Usage: python benchmarks/ablation.py FOLDER, with REFINEFUSE_DATA set. Every run is `recipes/infrared-visible-base.yaml`
 with fewer steps and one thing changed; FOLDER/NAME holds its weights and its recipe, with which `refinefuse train`
@@ -12,7 +12,7 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-from refinefuse.inference.device import keep_freed_memory
+from refinefuse.inference.device import retain_freed_memory
 from refinefuse.losses import LossWeights
 from refinefuse.training.recipe import Recipe, load_recipe
 from refinefuse.training.train import train
@@ -32,11 +32,11 @@ def variants(base: Recipe) -> dict[str, Recipe]:
             "network": replace(network, pixel_interaction=False, global_attention=False)
         },  # each may do for both
         "gradual-refinement": {"network": replace(network, gradual_refinement=False)},
-        "scales": {"network": replace(network, widths=network.widths[:1])},
-        "lighting": {"augmentation": replace(base.augmentation, lighting=0.0)},
-        "sensor": {"augmentation": replace(base.augmentation, sensor=0.0)},
+        "scales": {"network": replace(network, channels=network.channels[:1])},
+        "degrade_visible_p": {"augmentation": replace(base.augmentation, degrade_visible_p=0.0)},
+        "degrade_infrared_p": {"augmentation": replace(base.augmentation, degrade_infrared_p=0.0)},
         **{
-            f"loss-{term.name}": {"losses": replace(base.losses, **{term.name: 0.0})}
+            f"loss-{term.name}": {"loss_weights": replace(base.losses, **{term.name: 0.0})}
             for term in fields(LossWeights)
             if getattr(base.losses, term.name)
         },
@@ -48,8 +48,8 @@ def variants(base: Recipe) -> dict[str, Recipe]:
 
 def main(folder: Path) -> None:
     """Train what is not there yet."""
-    keep_freed_memory()
-    base = replace(load_recipe(BASE), steps=STEPS, validate_every=2 * STEPS)  # the plan judges, not the run
+    retain_freed_memory()
+    base = replace(load_recipe(BASE), max_steps=STEPS, val_check_interval=2 * STEPS)  # the config judges, not the run
     for name, recipe in variants(base).items():
         print(train(recipe, Path(os.environ["REFINEFUSE_DATA"]), folder / name), flush=True)
 

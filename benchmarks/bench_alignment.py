@@ -1,12 +1,12 @@
 """How well known motions of real pairs are recovered, what that costs, and how often the check before fusing errs.
 
 Usage: python benchmarks/bench_alignment.py DATA [--pairs 20] [--sets RoadScene,TNO] [--motions shift,rigid]
-DATA is the folder of the data sets. Without DATA the pairs that the package renders are used.
+DATA is the folder of the datasets. Without DATA the pairs that the package renders are used.
 
 For each pair, `a` is moved, both are cropped by a tenth (40 pixels at most), and `align` is asked for the motion:
 
-  abs   mean distance of the four corners from where the motion and the data set's own registration put them
-  self  the same against the motion after what `align` finds for the pair that was not moved. A data set that is itself
+  abs   mean distance of the four corners from where the motion and the dataset's own registration put them
+  self  the same against the motion after what `align` finds for the pair that was not moved. A dataset that is itself
         off by a few pixels counts in `abs`, not in `self`; what the method always gets wrong by the same counts in
         `abs` alone
   wrong both are above 4 pixels
@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 
 from refinefuse.alignment.align import Metric, align
-from refinefuse.alignment.check import misplaced
+from refinefuse.alignment.check import check_registration
 from refinefuse.alignment.edges import luma
-from refinefuse.alignment.transform import Model, centring, corners, project
+from refinefuse.alignment.transform import TransformType, centering, corners, project
 from refinefuse.data.pairs import pair_folders
 from refinefuse.image.files import read_image
 from refinefuse.samples import SAMPLES
@@ -50,7 +50,7 @@ SETS = {
     "CDDFuse PET-MRI": ("harvard_cddfuse/MRI_PET/MRI", "harvard_cddfuse/MRI_PET/PET"),
     "CDDFuse SPECT-MRI": ("harvard_cddfuse/MRI_SPECT/MRI", "harvard_cddfuse/MRI_SPECT/SPECT"),
 }
-MOTIONS: dict[str, Model] = {
+MOTIONS: dict[str, TransformType] = {
     "shift": "translation",
     "rigid": "rigid",
     "similarity": "similarity",
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--motions", default="shift,rigid,similarity,homography")
-    parser.add_argument("--metric", default="edges", choices=["edges", "mutual"])
+    parser.add_argument("--metric", default="edges", choices=["edges", "mutual-information"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     names = options.sets.split(",") if options.data else ["rendered"]
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _pairs(data: Path | None, name: str, count: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Pairs of a data set, spread evenly over it: test pairs, then training pairs."""
+    """Pairs of a dataset, spread evenly over it: test pairs, then training pairs."""
     if data is None:
         yield from _rendered()
         return
@@ -108,17 +108,17 @@ def moved(a: np.ndarray, b: np.ndarray, motion: str, generator: np.random.Genera
     crop = int(min(40, 0.1 * min(h, w)))
     back = random_motion(motion, (h, w), generator)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    picture = cv2.warpPerspective(a, back, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
+    image = cv2.warpPerspective(a, back, (w, h), flags=flags, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
     cut = np.array([[1, 0, crop], [0, 1, crop], [0, 0, 1]], float)
     truth = np.linalg.inv(cut) @ np.linalg.inv(back) @ cut
     inner = np.s_[crop : h - crop, crop : w - crop]
-    return picture[inner], b[inner], truth, a[inner]
+    return image[inner], b[inner], truth, a[inner]
 
 
 def random_motion(motion: str, size: tuple[int, int], generator: np.random.Generator) -> np.ndarray:
-    """Up to 40 pixels, 8 degrees and a scale of 0.8 to 1.25 about the centre; homographies move each corner by itself.
+    """Up to 40 pixels, 8 degrees and a scale of 0.8 to 1.25 about the center; homographies move each corner by itself.
 
-    A corner moves by up to 40 pixels, and by up to 8 % of the longer side of a small picture.
+    A corner moves by up to 40 pixels, and by up to 8 % of the longer side of a small image.
     """
     ends = corners(size).astype(np.float32)
     if motion in ("affine", "homography"):
@@ -133,15 +133,15 @@ def random_motion(motion: str, size: tuple[int, int], generator: np.random.Gener
     scale = np.exp(generator.uniform(np.log(0.8), np.log(1.25))) if motion == "similarity" else 1.0
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[c, -s, length * np.cos(towards)], [s, c, length * np.sin(towards)], [0, 0, 1]])
-    return np.asarray(centring(size) @ turn @ np.linalg.inv(centring(size)))
+    return np.asarray(centering(size) @ turn @ np.linalg.inv(centering(size)))
 
 
 def measure(name: str, pair: str, a: np.ndarray, b: np.ndarray, motion: str, metric: Metric) -> dict[str, object]:
     """What `align` makes of one moved pair."""
     seed = int.from_bytes(f"{name}{pair}{motion}".encode()[-8:], "big")
-    picture, still, truth, unmoved = moved(a, b, motion, np.random.default_rng(seed))
+    image, still, truth, unmoved = moved(a, b, motion, np.random.default_rng(seed))
     start = time.process_time()
-    found = align(picture, still, MOTIONS[motion], metric)
+    found = align(image, still, MOTIONS[motion], metric)
     seconds = time.process_time() - start
     own = align(unmoved, still, MOTIONS[motion], metric)
 
@@ -153,13 +153,13 @@ def measure(name: str, pair: str, a: np.ndarray, b: np.ndarray, motion: str, met
         "set": name, "pair": pair, "motion": motion, "seconds": seconds, "size": still.shape,
         "abs": off(found.transform.matrix, truth), "self": off(found.transform.matrix, truth @ own.transform.matrix),
         "residual": off(own.transform.matrix, np.eye(3)),
-        "converged": found.converged, "before": found.before, "after": found.after, "lead": found.lead,
+        "converged": found.is_reliable, "before": found.score_before, "after": found.score_after, "lead": found.peak_ratio,
         "error": found.error, "overlap": found.overlap,
     }  # fmt: skip
 
 
 def summary(rows: list[dict[str, object]]) -> str:
-    """One line for a data set and a motion."""
+    """One line for a dataset and a motion."""
     off = {key: np.array([row[key] for row in rows], float) for key in ("abs", "self", "residual", "seconds")}
     trusted = np.array([row["converged"] for row in rows], bool)
     wrong = np.minimum(off["abs"], off["self"]) > GOOD
@@ -180,11 +180,11 @@ def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
         motions = {f"{r} px": (1.0, r * np.cos(towards), r * np.sin(towards)) for r in (0, 10, 20, 40)}
         motions |= {"x 0.85": (0.85, 0, 0), "x 1.18": (1.18, 0, 0)}
         for label, (scale, x, y) in motions.items():
-            about = centring(b.shape)
+            about = centering(b.shape)
             matrix = about @ np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]]) @ np.linalg.inv(about)
-            picture = cv2.warpPerspective(a, matrix, b.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+            image = cv2.warpPerspective(a, matrix, b.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
             start = time.process_time()
-            counts.setdefault(label, []).append(bool(misplaced(picture, b)))
+            counts.setdefault(label, []).append(bool(check_registration(image, b)))
             spent += time.process_time() - start
     cells = [f"{label} {np.mean(found):.0%}" for label, found in counts.items()]
     cost = 1000 * spent / sum(map(len, counts.values()))

@@ -32,7 +32,7 @@ SIMPLE: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def simple_pictures(triplets: tuple[Triplet, ...], folder: Path) -> None:
+def simple_images(triplets: tuple[Triplet, ...], folder: Path) -> None:
     """Write what the simple rules make of every pair of sources, a folder each."""
     for name, a, b in {(t.name, t.a, t.b) for t in triplets}:
         sources = read_levels(a, "luma"), read_levels(b, "luma")
@@ -45,11 +45,13 @@ def simple_pictures(triplets: tuple[Triplet, ...], folder: Path) -> None:
 def measure(fused: str, a: str, b: str, title: str) -> None:
     """Score every method and the simple rules in every metric, and keep the means."""
     with TemporaryDirectory() as temporary:
-        simple_pictures(find_triplets([Path(fused)], Path(a), Path(b)).triplets, Path(temporary))
+        simple_images(find_triplets([Path(fused)], Path(a), Path(b)).triplets, Path(temporary))
         simple = [Path(temporary) / rule for rule in SIMPLE]
         triplets = find_triplets([Path(fused), *simple], Path(a), Path(b)).triplets
-        jobs = os.cpu_count() or 1
-        result = score_triplets(triplets, ["all"], jobs=jobs, progress=lambda steps, n: tqdm(steps, total=n))
+        num_workers = os.cpu_count() or 1
+        result = score_triplets(
+            triplets, ["all"], num_workers=num_workers, progress=lambda steps, n: tqdm(steps, total=n)
+        )
     means = {method: {key: mean.value for key, mean in row.items()} for method, row in result.means().items()}
     text = json.dumps({"title": title, "methods": means}, indent=1, allow_nan=False)
     NUMBERS.write_text(f"{text}\n", encoding="utf-8")

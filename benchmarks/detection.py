@@ -1,6 +1,6 @@
 """Run the detection study of `recipes/benchmark/detection.yaml` and put its results into `docs/detection.md`.
 
-Usage: python benchmarks/detection.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the fused pictures and the boxes:
+Usage: python benchmarks/detection.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the fused images and the boxes:
 what is done there is not done again, and new weights touch their own rows alone.
 """
 

@@ -45,7 +45,7 @@ class Chapter(NamedTuple):
     figures: tuple[str, ...] = ()
 
 
-_FIGURES = ("places-14", "critical-difference-14", "quality-cost-9", "pictures")
+_FIGURES = ("places-14", "critical-difference-14", "quality-cost-9", "images")
 SECTIONS = {
     "comparison": Chapter(
         "Comparison",
@@ -54,16 +54,23 @@ SECTIONS = {
         ("TNO", "RoadScene"),
         tuple(f"{name}-{figure}" for name in ("TNO", "RoadScene") for figure in _FIGURES),
     ),
-    "generalisation": Chapter(
+    "generalization": Chapter(
         "Generalisation",
         "The same weights on data that they never saw. A bullet marks sets of which another part was trained on. "
-        "Published methods have pictures of the medical sets alone. In near infrared and on medical pairs `lost` means "
+        "Published methods have images of the medical sets alone. In near infrared and on medical pairs `missed_targets` means "
         "nothing.",
-        ("MSRS-day", "MSRS-night", "M3SVD", "VIFB", "NIR", *(f"matrix-{m}" for m in ("VIF", "Qabf", "SCD", "kept"))),
+        (
+            "MSRS-day",
+            "MSRS-night",
+            "M3SVD",
+            "VIFB",
+            "NIR",
+            *(f"matrix-{m}" for m in ("VIF", "Qabf", "SCD", "edge_recall")),
+        ),
     ),
     "lighting": Chapter(
         "Adverse lighting",
-        "The visible picture is darkened, over-exposed with lamps that shine into the lens, veiled in haze, or noisy. "
+        "The visible image is darkened, overexposed with lamps that shine into the lens, veiled in haze, or noisy. "
         "Everything is compared with the clean scene. These degradations are also those of training, with other seeds: "
         "that favours our weights.",
         ("RoadScene-lighting",),
@@ -72,7 +79,7 @@ SECTIONS = {
     "medical": Chapter(
         "Medical pairs",
         "CT, PET and SPECT with MRI, by the medical weights, which were trained on other patients, and by the "
-        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise` and `lost` are left "
+        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise_gain` and `missed_targets` are left "
         "out.",
         ("MRI_CT", "MRI_PET", "MRI_SPECT"),
     ),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from refinefuse import Fuser
-from refinefuse.inference.video.levels import levels_of, luma_plane, with_luma
+from refinefuse.inference.video.color_range import luma_plane, luma_range_of, with_luma
 from refinefuse.inference.video.sources import Frame, VideoSource
 from refinefuse.network.context import Context
 
@@ -24,8 +24,8 @@ STILL = 2  # levels, in the mean of 9 x 9 pixels
 
 def lumas(path: Path, count: int) -> list[np.ndarray]:
     """The first frames of a video in [0, 255]."""
-    frames = (frame.picture for frame in VideoSource(str(path)) if isinstance(frame, Frame))
-    return [levels_of(f).to_unit(luma_plane(with_luma(f)))[0, 0].numpy() * 255 for f in islice(frames, count)]
+    frames = (frame.image for frame in VideoSource(str(path)) if isinstance(frame, Frame))
+    return [luma_range_of(f).normalize(luma_plane(with_luma(f)))[0, 0].numpy() * 255 for f in islice(frames, count)]
 
 
 def unit(plane: np.ndarray) -> torch.Tensor:
@@ -43,10 +43,10 @@ def fused(fuser: Fuser, a: list[np.ndarray], b: list[np.ndarray], keep: float) -
     results, context = [], None
     for pair in zip(a, b, strict=True):
         x, y = (unit(plane) for plane in pair)
-        own = fuser.context(x, y)
+        own = fuser.encode_context(x, y)
         before = context or own
         context = Context(*(keep * p + (1 - keep) * q for p, q in zip(before, own, strict=True)))
-        results.append(fuser.paint(x, y, context).fused[0, 0].numpy() * 255)
+        results.append(fuser.predict(x, y, context).fused[0, 0].numpy() * 255)
     return results
 
 

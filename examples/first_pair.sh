@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuse a first pair: a real one where the data sets are at hand, else one that the package renders itself.
+# Fuse a first pair: a real one where the datasets are at hand, else one that the package renders itself.
 # usage: first_pair.sh DATA OUT   (DATA may be empty)
 set -eu
 data=$1 out=$2
@@ -9,5 +9,5 @@ if [ ! -f "$a" ] || [ ! -f "$b" ]; then
     refinefuse sample "$out/samples" --overwrite
     a=$out/samples/ir/night_street.png b=$out/samples/vi/night_street.png
 fi
-refinefuse fuse "$a" "$b" -o "$out/fused.png" --sheet "$out/sheet.png" --explain "$out/share.png" --overwrite
+refinefuse fuse "$a" "$b" -o "$out/fused.png" --montage "$out/sheet.png" --weight-map "$out/share.png" --overwrite
 echo "Fused '$a' and '$b'. Look at $out/fused.png, and at $out/sheet.png for all three side by side."

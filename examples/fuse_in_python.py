@@ -17,18 +17,18 @@ def main(folder: Path) -> None:
     infrared, visible = (refinefuse.read_image(folder / part / "smoke.png") for part in ("ir", "vi"))
 
     fuser = refinefuse.Fuser(device="cpu")
-    fused, share = fuser.explain(infrared, visible)  # the share of infrared in each pixel's mix
+    fused, share = fuser.fuse_with_weight_map(infrared, visible)  # the share of infrared in each pixel's mix
     refinefuse.write_image(folder / "smoke_fused.png", fused, overwrite=True)
-    print(f"fused {fused.shape} {fused.dtype}; on the mean {100 * share.mean():.0f} % of a pixel comes from infrared")
+    print(f"fused {fused.shape} {fused.dtype}; on average {100 * share.mean():.0f} % of a pixel comes from infrared")
 
     # Tensors come back as tensors: here a batch of two, in [0, 1].
     a, b = torch.rand(2, 2, 1, 96, 128)
     print(f"a batch of tensors: {tuple(fuser(a, b).shape)}")
 
     # Metrics take levels 0..255.
-    grey = [torch.from_numpy(plane)[None, None].float() for plane in (infrared, visible[..., 1])]
-    fused_grey = torch.from_numpy(fused[..., 1])[None, None].float()
-    scores = refinefuse.metrics.evaluate(fused_grey, *grey, metrics=["VIF", "Qabf", "kept", "lost"])
+    gray = [torch.from_numpy(plane)[None, None].float() for plane in (infrared, visible[..., 1])]
+    fused_gray = torch.from_numpy(fused[..., 1])[None, None].float()
+    scores = refinefuse.metrics.evaluate(fused_gray, *gray, metrics=["VIF", "Qabf", "edge_recall", "missed_targets"])
     print({name: round(value.item(), 3) for name, value in scores.items()})
 
 

@@ -19,7 +19,7 @@ def tilt(degrees: float) -> np.ndarray:
 
 def write_series(folder: Path, values: np.ndarray, *, axes=None, origin=(-10.0, -20.0, 30.0), spacing=(0.8, 0.5, 3.0),
                  slope=1.0, intercept=0.0, study="1.2.3", **tags) -> list[Path]:  # fmt: skip
-    """A series of single slices from (i, j, k) values; `spacing` is along i, j, k in millimetres.
+    """A series of single slices from (i, j, k) values; `spacing` is along i, j, k in millimeters.
 
     Files are named so that their order is not that of the slices.
     """

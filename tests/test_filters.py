@@ -1,4 +1,4 @@
-"""Neighbourhood arithmetic against direct sums."""
+"""Neighborhood arithmetic against direct sums."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from refinefuse.filters import blur, box, dilate, erode, gaussian, magnitude, ro
 MODES = {"zero": "constant", "replicate": "edge", "mirror": "reflect"}
 
 
-def picture(h, w):
+def image(h, w):
     return torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (2, 1, h, w)))
 
 
@@ -25,16 +25,16 @@ def direct(x, window, border):
 @pytest.mark.parametrize("size", [(20, 31), (230, 17), (210, 260)])
 def test_blur_is_correlation_with_the_window(border, size):
     down, across = gaussian(7, 1.3), tuple(float(i) for i in range(7))
-    expected = direct(picture(*size), np.outer(down, across), border)
-    np.testing.assert_allclose(blur(picture(*size), down, border, across=across).numpy(), expected, rtol=1e-10)
+    expected = direct(image(*size), np.outer(down, across), border)
+    np.testing.assert_allclose(blur(image(*size), down, border, across=across).numpy(), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("step", [2, 3])
 def test_blur_of_every_second_or_third_place(step):
     for size in ((20, 31), (410, 17)):
-        whole = blur(picture(*size), gaussian(7, 1.3), "mirror")
+        whole = blur(image(*size), gaussian(7, 1.3), "mirror")
         torch.testing.assert_close(
-            blur(picture(*size), gaussian(7, 1.3), "mirror", step=step), whole[..., ::step, ::step]
+            blur(image(*size), gaussian(7, 1.3), "mirror", step=step), whole[..., ::step, ::step]
         )
 
 
@@ -46,14 +46,14 @@ def test_windows_sum_to_one():
 @pytest.mark.parametrize("border", ["valid", "zero", "replicate", "mirror"])
 def test_sobel(border):
     kernel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-    across, down = sobel(picture(9, 12), border)
-    np.testing.assert_allclose(across.numpy(), direct(picture(9, 12), kernel, border), atol=1e-9)
-    np.testing.assert_allclose(down.numpy(), direct(picture(9, 12), kernel.T, border), atol=1e-9)
+    across, down = sobel(image(9, 12), border)
+    np.testing.assert_allclose(across.numpy(), direct(image(9, 12), kernel, border), atol=1e-9)
+    np.testing.assert_allclose(down.numpy(), direct(image(9, 12), kernel.T, border), atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [1, 3, 15])
 def test_dilate_and_erode(size):
-    x = picture(20, 9)
+    x = image(20, 9)
     margins = [(0, 0), (0, 0), (size // 2, size // 2), (size // 2, size // 2)]
     for function, fill, pick in ((dilate, -np.inf, np.max), (erode, np.inf, np.min)):
         padded = np.pad(x.numpy(), margins, constant_values=fill)
@@ -63,7 +63,7 @@ def test_dilate_and_erode(size):
 
 def test_a_window_that_does_not_fit():
     with pytest.raises(InputError, match="at least 11 x 11"):
-        blur(picture(8, 20), gaussian(11, 1.5))
+        blur(image(8, 20), gaussian(11, 1.5))
 
 
 def test_slopes_are_finite_at_zero():
@@ -74,7 +74,7 @@ def test_slopes_are_finite_at_zero():
 
 @pytest.mark.parametrize("side", [12, 205])
 def test_blur_can_be_differentiated(side):
-    x = picture(side, 14).requires_grad_()
+    x = image(side, 14).requires_grad_()
     blur(x, gaussian(5, 1.0), "mirror").pow(2).sum().backward()
     step = 1e-4 * torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""RefineFuse: fuse two aligned pictures of one scene that different sensors took.
+"""RefineFuse: fuse two aligned images of one scene that different sensors took.
 
 The names below are the whole public interface; each is imported when it is first used, so that `import refinefuse`
 costs nothing.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from refinefuse.network.config import NetworkConfig
     from refinefuse.network.model import RefineFuse
 
-_HOMES = {
+_LAZY_ATTRIBUTES = {
     "Fuser": "refinefuse.inference.fuser",
     "NetworkConfig": "refinefuse.network.config",
     "RefineFuse": "refinefuse.network.model",
@@ -48,7 +48,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    home = _HOMES.get(name)
+    home = _LAZY_ATTRIBUTES.get(name)
     if home is None:
         raise AttributeError(f"module 'refinefuse' has no attribute {name!r}")
     return import_module(f"refinefuse.{name}") if home == "refinefuse" else getattr(import_module(home), name)

@@ -16,7 +16,7 @@ class RefineFuseError(Exception):
 
 
 class InputError(RefineFuseError, ValueError):
-    """A picture, a tensor or an option that cannot be used as it is."""
+    """A image, a tensor or an option that cannot be used as it is."""
 
 
 class PairingError(RefineFuseError, ValueError):
@@ -24,7 +24,7 @@ class PairingError(RefineFuseError, ValueError):
 
 
 class AlignmentError(RefineFuseError):
-    """Two pictures that do not lie on each other, and could not be brought to."""
+    """Two images that do not lie on each other, and could not be brought to."""
 
 
 class WeightsError(RefineFuseError, ValueError):
@@ -39,7 +39,7 @@ class TrainingError(RefineFuseError, RuntimeError):
     """A training run that cannot go on; what it reached so far is kept."""
 
 
-class MissingExtra(RefineFuseError, ImportError):  # noqa: N818  # what is wrong, as users say it
+class MissingDependencyError(RefineFuseError, ImportError):  # what is wrong, as users say it
     """An optional library that is not installed.
 
     Args:
@@ -59,7 +59,7 @@ def training_extra() -> Iterator[None]:
     """Around imports: say which extra brings a library of training that is not there.
 
     Raises:
-        MissingExtra: if it is not installed.
+        MissingDependencyError: if it is not installed.
     """
     try:
         yield
@@ -67,10 +67,10 @@ def training_extra() -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("lightning", "pytorch_optimizer"):
             raise
-        raise MissingExtra(missing, "train", "Training") from error
+        raise MissingDependencyError(missing, "train", "Training") from error
 
 
-def require(holds: bool, name: str, rule: str, value: object) -> None:
+def check_field(holds: bool, name: str, rule: str, value: object) -> None:
     """Refuse a field of a configuration that breaks its rule.
 
     Raises:
@@ -80,7 +80,7 @@ def require(holds: bool, name: str, rule: str, value: object) -> None:
         raise ConfigError(f"`{name}` must be {rule}.\n  got: {value!r}")
 
 
-def listing(names: list[str], limit: int = 5) -> str:
+def format_names(names: list[str], limit: int = 5) -> str:
     """At most `limit` names, one a line and quoted, then how many more there are."""
     lines = [f"  '{name}'" for name in names[:limit]]
     if len(names) > limit:

@@ -1,7 +1,7 @@
-"""A network as an ONNX file that any runtime can use: pictures of any size in, the fused picture out.
+"""A network as an ONNX file that any runtime can use: images of any size in, the fused image out.
 
-The graph takes `a` and `b`, luma in [0, 1] (1, 1, h, w), and gives `fused` and `share` of the same size. Inside, the
-sources reduced to the grid bear the names `REDUCED`: cut there, it paints single windows (`inference/backend.py`).
+The graph takes `a` and `b`, luma in [0, 1] (1, 1, h, w), and gives `fused` and `weight_map` of the same size. Inside, the
+sources reduced to the grid bear the names `STATS`: cut there, it paints single windows (`inference/backend.py`).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refinefuse.errors import MissingExtra
-from refinefuse.network.context import reduced
+from refinefuse.errors import MissingDependencyError
+from refinefuse.network.context import grid_statistics
 from refinefuse.network.model import RefineFuse
 from refinefuse.network.pretrained import CONFIG_KEY
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-SOURCES, RESULTS = ["a", "b"], ["fused", "share"]
-REDUCED = ["reduced_a", "reduced_b"]
+SOURCES, RESULTS = ["a", "b"], ["fused", "weight_map"]
+STATS = ["stats_a", "stats_b"]
 OPSET = 18
 """The first that has what the network needs in one node each; TensorRT 8.6, onnxruntime 1.14 and later read it."""
 
@@ -40,38 +40,38 @@ def import_onnx(purpose: str) -> Any:
         purpose: what needs it, as the start of a sentence.
 
     Raises:
-        MissingExtra: if it is not installed.
+        MissingDependencyError: if it is not installed.
     """
     try:
         import onnx
     except ImportError as error:
-        raise MissingExtra("onnx", "onnx", purpose) from error
+        raise MissingDependencyError("onnx", "onnx", purpose) from error
     return onnx
 
 
 class _AnySize(nn.Module):
-    """What is exported: everything from the two pictures to the result, for any size."""
+    """What is exported: everything from the two images to the result, for any size."""
 
     def __init__(self, model: RefineFuse) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> tuple[Tensor, ...]:
-        """The fused luma, the share of `a`, and both sources reduced."""
+        """The fused luma, the weight_map of `a`, and both sources reduced."""
         config = self.model.config
         height, width = a.shape[2:]
-        small_a, small_b = reduced(a, config.grid), reduced(b, config.grid)
+        small_a, small_b = grid_statistics(a, config.context_size), grid_statistics(b, config.context_size)
         edges = (0, -width % config.stride, 0, -height % config.stride)
         padded_a, padded_b = (F.pad(x, edges, mode="replicate") for x in (a, b))
-        painting = self.model.paint_crop(padded_a, padded_b, self.model.context_of_reduced(small_a, small_b))
-        return painting.fused[..., :height, :width], painting.share[..., :height, :width], small_a, small_b
+        output = self.model.predict_padded(padded_a, padded_b, self.model.encode_context_from_stats(small_a, small_b))
+        return output.fused[..., :height, :width], output.weight_map[..., :height, :width], small_a, small_b
 
 
 def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
     """The network as an ONNX model with dynamic height and width, float32, config and package version in its metadata.
 
     Raises:
-        MissingExtra: if onnx is not installed.
+        MissingDependencyError: if onnx is not installed.
     """
     onnx = import_onnx("Exporting a network")
     network = _AnySize(model.cpu().float().eval())
@@ -88,12 +88,12 @@ def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
             dynamo=False,
             opset_version=opset,
             input_names=SOURCES,
-            output_names=RESULTS + REDUCED,
+            output_names=RESULTS + STATS,
             dynamic_axes=dict.fromkeys(SOURCES + RESULTS, size),
         )
     exported: ModelProto = onnx.load_from_string(file.getvalue())
     graph = exported.graph
-    inner = [output for output in graph.output if output.name in REDUCED]
+    inner = [output for output in graph.output if output.name in STATS]
     for output in inner:  # no results, but named where the graph can be cut
         graph.output.remove(output)
         graph.value_info.append(output)
@@ -104,10 +104,10 @@ def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
     return exported
 
 
-def quantised(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> ModelProto:
+def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> ModelProto:
     """The network with the convolutions of its trunk in 8-bit integers, scaled by what passes through them.
 
-    The stems, the head and the encoders of the context stay in float32: their share of the cost is small, and the
+    The stems, the head and the encoders of the context stay in float32: their weight_map of the cost is small, and the
     pixels' own values pass through them.
 
     Args:
@@ -115,13 +115,13 @@ def quantised(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
         pairs: typical pairs, as the network takes them; ten to fifty are enough.
 
     Raises:
-        MissingExtra: if onnxruntime is not installed.
+        MissingDependencyError: if onnxruntime is not installed.
     """
     try:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise MissingExtra("onnxruntime", "onnx", "Quantising a network") from error
+        raise MissingDependencyError("onnxruntime", "onnx", "Quantising a network") from error
 
     onnx = import_onnx("Quantising a network")
 

@@ -1,9 +1,9 @@
-"""Neighbourhood arithmetic that metrics and losses share: blurs, Sobel gradients, extremes.
+"""Neighborhood arithmetic that metrics and losses share: blurs, Sobel gradients, extremes.
 
-Every function takes and returns batches of pictures (n, c, h, w), computes in the dtype and on the device of its input
+Every function takes and returns batches of images (n, c, h, w), computes in the dtype and on the device of its input
 and can be differentiated, with finite gradients everywhere: square roots are flat at zero instead of infinitely steep.
 
-The word for a border says what lies outside the picture: `valid` nothing (the result is smaller), `zero` zeros,
+The word for a border says what lies outside the image: `valid` nothing (the result is smaller), `zero` zeros,
 `replicate` the edge pixel repeated, `mirror` a reflection that does not repeat the edge pixel.
 """
 
@@ -41,7 +41,7 @@ def box(size: int) -> Kernel:
 
 
 def pad(x: Float[Tensor, "n c h w"], margin: int, border: Border) -> Float[Tensor, "n c h2 w2"]:
-    """Put a margin of `margin` pixels around the picture; `valid` puts none."""
+    """Put a margin of `margin` pixels around the image; `valid` puts none."""
     if border == "valid" or margin == 0:
         return x
     margins = (margin,) * 4
@@ -65,9 +65,9 @@ def blur(
     Computed as products with banded matrices, which a CPU multiplies many times faster than it convolves one channel.
 
     Args:
-        x: the pictures.
+        x: the images.
         kernel: the window's column, of odd length unless `border` is `valid`.
-        border: what lies outside the picture.
+        border: what lies outside the image.
         across: the window's row if it is another, of the same length.
         step: the distance of the places that are computed, from the first on; the others cost nothing.
 
@@ -75,7 +75,7 @@ def blur(
         The same size, or smaller by `len(kernel) - 1` on each axis for `valid`; of it every `step`-th row and column.
 
     Raises:
-        InputError: the picture is smaller than the window.
+        InputError: the image is smaller than the window.
     """
     x = pad(x, len(kernel) // 2, border)
     _check_side(x, len(kernel), "A window")
@@ -86,8 +86,8 @@ def _check_side(x: Tensor, least: int, what: str) -> None:
     h, w = x.shape[-2:]
     if min(h, w) < least:
         raise InputError(
-            f"{what} does not fit into the picture.\n  expected: at least {least} x {least}\n  found: {h} x {w}\n"
-            "Use a larger picture, or leave out the metric."
+            f"{what} does not fit into the image.\n  expected: at least {least} x {least}\n  found: {h} x {w}\n"
+            "Use a larger image, or leave out the metric."
         )
 
 

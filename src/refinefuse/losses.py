@@ -1,4 +1,4 @@
-"""What training asks of a fused picture, one function a term; every term is smaller where the picture is better.
+"""What training asks of a fused image, one function a term; every term is smaller where the image is better.
 
 The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source.
 `kept` and `hot` are the terms that forbid it; `overshoot` forbids the halos that win contrast.
@@ -15,36 +15,37 @@ from torch import Tensor
 
 from refinefuse.filters import dilate, erode, sobel
 from refinefuse.metrics import qabf, scd, ssim, vif
-from refinefuse.metrics.sharing import sharing
-from refinefuse.metrics.statistics import percentile
+from refinefuse.metrics.caching import caching
+from refinefuse.metrics.statistics import quantile
 
-Levels = Float[Tensor, "n 1 h w"]
+Image255 = Float[Tensor, "n 1 h w"]
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts; 0 leaves a term out."""
+    """How much each term counts; 0 leaves a term out. `detection` needs a detector, which the recipe names."""
 
     intensity: float = 3.0
     gradient: float = 20.0
-    structure: float = 0.3
-    visual: float = 0.25
-    edges: float = 0.6
-    complement: float = 0.4
-    kept: float = 0.6
-    hot: float = 3.0
+    ssim: float = 0.3
+    vif: float = 0.25
+    qabf: float = 0.6
+    scd: float = 0.4
+    edge_recall: float = 0.6
+    hot_target: float = 3.0
     overshoot: float = 60.0
+    detection: float = 0.0
 
 
-CLEARANCE = 10
-"""Levels by which a hot pixel should be brighter than half of the fused picture."""
-POOLED = ("visual", "edges", "complement", "hot")
+HOT_TARGET_MARGIN = 10
+"""Image255 by which a hot pixel should be brighter than half of the fused image."""
+PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target")
 """Terms that look at all crops of a pair together, one above the other: what they compare is a property of the whole
-picture. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
+image. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
 without bound when its noise is amplified."""
 
 
-def intensity(fused: Levels, a: Levels, b: Levels) -> Tensor:
+def intensity_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """Mean distance to the brighter source, in units of the range.
 
     Source: Tang, Yuan, Ma, "Image fusion in the loop of high-level vision tasks" (SeAFusion), Information Fusion
@@ -53,19 +54,19 @@ def intensity(fused: Levels, a: Levels, b: Levels) -> Tensor:
     return (fused - torch.maximum(a, b)).abs().mean() / 255
 
 
-def gradient(fused: Levels, a: Levels, b: Levels) -> Tensor:
+def gradient_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """Mean distance of each signed slope to that of the source where it is steeper, in units of the range.
 
-    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so an edge cannot be turned
+    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so an edge cannot be rotated_or_flipped
     over.
     """
     total = fused.new_zeros(())
-    for of_fused, of_a, of_b in zip(slopes(fused), slopes(a), slopes(b), strict=True):
+    for of_fused, of_a, of_b in zip(sobel_per_pixel(fused), sobel_per_pixel(a), sobel_per_pixel(b), strict=True):
         total = total + (of_fused - torch.where(of_a.abs() >= of_b.abs(), of_a, of_b)).abs().mean()
     return total / 255
 
 
-def structure(fused: Levels, a: Levels, b: Levels) -> Tensor:
+def ssim_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """Minus the structural similarity to both sources.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
@@ -74,15 +75,15 @@ def structure(fused: Levels, a: Levels, b: Levels) -> Tensor:
     return -ssim(fused, a, b).mean()
 
 
-def visual(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """Minus the visual information that the fused picture holds of both sources.
+def vif_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """Minus the visual information that the fused image holds of both sources.
 
     Source: Sheikh, Bovik, "Image information and visual quality", IEEE TIP 15(2), 2006, in the pixel domain.
     """
     return -vif(fused, a, b).mean()
 
 
-def edges(fused: Levels, a: Levels, b: Levels) -> Tensor:
+def qabf_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """Minus the share of the sources' edges that arrive with strength and direction.
 
     Source: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 36(4), 2000.
@@ -90,7 +91,7 @@ def edges(fused: Levels, a: Levels, b: Levels) -> Tensor:
     return -qabf(fused, a, b).mean()
 
 
-def complement(fused: Levels, a: Levels, b: Levels) -> Tensor:
+def scd_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """Minus the correlation of what was added to one source with the other.
 
     Source: Aslantas, Bendes, "A new image quality metric for image fusion: the sum of the correlations of
@@ -99,14 +100,14 @@ def complement(fused: Levels, a: Levels, b: Levels) -> Tensor:
     return -scd(fused, a, b).mean()
 
 
-def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """How far edges that one source alone has fall short of nine tenths of their strength, on the mean.
+def edge_recall_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """How far edges that one source alone has fall short of nine tenths of their strength, on average.
 
     An edge belongs to one source alone where its gradient exceeds 6 levels a pixel and twice the other's: the
     differentiable form of the fusion fault `kept`. Our choice.
     """
     total = fused.new_zeros(())
-    of_fused, of_a, of_b = slopes(fused), slopes(a), slopes(b)
+    of_fused, of_a, of_b = sobel_per_pixel(fused), sobel_per_pixel(a), sobel_per_pixel(b)
     for own, other in ((of_a, of_b), (of_b, of_a)):
         strength = own[0].square() + own[1].square()
         alone = (strength > 36) & (strength > 4 * (other[0].square() + other[1].square()))
@@ -115,21 +116,21 @@ def kept(fused: Levels, a: Levels, b: Levels) -> Tensor:
     return total / 2
 
 
-def hot(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """How far hot pixels fall below the brighter source, or below the middle of the fused picture, if that is higher.
+def hot_target_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """How far hot pixels fall below the brighter source, or below the middle of the fused image, if that is higher.
 
     The mean over them, in units of the range. Hot are the pixels of `a` above its 95th percentile and more than 30
-    levels above its median; the middle is the fused median and `CLEARANCE`: the differentiable form of the fusion
+    levels above its median; the middle is the fused median and `HOT_TARGET_MARGIN`: the differentiable form of the fusion
     fault `lost`. Our choice.
     """
-    targets = (a > percentile(a, 0.95)) & (a > percentile(a, 0.5) + 30)
-    floor = percentile(fused.detach(), 0.5) + CLEARANCE
+    targets = (a > quantile(a, 0.95)) & (a > quantile(a, 0.5) + 30)
+    floor = quantile(fused.detach(), 0.5) + HOT_TARGET_MARGIN
     missing: Tensor = ((torch.maximum(torch.maximum(a, b), floor) - fused).relu() * targets).sum()
     return missing / _count(targets) / 255
 
 
-def overshoot(fused: Levels, a: Levels, b: Levels) -> Tensor:
-    """How far levels are outside of what either source shows in the 15x15 square around, on the mean over all pixels.
+def overshoot_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """How far levels are outside of what either source shows in the 15x15 square around, on average over all pixels.
 
     In units of the range, beyond a margin of 3 levels: the differentiable form of the fusion fault `overshoot`, of
     halos. Our choice.
@@ -151,22 +152,22 @@ def _count(mask: Tensor) -> Tensor:
     return count.clamp(min=1) / processes
 
 
-def slopes(x: Levels) -> tuple[Tensor, Tensor]:
+def sobel_per_pixel(x: Image255) -> tuple[Tensor, Tensor]:
     """Horizontal and vertical slope in levels a pixel, by Sobel's operator."""
     along_x, along_y = sobel(x)
     return along_x / 8, along_y / 8
 
 
-TERMS: dict[str, Callable[[Levels, Levels, Levels], Tensor]] = {
-    "intensity": intensity,
-    "gradient": gradient,
-    "structure": structure,
-    "visual": visual,
-    "edges": edges,
-    "complement": complement,
-    "kept": kept,
-    "hot": hot,
-    "overshoot": overshoot,
+TERMS: dict[str, Callable[[Image255, Image255, Image255], Tensor]] = {
+    "intensity": intensity_loss,
+    "gradient": gradient_loss,
+    "ssim": ssim_loss,
+    "vif": vif_loss,
+    "qabf": qabf_loss,
+    "scd": scd_loss,
+    "edge_recall": edge_recall_loss,
+    "hot_target": hot_target_loss,
+    "overshoot": overshoot_loss,
 }
 """By the field of `LossWeights` that weighs it."""
 
@@ -185,16 +186,18 @@ def fusion_loss(
         a: luma of the first sources.
         b: luma of the second sources.
         weights: how much each term counts.
-        crops_per_pair: so many crops, one after another, are of one pair. The terms `POOLED` see them together: within
+        crops_per_pair: so many crops, one after another, are of one pair. The terms `PER_PAIR_TERMS` see them together: within
             single crops a network learns to shift the level of every crop by itself, and correlates less over the whole
-            picture.
+            image.
     """
     planes = fused * 255, a * 255, b * 255
     together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)
     counts = asdict(weights)
-    with sharing():  # the local moments of the fused picture, and its gradients, serve several terms
+    with caching():  # the local moments of the fused image, and its gradients, serve several terms
         terms = {
-            name: TERMS[name](*(together if name in POOLED else planes)) for name, weight in counts.items() if weight
+            name: TERMS[name](*(together if name in PER_PAIR_TERMS else planes))
+            for name in TERMS
+            if counts[name]
         }
     total = sum((counts[name] * term for name, term in terms.items()), fused.new_zeros(()))
     return total, {name: term.detach() for name, term in terms.items()}

@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from refinefuse.errors import ConfigError
-from refinefuse.image.files import place_file
+from refinefuse.image.files import write_atomic
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -46,7 +46,7 @@ def read_settings(kind: type[Settings], path: Path, called: str, hint: str = "")
 
 def write_settings(settings: DataclassInstance, path: Path) -> None:
     """Write a YAML file with every field, defaults too, whole or not at all."""
-    place_file(path, yaml.safe_dump(json.loads(json.dumps(asdict(settings))), sort_keys=False).encode())
+    write_atomic(path, yaml.safe_dump(json.loads(json.dumps(asdict(settings))), sort_keys=False).encode())
 
 
 def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scenes import motion
 
-from refinefuse.alignment.lay import lay
 from refinefuse.alignment.transform import Transform, load_transform, project, spline
+from refinefuse.alignment.warp import warp_and_fill
 from refinefuse.errors import InputError
 
 SIZE = (40, 50)
 
 
-def picture(dtype, *channels):
+def image(dtype, *channels):
     values = np.random.default_rng(0).random((*SIZE, *channels))
     return (values * (np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1)).astype(dtype)
 
@@ -21,14 +21,14 @@ def picture(dtype, *channels):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
 def test_nothing_moves_under_the_identity(dtype, channels):
-    a = picture(dtype, *channels)
+    a = image(dtype, *channels)
     moved, inside = Transform("rigid", SIZE, SIZE, np.eye(3)).warp(a)
     assert np.array_equal(moved, a)
     assert inside.all()
 
 
 def test_a_whole_shift_moves_whole_pixels():
-    a = picture(np.uint16)
+    a = image(np.uint16)
     moved, inside = Transform("translation", SIZE, SIZE, motion(SIZE, (5, -3))).warp(a)
     assert moved.dtype == np.uint16
     assert np.array_equal(moved[3:, :-5], a[:-3, 5:])
@@ -42,7 +42,7 @@ def test_places_agree_with_the_grid():
     x, y = transform._grid
     points = np.array([[0, 0], [49, 39], [20, 7], [3, 30]], float)
     grid = np.array([[x[int(j), int(i)], y[int(j), int(i)]] for i, j in points])
-    assert np.allclose(transform.places(points), grid, atol=1e-3)
+    assert np.allclose(transform.map_points(points), grid, atol=1e-3)
 
 
 def test_the_weights_of_a_spline_sum_to_one_and_carry_a_line():
@@ -53,7 +53,7 @@ def test_the_weights_of_a_spline_sum_to_one_and_carry_a_line():
 
 def test_beyond_the_horizon_there_is_no_data():
     matrix = np.array([[1, 0, 0], [0, 1, 0], [0, -0.05, 1.0]])
-    _, inside = Transform("homography", SIZE, SIZE, matrix).warp(picture(np.uint8))
+    _, inside = Transform("homography", SIZE, SIZE, matrix).warp(image(np.uint8))
     assert not inside[20:].any()
     assert np.isfinite(project(matrix, np.array([[3.0, 4.0]]))).all()
 
@@ -63,7 +63,7 @@ def test_a_file_keeps_every_digit(tmp_path, bend):
     before = Transform("bspline" if bend is not None else "affine", SIZE, (30, 20), motion(SIZE, (1 / 3, 2), 1), bend)
     before.save(tmp_path / "t.json")
     after = load_transform(tmp_path / "t.json")
-    assert (after.model, after.size_a, after.size_b) == (before.model, before.size_a, before.size_b)
+    assert (after.transform_type, after.size_a, after.size_b) == (before.transform_type, before.size_a, before.size_b)
     assert np.array_equal(after.matrix, before.matrix)
     assert (after.bend is None) if bend is None else np.array_equal(after.bend, bend)
     with pytest.raises(InputError, match="exists"):
@@ -79,7 +79,7 @@ def test_a_file_keeps_every_digit(tmp_path, bend):
         {"matrix": [[float("nan"), 0, 0], [0, 1, 0], [0, 0, 1]]},
         {"size_a": [0, 5]},
         {"size_b": 7},
-        {"model": "magic"},
+        {"transform_type": "magic"},
         {"bend": [1, 2]},
         {"bend": [[[0, 0]] * 3] * 3},
         {"format": "other"},
@@ -97,30 +97,30 @@ def test_a_file_that_holds_no_transform(tmp_path, change):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="Cannot read"):
         load_transform(tmp_path / "none.json")
-    (tmp_path / "picture.json").write_bytes(b"\x89PNG\r\n")
+    (tmp_path / "image.json").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(InputError, match="not JSON"):
-        load_transform(tmp_path / "picture.json")
+        load_transform(tmp_path / "image.json")
 
 
 def test_another_size_is_refused_with_both():
     transform = Transform("rigid", SIZE, (30, 20), np.eye(3))
     with pytest.raises(InputError, match="expected: 40 x 50\n  found: 41 x 50"):
-        lay(np.zeros((41, 50), np.uint8), np.zeros((30, 20), np.uint8), transform)
+        warp_and_fill(np.zeros((41, 50), np.uint8), np.zeros((30, 20), np.uint8), transform)
     with pytest.raises(InputError, match="expected: 30 x 20\n  found: 40 x 50"):
-        lay(picture(np.uint8), picture(np.uint8), transform)
+        warp_and_fill(image(np.uint8), image(np.uint8), transform)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("channels", [(), (2,), (3,)])
 def test_where_a_has_no_data_it_shows_b(dtype, channels):
-    a, b = picture(dtype, *channels), picture(np.uint8)
-    laid, covered = lay(a, b, Transform("translation", SIZE, SIZE, motion(SIZE, (30, 0))))
+    a, b = image(dtype, *channels), image(np.uint8)
+    laid, covered = warp_and_fill(a, b, Transform("translation", SIZE, SIZE, motion(SIZE, (30, 0))))
     assert laid.dtype == dtype
     assert laid.shape == a.shape
     assert (covered[:, :20] == 255).all()
     assert (covered[:, 20:] == 0).all()
     top = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
-    grey = laid if not channels else laid[..., 0]
-    assert np.allclose(grey[:, 20:] / top, b[:, 20:] / 255, atol=1 / 255)
+    gray = laid if not channels else laid[..., 0]
+    assert np.allclose(gray[:, 20:] / top, b[:, 20:] / 255, atol=1 / 255)
     if channels == (2,):
         assert (laid[:, 20:, 1] == top).all()

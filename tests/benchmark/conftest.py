@@ -26,14 +26,14 @@ def _not_drawn(monkeypatch):
 
 
 @pytest.fixture
-def drawn(monkeypatch, _not_drawn):
+def draw_boxes(monkeypatch, _not_drawn):
     """Figures are drawn."""
     monkeypatch.setattr(figures, "save", WRITE)
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Folders ir and vi (colour), and results of two methods in results/SET/METHOD."""
+    """Folders ir and vi (color), and results of two methods in results/SET/METHOD."""
     folder = tmp_path / "data"
     for name in ("ir", "vi", "results/Set/Mine", "results/Set/Theirs"):
         (folder / name).mkdir(parents=True)
@@ -49,11 +49,11 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def plan(tmp_path):
-    """A file with the plan, and a function that writes another one."""
+def config(tmp_path):
+    """A file with the config, and a function that writes another one."""
 
     def write(text=PLAN):
-        path = tmp_path / "plan.yaml"
+        path = tmp_path / "config.yaml"
         path.write_text(text)
         return path
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from small import NAMES, PLAN
 
-from refinefuse.benchmark.plan import load_plan
+from refinefuse.benchmark.config import load_benchmark_config
 from refinefuse.cli.benchmark import run
 from refinefuse.errors import ConfigError, InputError, PairingError, RefineFuseError, WeightsError
 from refinefuse.image.files import read_image, write_image
@@ -40,14 +40,14 @@ def alive(pids):
 
 
 def counts(text):
-    """How many pictures were fused, scored and kept."""
+    """How many images were fused, scored and kept."""
     line = next(line for line in text.splitlines() if "kept from an earlier run" in line)
     return [int(word) for word in line.replace(",", "").split() if word.isdecimal()]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_plan_can_be_read(path):
-    assert any(entry.source.startswith("weights:") for entry in load_plan(path).methods)
+    assert any(entry.spec.startswith("weights:") for entry in load_benchmark_config(path).methods)
 
 
 def test_the_results_tell_of_every_shipped_plan(tmp_path):
@@ -62,9 +62,9 @@ def test_the_results_tell_of_every_shipped_plan(tmp_path):
     assert results.not_first(table) == ["EN (A)"]
 
 
-def test_a_run_gives_all_that_is_promised(data, plan, tmp_path, capsys, drawn):
+def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn):
     output = tmp_path / "out"
-    assert run(plan(), output=output, data=data, jobs=1) == 0
+    assert run(config(), output=output, data=data, num_workers=1) == 0
     assert counts(capsys.readouterr().out) == [24, 36, 0]
     rows = rows_of(output)
     assert len(rows) == 6 * len(NAMES) * 5
@@ -79,26 +79,26 @@ def test_a_run_gives_all_that_is_promised(data, plan, tmp_path, capsys, drawn):
     assert np.array_equal(read_image(output / "fused/copy-of-a/Set/1D.png"), read_image(data / "ir/1D.png"))
 
 
-def test_the_report_needs_no_network_and_escapes_names(data, plan, tmp_path, capsys):
+def test_the_report_needs_no_network_and_escapes_names(data, config, tmp_path, capsys):
     text = PLAN.replace("name: pyramid", "name: 'a<b'")
-    run(plan(text), output=tmp_path / "out", data=data, jobs=1)
+    run(config(text), output=tmp_path / "out", data=data, num_workers=1)
     html = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "http" not in html.replace("data:image/svg+xml", "")
     assert "a&lt;b" in html
     assert "<td>a<b" not in html
     scenes = json.loads(html.partition('id="scenes">')[2].partition("</script>")[0])
-    assert list(scenes[0]["pictures"])[:3] == ["a", "b", "a<b"]
+    assert list(scenes[0]["images"])[:3] == ["a", "b", "a<b"]
 
 
-def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, plan, tmp_path, capsys):
+def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, config, tmp_path, capsys):
     output = tmp_path / "out"
-    run(plan(), output=output, data=data, jobs=1)
+    run(config(), output=output, data=data, num_workers=1)
     before = rows_of(output)
-    run(plan(), output=output, data=data, jobs=1)
+    run(config(), output=output, data=data, num_workers=1)
     assert counts(capsys.readouterr().out.partition("kept from")[2]) == [0, 0, 36]
     assert rows_of(output) == before
     write_image(data / "results/Set/Mine/3D.png", np.full((36, 48), 9, np.uint8), overwrite=True)
-    run(plan(), output=output, data=data, jobs=1)
+    run(config(), output=output, data=data, num_workers=1)
     out = capsys.readouterr().out
     assert counts(out) == [0, 1, 35]
     assert "Mine has files that do not look like their sources: '3D.png'" in out
@@ -106,65 +106,77 @@ def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, pla
     assert changed == {("Mine", "3D")}
     (output / "fused/average/Set/1D.png").unlink()
     write_image(output / "fused/copy-of-b/Set/1D.png", np.zeros((36, 48), np.uint8), overwrite=True)
-    run(plan(PLAN.replace("[EN, SD,", "[SD,")), output=output, data=data, jobs=1)
+    run(config(PLAN.replace("[EN, SD,", "[SD,")), output=output, data=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [2, 2, 34]
-    run(plan(PLAN.replace("[EN, SD,", "[AG, SD,")), output=output, data=data, jobs=1)
+    run(config(PLAN.replace("[EN, SD,", "[AG, SD,")), output=output, data=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [0, 36, 0]
 
 
-def test_a_source_that_changes_is_fused_anew(data, plan, tmp_path, capsys):
-    run(plan(), output=tmp_path / "out", data=data, jobs=1)
+def test_a_source_that_changes_is_fused_anew(data, config, tmp_path, capsys):
+    run(config(), output=tmp_path / "out", data=data, num_workers=1)
     write_image(data / "ir/1D.png", np.full((36, 48), 70, np.uint8), overwrite=True)
     capsys.readouterr()
-    run(plan(), output=tmp_path / "out", data=data, jobs=1)
+    run(config(), output=tmp_path / "out", data=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [4, 6, 30]
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on(data, plan, tmp_path, capsys):
+def test_killed_in_the_middle_it_goes_on(data, config, tmp_path, capsys):
     (tmp_path / "slow.py").write_text(
         "import time\ndef fuse(a, b):\n    time.sleep(0.3)\n    return a\n", encoding="utf-8"
     )
     text = PLAN.replace("source: laplacian", f'source: "python:{tmp_path}/slow.py:fuse"')
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "refinefuse", "benchmark", plan(text), "-o", output, "--data", data, "--jobs", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "refinefuse",
+        "benchmark",
+        config(text),
+        "-o",
+        output,
+        "--data-root",
+        data,
+        "--num-workers",
+        "2",
+    ]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    ledger = output / "ledger.jsonl"
-    while running.poll() is None and not (ledger.exists() and ledger.read_text().count('"scores"') >= 9):
+    store = output / "results.jsonl"
+    while running.poll() is None and not (store.exists() and store.read_text().count('"scores"') >= 9):
         time.sleep(0.05)
-    workers = children_of(running.pid)
+    num_workers = children_of(running.pid)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    with ledger.open("a") as file:
-        file.write('{"picture": "fused/pyr')  # a line that was torn
-    scored = ledger.read_text().count('"scores"')
+    with store.open("a") as file:
+        file.write('{"image": "fused/pyr')  # a line that was torn
+    scored = store.read_text().count('"scores"')
     assert 9 <= scored < 36
-    run(plan(text), output=output, data=data, jobs=1)
+    run(config(text), output=output, data=data, num_workers=1)
     fused, done, kept = counts(capsys.readouterr().out)
     assert kept == scored
     assert (done, len(rows_of(output))) == (36 - scored, 6 * len(NAMES) * 5)
     assert fused <= 24 - kept + 12
     deadline = time.monotonic() + 30
-    while alive(workers) and time.monotonic() < deadline:
+    while alive(num_workers) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not alive(workers)
+    assert not alive(num_workers)
     whole = tmp_path / "whole"
-    run(plan(text), output=whole, data=data, jobs=1)
+    run(config(text), output=whole, data=data, num_workers=1)
     assert rows_of(whole) == rows_of(output)
 
 
 @pytest.mark.slow
-def test_several_processes_give_the_same(data, plan, tmp_path, capsys):
-    for jobs in (1, 2):
-        run(plan(), output=tmp_path / str(jobs), data=data, jobs=jobs)
+def test_several_processes_give_the_same(data, config, tmp_path, capsys):
+    for num_workers in (1, 2):
+        run(config(), output=tmp_path / str(num_workers), data=data, num_workers=num_workers)
     assert (tmp_path / "1/scores.csv").read_bytes() == (tmp_path / "2/scores.csv").read_bytes()
 
 
-def test_incomplete_methods_are_shown_and_take_no_place(data, plan, tmp_path, capsys):
+def test_incomplete_methods_are_shown_and_take_no_place(data, config, tmp_path, capsys):
     (data / "results/Set/Mine/3D.png").unlink()
     write_image(data / "results/Set/Mine/other.png", np.zeros((36, 48), np.uint8))
     write_image(data / "results/Set/Theirs/1D.png", np.zeros((36, 40), np.uint8), overwrite=True)
-    assert run(plan(), output=tmp_path / "out", data=data, jobs=1) == 1
+    assert run(config(), output=tmp_path / "out", data=data, num_workers=1) == 1
     said = capsys.readouterr()
     assert "Mine lacks 1 of 6: '3D'" in said.out
     assert "Mine has files that belong to no pair: 'other.png'" in said.out
@@ -175,38 +187,38 @@ def test_incomplete_methods_are_shown_and_take_no_place(data, plan, tmp_path, ca
     assert all(line.rstrip(" |").endswith("–") for line in text.splitlines() if "of 6)" in line)
 
 
-def test_a_method_that_fails_is_named(data, plan, tmp_path, capsys):
+def test_a_method_that_fails_is_named(data, config, tmp_path, capsys):
     (tmp_path / "mine.py").write_text("def fuse(a, b):\n    return 1 / 0\n\ndef small(a, b):\n    return a[:-1]\n")
-    lines = [f'  - {{source: "python:{tmp_path}/mine.py:{name}"}}\n' for name in ("fuse", "small")]
-    text = PLAN.replace("sets:", f"{''.join(lines)}sets:")
-    assert run(plan(text), output=tmp_path / "out", data=data, jobs=1) == 1
+    lines = [f'  - {{spec: "python:{tmp_path}/mine.py:{name}"}}\n' for name in ("fuse", "small")]
+    text = PLAN.replace("datasets:", f"{''.join(lines)}datasets:")
+    assert run(config(text), output=tmp_path / "out", data=data, num_workers=1) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError" in err
     assert "expected: 36 x 48" in err
     assert "fuse" not in (tmp_path / "out/tables/Set.md").read_text()
 
 
-def test_published_scores_join_the_ranks_of_their_metrics(data, plan, tmp_path, capsys):
+def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path, capsys):
     lines = ["method,image,EN,SD,SF", *(f"Paper,{name},9,99,99" for name in NAMES), "Part,1D,1,1,1", "Mine,1D,1,1,1"]
     (data / "Set.csv").write_text("\n".join(lines))
-    text = PLAN.replace("sets:", '  - {source: "scores:{data}/{set}.csv"}\nsets:')
-    assert run(plan(text), output=tmp_path / "out", data=data, jobs=1) == 0
+    text = PLAN.replace("datasets:", '  - {spec: "scores:{data_root}/{dataset}.csv"}\ndatasets:')
+    assert run(config(text), output=tmp_path / "out", data=data, num_workers=1) == 0
     table = (tmp_path / "out/tables/Set.md").read_text()
     paper = next(line for line in table.splitlines() if line.startswith("| Paper"))
     assert "**1.00** | – |" in paper
     assert "Part (1 of 6)" in table
     assert "| Mine" in table
-    assert "Mine (" not in table  # its pictures count, not the file
+    assert "Mine (" not in table  # its images count, not the file
     (data / "Set.csv").write_text("convention,method,image,EN\ntang,Paper,1D,1")
     with pytest.raises(InputError, match="another convention"):
-        run(plan(text), output=tmp_path / "out", data=data, jobs=1)
+        run(config(text), output=tmp_path / "out", data=data, num_workers=1)
 
 
-def test_worse_light_is_scored_against_the_clean_sources(data, plan, tmp_path, capsys, drawn):
-    text = PLAN + "lighting:\n  - {kind: dark, strengths: [0.1, 1.0]}\n"
+def test_worse_light_is_scored_against_the_clean_sources(data, config, tmp_path, capsys, drawn):
+    text = PLAN + "degradations:\n  - {kind: underexposure, severities: [0.1, 1.0]}\n"
     output = tmp_path / "out"
-    assert run(plan(text), output=output, data=data, jobs=1) == 0
-    rows = [row for row in rows_of(output) if row["light"] == "dark"]
+    assert run(config(text), output=output, data=data, num_workers=1) == 0
+    rows = [row for row in rows_of(output) if row["degradation"] == "underexposure"]
     assert {row["method"] for row in rows} == {"pyramid", "average", "copy-of-a", "copy-of-b"}
     value = {(r["method"], r["metric"], r["strength"], r["image"]): float(r["value"]) for r in rows}
     assert value["copy-of-a", "infrared", "1.0", "1D"] == 100
@@ -214,26 +226,26 @@ def test_worse_light_is_scored_against_the_clean_sources(data, plan, tmp_path, c
     assert value["copy-of-b", "visible", "1.0", "1D"] < value["copy-of-b", "visible", "0.1", "1D"]
     assert read_image(output / "fused/copy-of-b/Set@dark-1/1D.png").mean() < 20
     assert (output / "figures/Set-lighting.png").is_file()
-    assert "| dark: visible ↑ |" in (output / "tables/Set-lighting.md").read_text()
+    assert "| underexposure: visible ↑ |" in (output / "tables/Set-lighting.md").read_text()
 
 
-def test_matrix_differences_subsets_and_cost(data, plan, tmp_path, capsys):
-    sets = """sets:
+def test_matrix_differences_subsets_and_cost(data, config, tmp_path, capsys):
+    sets = """datasets:
   - {name: Day, a: ir, b: vi, pattern: "*D"}
   - {name: Night, a: ir, b: vi, pattern: "*N", every: 2}
   - {name: Two, a: ir, b: vi, only: [1D, 2N]}
-differences: true
-cost: {height: 32, width: 48, rounds: 1, published: "{plan}/cost.csv"}
+paired_differences: true
+cost: {height: 32, width: 48, repeats: 1, published: "{config}/cost.csv"}
 grids:
-  - {set: Two, picture: 2N, windows: [[4, 4, 12, 12], [20, 10, 12, 8]]}
+  - {set: Two, image: 2N, regions: [[4, 4, 12, 12], [20, 10, 12, 8]]}
 """
-    (tmp_path / "cost.csv").write_text("# source\nmethod,units,parameters\nPaper,3,100\n")
-    text = PLAN.replace("sets:\n  - {name: Set, a: ir, b: vi}\n", sets).replace(
-        '"folder:{data}/results/{set}/*"', "wavelet"
+    (tmp_path / "cost.csv").write_text("# source\nmethod,relative_time,parameters\nPaper,3,100\n")
+    text = PLAN.replace("datasets:\n  - {name: Set, a: ir, b: vi}\n", sets).replace(
+        '"folder:{data_root}/results/{dataset}/*"', "wavelet"
     )
     text = text.replace("source: laplacian, name: pyramid", 'source: "weights:infrared-visible"')
     output = tmp_path / "out"
-    assert run(plan(text), output=output, data=data, jobs=1) == 0
+    assert run(config(text), output=output, data=data, num_workers=1) == 0
     assert "| method | Day | Night | Two |" in (output / "tables/matrix-EN.md").read_text()
     assert (output / "tables/Day-differences.md").is_file()
     assert [path.stem for path in (output / "grids").glob("Two-*.png")] == ["Two-2N"]
@@ -242,7 +254,7 @@ grids:
     assert float(costs["infrared-visible"]["parameters"]) == shipped()["infrared-visible"].parameters
     assert costs["Paper"]["published"] == "True"
     measured = (output / "measured-cost.csv").read_bytes()
-    run(plan(text), output=output, data=data, jobs=1)
+    run(config(text), output=output, data=data, num_workers=1)
     assert (output / "measured-cost.csv").read_bytes() == measured
 
 
@@ -253,7 +265,7 @@ grids:
         ("laplacian", "laplace", ConfigError, "classical"),
         ("source: average", 'source: "weights:medicall"', WeightsError, "medicall"),
         ("source: average", 'source: "weights:runs/*.safetensors"', WeightsError, "No weights file fits"),
-        ("source: average", 'source: "folder:nowhere/{set}"', InputError, "nowhere/Set"),
+        ("source: average", 'source: "folder:nowhere/{dataset}"', InputError, "nowhere/Set"),
         ("source: average", 'source: "scores:nowhere.csv"', InputError, "no scores"),
         ("source: average", 'source: "python:nowhere:fuse"', ConfigError, "nowhere"),
         ("source: average", 'source: "python:math:fuse"', ConfigError, "no function"),
@@ -264,36 +276,36 @@ grids:
         ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
         ("b: vi}", "b: vi, only: [7D]}", PairingError, "7D"),
         ("b: vi}", "b: vi, every: 0}", ConfigError, "every"),
-        ("scenes: 1", "scenes: 1\nlighting: [{kind: dim}]", ConfigError, "overexposed"),
-        ("scenes: 1", "grids: [{set: Other, picture: 1D}]", ConfigError, "grids"),
-        ("scenes: 1", "grids: [{set: Set, picture: 9D}]", InputError, "9D"),
+        ("scenes: 1", "scenes: 1\ndegradations: [{kind: dim}]", ConfigError, "overexposure"),
+        ("scenes: 1", "grids: [{set: Other, image: 1D}]", ConfigError, "grids"),
+        ("scenes: 1", "grids: [{set: Set, image: 9D}]", InputError, "9D"),
         ("scenes: 1", "convention: mine", ConfigError, "cddfuse"),
         ("[EN,", "[ENN,", InputError, "ENN"),
     ],
 )
-def test_plan_that_cannot_be_used_is_refused(data, plan, tmp_path, capsys, old, new, error, message):
+def test_plan_that_cannot_be_used_is_refused(data, config, tmp_path, capsys, old, new, error, message):
     assert old in PLAN
     with pytest.raises(error, match=message):
-        run(plan(PLAN.replace(old, new)), output=tmp_path / "out", data=data, jobs=1)
+        run(config(PLAN.replace(old, new)), output=tmp_path / "out", data=data, num_workers=1)
 
 
-def test_wrong_use(data, plan, tmp_path):
-    with pytest.raises(ConfigError, match="no plan"):
+def test_wrong_use(data, config, tmp_path):
+    with pytest.raises(ConfigError, match="no config"):
         run(tmp_path / "none.yaml", output=tmp_path / "out", data=data)
-    with pytest.raises(InputError, match="--data"):
-        run(plan(), output=tmp_path / "out", data=tmp_path / "none")
-    with pytest.raises(InputError, match="--jobs"):
-        run(plan(), output=tmp_path / "out", data=data, jobs=-1)
+    with pytest.raises(InputError, match="--data-root"):
+        run(config(), output=tmp_path / "out", data=tmp_path / "none")
+    with pytest.raises(InputError, match="--num-workers"):
+        run(config(), output=tmp_path / "out", data=data, num_workers=-1)
     (tmp_path / "file").write_text("")
     with pytest.raises(RefineFuseError, match="file"):
-        run(plan(), output=tmp_path / "file", data=data, jobs=1)
+        run(config(), output=tmp_path / "file", data=data, num_workers=1)
 
 
-def test_a_function_of_the_current_folder(data, plan, tmp_path, capsys, monkeypatch):
+def test_a_function_of_the_current_folder(data, config, tmp_path, capsys, monkeypatch):
     (tmp_path / "my_fusion.py").write_text("def fuse(a, b):\n    return b[..., 0] / 255 * 0.5\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", os.fspath(tmp_path))])
     text = PLAN.replace("source: average", 'source: "python:my_fusion:fuse", name: Half')
-    assert run(plan(text), output=tmp_path / "out", data=data, jobs=1) == 0
+    assert run(config(text), output=tmp_path / "out", data=data, num_workers=1) == 0
     half, whole = read_image(tmp_path / "out/fused/Half/Set/1D.png"), read_image(data / "vi/1D.bmp")[..., 0]
     assert np.abs(half - whole / 2).max() <= 0.5

@@ -1,4 +1,4 @@
-"""The detection study of a plan: what it gives, what it keeps, and what it refuses."""
+"""The detection study of a config: what it gives, what it keeps, and what it refuses."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ pytest.importorskip("faster_coco_eval", reason="needs the extra `detection`")
 
 from networks import bright_blocks, write_yolox
 
-from refinefuse.benchmark.plan import load_plan
+from refinefuse.benchmark.config import load_benchmark_config
 from refinefuse.cli.benchmark import run
 from refinefuse.errors import ConfigError, InputError, PairingError
 from refinefuse.image.files import write_image
@@ -22,27 +22,27 @@ from refinefuse.image.files import write_image
 PLAN = """
 title: A small study
 methods:
-  - {source: maximum}
-  - {source: average}
-  - {source: "folder:{data}/results/{set}/*"}
-sets:
+  - {spec: maximum}
+  - {spec: average}
+  - {spec: "folder:{data_root}/results/{dataset}/*"}
+datasets:
   - {name: Set, a: ir, b: vi}
 metrics: []
 scenes: 1
 detection:
-  detector: "{data}/yolox.onnx"
+  detector: "{data_root}/yolox.onnx"
   labels:
-    - {set: Set, form: yolo, path: labels, classes: {"0": truck, "1": vehicle}}
+    - {dataset: Set, format: yolo, path: labels, classes: {"0": truck, "1": vehicle}}
   classes: [vehicle]
-  same: {car: vehicle}
-  groups: {day: "*D", night: "*N"}
+  class_aliases: {car: vehicle}
+  subsets: {day: "*D", night: "*N"}
 """
 NAMES = ("1D", "2D", "3N", "4N")
 
 
 @pytest.fixture
 def study(tmp_path):
-    """A block that only the infrared shows by night, and one that only the visible shows by day, each labelled."""
+    """A block that only the infrared shows by night, and one that only the visible shows by day, each labeled."""
     data = tmp_path / "data"
     for folder in ("ir", "vi", "labels", "results/Set/Mine"):
         (data / folder).mkdir(parents=True)
@@ -50,9 +50,9 @@ def study(tmp_path):
     for index, name in enumerate(NAMES):
         shows = {"D": "vi", "N": "ir"}[name[-1]]
         for folder in ("ir", "vi"):
-            picture = bright_blocks(64, 64, *([(24, 40)] if folder == shows else []))
-            picture[0, index] = 9 if folder == "vi" else 5  # no two are the same
-            write_image(data / folder / f"{name}.png", picture if folder == "vi" else picture[..., 0])
+            image = bright_blocks(64, 64, *([(24, 40)] if folder == shows else []))
+            image[0, index] = 9 if folder == "vi" else 5  # no two are the same
+            write_image(data / folder / f"{name}.png", image if folder == "vi" else image[..., 0])
         (data / "labels" / f"{name}.txt").write_text("1 0.4375 0.6875 0.25 0.125\n")
         mine = np.zeros((64, 64), np.uint8)
         mine[1, index] = 1
@@ -60,10 +60,10 @@ def study(tmp_path):
     return data
 
 
-def start(data, text=PLAN, jobs=1):
-    plan = data.parent / "plan.yaml"
-    plan.write_text(text)
-    return run(plan, output=data.parent / "out", data=data, jobs=jobs)
+def start(data, text=PLAN, num_workers=1):
+    config = data.parent / "config.yaml"
+    config.write_text(text)
+    return run(config, output=data.parent / "out", data=data, num_workers=num_workers)
 
 
 def table(data, name):
@@ -79,7 +79,7 @@ def table(data, name):
 def test_each_sensor_misses_what_the_other_shows_and_the_maximum_nothing(study, capsys):
     assert start(study) == 0
     out = capsys.readouterr().out
-    assert "A detector looked at 20 pictures; 0 kept" in out
+    assert "A detector looked at 20 images; 0 kept" in out
     rows = table(study, "Set-detection")
     assert list(rows)[:3] == ["infrared", "visible", "maximum"]
     assert (rows["infrared"]["day: AP50 ↑"], rows["infrared"]["night: AP50 ↑"]) == pytest.approx((0, 1))
@@ -100,27 +100,27 @@ def test_nothing_is_looked_at_twice(study, capsys):
     write_image(study / "results/Set/Mine/1D.png", bright_blocks(64, 64, (24, 40)), overwrite=True)
     capsys.readouterr()
     start(study)
-    assert "A detector looked at 1 pictures; 19 kept" in capsys.readouterr().out
+    assert "A detector looked at 1 images; 19 kept" in capsys.readouterr().out
     after = table(study, "Set-detection")
     assert {name for name in before if before[name] != after[name]} == {"Mine"}
     start(study, PLAN + "  gray: true\n")
-    assert "A detector looked at 20 pictures; 20 kept" in capsys.readouterr().out
+    assert "A detector looked at 20 images; 20 kept" in capsys.readouterr().out
     assert "maximum" in table(study, "Set-gray")
 
 
 @pytest.mark.slow
 def test_several_processes_give_the_same(study, capsys):
-    start(study, jobs=2)
+    start(study, num_workers=2)
     several = table(study, "Set-detection")
     start(study)
-    assert "kept" in capsys.readouterr().out
+    assert "edge_recall" in capsys.readouterr().out
     assert table(study, "Set-detection") == several
 
 
 def test_boxes_that_were_found_elsewhere(study, capsys):
     start(study)
     looked = table(study, "Set-detection")
-    text = PLAN.replace("{data}/yolox.onnx", f"{study.parent}/out/boxes/{{set}}/{{method}}.json")
+    text = PLAN.replace("{data_root}/yolox.onnx", f"{study.parent}/out/boxes/{{dataset}}/{{method}}.json")
     (study.parent / "out" / "boxes" / "Set" / "average.json").unlink()
     assert start(study, text) == 0
     read = table(study, "Set-detection")
@@ -129,19 +129,19 @@ def test_boxes_that_were_found_elsewhere(study, capsys):
         start(study, PLAN.replace("yolox.onnx", "{method}.json"))
 
 
-def test_a_method_that_lacks_pictures_is_said_and_left_out(study, capsys):
+def test_a_method_that_lacks_images_is_said_and_left_out(study, capsys):
     (study / "results/Set/Mine/1D.png").unlink()
     assert start(study) == 0
-    assert "Mine lacks 1 of 4 labelled pictures" in capsys.readouterr().out
+    assert "Mine lacks 1 of 4 labeled images" in capsys.readouterr().out
     assert "Mine" not in table(study, "Set-detection")
 
 
-def test_pictures_without_labels_are_no_part_of_it(study, capsys):
+def test_images_without_labels_are_no_part_of_it(study, capsys):
     (study / "labels" / "1D.txt").unlink()
     (study / "labels" / "2D.txt").write_text("")
     assert start(study) == 0
     text = (study.parent / "out" / "tables" / "Set-detection.md").read_text()
-    assert "3 pictures with 2 of vehicle" in text
+    assert "3 images with 2 of vehicle" in text
     rows = table(study, "Set-detection")
     assert "day: AP50 ↑" not in rows["maximum"]  # no label asks: nothing to say
 
@@ -150,17 +150,17 @@ def test_pictures_without_labels_are_no_part_of_it(study, capsys):
     ("old", "new", "error", "said"),
     [
         ("classes: [vehicle]", "classes: []", ConfigError, "at least one class"),
-        ("{set: Set, form: yolo", "{set: Other, form: yolo", ConfigError, "of the sets Set"),
-        ("form: yolo", "form: pascal", ConfigError, "pascal"),
+        ("{dataset: Set, format: yolo", "{dataset: Other, format: yolo", ConfigError, "of the datasets Set"),
+        ("format: yolo", "form: pascal", ConfigError, "pascal"),
         (', classes: {"0": truck, "1": vehicle}', "", ConfigError, "got: neither"),
         (', classes: {"0": truck, "1": vehicle}', ", of: TNO", ConfigError, "got: TNO, with neither"),
         ('"1": vehicle', '"2": vehicle', InputError, "class that is not known"),
-        ("path: labels", "path: vi", PairingError, "other pictures"),
+        ("path: labels", "path: vi", PairingError, "other images"),
         ("path: labels", "path: nowhere", InputError, "no folder of labels"),
-        ("{data}/yolox.onnx", "{data}/no.onnx", InputError, "no detector"),
-        ("{source: average}", "{source: average, name: visible}", ConfigError, "calls the sources"),
-        ("metrics: []", "metrics: []\ngrids: [{set: Set, picture: 9}]", ConfigError, "picture"),
-        ("metrics: []", "metrics: []\ngrids: [{set: Set, picture: '9'}]", InputError, "no labelled pair '9'"),
+        ("{data_root}/yolox.onnx", "{data_root}/no.onnx", InputError, "no detector"),
+        ("{spec: average}", "{spec: average, name: visible}", ConfigError, "calls the sources"),
+        ("metrics: []", "metrics: []\ngrids: [{dataset: Set, image: 9}]", ConfigError, "image"),
+        ("metrics: []", "metrics: []\ngrids: [{dataset: Set, image: '9'}]", InputError, "no labeled pair '9'"),
     ],
 )  # fmt: skip
 def test_refusals(study, old, new, error, said, capsys):
@@ -170,7 +170,7 @@ def test_refusals(study, old, new, error, said, capsys):
 
 
 def test_a_plan_without_metrics_needs_a_study(tmp_path):
-    path = tmp_path / "plan.yaml"
+    path = tmp_path / "config.yaml"
     path.write_text(PLAN.partition("detection:")[0])
     with pytest.raises(ConfigError, match="at least one metric"):
-        load_plan(path)
+        load_benchmark_config(path)

@@ -5,17 +5,24 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+from refinefuse.benchmark.jobs import source_correlation
 
 from refinefuse.benchmark import methods as methods_module
 from refinefuse.benchmark.classical import CLASSICAL
+from refinefuse.benchmark.config import MethodEntry, PathVariables
+from refinefuse.benchmark.degradations import DegradationLevel, degrade
 from refinefuse.benchmark.figures import critical_difference
-from refinefuse.benchmark.lighting import Light, degrade
 from refinefuse.benchmark.methods import Method, fuse_checked
-from refinefuse.benchmark.plan import MethodEntry, Places
 from refinefuse.benchmark.sources import find_methods
-from refinefuse.benchmark.summary import Comparison, Score, compare, holm, mean_places, places, worse_than_a_copy
+from refinefuse.benchmark.summary import (
+    Comparison,
+    DatasetScores,
+    compare,
+    holm,
+    mean_ranks,
+    worse_than_a_copy,
+)
 from refinefuse.benchmark.tables import markdown, score_table
-from refinefuse.benchmark.work import likeness
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
 from refinefuse.samples import render
@@ -49,7 +56,7 @@ def test_an_onnx_file_is_a_method(tmp_path):
     graph = helper.make_graph([helper.make_node("Max", ["a", "b"], ["fused"])], "maximum", ends[:2], ends[2:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, tmp_path / "maximum.onnx")
-    (method,) = find_methods([MethodEntry(f"onnx:{tmp_path}/maximum.onnx")], Places(tmp_path, tmp_path), [])
+    (method,) = find_methods([MethodEntry(f"onnx:{tmp_path}/maximum.onnx")], PathVariables(tmp_path, tmp_path), [])
     a, b = np.random.default_rng(0).integers(0, 256, (2, 20, 31), np.uint8)
     assert method.name == "maximum"
     assert np.array_equal(fuse_checked(method, a, b), np.maximum(a, b))
@@ -61,25 +68,31 @@ def test_an_onnx_file_is_a_method(tmp_path):
 def test_a_plugin_is_found_by_its_name(monkeypatch, tmp_path):
     point = EntryPoint("darkest", "numpy:minimum", methods_module.GROUP)
     monkeypatch.setattr(methods_module, "entry_points", lambda group: [point])
-    (method,) = find_methods([MethodEntry("darkest")], Places(tmp_path, tmp_path), [])
+    (method,) = find_methods([MethodEntry("darkest")], PathVariables(tmp_path, tmp_path), [])
     a, b = np.random.default_rng(0).integers(0, 256, (2, 5, 5), np.uint8)
     assert np.array_equal(fuse_checked(method, a, b), np.minimum(a, b))
 
 
 def test_worse_light_differs_in_strength_and_not_in_luck():
     _, visible = render("night_street")
-    weak, strong = (degrade(visible, Light("overexposed", s), "x").astype(int) for s in (0.4, 1.0))
+    weak, strong = (degrade(visible, DegradationLevel("overexposure", s), "x").astype(int) for s in (0.4, 1.0))
     assert (strong >= weak - 1).all()
-    assert np.array_equal(degrade(visible, Light("noisy", 1.0), "x"), degrade(visible, Light("noisy", 1.0), "x"))
-    assert not np.array_equal(degrade(visible, Light("noisy", 1.0), "x"), degrade(visible, Light("noisy", 1.0), "y"))
+    assert np.array_equal(
+        degrade(visible, DegradationLevel("sensor_noise", 1.0), "x"),
+        degrade(visible, DegradationLevel("sensor_noise", 1.0), "x"),
+    )
+    assert not np.array_equal(
+        degrade(visible, DegradationLevel("sensor_noise", 1.0), "x"),
+        degrade(visible, DegradationLevel("sensor_noise", 1.0), "y"),
+    )
 
 
 def test_likeness_tells_a_fusion_from_another_scene():
     a, b = (to_tensor(x)[:, :1] * 255 for x in render("night_street"))
     other = to_tensor(render("smoke")[0])[:, :1] * 255
-    assert likeness((a + b) / 2, a, b) == pytest.approx(1)
-    assert likeness(other, a, b) < 0.5
-    assert likeness(a * 0, a, b) == 0
+    assert source_correlation((a + b) / 2, a, b) == pytest.approx(1)
+    assert source_correlation(other, a, b) < 0.5
+    assert source_correlation(a * 0, a, b) == 0
 
 
 def score(values, ranked=None):
@@ -88,22 +101,22 @@ def score(values, ranked=None):
     found = [Method(name, "folder", "", (ranked or {}).get(name, True)) for name in names]
     arrays = {key: {name: np.array(x, float) for name, x in of.items()} for key, of in values.items()}
     images = tuple(map(str, range(len(next(iter(arrays["EN"].values()))))))
-    return Score("Set", images, tuple(found), frozenset(names), arrays)
+    return DatasetScores("Set", images, tuple(found), frozenset(names), arrays)
 
 
 def test_places_share_ties_and_guests_move_nobody():
     one = score(
         {
             "EN": {"A": [3, 3], "B": [2, 2], "C": [2, 2], "copy-of-a": [9, 9]},
-            "noise": {"A": [1.5, 1.5], "B": [0.9, 0.9], "C": [1.3, 1.3], "copy-of-a": [1, 1]},
-            "lost": {"A": [0, 0], "B": [1, 1], "C": [2, 2], "copy-of-a": [0, 0]},
+            "noise_gain": {"A": [1.5, 1.5], "B": [0.9, 0.9], "C": [1.3, 1.3], "copy-of-a": [1, 1]},
+            "missed_targets": {"A": [0, 0], "B": [1, 1], "C": [2, 2], "copy-of-a": [0, 0]},
         },
         {"copy-of-a": False},
     )
-    metrics = ("EN", "noise", "lost")
+    metrics = ("EN", "noise_gain", "missed_targets")
     assert places(one, "EN", metrics) == {"A": 1, "B": 2, "C": 2, "copy-of-a": 1}
-    assert places(one, "noise", metrics) == {"A": 3, "B": 1, "C": 2, "copy-of-a": 1}
-    assert mean_places(one, metrics) == pytest.approx({"A": 5 / 3, "B": 5 / 3, "C": 7 / 3, "copy-of-a": 1})
+    assert places(one, "noise_gain", metrics) == {"A": 3, "B": 1, "C": 2, "copy-of-a": 1}
+    assert mean_ranks(one, metrics) == pytest.approx({"A": 5 / 3, "B": 5 / 3, "C": 7 / 3, "copy-of-a": 1})
     assert worse_than_a_copy(one, metrics) == {"A", "B", "C"}
     text = markdown(score_table(one))
     assert "A †" in text

@@ -13,37 +13,39 @@ from refinefuse.network.model import RefineFuse
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "tiny.safetensors"
-    RefineFuse.from_config(NetworkConfig(widths=(4, 6), grid=8, context_width=8, heads=2)).save_weights(path)
+    RefineFuse.from_config(
+        NetworkConfig(channels=(4, 6), context_size=8, context_channels=8, num_heads=2)
+    ).save_weights(path)
     return path
 
 
 def test_every_combination_is_timed_and_written(run, weights, tmp_path):
     words = ["--weights", weights, "--backends", "torch", "--precisions", "float32,bfloat16", "--sizes", "32x48,64x64"]
     code, said, _ = run(
-        "bench", *words, "--threads", "1", "--rounds", "2", "--calibrate", "--json", tmp_path / "b.json"
+        "bench", *words, "--threads", "1", "--repeats", "2", "--reference", "--json", tmp_path / "b.json"
     )
     assert code == 0
-    assert said.startswith("1 thread, medians of interleaved rounds")
+    assert said.startswith("1 thread, medians of interleaved repeats")
     found = json.loads((tmp_path / "b.json").read_text())
     assert [(row["precision"], row["height"], row["width"]) for row in found["speeds"]] == [
         ("float32", 32, 48), ("bfloat16", 32, 48), ("float32", 64, 64), ("bfloat16", 64, 64),
     ]  # fmt: skip
     for row in found["speeds"]:
-        assert row["frames_per_second"] == pytest.approx(1000 / row["milliseconds"])
-        assert row["units"] > 0
-        assert 0 < row["peak_share"] < 1
+        assert row["fps"] == pytest.approx(1000 / row["latency_ms"])
+        assert row["relative_time"] > 0
+        assert 0 < row["peak_fraction"] < 1
         assert row["parameters"] > 0
-    assert found["speeds"][2]["gflop"] > found["speeds"][0]["gflop"]
+    assert found["speeds"][2]["gflops"] > found["speeds"][0]["gflops"]
 
 
 def test_without_calibration_nothing_is_made_up(run, weights, tmp_path):
-    words = ["--weights", weights, "--backends", "torch", "--sizes", "32x32", "--rounds", "1"]
+    words = ["--weights", weights, "--backends", "torch", "--sizes", "32x32", "--repeats", "1"]
     code, said, _ = run("bench", *words, "--json", tmp_path / "b.json")
     assert code == 0
-    assert "units" not in said
+    assert "relative_time" not in said
     (row,) = json.loads((tmp_path / "b.json").read_text())["speeds"]
-    assert row["units"] is None
-    assert row["peak_share"] is None
+    assert row["relative_time"] is None
+    assert row["peak_fraction"] is None
 
 
 def test_other_backends_compute_in_their_own_precision_and_onnx_files_are_theirs():
@@ -62,7 +64,7 @@ def test_other_backends_compute_in_their_own_precision_and_onnx_files_are_theirs
         (["--sizes", "0x4"], "HEIGHTxWIDTH"),
         (["--backends", "foo"], "`backend` must be"),
         (["--precisions", "half"], "`precision` must be"),
-        (["--rounds", "0"], "--rounds"),
+        (["--repeats", "0"], "--repeats"),
         (["--threads", "-1"], "--threads"),
         (["--json", "x.txt"], "expected: .json"),
     ],

@@ -8,8 +8,8 @@ def test_list_names_every_data_set_with_its_terms(run):
     assert code == 0
     for row in CATALOG.values():
         assert f"{row.name}: a {row.a}" in out
-        assert row.licence in out
-    assert run("data", "list", "--name", "tno")[1].count("licence") == 1
+        assert row.license in out
+    assert run("data", "list", "--name", "tno")[1].count("license") == 1
 
 
 def test_an_unknown_word_after_data(run):
@@ -37,7 +37,17 @@ def test_verify_of_a_folder_without_data_sets(run, pairs):
 
 def test_split_writes_lists_that_training_takes(run, pairs):
     code, out, _ = run(
-        "data", "split", pairs / "ir", "--b", pairs / "vi", "-o", pairs / "lists", "--val", "0.34", "--test", "0"
+        "data",
+        "split",
+        pairs / "ir",
+        "--b",
+        pairs / "vi",
+        "-o",
+        pairs / "lists",
+        "--val-fraction",
+        "0.34",
+        "--test-fraction",
+        "0",
     )
     assert code == 0
     assert "3 pairs of 3 scenes: train 2, val 1" in out
@@ -53,7 +63,7 @@ def test_split_wants_to_know_what(run, pairs):
 
 
 def test_split_by_the_names_of_scenes(run, pairs):
-    options = ["--scene", r"^(\d)", "--val", "0.5", "--test", "0"]
+    options = ["--scene-regex", r"^(\d)", "--val-fraction", "0.5", "--test-fraction", "0"]
     code, out, _ = run("data", "split", pairs / "ir", "--b", pairs / "vi", "-o", pairs / "lists", *options)
     assert code == 0
     assert "3 pairs of 2 scenes" in out

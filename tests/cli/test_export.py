@@ -13,7 +13,9 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "tiny.safetensors"
-    RefineFuse.from_config(NetworkConfig(widths=(4, 6), grid=8, context_width=8, heads=2)).save_weights(path)
+    RefineFuse.from_config(
+        NetworkConfig(channels=(4, 6), context_size=8, context_channels=8, num_heads=2)
+    ).save_weights(path)
     return path
 
 
@@ -23,8 +25,8 @@ def folder(tmp_path):
     for side in ("ir", "vi"):
         (tmp_path / "pairs" / side).mkdir(parents=True)
         for index in range(4):
-            picture = noise.integers(0, 256, (32, 48), np.uint8)
-            cv2.imwrite(str(tmp_path / "pairs" / side / f"{index}.png"), picture)
+            image = noise.integers(0, 256, (32, 48), np.uint8)
+            cv2.imwrite(str(tmp_path / "pairs" / side / f"{index}.png"), image)
     return tmp_path / "pairs"
 
 
@@ -39,7 +41,7 @@ def test_a_file_is_written_and_its_parity_said(run, weights, tmp_path):
 
 
 def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
-    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx", "--int8", "--calibration", folder)
+    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx", "--int8", "--calibration_data-data", folder)
     assert code == 0
     assert "2 pairs that did not scale it" in said
     assert "| Qabf |" in said
@@ -49,8 +51,8 @@ def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
     ("options", "message"),
     [
         (["-o", "net.txt"], "expected: .onnx"),
-        (["-o", "net.onnx", "--int8"], "--int8 and --calibration FOLDER belong together"),
-        (["-o", "net.onnx", "--int8", "--calibration", "."], "two folders of pairs"),
+        (["-o", "net.onnx", "--int8"], "--int8 and --calibration_data-data FOLDER belong together"),
+        (["-o", "net.onnx", "--int8", "--calibration_data-data", "."], "two folders of pairs"),
     ],
 )
 def test_wrong_use_is_explained(run, weights, tmp_path, monkeypatch, options, message):

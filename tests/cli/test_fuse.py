@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from refinefuse.image.files import read_image, write_image
-from refinefuse.image.tiff_rows import TiffRaster, write_tiff
+from refinefuse.image.tiff_strips import TiffReader, write_tiff
 from refinefuse.network.model import RefineFuse
 
 
@@ -28,11 +28,11 @@ def test_two_files(pairs, run):
 def test_explain_and_sheet(pairs, run):
     code, _, _ = run(
         *("fuse", pairs / "ir/1.png", pairs / "vi/1.bmp", "--output", pairs / "out.tif"),
-        *("--explain", pairs / "share.png", "--sheet", pairs / "sheet.jpg"),
+        *("--weight-map", pairs / "share.png", "--montage", pairs / "montage.jpg"),
     )
     assert code == 0
     assert read_image(pairs / "share.png").shape == (24, 30)
-    height, width, _ = read_image(pairs / "sheet.jpg").shape
+    height, width, _ = read_image(pairs / "montage.jpg").shape
     assert width > 3 * 30
     assert height > 24
 
@@ -59,9 +59,9 @@ def test_folder_run_equals_single_runs(pairs, run):
         pairs / "vi",
         "-o",
         pairs / "out",
-        "--sheet",
+        "--montage",
         pairs / "sheets",
-        "--explain",
+        "--weight-map",
         pairs / "shares",
     )
     run("fuse", pairs / "ir/2.png", pairs / "vi/2.bmp", "-o", pairs / "2.png")
@@ -99,7 +99,7 @@ def test_a_broken_pair_is_reported_and_the_rest_is_fused(pairs, run):
     assert names(pairs / "out") == ["1.png"]
 
 
-def test_float_pictures_become_tiff(tmp_path, run):
+def test_float_images_become_tiff(tmp_path, run):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         write_image(tmp_path / folder / "x.tif", np.random.default_rng(0).random((20, 20), np.float32))
@@ -113,14 +113,14 @@ def test_float_pictures_become_tiff(tmp_path, run):
 def test_a_later_sheet_leaves_results_that_are_there_alone(pairs, run):
     run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
     write_image(pairs / "out/1.png", np.zeros((3, 3), np.uint8), overwrite=True)
-    code, _, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--sheet", pairs / "sheets")
+    code, _, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--montage", pairs / "sheets")
     assert code == 0
     assert read_image(pairs / "out/1.png").shape == (3, 3)
     assert len(names(pairs / "sheets")) == 3
 
 
 def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
-    paint = RefineFuse.paint
+    paint = RefineFuse.predict
 
     def failing(self, a, b, context, window=None):
         if a.shape[-1] == 31:
@@ -138,13 +138,13 @@ def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
 
 
 def test_large_tiffs_by_tiles(tmp_path, run):
-    """A pyramid in, a pyramid out; the same picture as in one piece, and the map of shares."""
+    """A pyramid in, a pyramid out; the same image as in one piece, and the map of shares."""
     generator = np.random.default_rng(0)
     for name, shape in (("a", (430, 350)), ("b", (430, 350, 3))):
         pixels = generator.integers(0, 256, shape, np.uint8)
         write_tiff(tmp_path / f"{name}.tif", shape, pixels.dtype, iter([pixels]), pyramid=True)
     sources = tmp_path / "a.tif", tmp_path / "b.tif"
-    words = ("--tile", 300, "--explain", tmp_path / "share.png")
+    words = ("--tile", 300, "--weight-map", tmp_path / "share.png")
     assert run("fuse", *sources, "-o", tmp_path / "tiles.tif", *words)[0] == 0
     assert run("fuse", *sources, "-o", tmp_path / "tiles.png", "--tile", 300)[0] == 0
     assert run("fuse", *sources, "-o", tmp_path / "whole.tif", "--tile", "off")[0] == 0
@@ -152,13 +152,13 @@ def test_large_tiffs_by_tiles(tmp_path, run):
     assert np.abs(tiles.astype(int) - whole).max() <= 1
     assert np.array_equal(read_image(tmp_path / "tiles.png"), tiles)
     assert read_image(tmp_path / "share.png").shape == (430, 350)
-    with closing(TiffRaster(tmp_path / "tiles.tif")) as raster:
+    with closing(TiffReader(tmp_path / "tiles.tif")) as raster:
         assert raster.is_pyramid
     for polarity in ("--white-hot", "--black-hot"):  # the second is not read by rows
         out = tmp_path / f"{polarity}.tif"
         assert run("fuse", *sources, "-o", out, "--tile", 300, polarity)[0] == 0
         assert np.array_equal(read_image(out), tiles) == (polarity == "--white-hot")
-    code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 300, "--sheet", tmp_path / "sheet.png")
+    code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 300, "--montage", tmp_path / "montage.png")
     assert (code, "--tile off" in err) == (2, True)
     code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 20)
     assert (code, "at least" in err) == (2, True)
@@ -175,7 +175,7 @@ def test_large_tiffs_in_folders(tmp_path, run):
     assert "2 fused" in run(*words)[1]
     assert names(tmp_path / "out") == ["large.tif", "small.png"]
     write_image(tmp_path / "out/large.tif", np.zeros((3, 3), np.uint8), overwrite=True)
-    assert "2 fused" in run(*words, "--explain", tmp_path / "shares")[1]
+    assert "2 fused" in run(*words, "--weight-map", tmp_path / "shares")[1]
     assert read_image(tmp_path / "out/large.tif").shape == (3, 3)
     assert names(tmp_path / "shares") == ["large.png", "small.png"]
     assert "2 there already" in run(*words)[1]
@@ -234,11 +234,11 @@ class TestNothingIsWritten:
         self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir", "--overwrite", text="named twice")
 
     def test_sheet_exists(self, pairs, run):
-        words = ("-o", pairs / "o.png", "--sheet", pairs / "ir/2.png")
+        words = ("-o", pairs / "o.png", "--montage", pairs / "ir/2.png")
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="--overwrite")
 
     def test_sheet_is_the_output(self, pairs, run):
-        words = ("-o", pairs / "o.png", "--sheet", pairs / "o.png")
+        words = ("-o", pairs / "o.png", "--montage", pairs / "o.png")
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="named twice")
 
     def test_output_has_no_known_ending(self, pairs, run):
@@ -267,13 +267,13 @@ class TestNothingIsWritten:
         self.refused(run, pairs / "made.png", pairs / "vi/1.bmp", "-o", pairs / "o.jpg", text="16 bit")
 
     def test_results_share_a_folder(self, pairs, run):
-        words = ("-o", pairs / "o", "--sheet", pairs / "o")
+        words = ("-o", pairs / "o", "--montage", pairs / "o")
         self.refused(run, pairs / "ir", pairs / "vi", *words, text="named twice")
 
     def test_a_sheet_that_its_format_cannot_hold(self, pairs, run):
         for name in ("made_a.png", "made_b.png"):
             write_image(pairs / name, np.zeros((2, 6000), np.uint8))
-        words = ("-o", pairs / "o.png", "--sheet", pairs / "o.webp")
+        words = ("-o", pairs / "o.png", "--montage", pairs / "o.webp")
         self.refused(run, pairs / "made_a.png", pairs / "made_b.png", *words, text="16383")
 
     def test_unknown_weights_for_folders(self, pairs, run):

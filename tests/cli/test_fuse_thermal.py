@@ -8,10 +8,10 @@ from refinefuse.image.files import read_image, write_image
 
 
 def scene(width=64):
-    """Luma of a thermal picture, white-hot: cold sky, warmer ground, two hot things."""
-    picture = np.linspace(0.1, 0.4, 48)[:, None].repeat(width, 1)
-    picture[30:36, 10:14] = picture[28:36, 40:46] = 0.9
-    return picture
+    """Luma of a thermal image, white-hot: cold sky, warmer ground, two hot things."""
+    image = np.linspace(0.1, 0.4, 48)[:, None].repeat(width, 1)
+    image[30:36, 10:14] = image[28:36, 40:46] = 0.9
+    return image
 
 
 def counts(seed=0):
@@ -38,7 +38,7 @@ def sequence(tmp_path):
     return tmp_path
 
 
-def test_16_bit_counts_give_16_bit_pictures(tmp_path, visible, run):
+def test_16_bit_counts_give_16_bit_images(tmp_path, visible, run):
     write_image(tmp_path / "ir.png", counts())
     code, _, err = run("fuse", tmp_path / "ir.png", visible, "-o", tmp_path / "raw.png")
     assert code == 0
@@ -59,7 +59,7 @@ def test_the_range_is_that_of_the_whole_folder(sequence, run):
     low, high = (float(word) for word in out.split("range: ")[1].split(" counts")[0].split(" to "))
     every = np.stack([read_image(sequence / "ir" / f"{index}.png") for index in range(5)])
     assert (low, high) == tuple(np.percentile(every, (1, 95), method="inverted_cdf"))
-    run(*words, sequence / "each", "--range-each")
+    run(*words, sequence / "each", "--range-per-image")
 
     def step(name):
         before, after = (read_image(sequence / name / f"{index}.png")[14:] / 65535 for index in (3, 4))
@@ -69,7 +69,7 @@ def test_the_range_is_that_of_the_whole_folder(sequence, run):
     assert step("each") > 3 * step("fixed")
 
 
-def test_a_broken_frame_costs_one_picture(sequence, run):
+def test_a_broken_frame_costs_one_image(sequence, run):
     (sequence / "ir/2.png").write_bytes(b"broken")
     code, out, err = run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "out", "--range", "percentile:1,99")
     assert code == 1
@@ -140,10 +140,10 @@ class TestMoreThanTwo:
 
     def test_files_in_any_order(self, three, run):
         mw, lw, vi = (three / name / "1.png" for name in ("mw", "lw", "vi"))
-        assert run("fuse", mw, lw, vi, "-o", three / "1.png", "--sheet", three / "sheet.png")[0] == 0
+        assert run("fuse", mw, lw, vi, "-o", three / "1.png", "--montage", three / "montage.png")[0] == 0
         assert run("fuse", "-o", three / "2.png", lw, mw, vi)[0] == 0
         assert (three / "1.png").read_bytes() == (three / "2.png").read_bytes()
-        assert read_image(three / "sheet.png").shape[1] > 4 * 30
+        assert read_image(three / "montage.png").shape[1] > 4 * 30
 
     def test_folders(self, three, run):
         (three / "lw/2.png").rename(three / "lw/3.png")

@@ -47,7 +47,7 @@ def test_a_damaged_file_in_the_sequence(pairs, run):
         (("-o", "o.gif"), ".mp4"),
         (("-o", "o.mp4", "--codec", "ffv1"), "*.mkv"),
         (("-o", "o.mp4", "--codec", "divx"), "codec"),
-        (("-o", "o.mp4", "--sheet", "s.png"), "--sheet"),
+        (("-o", "o.mp4", "--montage", "s.png"), "--montage"),
         (("-o", "none/o.mp4"), "does not exist"),
     ],
 )

@@ -24,8 +24,8 @@ def pet(tmp_path):
 
 
 def test_mri_and_pet(pet, tmp_path, run):
-    code, out, err = run("fuse", *pet, "-o", tmp_path / "out.nii.gz", "--sheet", tmp_path / "sheet.png",
-                         "--explain", tmp_path / "share.nii")  # fmt: skip
+    code, out, err = run("fuse", *pet, "-o", tmp_path / "out.nii.gz", "--montage", tmp_path / "montage.png",
+                         "--weight-map", tmp_path / "share.nii")  # fmt: skip
     assert code == 0
     assert "PET, 20 x 18 x 12 voxels of 2 x 2 x 3 mm" in out
     assert "--grid a" in err
@@ -34,7 +34,7 @@ def test_mri_and_pet(pet, tmp_path, run):
     assert fused.get_data_dtype().names == ("R", "G", "B")
     np.testing.assert_array_equal(fused.affine, nibabel.load(pet[1]).affine)
     assert nibabel.load(tmp_path / "share.nii").shape == (20, 18, 12)
-    assert read_image(tmp_path / "sheet.png").shape[2] == 3
+    assert read_image(tmp_path / "montage.png").shape[2] == 3
 
 
 def test_on_the_grid_of_a(pet, tmp_path, run):
@@ -93,7 +93,7 @@ def study(tmp_path):
 
 
 def test_derived_dicom(study, tmp_path, run):
-    code, out, err = run("fuse", *study, "-o", tmp_path / "out", "--window", "brain", "--suv", "0,0.3")
+    code, out, err = run("fuse", *study, "-o", tmp_path / "out", "--window", "brain", "--suv-range", "0,0.3")
     assert (code, err.count("warning")) == (0, 0)
     assert "0 to 0.3 SUV" in out
     slices, source = read_series(tmp_path / "out"), read_series(study[1])
@@ -189,11 +189,11 @@ class TestRefused:
 
         return call
 
-    def test_volume_and_picture(self, pet, tmp_path, refused):
+    def test_volume_and_image(self, pet, tmp_path, refused):
         write_image(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
-        refused(pet[0], tmp_path / "x.png", "-o", tmp_path / "o.nii", text="volume and a picture")
+        refused(pet[0], tmp_path / "x.png", "-o", tmp_path / "o.nii", text="volume and a image")
 
-    def test_output_is_a_picture(self, pet, tmp_path, refused):
+    def test_output_is_a_image(self, pet, tmp_path, refused):
         refused(*pet, "-o", tmp_path / "o.png", text=".nii.gz")
 
     def test_output_exists(self, pet, tmp_path, refused):
@@ -222,10 +222,10 @@ class TestRefused:
         refused(*pet, "-o", tmp_path / "o.nii", "--window", "brain", text="--window is for CT")
 
     def test_suv_without_tags(self, pet, tmp_path, refused):
-        refused(*pet, "-o", tmp_path / "o.nii", "--suv", "0,5", text="--suv needs a PET")
+        refused(*pet, "-o", tmp_path / "o.nii", "--suv-range", "0,5", text="--suv-range needs a PET")
 
-    def test_options_of_pictures(self, pet, tmp_path, refused):
-        refused(*pet, "-o", tmp_path / "o.nii", "--black-hot", text="--black-hot: for pictures only")
+    def test_options_of_images(self, pet, tmp_path, refused):
+        refused(*pet, "-o", tmp_path / "o.nii", "--black-hot", text="--black-hot: for images only")
         refused(*pet, "-o", tmp_path / "o.nii", "--range", "celsius:0,1", text="MIN,MAX or percentile")
 
     def test_options_of_volumes(self, tmp_path, refused):

@@ -7,7 +7,7 @@ import pytest
 
 import refinefuse
 from refinefuse.cli import VERBS
-from refinefuse.errors import MissingExtra, training_extra
+from refinefuse.errors import MissingDependencyError, training_extra
 
 
 def test_help_lists_every_command(run):
@@ -87,7 +87,7 @@ def test_module_runs_as_a_program(process):
 
 @pytest.mark.parametrize("library", ["lightning", "pytorch_optimizer"])
 def test_training_without_its_libraries_names_the_extra(library):
-    with pytest.raises(MissingExtra, match=rf"needs {library}.*\n.*refinefuse\[train\]"), training_extra():
+    with pytest.raises(MissingDependencyError, match=rf"needs {library}.*\n.*refinefuse\[train\]"), training_extra():
         raise ModuleNotFoundError(name=f"{library}.part")
     with pytest.raises(ModuleNotFoundError, match="other"), training_extra():
         raise ModuleNotFoundError("other", name="other")

@@ -1,4 +1,4 @@
-"""The rows of the catalogue, their lists, and where a data set is found."""
+"""The rows of the catalog, their lists, and where a dataset is found."""
 
 import re
 from collections import Counter
@@ -7,15 +7,15 @@ from fnmatch import fnmatchcase
 import numpy as np
 import pytest
 
-from refinefuse.data.catalog import CATALOG, row_named
-from refinefuse.data.layout import home_of, pairs_of, scene_of
+from refinefuse.data.catalog import CATALOG, find_dataset
+from refinefuse.data.layout import dataset_root, pairs_of, scene_of
 from refinefuse.errors import ConfigError, PairingError
 from refinefuse.image.files import write_image
 
 
 @pytest.mark.parametrize("row", CATALOG.values(), ids=CATALOG)
 def test_row_is_whole(row):
-    assert all((row.a, row.b, row.homes, row.folders, row.licence, row.citation, row.source))
+    assert all((row.a, row.b, row.source_urls, row.folders, row.license, row.citation, row.source))
     assert all(("*" in folders.a) == ("*" in folders.b) for folders in row.folders)
     re.compile(row.scene)
 
@@ -71,10 +71,10 @@ def test_folders_of_which_there_are_many(tmp_path):
 
 
 def test_what_is_not_there_is_said(tmp_path):
-    with pytest.raises(ConfigError, match="no data set 'foo'"):
-        row_named("foo")
-    assert row_named("roadscene").name == "RoadScene"
-    assert home_of(CATALOG["TNO"], tmp_path) is None
+    with pytest.raises(ConfigError, match="no dataset 'foo'"):
+        find_dataset("foo")
+    assert find_dataset("roadscene").name == "RoadScene"
+    assert dataset_root(CATALOG["TNO"], tmp_path) is None
     with pytest.raises(PairingError, match="'TNO' is not below"):
         pairs_of(CATALOG["TNO"], tmp_path, "train")
     with pytest.raises(ConfigError, match="no split 'val'"):

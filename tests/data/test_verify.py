@@ -9,7 +9,7 @@ from made import jpeg, scene
 
 from refinefuse.data import verify
 from refinefuse.data.catalog import CATALOG
-from refinefuse.data.likeness import alike, thumbnail
+from refinefuse.data.near_duplicates import find_near_duplicates, thumbnail
 from refinefuse.data.pairs import Pair
 from refinefuse.data.verify import verify_folders, verify_root
 from refinefuse.errors import InputError
@@ -18,7 +18,7 @@ from refinefuse.image.files import read_image, write_image
 
 @pytest.fixture
 def vifb(tmp_path):
-    """A whole and sound VIFB, with pictures made here."""
+    """A whole and sound VIFB, with images made here."""
     for index, name in enumerate(CATALOG["VIFB"].lists["test"]):
         for side, seed in (("ir", index), ("vi", 100 + index)):
             (tmp_path / "VIFB" / "test" / side).mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def test_another_size_than_the_authors(tmp_path):
     assert "520 x 520" in findings[0].what
 
 
-def test_a_test_picture_in_training_is_found_whatever_it_is_called(vifb):
+def test_a_test_image_in_training_is_found_whatever_it_is_called(vifb):
     train = CATALOG["RoadScene"].lists["train"][:3]
     for index, name in enumerate(train):
         for side in ("ir", "vi"):
@@ -116,7 +116,7 @@ def test_own_folders(tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(InputError, match="No data set of the catalogue"):
+    with pytest.raises(InputError, match="No dataset of the catalog"):
         verify_root(tmp_path)
 
 
@@ -137,7 +137,7 @@ def test_the_documented_overlaps_of_the_medical_sets_are_found(data_folder):
             theirs = [
                 path for part in ("train", "test") for path in (data_folder / "harvard" / kind / part / role).iterdir()
             ]
-            matches = alike(
+            matches = find_near_duplicates(
                 [thumbnail(read_image(path)) for path in ours], [thumbnail(read_image(path)) for path in theirs]
             )
             found |= {ours[match.left].stem for match in matches}

@@ -52,11 +52,11 @@ def write_yolox(path, classes=80, side=SIDE, decoded=False, rows=None, outputs=1
 
 
 def bright_blocks(height, width, *corners):
-    """A dark RGB picture with bright blocks of 8 x 8 pixels at (left, top)."""
-    picture = np.zeros((height, width, 3), np.uint8)
+    """A dark RGB image with bright blocks of 8 x 8 pixels at (left, top)."""
+    image = np.zeros((height, width, 3), np.uint8)
     for left, top in corners:
-        picture[top : top + 8, left : left + 8] = 255
-    return picture
+        image[top : top + 8, left : left + 8] = 255
+    return image
 
 
 def write_transformer(folder, kind="RT-DETR", side=64):

@@ -34,12 +34,12 @@ def matched(boxes, labels, threshold):
     return marks
 
 
-def average_precision(pictures, threshold):
-    """Of one class: `pictures` are pairs of found [(box, score)] and labels [(box, crowd)]."""
-    asked = sum(not crowd for _, labels in pictures for _, crowd in labels)
+def average_precision(images, threshold):
+    """Of one class: `images` are pairs of found [(box, score)] and labels [(box, crowd)]."""
+    asked = sum(not crowd for _, labels in images for _, crowd in labels)
     if not asked:
         return float("nan")
-    marks = [mark for boxes, labels in pictures for mark in matched(boxes, labels, threshold)]
+    marks = [mark for boxes, labels in images for mark in matched(boxes, labels, threshold)]
     marks = [mark for mark in sorted(marks, key=lambda m: -m[0]) if mark[1] != "nothing"]
     right = np.cumsum([mark == "right" for _, mark in marks])
     recall, precision = right / asked, right / np.arange(1, len(marks) + 1)

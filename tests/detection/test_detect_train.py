@@ -12,12 +12,12 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 pytest.importorskip("transformers", reason="needs the extra `detection`")
 pytest.importorskip("scipy", reason="needs the extra `detection`")
 
+from refinefuse.benchmark.config import PathVariables
 from refinefuse.benchmark.detection import seen_by
-from refinefuse.benchmark.plan import Places
 from refinefuse.cli import main
+from refinefuse.detection.datasets import DetectionDataset, read_samples
 from refinefuse.detection.detectors import open_detector
-from refinefuse.detection.labels import class_map
-from refinefuse.detection.material import Drawn, read_samples
+from refinefuse.detection.labels import class_mapping
 from refinefuse.detection.recipe import load_detector_recipe
 from refinefuse.errors import ConfigError
 from refinefuse.image.files import read_image, write_image
@@ -32,20 +32,20 @@ def made(tmp_path):
         (tmp_path / folder).mkdir()
     write_image(tmp_path / "ir" / "5.png", np.zeros((48, 64), np.uint8))
     write_image(tmp_path / "vi" / "5.png", np.zeros((48, 64, 3), np.uint8))
-    (tmp_path / "labels" / "5.txt").write_text("")  # a picture without objects
+    (tmp_path / "labels" / "5.txt").write_text("")  # a image without objects
     for index in range(5):
         left = 8 * index
         write_image(tmp_path / "ir" / f"{index}.png", bright_blocks(48, 64, (left, 16))[..., 0])
         write_image(tmp_path / "vi" / f"{index}.png", np.full((48, 64, 3), (30, 60, 90), np.uint8))
         (tmp_path / "labels" / f"{index}.txt").write_text(f"1 {(left + 4) / 64} {20 / 48} 0.125 {8 / 48}\n")
-    write_transformer(tmp_path / "start")
+    write_transformer(tmp_path / "pretrained")
     text = f"""
 start: {tmp_path}/start
 classes: [car]
-sets:
-  - {{a: ir, b: vi, form: yolo, path: labels, classes: {{"0": person, "1": car}}}}
-steps: 3
-pairs_per_step: 2
+datasets:
+  - {{a: ir, b: vi, format: yolo, path: labels, classes: {{"0": person, "1": car}}}}
+max_steps: 3
+batch_size: 2
 """
     (tmp_path / "recipe.yaml").write_text(text)
     return tmp_path
@@ -58,7 +58,7 @@ def start(made, *words):
         made / "recipe.yaml",
         "-o",
         made / "out",
-        "--data",
+        "--data-root",
         made,
         "--accelerator",
         "cpu",
@@ -69,13 +69,13 @@ def start(made, *words):
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_every_shipped_recipe_can_be_read(path):
-    entry = load_detector_recipe(path).sets[0]
-    assert class_map(entry.form, entry.of, entry.classes)
+    entry = load_detector_recipe(path).datasets[0]
+    assert class_mapping(entry.format, entry.classes_from, entry.classes)
 
 
 @pytest.mark.parametrize("kind", ["RT-DETR", "D-FINE"])
 def test_a_detector_comes_out_that_can_be_used(made, kind, capsys):
-    write_transformer(made / "start", kind)
+    write_transformer(made / "pretrained", kind)
     assert start(made, "--method", "maximum") == 0
     out = made / "out"
     find = open_detector(out / "detector")
@@ -87,7 +87,7 @@ def test_a_detector_comes_out_that_can_be_used(made, kind, capsys):
     assert (made / "start" / "model.safetensors").read_bytes() != first
     assert start(made, "--method", "maximum") == 0  # done already
     assert (out / "detector" / "model.safetensors").read_bytes() == first
-    assert start(made, "--method", "average") == 2
+    assert start(made, "--method", "ema_decay") == 2
     assert "another recipe" in capsys.readouterr().err
 
 
@@ -96,7 +96,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_detector(made, monkeypatch, 
     from refinefuse.detection import train
 
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 1)
-    assert start(made, "--method", "average") == 0
+    assert start(made, "--method", "ema_decay") == 0
     whole = (made / "out" / "detector" / "model.safetensors").read_bytes()
     (made / "out").rename(made / "whole")
     real = train.DetectorTask.training_step
@@ -107,34 +107,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_detector(made, monkeypatch, 
         return real(self, batch, index)
 
     monkeypatch.setattr(train.DetectorTask, "training_step", stopping)
-    assert start(made, "--method", "average") == 2
+    assert start(made, "--method", "ema_decay") == 2
     assert "The checkpoint of step 2 is kept" in capsys.readouterr().err
     monkeypatch.setattr(train.DetectorTask, "training_step", real)
-    assert start(made, "--method", "average") == 0
+    assert start(made, "--method", "ema_decay") == 0
     assert (made / "out" / "detector" / "model.safetensors").read_bytes() == whole
 
 
 def test_a_sensor_alone_is_seen_as_it_is(made):
-    places = Places(made, made)
+    places = PathVariables(made, made)
     a, b = read_image(made / "ir" / "1.png"), read_image(made / "vi" / "1.png")
     infrared = seen_by("infrared", places)(a, b)
     assert np.array_equal(infrared, np.repeat(a[..., None], 3, -1))
     assert np.array_equal(seen_by("visible", places)(a, b), b)
-    fused = seen_by("average", places)(a, b)
+    fused = seen_by("ema_decay", places)(a, b)
     assert (fused[..., 2] > fused[..., 0]).all()
     with pytest.raises(ConfigError, match="must be one"):
         seen_by("classical", places)
 
 
-def test_boxes_turn_with_their_picture(made):
+def test_boxes_turn_with_their_image(made):
     recipe = load_detector_recipe(made / "recipe.yaml")
     samples = read_samples(recipe, made, made / "fused")
     for sample in samples:
-        sample.picture.parent.mkdir(exist_ok=True, parents=True)
-        write_image(sample.picture, np.repeat(read_image(sample.a)[..., None], 3, -1))
+        sample.image.parent.mkdir(exist_ok=True, parents=True)
+        write_image(sample.image, np.repeat(read_image(sample.a)[..., None], 3, -1))
     from refinefuse.detection.transformer import load
 
-    drawn = Drawn(samples, replace(recipe, steps=10), load(made / "start")[1])
+    drawn = DetectionDataset(samples, replace(recipe, max_steps=10), load(made / "pretrained")[1])
     flips = set()
     for index in range(10):
         image, target = drawn[index]
@@ -154,20 +154,20 @@ def test_boxes_turn_with_their_picture(made):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("steps: 3", "steps: 0", "1 or more"),
+        ("max_steps: 3", "max_steps: 0", "1 or more"),
         ("classes: [car]", "classes: [car, car]", "different names"),
         ("classes: [car]", "classes: [lamp]", "No label is of the classes lamp"),
         (', classes: {"0": person, "1": car}', "", "classes of the labels are not known"),
         ("path: labels", "path: nowhere", "no folder of labels"),
         ("/start\n", "/nowhere\n", "no detector"),
-        ("steps: 3", "stepps: 3", "stepps"),
+        ("max_steps: 3", "max_stepps: 3", "max_stepps"),
     ],
 )
 def test_refusals(made, capsys, old, new, said):
     recipe = made / "recipe.yaml"
     assert old in recipe.read_text()
     recipe.write_text(recipe.read_text().replace(old, new))
-    assert start(made, "--method", "average") == 2
+    assert start(made, "--method", "ema_decay") == 2
     assert said in capsys.readouterr().err
 
 
@@ -175,8 +175,8 @@ def test_a_detector_that_keeps_proportions_is_refused(made, capsys):
     path = made / "start" / "preprocessor_config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "size": {"shortest_edge": 32, "longest_edge": 64}}))
-    assert start(made, "--method", "average") == 2
-    assert "pictures of one size" in capsys.readouterr().err
+    assert start(made, "--method", "ema_decay") == 2
+    assert "images of one size" in capsys.readouterr().err
 
 
 def test_no_method_and_no_data_are_refused(made, capsys, monkeypatch):
@@ -184,4 +184,4 @@ def test_no_method_and_no_data_are_refused(made, capsys, monkeypatch):
     assert start(made) == 2
     assert "names no method" in capsys.readouterr().err
     assert main(["detect", "train", str(made / "recipe.yaml"), "-o", str(made / "out")]) == 2
-    assert "folder of the data sets" in capsys.readouterr().err
+    assert "folder of the datasets" in capsys.readouterr().err

@@ -7,8 +7,8 @@ import pytest
 from networks import bright_blocks, write_transformer, write_yolox
 
 from refinefuse.detection.boxes import coco_json, make_boxes
-from refinefuse.detection.detectors import locate_detector, open_detector, renamed
-from refinefuse.detection.drawing import drawn
+from refinefuse.detection.detectors import locate_detector, merge_classes, open_detector
+from refinefuse.detection.drawing import draw_boxes
 from refinefuse.detection.predictions import read_predictions
 from refinefuse.errors import InputError, PairingError
 
@@ -20,7 +20,7 @@ def yolox(tmp_path):
 
 
 @pytest.mark.parametrize("decoded", [False, True])
-def test_boxes_lie_where_the_picture_shows_them(tmp_path, decoded):
+def test_boxes_lie_where_the_image_shows_them(tmp_path, decoded):
     pytest.importorskip("onnxruntime", reason="needs the extra `detection`")
     find = open_detector(write_yolox(tmp_path / "y.onnx", decoded=decoded))
     boxes = find(bright_blocks(64, 64, (24, 40), (48, 8)))
@@ -29,12 +29,12 @@ def test_boxes_lie_where_the_picture_shows_them(tmp_path, decoded):
     assert sorted(boxes.corners.tolist()) == [[20, 40, 36, 48], [44, 8, 60, 16]]
 
 
-def test_large_pictures_are_reduced_and_boxes_end_at_the_edge(yolox):
+def test_large_images_are_reduced_and_boxes_end_at_the_edge(yolox):
     find = open_detector(yolox)
-    picture = bright_blocks(32, 64, (0, 8)).repeat(2, 0).repeat(2, 1)
-    (corners,) = find(picture).corners.tolist()
+    image = bright_blocks(32, 64, (0, 8)).repeat(2, 0).repeat(2, 1)
+    (corners,) = find(image).corners.tolist()
     assert corners == [0, 16, 24, 32]  # the block at 0..16, the box twice as wide, cut at the left
-    for size in ((64, 64), (64, 16), (5, 3)):  # what is beside a picture is grey, and no object
+    for size in ((64, 64), (64, 16), (5, 3)):  # what is beside a image is gray, and no object
         boxes = find(np.zeros((*size, 3), np.uint8))
         assert ((boxes.corners[:, 2:] - boxes.corners[:, :2]) > 0).all()
 
@@ -42,8 +42,8 @@ def test_large_pictures_are_reduced_and_boxes_end_at_the_edge(yolox):
 def test_suppression_is_within_a_class():
     corners = [[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [30, 0, 40, 10]]
     boxes = make_boxes(corners, ["car", "truck", "person", "bus"], [0.5, 0.9, 0.4, 0.3])
-    assert renamed(boxes, {"tree": "car"}) is boxes
-    found = renamed(boxes, {"truck": "car", "bus": "car"})
+    assert merge_classes(boxes, {"tree": "car"}) is boxes
+    found = merge_classes(boxes, {"truck": "car", "bus": "car"})
     assert found.classes == ("car", "person", "car")
     assert found.scores == pytest.approx([0.9, 0.4, 0.3])
 
@@ -97,7 +97,7 @@ def test_boxes_that_were_written_are_read_again(tmp_path):
     assert found["1"].corners.tolist() == boxes.corners.tolist()
     assert (found["1"].classes, found["1"].scores.tolist()) == (boxes.classes, [0.5, 0.25])
     assert [len(found[name]) for name in ("2", "3")] == [0, 0]
-    with pytest.raises(PairingError, match="of other pictures"):
+    with pytest.raises(PairingError, match="of other images"):
         read_predictions(path, ["4"])
 
 
@@ -127,10 +127,10 @@ def test_boxes_that_are_none_are_refused(tmp_path, text):
 
 
 def test_boxes_are_drawn_into_a_copy():
-    picture = np.zeros((60, 80, 3), np.uint8)
+    image = np.zeros((60, 80, 3), np.uint8)
     boxes = make_boxes([[10, 20, 40, 50]], ["person"], [0.5])
-    canvas = drawn(picture, boxes, make_boxes([[60, 5, 70, 15]], ["car"]))
-    assert not picture.any()
+    canvas = draw_boxes(image, boxes, make_boxes([[60, 5, 70, 15]], ["car"]))
+    assert not image.any()
     assert canvas[50, 20].tolist() == [255, 176, 0]
     assert canvas[15, 65].tolist() == [255, 255, 255]
     assert not canvas[30:45, 15:35].any()

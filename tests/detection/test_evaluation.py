@@ -10,28 +10,28 @@ from slow_coco import average_precision
 pytest.importorskip("faster_coco_eval", reason="needs the extra `detection`")
 
 from refinefuse.detection.boxes import make_boxes
-from refinefuse.detection.evaluation import _annotations, agreement, interval
+from refinefuse.detection.evaluation import _annotations, evaluate_detections, interval
 
 CLASSES = ("person", "car")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
-def scenes(seed=0, pictures=12, empty=()):
+def scenes(seed=0, images=12, empty=()):
     """Labels, and boxes that are near them, far from them, and double."""
     random = np.random.default_rng(seed)
     labels, found = {}, {}
-    for picture in range(pictures):
-        count = 0 if picture in empty else int(random.integers(0, 6))
+    for image in range(images):
+        count = 0 if image in empty else int(random.integers(0, 6))
         corner, size = random.uniform(0, 300, (count, 2)), random.uniform(8, 150, (count, 2))
         boxes = np.hstack([corner, corner + size])
         kinds = random.choice(CLASSES, count)
-        labels[str(picture)] = make_boxes(boxes, list(kinds), crowd=random.random(count) < 0.2)
+        labels[str(image)] = make_boxes(boxes, list(kinds), crowd=random.random(count) < 0.2)
         again = np.vstack([boxes + random.normal(0, 6, boxes.shape) for _ in range(2)]) if count else boxes
         false = random.uniform(0, 300, (3, 2))
         again = np.vstack([again, np.hstack([false, false + random.uniform(5, 99, (3, 2))])])
         again[:, 2:] = np.maximum(again[:, 2:], again[:, :2] + 2)
         names = [*kinds, *kinds, *random.choice(CLASSES, 3)]
-        found[str(picture)] = make_boxes(again, names, random.permutation(len(again)) / len(again) + picture * 1e-4)
+        found[str(image)] = make_boxes(again, names, random.permutation(len(again)) / len(again) + image * 1e-4)
     return labels, found
 
 
@@ -49,10 +49,10 @@ def of_class(labels, found, kind):
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_what_the_definition_says(seed):
     labels, found = scenes(seed, empty=(3, 4))
-    result = agreement(labels, found, CLASSES, draws=0)
+    result = evaluate_detections(labels, found, CLASSES, bootstrap_samples=0)
     for kind in CLASSES:
-        pictures = of_class(labels, found, kind)
-        expected = [average_precision(pictures, threshold) for threshold in THRESHOLDS]
+        images = of_class(labels, found, kind)
+        expected = [average_precision(images, threshold) for threshold in THRESHOLDS]
         assert result.ap50_by_class[kind] == pytest.approx(expected[0], abs=1e-6)
         assert result.ap_by_class[kind] == pytest.approx(np.mean(expected), abs=1e-6)
     assert result.ap50 == pytest.approx(np.mean(list(result.ap50_by_class.values())))
@@ -74,7 +74,7 @@ def test_it_is_what_pycocotools_says():
         theirs.evaluate()
         theirs.accumulate()
         theirs.summarize()
-    ours = agreement(labels, found, CLASSES, draws=0)
+    ours = evaluate_detections(labels, found, CLASSES, bootstrap_samples=0)
     assert (ours.ap, ours.ap50) == pytest.approx(tuple(theirs.stats[:2]), abs=1e-9)
     recall = theirs.eval["recall"][0, :, 1:, -1]
     assert list(ours.recall_by_size.values()) == pytest.approx(list(recall.mean(0)), abs=1e-9)
@@ -82,23 +82,25 @@ def test_it_is_what_pycocotools_says():
 
 def test_perfect_boxes_and_none():
     labels, _ = scenes(1)
-    labels = {name: boxes.where(~boxes.crowd) for name, boxes in labels.items()}
+    labels = {name: boxes.select(~boxes.crowd) for name, boxes in labels.items()}
     nothing = {name: make_boxes([], []) for name in labels}
-    assert agreement(labels, labels, CLASSES, draws=0).ap == pytest.approx(1)
-    assert agreement(labels, nothing, CLASSES, draws=0).ap == 0
-    assert np.isnan(agreement(nothing, labels, CLASSES, draws=0).ap50)
+    assert evaluate_detections(labels, labels, CLASSES, bootstrap_samples=0).ap == pytest.approx(1)
+    assert evaluate_detections(labels, nothing, CLASSES, bootstrap_samples=0).ap == 0
+    assert np.isnan(evaluate_detections(nothing, labels, CLASSES, bootstrap_samples=0).ap50)
 
 
-def test_draws_are_those_of_resampled_pictures_and_the_same_for_every_method():
+def test_draws_are_those_of_resampled_images_and_the_same_for_every_method():
     labels, found = scenes(2, 8)
-    result = agreement(labels, found, CLASSES, draws=20)
+    result = evaluate_detections(labels, found, CLASSES, bootstrap_samples=20)
     chosen = np.random.default_rng(0).integers(0, 8, 8)
     names = list(labels)
     again = {str(i): names[k] for i, k in enumerate(chosen)}
-    resampled = agreement(
-        {i: labels[k] for i, k in again.items()}, {i: found[k] for i, k in again.items()}, CLASSES, draws=0
+    resampled = evaluate_detections(
+        {i: labels[k] for i, k in again.items()}, {i: found[k] for i, k in again.items()}, CLASSES, bootstrap_samples=0
     )
-    assert result.draws[:, 0] == pytest.approx([resampled.ap50, resampled.ap], abs=1e-9)
-    low, high = interval(result.draws[0])
+    assert result.bootstrap_samples[:, 0] == pytest.approx([resampled.ap50, resampled.ap], abs=1e-9)
+    low, high = interval(result.bootstrap_samples[0])
     assert low < result.ap50 < high
-    assert np.array_equal(agreement(labels, found, CLASSES, draws=20).draws, result.draws)
+    assert np.array_equal(
+        evaluate_detections(labels, found, CLASSES, bootstrap_samples=20).bootstrap_samples, result.bootstrap_samples
+    )

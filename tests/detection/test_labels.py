@@ -29,7 +29,7 @@ def voc(folder, text, classes=None):
     return Labels("voc", folder, classes or {"person": "person"}).read(SIZES)["1"]
 
 
-def test_yolo_is_relative_to_the_picture_and_empty_files_are_pictures_without_objects(tmp_path):
+def test_yolo_is_relative_to_the_image_and_empty_files_are_images_without_objects(tmp_path):
     labels = yolo(tmp_path, _1="0 0.25 0.5 0.1 0.4\n2 0.5 0.5 1 1\n7 0.5 0.5 0.1 0.1\n", _2="", classes="x")
     found = labels.read(SIZES)
     assert found["1"].corners.tolist() == [pytest.approx([40, 30, 60, 70]), [0, 0, 200, 100]]
@@ -47,8 +47,8 @@ def test_a_line_that_is_no_label_is_named(tmp_path, line):
 
 
 @pytest.mark.parametrize("line", ["0 0.98 0.5 0.2 0.1", "0 0.5 0.5 0 0.1", "0 100 40 20 30", "0 nan 0.5 0.1 0.1"])
-def test_a_box_outside_its_picture_is_refused(tmp_path, line):
-    with pytest.raises(InputError, match="does not lie in its picture"):
+def test_a_box_outside_its_image_is_refused(tmp_path, line):
+    with pytest.raises(InputError, match="does not lie in its image"):
         yolo(tmp_path, _1=line).read(SIZES)
 
 
@@ -62,12 +62,12 @@ def test_an_unknown_class_is_refused_and_the_known_ones_are_named(tmp_path):
         yolo(tmp_path, _1="3 0.5 0.5 0.1 0.1").read(SIZES)
 
 
-def test_labels_of_other_pictures_are_refused(tmp_path):
-    with pytest.raises(PairingError, match="belong to other pictures"):
+def test_labels_of_other_images_are_refused(tmp_path):
+    with pytest.raises(PairingError, match="belong to other images"):
         yolo(tmp_path, _9="").read(SIZES)
 
 
-def test_pictures_without_a_label_are_left_out_and_a_missing_folder_is_said(tmp_path):
+def test_images_without_a_label_are_left_out_and_a_missing_folder_is_said(tmp_path):
     assert list(yolo(tmp_path / "a", _2="").read(SIZES)) == ["2"]
     with pytest.raises(InputError, match="no folder of labels"):
         Labels("yolo", tmp_path / "b", CLASSES).read(SIZES)
@@ -98,8 +98,8 @@ def test_voc_that_is_none_is_refused(tmp_path, text):
         voc(tmp_path, text)
 
 
-def test_labels_of_a_picture_of_other_proportions_are_refused(tmp_path):
-    with pytest.raises(InputError, match="label: 200 x 300\n  picture: 100 x 200"):
+def test_labels_of_a_image_of_other_proportions_are_refused(tmp_path):
+    with pytest.raises(InputError, match="label: 200 x 300\n  image: 100 x 200"):
         voc(tmp_path, VOC.format(w=300, h=200, difficult=0, box=CORNERS))
 
 
@@ -164,7 +164,7 @@ def test_masks_agree_with_drawn_boxes(data_folder):
     near = total = 0
     for name, boxes in by_hand.items():
         for box, kind in zip(boxes.corners, boxes.classes, strict=True):
-            others = derived[name].of([kind]).corners
+            others = derived[name].select_classes([kind]).corners
             low, high = np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:])
             shared = (high - low).clip(0).prod(1)
             areas = (others[:, 2:] - others[:, :2]).prod(1) + (box[2:] - box[:2]).prod()

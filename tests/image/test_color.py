@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from refinefuse.errors import InputError
-from refinefuse.image.color import Planes, merge, split, to_array, to_tensor
+from refinefuse.image.color import YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
 
 PICTURES = st.sampled_from([np.uint8, np.uint16]).flatmap(
     lambda dtype: hnp.arrays(
@@ -20,16 +20,16 @@ PICTURES = st.sampled_from([np.uint8, np.uint16]).flatmap(
 
 
 def unchanged(pixels, color="b"):
-    """A picture taken apart and put together again with its own luma."""
-    planes = split(to_tensor(pixels))
-    grey = Planes(planes.luma)
-    pair = (planes, grey) if color == "a" else (grey, planes)
-    return to_array(merge(planes.luma, *pair, color), pixels.dtype)
+    """A image taken apart and put together again with its own luma."""
+    planes = to_ycbcr(to_tensor(pixels))
+    gray = YCbCrImage(planes.luma)
+    pair = (planes, gray) if color == "a" else (gray, planes)
+    return to_array(restore_color(planes.luma, *pair, color), pixels.dtype)
 
 
-def rgb(*colours):
-    """One row of colours, each (r, g, b) in 0..255, as a tensor."""
-    return to_tensor(np.uint8([colours]))
+def rgb(*colors):
+    """One row of colors, each (r, g, b) in 0..255, as a tensor."""
+    return to_tensor(np.uint8([colors]))
 
 
 class TestTensors:
@@ -81,11 +81,11 @@ class TestTensors:
 
 class TestSplit:
     def test_luma_is_bt601(self):
-        planes = split(rgb((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)))
+        planes = to_ycbcr(rgb((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)))
         assert planes.luma.flatten().tolist() == pytest.approx([0.299, 0.587, 0.114, 1, 0])
 
-    def test_chroma_is_zero_centred_and_spans_a_unit(self):
-        blue, red = split(rgb((0, 0, 255), (255, 255, 0), (255, 0, 0), (0, 255, 255), (90, 90, 90))).chroma[0, :, 0]
+    def test_chroma_is_zero_centered_and_spans_a_unit(self):
+        blue, red = to_ycbcr(rgb((0, 0, 255), (255, 255, 0), (255, 0, 0), (0, 255, 255), (90, 90, 90))).chroma[0, :, 0]
         assert blue.tolist()[:2] == pytest.approx([0.5, -0.5])
         assert red.tolist()[2:4] == pytest.approx([0.5, -0.5])
         assert [blue[4].item(), red[4].item()] == pytest.approx([0, 0], abs=1e-7)
@@ -93,9 +93,9 @@ class TestSplit:
     @pytest.mark.parametrize(
         ("channels", "chroma", "alpha"), [(1, False, False), (2, False, True), (3, True, False), (4, True, True)]
     )
-    def test_what_each_picture_has(self, channels, chroma, alpha):
+    def test_what_each_image_has(self, channels, chroma, alpha):
         image = torch.rand(2, channels, 5, 7)
-        planes = split(image)
+        planes = to_ycbcr(image)
         assert planes.luma.shape == (2, 1, 5, 7)
         assert (planes.chroma is not None) == chroma
         assert (planes.alpha is not None) == alpha
@@ -106,76 +106,76 @@ class TestSplit:
 
 
 class TestExactColour:
-    def test_every_8_bit_colour(self):
+    def test_every_8_bit_color(self):
         green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
         for start in range(0, 256, 8):
             slabs = [np.stack([np.full_like(green, red), green, blue], -1) for red in range(start, start + 8)]
             pixels = np.concatenate(slabs).astype(np.uint8)
             np.testing.assert_array_equal(unchanged(pixels), pixels)
 
-    def test_random_16_bit_colours(self):
+    def test_random_16_bit_colors(self):
         pixels = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3)).astype(np.uint16)
         np.testing.assert_array_equal(unchanged(pixels), pixels)
 
     @given(PICTURES, st.sampled_from(["a", "b", "both"]))
-    def test_any_picture_and_any_source(self, pixels, color):
+    def test_any_image_and_any_source(self, pixels, color):
         np.testing.assert_array_equal(unchanged(pixels, color), pixels, strict=True)
 
     def test_a_new_luma_leaves_the_chroma(self):
         image = to_tensor(np.random.default_rng(0).integers(100, 156, (9, 9, 3)).astype(np.uint8))
-        planes = split(image)
-        moved = split(merge(planes.luma + 0.1, Planes(planes.luma), planes))
+        planes = to_ycbcr(image)
+        moved = to_ycbcr(restore_color(planes.luma + 0.1, YCbCrImage(planes.luma), planes))
         torch.testing.assert_close(moved.luma, planes.luma + 0.1)
         torch.testing.assert_close(moved.chroma, planes.chroma)
 
 
 class TestMerge:
-    red, blue = split(rgb((200, 60, 60))), split(rgb((60, 60, 200)))
-    grey = split(torch.full((1, 1, 1, 1), 0.4))
+    red, blue = to_ycbcr(rgb((200, 60, 60))), to_ycbcr(rgb((60, 60, 200)))
+    gray = to_ycbcr(torch.full((1, 1, 1, 1), 0.4))
     luma = torch.full((1, 1, 1, 1), 0.4)
 
     def chroma(self, a, b, color):
-        return split(merge(self.luma, a, b, color)).chroma
+        return to_ycbcr(merge(self.luma, a, b, color)).chroma
 
-    def test_the_chosen_source_gives_the_colour(self):
+    def test_the_chosen_source_gives_the_color(self):
         torch.testing.assert_close(self.chroma(self.red, self.blue, "a"), self.red.chroma)
         torch.testing.assert_close(self.chroma(self.red, self.blue, "b"), self.blue.chroma)
 
     @pytest.mark.parametrize("color", ["a", "b", "both"])
-    def test_the_only_source_with_colour_gives_it(self, color):
-        torch.testing.assert_close(self.chroma(self.red, self.grey, color), self.red.chroma)
-        torch.testing.assert_close(self.chroma(self.grey, self.blue, color), self.blue.chroma)
+    def test_the_only_source_with_color_gives_it(self, color):
+        torch.testing.assert_close(self.chroma(self.red, self.gray, color), self.red.chroma)
+        torch.testing.assert_close(self.chroma(self.gray, self.blue, color), self.blue.chroma)
 
     @pytest.mark.parametrize("color", ["a", "b", "both", "gray"])
-    def test_grey_stays_grey(self, color):
-        assert merge(self.luma, self.grey, self.grey, color).shape == (1, 1, 1, 1)
+    def test_gray_stays_gray(self, color):
+        assert merge(self.luma, self.gray, self.gray, color).shape == (1, 1, 1, 1)
 
-    def test_grey_when_asked(self):
+    def test_gray_when_asked(self):
         assert torch.equal(merge(self.luma, self.red, self.blue, "gray"), self.luma)
 
     def test_both_weighs_by_saturation(self):
         a, b = (
-            Planes(self.luma, torch.tensor([0.3, 0.0]).view(1, 2, 1, 1)),
-            Planes(self.luma, torch.tensor([0.1, 0.0]).view(1, 2, 1, 1)),
+            YCbCrImage(self.luma, torch.tensor([0.3, 0.0]).view(1, 2, 1, 1)),
+            YCbCrImage(self.luma, torch.tensor([0.1, 0.0]).view(1, 2, 1, 1)),
         )
         torch.testing.assert_close(
             self.chroma(a, b, "both"), torch.tensor([0.25, 0.0]).view(1, 2, 1, 1), atol=1e-6, rtol=0
         )
 
-    def test_both_of_two_greys_stored_as_rgb(self):
-        grey = split(torch.full((1, 3, 2, 2), 0.4))
-        fused = merge(grey.luma, grey, grey, "both")
+    def test_both_of_two_grays_stored_as_rgb(self):
+        gray = to_ycbcr(torch.full((1, 3, 2, 2), 0.4))
+        fused = restore_color(gray.luma, gray, gray, "both")
         torch.testing.assert_close(fused, torch.full((1, 3, 2, 2), 0.4))
 
     def test_stays_in_range(self):
-        bright = merge(torch.ones(1, 1, 1, 1), self.red, self.blue, "b")
+        bright = restore_color(torch.ones(1, 1, 1, 1), self.red, self.blue, "b")
         assert bright.max() <= 1
         assert bright.min() >= 0
 
     def test_alpha_of_b_comes_first(self):
         a, b = torch.full((1, 1, 1, 1), 0.2), torch.full((1, 1, 1, 1), 0.7)
         for first, second, expected in ((a, b, b), (a, None, a), (None, b, b)):
-            fused = merge(self.luma, Planes(self.luma, None, first), Planes(self.luma, self.red.chroma, second))
+            fused = merge(self.luma, YCbCrImage(self.luma, None, first), YCbCrImage(self.luma, self.red.chroma, second))
             assert fused.shape == (1, 4, 1, 1)
             assert torch.equal(fused[:, 3:], expected)
-        assert merge(self.luma, Planes(self.luma, None, a), self.red, "gray").shape == (1, 2, 1, 1)
+        assert merge(self.luma, YCbCrImage(self.luma, None, a), self.red, "gray").shape == (1, 2, 1, 1)

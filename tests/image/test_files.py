@@ -32,7 +32,7 @@ CMYK_JPEG = b64decode(
 )
 
 
-def picture(dtype="uint8", channels=3, height=13, width=17, seed=0):
+def image(dtype="uint8", channels=3, height=13, width=17, seed=0):
     generator = np.random.default_rng(seed)
     shape = (height, width, *CHANNELS[channels])
     if dtype == "float32":
@@ -62,14 +62,14 @@ def lzw(path, pixels, orientation=None):
     path.write_bytes(data[:start] + b"".join(entries) + data[start + 12 * count :])
 
 
-def png(colour, depth, rows, *extra, size=(3, 4), idat_crc=None):
+def png(color, depth, rows, *extra, size=(3, 4), idat_crc=None):
     """A PNG made by hand: `rows` are the unfiltered bytes of each row."""
 
     def chunk(kind, content, crc=None):
         checksum = zlib.crc32(kind + content) if crc is None else crc
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
-    header = struct.pack(">IIBBBBB", size[1], size[0], depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", size[1], size[0], depth, color, 0, 0, 0)
     body = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
     return b"".join(
         [
@@ -100,7 +100,7 @@ class TestRoundTrip:
     @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
     @pytest.mark.parametrize("channels", [1, 2, 3, 4])
     def test_png_and_tiff_keep_every_value(self, tmp_path, extension, dtype, channels):
-        pixels = picture(dtype, channels)
+        pixels = image(dtype, channels)
         write_image(tmp_path / f"x{extension}", pixels)
         back = read_image(tmp_path / f"x{extension}")
         assert back.dtype == pixels.dtype
@@ -109,7 +109,7 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("channels", [1, 2, 3, 4])
     def test_tiff_keeps_float(self, tmp_path, channels):
-        pixels = picture("float32", channels)
+        pixels = image("float32", channels)
         write_image(tmp_path / "x.tif", pixels)
         back = read_image(tmp_path / "x.tif")
         assert back.dtype == np.float32
@@ -117,25 +117,25 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_bmp(self, tmp_path, channels):
-        pixels = picture(channels=channels)
+        pixels = image(channels=channels)
         write_image(tmp_path / "x.bmp", pixels)
         np.testing.assert_array_equal(read_image(tmp_path / "x.bmp"), pixels)
 
     def test_webp_is_written_without_loss(self, tmp_path):
-        pixels = picture()
+        pixels = image()
         write_image(tmp_path / "x.webp", pixels)
         np.testing.assert_array_equal(read_image(tmp_path / "x.webp"), pixels)
 
-    def test_webp_keeps_alpha_and_the_colours_that_it_shows(self, tmp_path):
-        pixels = picture(channels=4)
+    def test_webp_keeps_alpha_and_the_colors_that_it_shows(self, tmp_path):
+        pixels = image(channels=4)
         pixels[:5, :, 3] = 0
         write_image(tmp_path / "x.webp", pixels)
         back = read_image(tmp_path / "x.webp")
         np.testing.assert_array_equal(back[..., 3], pixels[..., 3])
         np.testing.assert_array_equal(back[pixels[..., 3] > 0], pixels[pixels[..., 3] > 0])
 
-    def test_webp_turns_grey_into_equal_channels(self, tmp_path):
-        pixels = picture(channels=1)
+    def test_webp_turns_gray_into_equal_channels(self, tmp_path):
+        pixels = image(channels=1)
         write_image(tmp_path / "x.webp", pixels)
         np.testing.assert_array_equal(read_image(tmp_path / "x.webp"), np.stack([pixels] * 3, -1))
 
@@ -145,7 +145,7 @@ class TestRoundTrip:
         write_image(tmp_path / f"x{extension}", pixels)
         assert np.abs(read_image(tmp_path / f"x{extension}").astype(int) - pixels).max() <= 8
 
-    def test_jpeg_keeps_grey(self, tmp_path):
+    def test_jpeg_keeps_gray(self, tmp_path):
         write_image(tmp_path / "x.jpg", smooth()[..., 0])
         assert read_image(tmp_path / "x.jpg").shape == (96, 128)
 
@@ -162,13 +162,13 @@ class TestRoundTrip:
         ),
         extension=st.sampled_from([".png", ".tif"]),
     )
-    def test_any_picture(self, tmp_path, pixels, extension):
+    def test_any_image(self, tmp_path, pixels, extension):
         path = tmp_path / f"x{extension}"
         write_image(path, pixels, overwrite=True)
         np.testing.assert_array_equal(read_image(path), pixels, strict=True)
 
     def test_other_memory_layouts(self, tmp_path):
-        pixels = picture("uint16", 4)
+        pixels = image("uint16", 4)
         view = np.asfortranarray(pixels)[::-1, ::2]
         for name in ("x.png", "x.tif"):
             write_image(tmp_path / name, view)
@@ -189,12 +189,12 @@ class TestRoundTrip:
 
     def test_paths_may_be_strings_and_names_need_not_be_ascii(self, tmp_path):
         path = str(tmp_path / "夜 Straße #1.png")
-        write_image(path, picture())
-        np.testing.assert_array_equal(read_image(path), picture())
+        write_image(path, image())
+        np.testing.assert_array_equal(read_image(path), image())
 
 
 class TestKindsOfFiles:
-    def test_grey_alpha_png_by_hand(self, tmp_path):
+    def test_gray_alpha_png_by_hand(self, tmp_path):
         path = tmp_path / "x.png"
         path.write_bytes(png(4, 8, [range(8), range(8, 16), range(16, 24)]))
         np.testing.assert_array_equal(read_image(path), np.arange(24, dtype=np.uint8).reshape(3, 4, 2))
@@ -205,37 +205,37 @@ class TestKindsOfFiles:
         np.testing.assert_array_equal(read_image(path), np.uint8([[255, 0, 255, 0], [0, 255, 0, 255], [255] * 4]))
 
     @pytest.mark.parametrize("transparent", [False, True])
-    def test_palette_png_becomes_its_colours(self, tmp_path, transparent):
+    def test_palette_png_becomes_its_colors(self, tmp_path, transparent):
         path = tmp_path / "x.png"
         extra = [(b"PLTE", bytes([1, 2, 3, 40, 50, 60]))] + [(b"tRNS", bytes([9]))] * transparent
         path.write_bytes(png(3, 8, [[0, 1, 0, 1]] * 3, *extra))
         expected = np.uint8([[1, 2, 3, 9], [40, 50, 60, 255]])[:, : 3 + transparent]
         np.testing.assert_array_equal(read_image(path), np.tile(expected, (3, 2, 1)))
 
-    @pytest.mark.parametrize(("colour", "row", "key"), [(0, 4, 2), (2, 12, 6)])
-    def test_key_colour_is_refused(self, tmp_path, colour, row, key):
+    @pytest.mark.parametrize(("color", "row", "key"), [(0, 4, 2), (2, 12, 6)])
+    def test_key_color_is_refused(self, tmp_path, color, row, key):
         path = tmp_path / "x.png"
-        path.write_bytes(png(colour, 8, [[5] * row] * 3, (b"tRNS", bytes(key))))
-        refused(path, "key colour", "alpha channel")
+        path.write_bytes(png(color, 8, [[5] * row] * 3, (b"tRNS", bytes(key))))
+        refused(path, "key color", "alpha channel")
 
-    def test_palette_bmp_becomes_its_colours(self, tmp_path):
-        colours = bytes([30, 20, 10, 0, 60, 50, 40, 0])  # blue, green, red, unused
+    def test_palette_bmp_becomes_its_colors(self, tmp_path):
+        colors = bytes([30, 20, 10, 0, 60, 50, 40, 0])  # blue, green, red, unused
         header = b"BM" + struct.pack("<IHHI", 54 + 8 + 8, 0, 0, 54 + 8)
         header += struct.pack("<IiiHHIIiiII", 40, 4, 2, 1, 8, 0, 8, 0, 0, 2, 0)
-        (tmp_path / "x.bmp").write_bytes(header + colours + bytes([0, 1, 0, 1, 1, 1, 1, 1]))
+        (tmp_path / "x.bmp").write_bytes(header + colors + bytes([0, 1, 0, 1, 1, 1, 1, 1]))
         expected = np.uint8([[[40, 50, 60]] * 4, [[10, 20, 30], [40, 50, 60]] * 2])
         np.testing.assert_array_equal(read_image(tmp_path / "x.bmp"), expected)
 
     @pytest.mark.parametrize("step", [256, 257])
-    def test_palette_tiff_becomes_its_colours(self, tmp_path, step):
+    def test_palette_tiff_becomes_its_colors(self, tmp_path, step):
         palette = np.random.default_rng(0).integers(0, 256, (3, 256)).astype(np.uint16)
-        index = picture(channels=1)
+        index = image(channels=1)
         tifffile.imwrite(tmp_path / "x.tif", index, photometric="palette", colormap=palette * step)
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), palette.T.astype(np.uint8)[index], strict=True)
 
-    def test_palette_tiff_of_16_bit_colours_loses_nothing(self, tmp_path):
+    def test_palette_tiff_of_16_bit_colors_loses_nothing(self, tmp_path):
         palette = np.random.default_rng(0).integers(0, 65536, (3, 256)).astype(np.uint16)
-        index = picture(channels=1)
+        index = image(channels=1)
         tifffile.imwrite(tmp_path / "x.tif", index, photometric="palette", colormap=palette)
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), palette.T[index], strict=True)
 
@@ -250,29 +250,29 @@ class TestKindsOfFiles:
         ],
     )
     def test_tiff_variants(self, tmp_path, options):
-        pixels = picture("uint16", 3, 40, 50)
+        pixels = image("uint16", 3, 40, 50)
         tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="rgb", **options)
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), pixels)
 
     def test_planar_tiff(self, tmp_path):
-        pixels = picture("uint16", 3)
+        pixels = image("uint16", 3)
         planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
         tifffile.imwrite(tmp_path / "x.tif", planes, photometric="rgb", planarconfig="separate")
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), pixels)
 
     def test_white_is_zero_tiff(self, tmp_path):
-        pixels = picture("uint16", 1)
+        pixels = image("uint16", 1)
         tifffile.imwrite(tmp_path / "x.tif", 65535 - pixels, photometric="miniswhite")
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), pixels)
 
     @pytest.mark.parametrize(("photometric", "white"), [("minisblack", True), ("miniswhite", False)])
     def test_one_bit_tiff(self, tmp_path, photometric, white):
-        bits = picture(channels=1) > 128
+        bits = image(channels=1) > 128
         tifffile.imwrite(tmp_path / "x.tif", bits, photometric=photometric)
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), (bits == white) * np.uint8(255))
 
     def test_thumbnails_are_passed_over(self, tmp_path):
-        pixels = picture("uint16", 1)
+        pixels = image("uint16", 1)
         with tifffile.TiffWriter(tmp_path / "x.tif") as file:
             file.write(pixels, photometric="minisblack", metadata=None)
             file.write(pixels[::4, ::4], photometric="minisblack", subfiletype=1, metadata=None)
@@ -281,13 +281,13 @@ class TestKindsOfFiles:
     @pytest.mark.parametrize("channels", [1, 3, 4])
     @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
     def test_lzw_tiff(self, tmp_path, dtype, channels):
-        pixels = picture(dtype, channels)
+        pixels = image(dtype, channels)
         lzw(tmp_path / "x.tif", pixels)
         np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), pixels)
 
     @pytest.mark.parametrize("compression", ["none", "lzw"])
     def test_orientation_tags_are_ignored(self, tmp_path, compression):
-        pixels = picture(height=8, width=12)
+        pixels = image(height=8, width=12)
         path = tmp_path / "x.tif"
         if compression == "none":
             tifffile.imwrite(path, pixels, photometric="rgb", extratags=[(274, 3, 1, 6, True)])
@@ -299,15 +299,15 @@ class TestKindsOfFiles:
         write_image(tmp_path / "x.jpg", smooth())
         data = (tmp_path / "x.jpg").read_bytes()
         exif = b"Exif\0\0" + b"II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 274, 3, 1, 6, 0)
-        (tmp_path / "turned.jpg").write_bytes(
+        (tmp_path / "rotated_or_flipped.jpg").write_bytes(
             data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
         )
-        np.testing.assert_array_equal(read_image(tmp_path / "turned.jpg"), read_image(tmp_path / "x.jpg"))
+        np.testing.assert_array_equal(read_image(tmp_path / "rotated_or_flipped.jpg"), read_image(tmp_path / "x.jpg"))
 
     def test_the_content_decides_not_the_name(self, tmp_path):
-        write_image(tmp_path / "x.png", picture())
+        write_image(tmp_path / "x.png", image())
         (tmp_path / "x.png").rename(tmp_path / "x.jpg")
-        np.testing.assert_array_equal(read_image(tmp_path / "x.jpg"), picture())
+        np.testing.assert_array_equal(read_image(tmp_path / "x.jpg"), image())
 
     def test_a_jpeg_with_a_thumbnail_and_trailing_bytes(self, tmp_path):
         write_image(tmp_path / "x.jpg", smooth())
@@ -341,7 +341,7 @@ class TestRefusedFiles:
     @pytest.mark.parametrize("part", [0.2, 0.5, 0.9, 0.99, -1])
     def test_truncated(self, tmp_path, capfd, extension, part):
         path = tmp_path / f"x{extension}"
-        write_image(path, picture(height=40, width=50))
+        write_image(path, image(height=40, width=50))
         data = path.read_bytes()
         path.write_bytes(data[:-1] if part < 0 else data[: int(len(data) * part)])
         refused(path, "truncated")
@@ -350,7 +350,7 @@ class TestRefusedFiles:
     @pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
     def test_every_short_start_is_refused(self, tmp_path, extension):
         path = tmp_path / f"x{extension}"
-        write_image(path, picture(height=2, width=3))
+        write_image(path, image(height=2, width=3))
         data = path.read_bytes()
         for length in range(min(len(data), 200)):
             path.write_bytes(data[:length])
@@ -360,7 +360,7 @@ class TestRefusedFiles:
     @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
     def test_truncated_lzw_tiff(self, tmp_path, capfd, part):
         path = tmp_path / "x.tif"
-        lzw(path, picture("uint16", 3, 40, 50))
+        lzw(path, image("uint16", 3, 40, 50))
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * part)])
         refused(path, "truncated")
@@ -368,7 +368,7 @@ class TestRefusedFiles:
 
     @pytest.mark.parametrize("cut", [50, 300])
     def test_a_tiff_whose_pixels_are_cut_off(self, tmp_path, cut):
-        tifffile.imwrite(tmp_path / "x.tif", picture("uint16", 1), photometric="minisblack")
+        tifffile.imwrite(tmp_path / "x.tif", image("uint16", 1), photometric="minisblack")
         data = (tmp_path / "x.tif").read_bytes()
         (tmp_path / "x.tif").write_bytes(data[:-cut])
         refused(tmp_path / "x.tif", "truncated", f"{len(data)} bytes", f"{len(data) - cut} bytes")
@@ -410,33 +410,33 @@ class TestRefusedFiles:
     def test_an_animated_png(self, tmp_path):
         path = tmp_path / "x.png"
         path.write_bytes(png(0, 8, [range(4)] * 3, (b"acTL", struct.pack(">II", 7, 0))))
-        refused(path, "one picture", "animation of 7")
+        refused(path, "one image", "animation of 7")
 
     def test_an_animated_webp(self, tmp_path):
         content = b"WEBP" + b"VP8X" + struct.pack("<I", 10) + bytes([0x02]) + bytes(9)
         (tmp_path / "x.webp").write_bytes(b"RIFF" + struct.pack("<I", len(content)) + content)
-        refused(tmp_path / "x.webp", "one picture", "animation")
+        refused(tmp_path / "x.webp", "one image", "animation")
 
     def test_a_tiff_of_three_pages(self, tmp_path):
-        tifffile.imwrite(tmp_path / "x.tif", picture("uint16", 1, 30, 40)[None].repeat(3, 0), photometric="minisblack")
-        refused(tmp_path / "x.tif", "one picture", "3 pages")
+        tifffile.imwrite(tmp_path / "x.tif", image("uint16", 1, 30, 40)[None].repeat(3, 0), photometric="minisblack")
+        refused(tmp_path / "x.tif", "one image", "3 pages")
 
     def test_cmyk(self, tmp_path):
         (tmp_path / "x.jpg").write_bytes(CMYK_JPEG)
         refused(tmp_path / "x.jpg", "CMYK", "RGB")
-        tifffile.imwrite(tmp_path / "x.tif", picture(channels=4), photometric="separated")
+        tifffile.imwrite(tmp_path / "x.tif", image(channels=4), photometric="separated")
         refused(tmp_path / "x.tif", "CMYK", "RGB")
 
     def test_lab(self, tmp_path):
-        tifffile.imwrite(tmp_path / "x.tif", picture(), photometric="cielab")
+        tifffile.imwrite(tmp_path / "x.tif", image(), photometric="cielab")
         refused(tmp_path / "x.tif", "CIELAB")
 
     def test_premultiplied_alpha(self, tmp_path):
-        tifffile.imwrite(tmp_path / "x.tif", picture(channels=4), photometric="rgb", extrasamples=["assocalpha"])
+        tifffile.imwrite(tmp_path / "x.tif", image(channels=4), photometric="rgb", extrasamples=["assocalpha"])
         refused(tmp_path / "x.tif", "premultiplied", "straight")
 
     def test_twelve_bit_tiff(self, tmp_path):
-        tifffile.imwrite(tmp_path / "x.tif", picture("uint16", 1), photometric="minisblack")
+        tifffile.imwrite(tmp_path / "x.tif", image("uint16", 1), photometric="minisblack")
         with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as file:
             file.pages[0].tags[258].overwrite(12)
         refused(tmp_path / "x.tif", "8 or 16 bits", "found: 12")
@@ -460,10 +460,10 @@ class TestRefusedFiles:
         tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack")
         refused(tmp_path / "x.tif", found)
 
-    def test_grey_alpha_in_a_coding_that_opencv_would_reduce(self, tmp_path):
+    def test_gray_alpha_in_a_coding_that_opencv_would_reduce(self, tmp_path):
         path = tmp_path / "x.tif"
         tifffile.imwrite(
-            path, picture("uint16", 2), photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
+            path, image("uint16", 2), photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
         )
         with tifffile.TiffFile(path, mode="r+") as file:
             file.pages[0].tags[259].overwrite(5)
@@ -476,7 +476,7 @@ class TestRefusedFiles:
     )
     def test_damaged_bytes_are_read_or_refused(self, tmp_path, extension, changes):
         path = tmp_path / f"x{extension}"
-        write_image(path, picture(height=5, width=6), overwrite=True)
+        write_image(path, image(height=5, width=6), overwrite=True)
         data = bytearray(path.read_bytes())
         for where, value in changes:
             data[int(where * (len(data) - 1))] = value
@@ -487,7 +487,7 @@ class TestRefusedFiles:
 
 class TestRefusedWriting:
     def write(self, pixels=None, **options):
-        return lambda path: write_image(path, picture() if pixels is None else pixels, **options)
+        return lambda path: write_image(path, image() if pixels is None else pixels, **options)
 
     @pytest.mark.parametrize("name", ["x.gif", "x", "x.png.bak", ".png"])
     def test_unknown_ending(self, tmp_path, name):
@@ -501,19 +501,19 @@ class TestRefusedWriting:
             "expected: 8 bit",
             "found: 16 bit",
             ".png or .tif",
-            read=self.write(picture("uint16")),
+            read=self.write(image("uint16")),
         )
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("extension", [".png", ".jpg", ".bmp", ".webp"])
     def test_float(self, tmp_path, extension):
-        refused(tmp_path / f"x{extension}", "found: float", ".tif", read=self.write(picture("float32")))
+        refused(tmp_path / f"x{extension}", "found: float", ".tif", read=self.write(image("float32")))
 
     @pytest.mark.parametrize(
         ("extension", "channels"), [(".jpg", 4), (".jpeg", 2), (".bmp", 4), (".bmp", 2), (".webp", 2)]
     )
     def test_alpha(self, tmp_path, extension, channels):
-        refused(tmp_path / f"x{extension}", "alpha", ".png or .tif", read=self.write(picture(channels=channels)))
+        refused(tmp_path / f"x{extension}", "alpha", ".png or .tif", read=self.write(image(channels=channels)))
 
     @pytest.mark.parametrize(("extension", "side"), [(".jpg", 65501), (".webp", 16384)])
     def test_too_large_for_the_format(self, tmp_path, extension, side):
@@ -537,11 +537,11 @@ class TestRefusedWriting:
 
     def test_existing_file(self, tmp_path):
         path = tmp_path / "x.png"
-        write_image(path, picture(seed=1))
+        write_image(path, image(seed=1))
         refused(path, "exists", "overwrite", read=self.write())
-        np.testing.assert_array_equal(read_image(path), picture(seed=1))
-        write_image(path, picture(seed=2), overwrite=True)
-        np.testing.assert_array_equal(read_image(path), picture(seed=2))
+        np.testing.assert_array_equal(read_image(path), image(seed=1))
+        write_image(path, image(seed=2), overwrite=True)
+        np.testing.assert_array_equal(read_image(path), image(seed=2))
         assert [file.name for file in tmp_path.iterdir()] == ["x.png"]
 
     def test_folder_in_the_way(self, tmp_path):
@@ -569,13 +569,13 @@ class TestRefusedWriting:
             except InputError as error:
                 print(error)
         """
-        write_image(tmp_path / "x.png", picture(height=3))
+        write_image(tmp_path / "x.png", image(height=3))
         run = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code), tmp_path / "x.png"], capture_output=True, text=True
         )
         assert "File too large" in run.stdout
         assert [file.name for file in tmp_path.iterdir()] == ["x.png"]
-        np.testing.assert_array_equal(read_image(tmp_path / "x.png"), picture(height=3))
+        np.testing.assert_array_equal(read_image(tmp_path / "x.png"), image(height=3))
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
     def test_interrupted(self, tmp_path):
@@ -605,13 +605,13 @@ class TestRefusedWriting:
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
     def test_the_file_gets_the_usual_permissions(self, tmp_path):
         (tmp_path / "other").touch()
-        write_image(tmp_path / "x.png", picture())
+        write_image(tmp_path / "x.png", image())
         assert stat.S_IMODE((tmp_path / "x.png").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
 def test_reading_leaves_opencvs_log_level_alone(tmp_path):
     control = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
     before = control.getLogLevel()
-    write_image(tmp_path / "x.png", picture())
+    write_image(tmp_path / "x.png", image())
     read_image(tmp_path / "x.png")
     assert control.getLogLevel() == before

@@ -1,20 +1,20 @@
-"""Other runtimes paint what torch paints: whole pictures, windows, any size."""
+"""Other runtimes paint what torch paints: whole images, windows, any size."""
 
 import sys
 
 import pytest
 import torch
 
-from refinefuse.errors import InputError, MissingExtra, WeightsError
-from refinefuse.export import quantised, to_onnx
-from refinefuse.inference.backend import PAINTERS, load_painter, read_onnx
-from refinefuse.inference.parity import losses, worst_difference
+from refinefuse.errors import InputError, MissingDependencyError, WeightsError
+from refinefuse.export import quantized, to_onnx
+from refinefuse.inference.backend import BACKENDS, load_backend, read_onnx
+from refinefuse.inference.parity import losses, max_abs_difference
 from refinefuse.network.config import NetworkConfig
+from refinefuse.network.fusion_model import Region
 from refinefuse.network.model import RefineFuse
-from refinefuse.network.windows import Window
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
-CONFIG = NetworkConfig(widths=(4, 6, 8), grid=8, context_width=8, heads=2)
+CONFIG = NetworkConfig(channels=(4, 6, 8), context_size=8, context_channels=8, num_heads=2)
 
 
 @pytest.fixture(scope="module")
@@ -31,30 +31,30 @@ def exported(network):
     return to_onnx(network)
 
 
-@pytest.fixture(params=sorted(PAINTERS))
+@pytest.fixture(params=sorted(BACKENDS))
 def painter(request, exported):
     pytest.importorskip(request.param, reason=f"the backend {request.param} is not installed")
-    return PAINTERS[request.param](exported, threads=1)
+    return BACKENDS[request.param](exported, threads=1)
 
 
 def test_every_size_is_that_of_torch(network, painter):
-    assert worst_difference(network, painter) < 0.01
+    assert max_abs_difference(network, painter) < 0.01
 
 
 def test_a_window_is_that_of_the_whole(painter):
     a, b = torch.rand(2, 1, 1, 75, 131)
-    context = painter.context(a, b)
-    whole = painter.paint(a, b, context)
-    window = painter.paint(a, b, context, Window(21, 40, 30, 50))
+    context = painter.encode_context(a, b)
+    whole = painter.predict(a, b, context)
+    window = painter.predict(a, b, context, Region(21, 40, 30, 50))
     torch.testing.assert_close(window.fused, whole.fused[..., 21:51, 40:90], atol=1e-5, rtol=0)
-    torch.testing.assert_close(window.share, whole.share[..., 21:51, 40:90], atol=1e-5, rtol=0)
+    torch.testing.assert_close(window.weight_map, whole.weight_map[..., 21:51, 40:90], atol=1e-5, rtol=0)
 
 
-def test_the_file_takes_whole_pictures_of_any_size(network, exported):
+def test_the_file_takes_whole_images_of_any_size(network, exported):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     session = runtime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
     assert [x.name for x in session.get_inputs()] == ["a", "b"]
-    assert [x.name for x in session.get_outputs()] == ["fused", "share"]
+    assert [x.name for x in session.get_outputs()] == ["fused", "weight_map"]
     for size in ((1, 1), (15, 40), (64, 48)):
         a, b = torch.rand(2, 1, 1, *size)
         fused, _ = session.run(None, {"a": a.numpy(), "b": b.numpy()})
@@ -65,9 +65,9 @@ def test_the_file_takes_whole_pictures_of_any_size(network, exported):
 def test_integers_stay_near(network, exported):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pairs = [tuple(torch.rand(2, 1, 1, 48, 64)) for _ in range(4)]
-    integers = quantised(exported, iter(pairs[:2]))
+    integers = quantized(exported, iter(pairs[:2]))
     assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 0
-    lost = losses(network, PAINTERS["onnxruntime"](integers, 1), pairs[2:])
+    lost = losses(network, BACKENDS["onnxruntime"](integers, 1), pairs[2:])
     assert 0 < lost.mean <= lost.largest < 128
     before, after = lost.scores["VIF"]
     assert before == pytest.approx(after, rel=0.3)
@@ -78,17 +78,17 @@ def test_weights_and_files_are_loaded(network, exported, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     (tmp_path / "net.onnx").write_bytes(exported.SerializeToString())
     network.save_weights(tmp_path / "net.safetensors")
-    assert isinstance(load_painter(tmp_path / "net.safetensors", "auto"), RefineFuse)
+    assert isinstance(load_backend(tmp_path / "net.safetensors", "auto"), RefineFuse)
     for source in ("net.onnx", "net.safetensors"):
-        assert worst_difference(network, load_painter(tmp_path / source, "onnxruntime")) < 0.01
-    assert worst_difference(network, load_painter(tmp_path / "net.onnx", "auto")) < 0.01
+        assert max_abs_difference(network, load_backend(tmp_path / source, "onnxruntime")) < 0.01
+    assert max_abs_difference(network, load_backend(tmp_path / "net.onnx", "auto")) < 0.01
     with pytest.raises(InputError, match="torch cannot use an ONNX file"):
-        load_painter(tmp_path / "net.onnx", "torch")
+        load_backend(tmp_path / "net.onnx", "torch")
 
 
 def test_an_unknown_backend_is_refused():
     with pytest.raises(InputError, match="`backend` must be auto, torch"):
-        load_painter("infrared-visible", "caffe")
+        load_backend("infrared-visible", "caffe")
 
 
 def test_foreign_and_damaged_files_are_refused(exported, tmp_path):
@@ -105,10 +105,10 @@ def test_foreign_and_damaged_files_are_refused(exported, tmp_path):
         read_onnx(tmp_path / "none.onnx")
 
 
-@pytest.mark.parametrize("backend", sorted(PAINTERS))
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
 def test_a_missing_library_is_named_with_the_way_to_get_it(backend, exported, monkeypatch):
     monkeypatch.setitem(sys.modules, backend, None)
     with pytest.raises(
-        MissingExtra, match=rf"pip install 'refinefuse\[{'onnx' if backend == 'onnxruntime' else backend}"
+        MissingDependencyError, match=rf"pip install 'refinefuse\[{'onnx' if backend == 'onnxruntime' else backend}"
     ):
-        PAINTERS[backend](exported, threads=1)
+        BACKENDS[backend](exported, threads=1)

@@ -1,4 +1,4 @@
-"""Fusing in Python: the same kind, size and depth out as in, exact colour, and the same bytes always."""
+"""Fusing in Python: the same kind, size and depth out as in, exact color, and the same bytes always."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 import refinefuse
 from refinefuse.errors import InputError, WeightsError
-from refinefuse.image.color import split, to_tensor
+from refinefuse.image.color import to_tensor, to_ycbcr
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def fuser():
     return refinefuse.Fuser(device="cpu")
 
 
-def picture(height, width, channels=None, dtype=np.uint8, seed=0):
+def image(height, width, channels=None, dtype=np.uint8, seed=0):
     shape = (height, width) if channels is None else (height, width, channels)
     values = np.random.default_rng(seed).random(shape)
     if np.dtype(dtype).kind == "f":
@@ -26,7 +26,7 @@ def picture(height, width, channels=None, dtype=np.uint8, seed=0):
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (1, 50), (17, 31), (96, 65)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_array_in_array_of_that_size_and_depth_out(fuser, height, width, dtype):
-    fused = fuser(picture(height, width, dtype=dtype), picture(height, width, 3, dtype, seed=1))
+    fused = fuser(image(height, width, dtype=dtype), image(height, width, 3, dtype, seed=1))
     assert isinstance(fused, np.ndarray)
     assert fused.shape == (height, width, 3)
     assert fused.dtype == dtype
@@ -48,30 +48,30 @@ def test_tensor_in_tensor_of_that_form_out(fuser, dtype, shape):
     [(np.uint8, np.uint16, np.uint16), (np.uint16, np.uint8, np.uint16), (np.uint8, np.float32, np.float32)],
 )
 def test_the_greater_depth_is_kept(fuser, of_a, of_b, expected):
-    assert fuser(picture(9, 9, dtype=of_a), picture(9, 9, dtype=of_b)).dtype == expected
+    assert fuser(image(9, 9, dtype=of_a), image(9, 9, dtype=of_b)).dtype == expected
 
 
-def test_grey_only_when_both_are_grey_or_asked():
-    grey, colour = picture(16, 16), picture(16, 16, 3)
-    assert refinefuse.fuse(grey, grey, device="cpu").shape == (16, 16)
-    assert refinefuse.fuse(grey, colour, device="cpu").shape == (16, 16, 3)
-    assert refinefuse.fuse(grey, colour, device="cpu", color="gray").shape == (16, 16)
+def test_gray_only_when_both_are_gray_or_asked():
+    gray, color = image(16, 16), image(16, 16, 3)
+    assert refinefuse.fuse(gray, gray, device="cpu").shape == (16, 16)
+    assert refinefuse.fuse(gray, color, device="cpu").shape == (16, 16, 3)
+    assert refinefuse.fuse(gray, color, device="cpu", color="gray").shape == (16, 16)
 
 
 @pytest.mark.parametrize(("color", "source"), [("b", 1), ("a", 0)])
 def test_chroma_of_the_chosen_source_is_exact(color, source):
-    pictures = [
-        (0.4 + 0.2 * picture(24, 24, 3, np.float32, seed)).astype(np.float32) for seed in (0, 1)
+    images = [
+        (0.4 + 0.2 * image(24, 24, 3, np.float32, seed)).astype(np.float32) for seed in (0, 1)
     ]  # far from clipping
-    fused = refinefuse.fuse(*pictures, color=color, device="cpu")
+    fused = refinefuse.fuse(*images, color=color, device="cpu")
     assert isinstance(fused, np.ndarray)
     torch.testing.assert_close(
-        split(to_tensor(fused)).chroma, split(to_tensor(pictures[source])).chroma, rtol=0, atol=1e-6
+        to_ycbcr(to_tensor(fused)).chroma, to_ycbcr(to_tensor(images[source])).chroma, rtol=0, atol=1e-6
     )
 
 
 def test_alpha_is_kept(fuser):
-    a, b = picture(16, 16), picture(16, 16, 4, seed=1)
+    a, b = image(16, 16), image(16, 16, 4, seed=1)
     assert np.array_equal(fuser(a, b)[..., 3], b[..., 3])
     assert np.array_equal(fuser(b, a)[..., 3], b[..., 3])
 
@@ -90,7 +90,7 @@ def test_twice_the_same_bytes_and_alone_as_in_a_batch(fuser):
 
 
 def test_odd_size_is_the_even_one_cropped(fuser):
-    even = [picture(160, 192, seed=seed) for seed in (0, 1)]
+    even = [image(160, 192, seed=seed) for seed in (0, 1)]
     smooth = [np.asarray(torch.nn.functional.avg_pool2d(to_tensor(x), 9, 1, 4)[0, 0]) for x in even]
     whole, odd = fuser(*smooth), fuser(*(x[:159, :191].copy() for x in smooth))
     border = 32
@@ -99,18 +99,18 @@ def test_odd_size_is_the_even_one_cropped(fuser):
 
 
 def test_share_tells_where_a_pixel_came_from(fuser):
-    target, dark = np.full((64, 64), 20, np.uint8), picture(64, 64) // 8
+    target, dark = np.full((64, 64), 20, np.uint8), image(64, 64) // 8
     target[20:40, 20:40] = 250
-    fused, share = fuser.explain(target, dark)
-    assert share.shape == (1, 1, 64, 64)
-    assert 0 <= share.min() <= share.max() <= 1
-    _, swapped = fuser.explain(dark, target)
-    assert share[..., 24:36, 24:36].mean() > swapped[..., 24:36, 24:36].mean() + 0.2
+    fused, weight_map = fuser.fuse_with_weight_map(target, dark)
+    assert weight_map.shape == (1, 1, 64, 64)
+    assert 0 <= weight_map.min() <= weight_map.max() <= 1
+    _, swapped = fuser.fuse_with_weight_map(dark, target)
+    assert weight_map[..., 24:36, 24:36].mean() > swapped[..., 24:36, 24:36].mean() + 0.2
     assert fused[30, 30] > 200
 
 
 def test_the_deeper_float_and_the_larger_rank_are_kept(fuser):
-    assert fuser(picture(9, 9, dtype=np.float64), picture(9, 9, dtype=np.float16)).dtype == np.float64
+    assert fuser(image(9, 9, dtype=np.float64), image(9, 9, dtype=np.float16)).dtype == np.float64
     assert fuser(torch.rand(9, 9), torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).shape == (1, 1, 9, 9)
 
 
@@ -119,21 +119,23 @@ def test_results_carry_no_gradient(fuser):
 
 
 def test_paths_are_read(fuser, tmp_path):
-    a, b = picture(20, 20), picture(20, 20, 3)
+    a, b = image(20, 20), image(20, 20, 3)
     refinefuse.write_image(tmp_path / "a.png", a)
     refinefuse.write_image(tmp_path / "b.tif", b)
     assert np.array_equal(fuser(tmp_path / "a.png", str(tmp_path / "b.tif")), fuser(a, b))
 
 
 def test_model_can_be_handed_over():
-    model = refinefuse.RefineFuse.from_config(refinefuse.NetworkConfig(widths=(4, 6), heads=2, grid=8, context_width=4))
+    model = refinefuse.RefineFuse.from_config(
+        refinefuse.NetworkConfig(channels=(4, 6), num_heads=2, context_size=8, context_channels=4)
+    )
     a, b = np.full((10, 10), 0.25, np.float32), np.full((10, 10), 0.75, np.float32)
     np.testing.assert_allclose(refinefuse.Fuser(model, device="cpu")(a, b), 0.5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "auto", "float32"])
 def test_precision_changes_little(precision):
-    a, b = picture(64, 64), picture(64, 64, seed=1)
+    a, b = image(64, 64), image(64, 64, seed=1)
     exact = refinefuse.fuse(a, b, device="cpu", precision="float32").astype(int)
     assert np.abs(refinefuse.fuse(a, b, device="cpu", precision=precision) - exact).mean() <= 1
 
@@ -143,11 +145,11 @@ class TestBadInput:
 
     def test_sizes_differ(self, fuser):
         with pytest.raises(InputError, match=r"same height and width(.|\n)*a: 10 x 12(.|\n)*b: 10 x 13(.|\n)*align"):
-            fuser(picture(10, 12), picture(10, 13))
+            fuser(image(10, 12), image(10, 13))
 
     def test_sizes_differ_in_files(self, fuser, tmp_path):
         for name, width in (("a", 12), ("b", 13)):
-            refinefuse.write_image(tmp_path / f"{name}.png", picture(10, width))
+            refinefuse.write_image(tmp_path / f"{name}.png", image(10, width))
         with pytest.raises(InputError, match=r"10 x 12   '.*a\.png'"):
             fuser(tmp_path / "a.png", tmp_path / "b.png")
 
@@ -161,12 +163,12 @@ class TestBadInput:
             fuser(torch.full((8, 8), 0.5), torch.from_numpy(array))
 
     @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (3,), (2, 2, 5), (1, 2, 3, 4)])
-    def test_no_picture(self, fuser, shape):
+    def test_no_image(self, fuser, shape):
         with pytest.raises(InputError, match="`a`"):
             fuser(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
 
     @pytest.mark.parametrize("shape", [(0, 5), (3,), (5, 8, 8), (1, 1, 0, 4), (1, 1, 1, 4, 4)])
-    def test_no_picture_tensor(self, fuser, shape):
+    def test_no_image_tensor(self, fuser, shape):
         with pytest.raises(InputError, match="`a`"):
             fuser(torch.zeros(shape), torch.zeros(shape))
 
@@ -178,7 +180,7 @@ class TestBadInput:
         with pytest.raises(InputError, match="both be tensors"):
             fuser(torch.zeros(8, 8), np.zeros((8, 8), np.uint8))
 
-    def test_no_picture_at_all(self, fuser):
+    def test_no_image_at_all(self, fuser):
         with pytest.raises(InputError, match="list"):
             fuser([1, 2], [3, 4])
 

@@ -24,10 +24,10 @@ def sources(count=4):
 def test_the_order_of_all_but_the_last_plays_no_part(color):
     fuser = Fuser(device="cpu", color=color)
     *others, last = sources()
-    results = [fuser.explain(*order, last) for order in permutations(others)]
+    results = [fuser.fuse_with_weight_map(*order, last) for order in permutations(others)]
     for result in results[1:]:
         np.testing.assert_array_equal(result.fused, results[0].fused)
-        assert torch.equal(result.share, results[0].share)
+        assert torch.equal(result.weight_map, results[0].weight_map)
 
 
 def test_a_source_given_twice_changes_nothing(fuser):
@@ -49,7 +49,7 @@ def test_each_adds_what_it_alone_shows(fuser):
     assert fused[42:50, 42:50].mean() > 0.6
 
 
-def test_several_pictures_in_a_batch(fuser):
+def test_several_images_in_a_batch(fuser):
     a, b, c = (
         torch.from_numpy(one)[None].expand(3, -1, -1, -1)
         for one in np.random.default_rng(1).random((3, 1, 24, 24), np.float32)

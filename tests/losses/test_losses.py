@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from refinefuse.losses import CLEARANCE, TERMS, LossWeights, fusion_loss
+from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, fusion_loss
 
 NONE = LossWeights(**dict.fromkeys(asdict(LossWeights()), 0.0))
 
@@ -23,7 +23,7 @@ def test_a_term_for_every_weight():
 
 
 @pytest.mark.parametrize("name", TERMS)
-def test_gradients_are_finite_on_pictures_and_on_flat_ones(name, pair):
+def test_gradients_are_finite_on_images_and_on_flat_ones(name, pair):
     flat = torch.full_like(pair[0], 80.0)
     for a, b in (pair, (flat, flat), (flat, pair[1])):
         fused = ((a + b) / 2).requires_grad_()
@@ -46,7 +46,7 @@ def test_intensity_is_zero_at_the_maximum(pair):
     assert TERMS["intensity"](torch.maximum(*pair), *pair) == 0
 
 
-@pytest.mark.parametrize("name", ["gradient", "kept", "edges", "visual"])
+@pytest.mark.parametrize("name", ["gradient", "edge_recall", "qabf", "vif"])
 def test_a_copy_is_best_where_the_other_source_is_flat(name, pair):
     a, flat = pair[0], torch.full_like(pair[0], 128.0)
     copy, veiled = TERMS[name](a, a, flat), TERMS[name]((a + flat) / 2, a, flat)
@@ -56,25 +56,27 @@ def test_a_copy_is_best_where_the_other_source_is_flat(name, pair):
 def test_kept_forbids_the_copy_of_one_source(pair):
     a, b = pair
     both = a + b - b.mean()
-    assert TERMS["kept"](both, a, b) < TERMS["kept"](a, a, b)
-    assert TERMS["kept"](both, a, b) < TERMS["kept"](b, a, b)
+    assert TERMS["edge_recall"](both, a, b) < TERMS["edge_recall"](a, a, b)
+    assert TERMS["edge_recall"](both, a, b) < TERMS["edge_recall"](b, a, b)
 
 
 def test_hot_sees_a_target_that_went_dark():
     a, b = torch.full((1, 1, 40, 40), 20.0), torch.full((1, 1, 40, 40), 60.0)
     a[..., 10:18, 10:18] = 250
-    assert TERMS["hot"](torch.maximum(a, b), a, b) == 0
-    torch.testing.assert_close(TERMS["hot"](b, a, b), torch.tensor(190 / 255))
-    assert TERMS["hot"](b, b, b) == 0  # no target, nothing lost
+    assert TERMS["hot_target"](torch.maximum(a, b), a, b) == 0
+    torch.testing.assert_close(TERMS["hot_target"](b, a, b), torch.tensor(190 / 255))
+    assert TERMS["hot_target"](b, b, b) == 0  # no target, nothing lost
 
 
 def test_hot_wants_a_warm_target_over_the_middle_of_a_bright_scene():
     a, b = torch.full((1, 1, 40, 40), 20.0), torch.full((1, 1, 40, 40), 150.0)
     a[..., 10:18, 10:18] = 80
     b[..., 10:18, 10:18] = 60
-    lifted = torch.where(a > 50, 150.0 + CLEARANCE, b)
-    assert TERMS["hot"](lifted, a, b) == 0
-    torch.testing.assert_close(TERMS["hot"](torch.maximum(a, b), a, b), torch.tensor((70 + CLEARANCE) / 255))
+    lifted = torch.where(a > 50, 150.0 + HOT_TARGET_MARGIN, b)
+    assert TERMS["hot_target"](lifted, a, b) == 0
+    torch.testing.assert_close(
+        TERMS["hot_target"](torch.maximum(a, b), a, b), torch.tensor((70 + HOT_TARGET_MARGIN) / 255)
+    )
 
 
 def test_overshoot_sees_what_neither_source_shows_nearby(pair):
@@ -89,16 +91,16 @@ def test_overshoot_sees_what_neither_source_shows_nearby(pair):
 
 def test_the_sum_is_weighted_and_terms_of_weight_zero_are_left_out(pair):
     a, b = (x / 255 for x in pair)
-    total, terms = fusion_loss((a + b) / 2, a, b, replace(NONE, intensity=2.0, hot=0.5))
-    assert set(terms) == {"intensity", "hot"}
-    torch.testing.assert_close(total, 2 * terms["intensity"] + 0.5 * terms["hot"])
+    total, terms = fusion_loss((a + b) / 2, a, b, replace(NONE, intensity=2.0, hot_target=0.5))
+    assert set(terms) == {"intensity", "hot_target"}
+    torch.testing.assert_close(total, 2 * terms["intensity"] + 0.5 * terms["hot_target"])
 
 
 def test_crops_of_one_pair_are_correlated_together():
     whole = torch.rand(3, 1, 1, 128, 64, generator=torch.Generator().manual_seed(0))
     crops = [x.reshape(2, 1, 64, 64) for x in whole]
-    _, together = fusion_loss(*crops, replace(NONE, complement=1.0), crops_per_pair=2)
-    _, expected = fusion_loss(*whole, replace(NONE, complement=1.0))
-    _, apart = fusion_loss(*crops, replace(NONE, complement=1.0))
-    torch.testing.assert_close(together["complement"], expected["complement"])
-    assert not torch.isclose(together["complement"], apart["complement"], rtol=1e-4)
+    _, together = fusion_loss(*crops, replace(NONE, scd=1.0), crops_per_pair=2)
+    _, expected = fusion_loss(*whole, replace(NONE, scd=1.0))
+    _, apart = fusion_loss(*crops, replace(NONE, scd=1.0))
+    torch.testing.assert_close(together["scd"], expected["scd"])
+    assert not torch.isclose(together["scd"], apart["scd"], rtol=1e-4)

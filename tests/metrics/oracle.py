@@ -333,7 +333,7 @@ def viff(f, a, b):
 
 
 def vif_uint8(f, a, b):
-    """With products of levels that stop at 255, as those of 8-bit pictures do in MATLAB."""
+    """With products of levels that stop at 255, as those of 8-bit images do in MATLAB."""
 
     def part(x, f):
         above = below = 0
@@ -647,7 +647,7 @@ def slope(x):
     return u, v, np.hypot(u, v)
 
 
-def kept(f, a, b):
+def edge_recall(f, a, b):
     fu, fv, _ = slope(f)
 
     def of(x, y):
@@ -658,12 +658,12 @@ def kept(f, a, b):
     return min(of(a, b), of(b, a))
 
 
-def lost(f, a, b):
+def missed_targets(f, a, b):
     hot = (a > np.percentile(a, 95)) & (a > np.median(a) + 30)
     return 100 * (f[hot] < np.median(f)).mean() if hot.any() else 0.0
 
 
-def inversion(f, a, b):
+def gradient_reversal(f, a, b):
     (fu, fv, _), (au, av, ga), (bu, bv, gb) = slope(f), slope(a), slope(b)
     u, v = np.where(ga >= gb, au, bu), np.where(ga >= gb, av, bv)
     clear = (np.maximum(ga, gb) > 12) & (np.minimum(ga, gb) < 3)
@@ -678,7 +678,7 @@ def overshoot(f, a, b):
     return 100 * (above | (f < around(np.minimum(a, b), np.min, np.inf) - 6)).mean()
 
 
-def noise(f, a, b):
+def noise_gain(f, a, b):
     sf_, sa, sb = (np.sqrt(np.maximum(covariance(x, x, uniform(7), "mirror"), 0)) for x in (f, a, b))
     rough = np.maximum(sa, sb)
     flat = rough <= max(np.percentile(rough, 25), 1)

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 import torch
-from pictures import tensors, triplet
+from images import tensors, triplet
 
 from refinefuse.errors import InputError
-from refinefuse.metrics import CONVENTIONS, FAULTS, METRICS, USUAL, evaluate
+from refinefuse.metrics import COMMON, CONVENTIONS, DIAGNOSTICS, METRICS, evaluate
 
 
 def test_the_example_runs():
@@ -18,10 +18,10 @@ def test_the_example_runs():
 
 
 def test_shared_work_changes_nothing():
-    pictures = tensors(*triplet(46, 50))
-    together = evaluate(*pictures, metrics=[*USUAL, *FAULTS, "QS", "QW", "VIFF"])
+    images = tensors(*triplet(46, 50))
+    together = evaluate(*images, metrics=[*COMMON, *DIAGNOSTICS, "QS", "QW", "VIFF"])
     for key, value in together.items():
-        torch.testing.assert_close(value, METRICS[key].function(*pictures), rtol=1e-12, atol=0)
+        torch.testing.assert_close(value, METRICS[key].function(*images), rtol=1e-12, atol=0)
 
 
 def test_fused_is_rounded_half_up():
@@ -32,9 +32,9 @@ def test_fused_is_rounded_half_up():
 
 
 def test_conventions_differ_as_documented():
-    pictures = tensors(*triplet(165, 170))
-    default = evaluate(*pictures, metrics=["MI", "EN", "PSNR", "MSE", "SF", "AG", "SD", "SSIM"])
-    other = {key: evaluate(*pictures, convention=key) for key in CONVENTIONS if key != "default"}
+    images = tensors(*triplet(165, 170))
+    default = evaluate(*images, metrics=["MI", "EN", "PSNR", "MSE", "SF", "AG", "SD", "SSIM"])
+    other = {key: evaluate(*images, convention=key) for key in CONVENTIONS if key != "default"}
     h, w = 165, 170
     ratio = {
         ("cddfuse", "MI"): 0.6931471805599453,
@@ -57,9 +57,9 @@ def test_every_variant_is_computed(convention):
 
 
 def test_metrics_outside_of_a_convention_are_the_default_ones():
-    pictures = tensors(*triplet(46, 50))
-    found = evaluate(*pictures, metrics=["kept", "QS"], convention="cddfuse")
-    assert found == evaluate(*pictures, metrics=["kept", "QS"])
+    images = tensors(*triplet(46, 50))
+    found = evaluate(*images, metrics=["edge_recall", "QS"], convention="cddfuse")
+    assert found == evaluate(*images, metrics=["edge_recall", "QS"])
 
 
 def test_color_is_scored_by_channel():
@@ -74,7 +74,7 @@ def test_color_is_scored_by_channel():
     assert float(together["SF"]) == pytest.approx(float(wide["SF"]))
 
 
-def test_small_pictures_are_nan_with_a_warning():
+def test_small_images_are_nan_with_a_warning():
     with pytest.warns(UserWarning, match=r"MS-SSIM \(161\).*found: 30 pixels"):
         scores = evaluate(*tensors(*triplet(30, 200)), metrics=["MS-SSIM", "SSIM"])
     assert torch.isnan(scores["MS-SSIM"]).all()
@@ -83,11 +83,11 @@ def test_small_pictures_are_nan_with_a_warning():
 
 @pytest.mark.parametrize("key", METRICS)
 def test_smallest_size(key):
-    side = METRICS[key].smallest
+    side = METRICS[key].min_size
     assert not torch.isnan(METRICS[key].function(*tensors(*triplet(side, side)))).any()
 
 
-def test_a_picture_smaller_than_the_window_is_refused():
+def test_a_image_smaller_than_the_window_is_refused():
     with pytest.raises(InputError, match="at least 11 x 11"):
         METRICS["SSIM"].function(*tensors(*triplet(10, 40)))
 
@@ -98,22 +98,22 @@ def test_a_picture_smaller_than_the_window_is_refused():
         (lambda f, a, b: (f[..., 1:], a, b), "one shape"),
         (lambda f, a, b: (f[0], a[0], b[0]), "one shape"),
         (lambda f, a, b: (f * 257, a, b), "8-bit levels"),
-        (lambda f, a, b: (f / 255, a / 255, b / 255), "Multiply pictures"),
+        (lambda f, a, b: (f / 255, a / 255, b / 255), "Multiply images"),
         (lambda f, a, b: (f * float("nan"), a, b), "8-bit levels"),
         (lambda f, a, b: (f[..., :0], a[..., :0], b[..., :0]), "one shape"),
     ],
 )
-def test_bad_pictures(change, message):
+def test_bad_images(change, message):
     with pytest.raises(InputError, match=message):
         evaluate(*change(*tensors(*triplet(20, 20))))
 
 
 def test_unknown_names():
-    pictures = tensors(*triplet(20, 20))
+    images = tensors(*triplet(20, 20))
     with pytest.raises(InputError, match="no metric"):
-        evaluate(*pictures, metrics=["ENT"])
+        evaluate(*images, metrics=["ENT"])
     with pytest.raises(InputError, match="no convention"):
-        evaluate(*pictures, convention="mine")
+        evaluate(*images, convention="mine")
 
 
 def test_names_in_any_case():
@@ -123,5 +123,5 @@ def test_names_in_any_case():
 def test_every_row_has_a_source_and_a_warning():
     for metric in METRICS.values():
         assert metric.source
-        assert metric.misleads
-        assert metric.sees.endswith(".")
+        assert metric.caveat
+        assert metric.summary.endswith(".")

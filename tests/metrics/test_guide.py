@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from refinefuse.metrics import CONVENTIONS, METRICS
-from refinefuse.metrics.guide import guide, place
+from refinefuse.metrics.guide import guide, rank
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -28,5 +28,5 @@ def test_it_names_everything():
 def test_a_copy_beats_published_methods_and_the_faults_see_it():
     methods = experiment()["methods"]
     for key in ("MI", "VIF"):
-        assert min(place(methods, key, name) for name in ("copy of A", "copy of B")) == 1
-    assert methods["copy of A"]["kept"] == methods["copy of B"]["kept"] == 0
+        assert min(rank(methods, key, name) for name in ("copy of A", "copy of B")) == 1
+    assert methods["copy of A"]["edge_recall"] == methods["copy of B"]["edge_recall"] == 0

@@ -4,11 +4,11 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from pictures import tensors, triplet
+from images import tensors, triplet
 
 from refinefuse.metrics import CONVENTIONS, METRICS, steerable
 from refinefuse.metrics.features import _LOW
-from refinefuse.metrics.statistics import percentile
+from refinefuse.metrics.statistics import quantile
 
 PETROVIC = {"Qabf_p": 0, "Labf": 1, "Nabf": 2, "Nabf_p": 3}
 FEATURES = {
@@ -20,30 +20,30 @@ FEATURES = {
 }
 
 
-def expected(key, *pictures):
+def expected(key, *images):
     if key in PETROVIC:
-        return oracle.petrovic(*pictures)[PETROVIC[key]]
+        return oracle.petrovic(*images)[PETROVIC[key]]
     if key in FEATURES:
-        return oracle.fmi(FEATURES[key])(*pictures)
-    return getattr(oracle, key.lower().replace("-", "_"))(*pictures)
+        return oracle.fmi(FEATURES[key])(*images)
+    return getattr(oracle, key.lower().replace("-", "_"))(*images)
 
 
 @pytest.mark.parametrize("size", [(46, 61), (64, 48)])
 @pytest.mark.parametrize("key", METRICS)
 def test_equals_the_literal_formula(key, size):
     metric = METRICS[key]
-    if metric.smallest > min(size):
-        size = tuple(metric.smallest + n % 5 for n in size)
-    pictures = triplet(*size)
-    assert float(metric.function(*tensors(*pictures))) == pytest.approx(expected(key, *pictures), rel=1e-9, abs=1e-12)
+    if metric.min_size > min(size):
+        size = tuple(metric.min_size + n % 5 for n in size)
+    images = triplet(*size)
+    assert float(metric.function(*tensors(*images))) == pytest.approx(expected(key, *images), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("key", "literal"), [("SD", oracle.sd_uint8), ("VIF", oracle.vif_uint8)])
 def test_eight_bit_arithmetic_of_tang2022(key, literal):
-    pictures = triplet(50, 64)
-    found = CONVENTIONS["tang2022"].function(key)(*tensors(*pictures))
-    assert float(found) == pytest.approx(literal(*pictures), rel=1e-9)
-    assert float(found) != pytest.approx(float(METRICS[key].function(*tensors(*pictures))), rel=0.01)
+    images = triplet(50, 64)
+    found = CONVENTIONS["tang2022"].function(key)(*tensors(*images))
+    assert float(found) == pytest.approx(literal(*images), rel=1e-9)
+    assert float(found) != pytest.approx(float(METRICS[key].function(*tensors(*images))), rel=0.01)
 
 
 def test_fidelity_of_wavelets():
@@ -53,9 +53,9 @@ def test_fidelity_of_wavelets():
         return np.vstack((upper, upper[-2::-1]))
 
     filters = whole(steerable._FIRST, 1), whole(steerable._LOW, 1), whole(steerable._BAND, -1)
-    pictures = triplet(78, 90)
-    found = steerable.vif_steerable(*tensors(*pictures))
-    assert float(found) == pytest.approx(oracle.vif_steerable(*pictures, *filters), rel=1e-9)
+    images = triplet(78, 90)
+    found = steerable.vif_steerable(*tensors(*images))
+    assert float(found) == pytest.approx(oracle.vif_steerable(*images, *filters), rel=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -63,6 +63,6 @@ def test_fidelity_of_wavelets():
 def test_percentile(share, dtype):
     random = np.random.default_rng(3)
     for values in (random.integers(0, 256, (3, 1, 7, 9)), random.gamma(1, 5, (2, 1, 40, 50)), np.zeros((1, 1, 3, 4))):
-        found = percentile(torch.from_numpy(values).to(dtype), share)
-        expected = np.percentile(values.astype(str(dtype)[6:]), 100 * share, axis=(1, 2, 3), keepdims=True)
+        found = quantile(torch.from_numpy(values).to(dtype), share)
+        expected = np.quantile(values.astype(str(dtype)[6:]), 100 * share, axis=(1, 2, 3), keepdims=True)
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6 if dtype == torch.float32 else 1e-12)

@@ -57,9 +57,9 @@ def reference(data_folder):
 
 
 def load(folder, name):
-    pictures = [read_image(folder / f"{name}_{side}.png") for side in "FAB"]
-    channels = max(np.atleast_3d(x).shape[-1] for x in pictures)
-    stacks = [np.atleast_3d(x).repeat(channels if x.ndim == 2 else 1, -1).transpose(2, 0, 1) for x in pictures]
+    images = [read_image(folder / f"{name}_{side}.png") for side in "FAB"]
+    channels = max(np.atleast_3d(x).shape[-1] for x in images)
+    stacks = [np.atleast_3d(x).repeat(channels if x.ndim == 2 else 1, -1).transpose(2, 0, 1) for x in images]
     return [torch.from_numpy(x.astype(np.float64))[None] for x in stacks]
 
 
@@ -72,16 +72,16 @@ def programs(convention, key):
     return PROGRAMS[convention] + tuple(p for (c, p), keys in PARTLY.items() if c == convention and key in keys)
 
 
-@pytest.mark.parametrize("name", ["mri_ct_lap", "mri_spect_max", "mri_spect_max_colour", "tno_10_lap", "tno_34_mean",
+@pytest.mark.parametrize("name", ["mri_ct_lap", "mri_spect_max", "mri_spect_max_color", "tno_10_lap", "tno_34_mean",
                                   "mri_ct_lap_crop32", "mri_ct_lap_crop64", "tno_10_lap_crop32"])  # fmt: skip
 def test_equals_the_authors_programs(reference, name):
     values, folder = reference
-    pictures = load(folder, name)
+    images = load(folder, name)
     compared = 0
-    for convention in ["vifb"] if name.endswith("colour") else PROGRAMS:
+    for convention in ["vifb"] if name.endswith("color") else PROGRAMS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # crops are too small for some metrics
-            scores = evaluate(*pictures, convention=convention)
+            scores = evaluate(*images, convention=convention)
         for key, score in scores.items():
             theirs = values[name].get(reference_name(convention, key), {})
             if (convention, key) == ("li", "Nabf"):

@@ -9,20 +9,20 @@ from torch import nn
 
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.network.config import SMALL, STANDARD, NetworkConfig
-from refinefuse.network.context import STEP, area_weights, reduced
+from refinefuse.network.context import STEP, area_weights, grid_statistics
+from refinefuse.network.fusion_model import Region
 from refinefuse.network.model import RefineFuse
-from refinefuse.network.windows import Window
 
-TINY = NetworkConfig(widths=(4, 6, 8), fold=2, grid=8, context_width=8, heads=2)
+TINY = NetworkConfig(channels=(4, 6, 8), patch_size=2, context_size=8, context_channels=8, num_heads=2)
 SWITCHED = {
     "all": TINY,
     "no pixel interaction": replace(TINY, pixel_interaction=False),
     "no global attention": replace(TINY, global_attention=False),
     "no gradual refinement": replace(TINY, gradual_refinement=False),
-    "single scale": replace(TINY, widths=(8,)),
-    "single scale, not refined": replace(TINY, widths=(8,), gradual_refinement=False),
-    "folded by 4": replace(TINY, fold=4),
-    "not folded": replace(TINY, fold=1),
+    "single scale": replace(TINY, channels=(8,)),
+    "single scale, not refined": replace(TINY, channels=(8,), gradual_refinement=False),
+    "folded by 4": replace(TINY, patch_size=4),
+    "not folded": replace(TINY, patch_size=1),
 }
 
 
@@ -88,13 +88,13 @@ def test_both_sources_and_every_part_have_a_say():
 def test_a_window_is_the_same_as_in_the_whole_painting(config):
     model = lively(config).double()
     a, b = pair(131, 203, torch.float64)
-    context = model.context(a, b)
-    whole = model.paint(a, b, context)
-    for window in (Window(0, 0, 131, 203), Window(50, 61, 20, 33), Window(130, 202, 1, 1), Window(0, 100, 131, 5)):
-        part = model.paint(a, b, context, window)
-        cut = (..., slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
+    context = model.encode_context(a, b)
+    whole = model.predict(a, b, context)
+    for region in (Region(0, 0, 131, 203), Region(50, 61, 20, 33), Region(130, 202, 1, 1), Region(0, 100, 131, 5)):
+        part = model.predict(a, b, context, region)
+        cut = (..., slice(region.top, region.top + region.height), slice(region.left, region.left + region.width))
         torch.testing.assert_close(part.fused, whole.fused[cut], rtol=0, atol=1e-12)
-        torch.testing.assert_close(part.share, whole.share[cut], rtol=0, atol=1e-12)
+        torch.testing.assert_close(part.weight_map, whole.weight_map[cut], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("config", SWITCHED.values(), ids=SWITCHED.keys())
@@ -103,10 +103,10 @@ def test_the_halo_covers_all_that_a_pixel_depends_on(config):
     side = 2 * model.halo + 64
     a, b = (x.requires_grad_() for x in pair(side, side, torch.float64))
     with torch.no_grad():
-        context = model.context(a, b)
+        context = model.encode_context(a, b)
     middle = side // 2
-    painting = model.paint(a, b, context)  # fused may be clamped there, and then depends on nothing
-    (painting.fused + painting.share)[0, 0, middle, middle].backward()
+    output = model.predict(a, b, context)  # fused may be clamped there, and then depends on nothing
+    (output.fused + output.weight_map)[0, 0, middle, middle].backward()
     for source in (a, b):
         touched = source.grad[0, 0].nonzero()
         assert (touched - middle).abs().max() <= model.halo
@@ -117,9 +117,9 @@ def test_the_context_sees_the_whole_pair():
     a, b = pair(64, 200)
     changed = a.clone()
     changed[..., -1] = 1 - changed[..., -1]
-    window = Window(0, 0, 8, 8)
-    before = model.paint(a, b, model.context(a, b), window).fused
-    after = model.paint(a, b, model.context(changed, b), window).fused
+    region = Region(0, 0, 8, 8)
+    before = model.predict(a, b, model.encode_context(a, b), region).fused
+    after = model.predict(a, b, model.encode_context(changed, b), region).fused
     assert not torch.equal(before, after)
 
 
@@ -131,12 +131,12 @@ def test_twice_the_same_and_the_same_in_a_batch():
     torch.testing.assert_close(model(a, b), alone)
 
 
-@pytest.mark.parametrize("window", [Window(0, 0, 0, 5), Window(-1, 0, 5, 5), Window(0, 0, 5, 41), Window(39, 0, 2, 2)])
-def test_a_window_over_the_edge_is_refused(window):
+@pytest.mark.parametrize("region", [Region(0, 0, 0, 5), Region(-1, 0, 5, 5), Region(0, 0, 5, 41), Region(39, 0, 2, 2)])
+def test_a_window_over_the_edge_is_refused(region):
     model = lively(TINY)
     a, b = pair(40, 40)
-    with pytest.raises(InputError, match="within the picture"):
-        model.paint(a, b, model.context(a, b), window)
+    with pytest.raises(InputError, match="within the image"):
+        model.predict(a, b, model.encode_context(a, b), region)
 
 
 def test_sources_of_different_shape_are_refused():
@@ -159,17 +159,17 @@ def test_area_weights_average_the_side_continued_to_a_multiple(length, cells):
 
 def test_reduction_gives_mean_and_deviation_of_each_cell():
     x, _ = pair(32, 48, torch.float64)
-    mean, deviation = reduced(x, 8)[0]
+    mean, deviation = grid_statistics(x, 8)[0]
     cells = x[0, 0].reshape(8, 4, 8, 6).permute(0, 2, 1, 3).reshape(8, 8, 24)
     torch.testing.assert_close(mean, cells.mean(-1))
-    torch.testing.assert_close(deviation, cells.std(-1, correction=0))
+    torch.testing.assert_close(deviation, cells.std(-1, residual_bound=0))
 
 
 def test_reduction_keeps_every_digit_under_autocast():
     x, _ = pair(64, 64)
     with torch.autocast("cpu", torch.bfloat16):
-        low = reduced(0.5 + x / 100, 8)
-    assert torch.equal(low, reduced(0.5 + x / 100, 8))
+        low = grid_statistics(0.5 + x / 100, 8)
+    assert torch.equal(low, grid_statistics(0.5 + x / 100, 8))
 
 
 def test_a_lost_column_leaves_the_cells_where_they_are():
@@ -185,13 +185,13 @@ def test_flat_sources_stay_flat_away_from_the_edge(name):
 
 
 @pytest.mark.parametrize("name", sorted(SWITCHED))
-def test_where_the_sources_agree_the_picture_is_theirs_up_to_the_edge(name):
+def test_where_the_sources_agree_the_image_is_theirs_up_to_the_edge(name):
     a, _ = pair(47, 64, torch.float64)
     torch.testing.assert_close(lively(SWITCHED[name]).double()(a, a), a)
 
 
 def test_config_survives_json():
-    config = replace(STANDARD, widths=(8, 12), global_attention=False)
+    config = replace(STANDARD, channels=(8, 12), global_attention=False)
     assert NetworkConfig.from_json(config.to_json()) == config
 
 
@@ -199,17 +199,17 @@ def test_config_survives_json():
     ("changed", "message"),
     [
         ({"width": 3}, "unknown: width"),
-        ({"fold": 3}, "`fold` must be 1, 2 or 4"),
-        ({"fold": 2.0}, "`fold`"),
-        ({"heads": 5}, "`heads` must be a divisor"),
-        ({"widths": 7}, "`widths`"),
-        ({"widths": []}, "`widths`"),
-        ({"widths": ["x"]}, "`widths`"),
-        ({"widths": [16, 3_000_000]}, "`widths`"),
-        ({"grid": 30}, "`grid`"),
-        ({"grid": 2**40}, "`grid`"),
+        ({"patch_size": 3}, "`patch_size` must be 1, 2 or 4"),
+        ({"patch_size": 2.0}, "`patch_size`"),
+        ({"num_heads": 5}, "`heads` must be a divisor"),
+        ({"channels": 7}, "`channels`"),
+        ({"channels": []}, "`channels`"),
+        ({"channels": ["x"]}, "`channels`"),
+        ({"channels": [16, 3_000_000]}, "`channels`"),
+        ({"context_size": 30}, "`grid`"),
+        ({"context_size": 2**40}, "`grid`"),
         ({"pixel_interaction": "no"}, "`pixel_interaction`"),
-        ({"correction": float("inf")}, "`correction`"),
+        ({"residual_bound": float("inf")}, "`correction`"),
     ],
 )
 def test_bad_config_is_refused(changed, message):
@@ -220,7 +220,7 @@ def test_bad_config_is_refused(changed, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[1]", "JSON object"), ("{}", "missing: .*widths")],
+    [("{", "not valid JSON"), ("[" * 100_000, "not valid JSON"), ("[1]", "JSON object"), ("{}", "missing: .*channels")],
 )
 def test_text_that_is_no_config_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):

@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from refinefuse.errors import MissingExtra, WeightsError
+from refinefuse.errors import MissingDependencyError, WeightsError
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.model import RefineFuse
 from refinefuse.network.pretrained import CONFIG_KEY
 
-TINY = NetworkConfig(widths=(4, 6), fold=2, grid=8, context_width=4, heads=2)
+TINY = NetworkConfig(channels=(4, 6), patch_size=2, context_size=8, context_channels=4, num_heads=2)
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def test_loading_does_not_depend_on_the_callers_defaults(saved):
 
 def test_config_that_cannot_be_used_is_refused(saved):
     _, path, tensors = saved
-    save_file(tensors, path, metadata={CONFIG_KEY: TINY.to_json().replace('"fold": 2', '"fold": 3')})
-    with pytest.raises(WeightsError, match="`fold` must be"):
+    save_file(tensors, path, metadata={CONFIG_KEY: TINY.to_json().replace('"patch_size": 2', '"patch_size": 3')})
+    with pytest.raises(WeightsError, match="`patch_size` must be"):
         RefineFuse.from_pretrained(path)
 
 
@@ -161,5 +161,5 @@ def test_folder_that_does_not_exist_cannot_be_written(saved, tmp_path):
 
 def test_repository_without_the_hub_library_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'refinefuse\[hub\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'refinefuse\[hub\]'"):
         RefineFuse.from_pretrained("somebody/something")

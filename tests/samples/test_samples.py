@@ -9,7 +9,7 @@ from refinefuse.image.files import read_image
 from refinefuse.samples import SAMPLES, render, write_samples
 
 NAMES = [sample.name for sample in SAMPLES]
-KINDS = {  # shapes of both pictures, and their type
+KINDS = {  # shapes of both images, and their type
     "night_street": ((480, 640), (480, 640, 3), np.uint8),
     "smoke": ((480, 640), (480, 640, 3), np.uint8),
     "ridge_16bit": ((480, 640), (480, 640, 3), np.uint16),
@@ -20,9 +20,9 @@ KINDS = {  # shapes of both pictures, and their type
 @pytest.fixture(scope="module")
 def rendered():
     start = time.process_time()
-    pictures = {name: render(name) for name in NAMES}
+    images = {name: render(name) for name in NAMES}
     assert time.process_time() - start < 15  # about 3 s; a slow machine may take longer
-    return pictures
+    return images
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def written(tmp_path_factory):
 
 
 def unit(pixels):
-    """Grey in [0, 1]."""
-    grey = pixels if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114])
-    return grey / np.iinfo(pixels.dtype).max
+    """Gray in [0, 1]."""
+    gray = pixels if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114])
+    return gray / np.iinfo(pixels.dtype).max
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,14 +46,14 @@ def test_kind(rendered, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_another_seed_gives_other_pictures(rendered, name):
+def test_another_seed_gives_other_images(rendered, name):
     for first, other in zip(rendered[name], render(name, seed=1), strict=True):
         assert first.shape == other.shape
         assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_both_pictures_have_contrast_and_differ(rendered, name):
+def test_both_images_have_contrast_and_differ(rendered, name):
     a, b = (unit(pixels) for pixels in rendered[name])
     assert a.std() > 0.05
     assert b.std() > 0.05
@@ -74,8 +74,8 @@ def test_smoke_hides_the_hot_lorry(rendered):
     lorry = slice(175, 250), slice(290, 450)
     assert (infrared[lorry] > 0.6).sum() > 1000
     assert visible[lorry].std() < 0.12
-    colour = rendered["smoke"][1][lorry].astype(int)
-    assert np.median(colour.max(-1) - colour.min(-1)) < 20
+    color = rendered["smoke"][1][lorry].astype(int)
+    assert np.median(color.max(-1) - color.min(-1)) < 20
 
 
 def test_16_bits_are_used(rendered):

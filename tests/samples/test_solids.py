@@ -9,9 +9,9 @@ POINTS = np.random.default_rng(0).uniform(-2, 2, (2000, 3)).astype(np.float32)
 
 
 def ball(radius=0.5):
-    centre = np.float32([0, radius, 0])
+    center = np.float32([0, radius, 0])
     paint = lambda p, n: (np.ones((len(p), 3), np.float32), np.ones(len(p), np.float32))  # noqa: E731
-    return Solid(lambda p: length(p - centre) - radius, paint, (radius, radius, 2 * radius))
+    return Solid(lambda p: length(p - center) - radius, paint, (radius, radius, 2 * radius))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_turned_solid_shows_its_other_side():
     assert back.local[back.depth.argmin(), 2] == pytest.approx(-0.5, abs=0.01)
 
 
-def test_a_solid_beside_the_picture_is_not_seen():
+def test_a_solid_beside_the_image_is_not_seen():
     camera = Camera(height=60, width=80, focal=80, horizon=30, eye=(0, 1, 0))
     assert look(camera, ball(), (50, 5)).depth.size == 0
 

@@ -20,7 +20,7 @@ NAMES = ("1", "2", "10")
 
 @pytest.fixture
 def folders(tmp_path):
-    """Folders `ir` and `vi` (colour), and in `fused` two methods: a maximum and an average."""
+    """Folders `ir` and `vi` (color), and in `fused` two methods: a maximum and an average."""
     random = np.random.default_rng(0)
     for folder in ("ir", "vi", "fused/maximum", "fused/average"):
         (tmp_path / folder).mkdir(parents=True)
@@ -49,7 +49,7 @@ def test_several_methods_make_a_table(folders, capsys):
 def test_one_method_has_intervals(folders, capsys):
     assert score(*paths(folders, "fused/maximum"), metrics="EN,SSIM") == 0
     out = capsys.readouterr().out
-    assert "3 pictures" in out
+    assert "3 images" in out
     assert " .. " in out
 
 
@@ -59,7 +59,7 @@ def test_three_files(folders, capsys):
     assert "EN" in capsys.readouterr().out
 
 
-def test_files_hold_every_picture_and_the_convention(folders, capsys):
+def test_files_hold_every_image_and_the_convention(folders, capsys):
     names = [str(folders / f"out.{kind}") for kind in ("csv", "json", "tex")]
     score(*paths(folders, "fused"), metrics="EN,SD", convention="tang", csv=names[0], json=names[1], latex=names[2])
     rows = list(csv.DictReader((folders / "out.csv").read_text().splitlines()))
@@ -77,17 +77,17 @@ def test_files_hold_every_picture_and_the_convention(folders, capsys):
 
 def test_jobs_change_nothing(folders, capsys):
     outputs = []
-    for jobs in (1, 3):
-        assert score(*paths(folders, "fused"), jobs=jobs) == 0
+    for num_workers in (1, 3):
+        assert score(*paths(folders, "fused"), num_workers=num_workers) == 0
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1]
 
 
 def test_an_unreadable_file_is_reported_and_the_others_are_scored(folders, capsys):
-    (folders / "fused" / "maximum" / "2.png").write_bytes(b"no picture")
+    (folders / "fused" / "maximum" / "2.png").write_bytes(b"no image")
     assert score(*paths(folders, "fused/maximum"), metrics="EN") == 1
     captured = capsys.readouterr()
-    assert "2 pictures" in captured.out
+    assert "2 images" in captured.out
     assert "2.png" in captured.err
 
 
@@ -103,11 +103,11 @@ def test_names_without_a_partner(folders, capsys):
     assert score(*paths(folders, "fused"), metrics="EN") == 1
     captured = capsys.readouterr()
     assert "3.png" in captured.err
-    assert "maximum has no picture of 1 of the pairs" in captured.err
-    assert "2 pictures that all methods have" in captured.out
+    assert "maximum has no image of 1 of the pairs" in captured.err
+    assert "2 images that all methods have" in captured.out
 
 
-def test_small_pictures_say_which_metric(folders, capsys):
+def test_small_images_say_which_metric(folders, capsys):
     assert score(*paths(folders, "fused/maximum"), metrics="MS-SSIM,EN") == 0
     captured = capsys.readouterr()
     assert "MS-SSIM (161)" in captured.err
@@ -117,8 +117,8 @@ def test_small_pictures_say_which_metric(folders, capsys):
 def test_wrong_use(folders):
     with pytest.raises(InputError, match="no metric"):
         score(*paths(folders, "fused"), metrics="ENN")
-    with pytest.raises(InputError, match="--jobs"):
-        score(*paths(folders, "fused"), jobs=0)
+    with pytest.raises(InputError, match="--num-num_workers"):
+        score(*paths(folders, "fused"), num_workers=0)
     with pytest.raises(PairingError):
         score(str(folders / "nowhere"), str(folders / "ir"), str(folders / "vi"))
     with pytest.raises(PairingError, match="is a folder"):

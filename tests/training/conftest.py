@@ -27,12 +27,12 @@ def tiny():
 
     return Recipe(
         name="tiny",
-        sets=[TrainingSet("ir", "vi", 1.0)],
-        network=NetworkConfig(widths=(4, 6), grid=8, context_width=4, heads=2, interactions=1),
-        steps=8,
-        pairs_per_step=2,
-        crop=32,
+        datasets=[TrainingSet("ir", "vi", 1.0)],
+        network=NetworkConfig(channels=(4, 6), context_size=8, context_channels=4, num_heads=2, num_interactions=1),
+        max_steps=8,
+        batch_size=2,
+        crop_size=32,
         learning_rate=1e-2,
-        average=0.5,
-        validate_every=4,
+        ema_decay=0.5,
+        val_check_interval=4,
     )

@@ -14,7 +14,8 @@ pytest.importorskip("lightning", reason="training needs the extra `train`")
 import onnx
 
 from refinefuse.errors import ConfigError, InputError
-from refinefuse.training.detector import FrozenDetector, detected
+from refinefuse.losses import LossWeights
+from refinefuse.training.detector import FrozenDetector, detection_loss
 from refinefuse.training.task import FusionTask
 from refinefuse.training.train import train
 
@@ -92,16 +93,16 @@ def test_other_sizes_and_batches(path):
     torch.testing.assert_close(detector.scores(luma[1:, :, :64, :128]), scores[1:])
 
 
-def test_what_the_better_source_shows_is_asked_of_the_fused_picture(path):
+def test_what_the_better_source_shows_is_asked_of_the_fused_image(path):
     detector = FrozenDetector(path)
     a, b = torch.rand(2, 2, 1, 64, 64)
     fused = (a * b).requires_grad_()
-    loss = detected(fused, a, b, detector)
+    loss = detection_loss(fused, a, b, detector)
     loss.backward()
     assert loss > 0
     assert torch.isfinite(fused.grad).all()
     assert fused.grad.any()
-    assert detected(a, a, a, detector) == 0
+    assert detection_loss(a, a, a, detector) == 0
 
 
 class Brightness:
@@ -116,9 +117,9 @@ def test_the_loss_is_the_weighted_shortfall():
         torch.tensor(row).reshape(1, 1, 1, 4) for row in ([0.8, 0, 0.2, 0], [0, 0.6, 0, 0], [0.3, 0.9, 0, 1.0])
     )
     # In each of two groups: wanted 0.8, 0.6, 0.2, 0; short by 0.5, 0, 0.2, 0.
-    torch.testing.assert_close(detected(fused, a, b, Brightness()), torch.tensor(2 * (0.4 + 0.04) / (2 * 1.6)))
-    assert detected(torch.maximum(a, b) + 0.1, a, b, Brightness()) == 0
-    assert detected(fused, 0 * a, 0 * b, Brightness()) == 0
+    torch.testing.assert_close(detection_loss(fused, a, b, Brightness()), torch.tensor(2 * (0.4 + 0.04) / (2 * 1.6)))
+    assert detection_loss(torch.maximum(a, b) + 0.1, a, b, Brightness()) == 0
+    assert detection_loss(fused, 0 * a, 0 * b, Brightness()) == 0
 
 
 class MiddleGrey:
@@ -130,8 +131,8 @@ class MiddleGrey:
 
 def test_what_is_seen_in_the_mean_of_the_sources_is_asked_for():
     black, white = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-    assert detected((black + white) / 2, black, white, MiddleGrey()) == 0
-    assert detected(white, black, white, MiddleGrey()) == 1
+    assert detection_loss((black + white) / 2, black, white, MiddleGrey()) == 0
+    assert detection_loss(white, black, white, MiddleGrey()) == 1
 
 
 def test_another_network_is_refused(tmp_path):
@@ -187,10 +188,10 @@ def test_other_classes_than_those_of_coco_are_refused(path):
 
 def test_a_crop_in_which_the_detector_sees_nothing_is_refused(tiny):
     with pytest.raises(ConfigError, match="crop.* 32 or more where a detector judges"):
-        replace(tiny, crop=16, detected=1.0, detector="d.onnx")
+        replace(tiny, crop_size=16, loss_weights=LossWeights(detection=1.0), detector="d.onnx")
 
 
-@pytest.mark.parametrize("changes", [{"detected": 1.0}, {"detector": "d.onnx"}, {"detected": -1.0}])
+@pytest.mark.parametrize("changes", [{"loss_weights": LossWeights(detection=1.0)}, {"detector": "d.onnx"}, {"loss_weights": LossWeights(detection=-1.0)}])
 def test_a_weight_needs_a_detector_and_the_other_way_round(tiny, changes):
     with pytest.raises(ConfigError, match="detect"):
         replace(tiny, **changes)
@@ -198,8 +199,8 @@ def test_a_weight_needs_a_detector_and_the_other_way_round(tiny, changes):
 
 @pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
 def test_training_asks_the_detector_and_leaves_it_as_it_is(tiny, data, path):
-    recipe = replace(tiny, steps=20, validate_every=20, detected=1.0, detector=path.name)
+    recipe = replace(tiny, max_steps=20, val_check_interval=20, loss_weights=LossWeights(detection=1.0), detector=path.name)
     task = FusionTask(recipe, path.parent)
     assert not any("detector" in name for name in task.state_dict())
-    assert train(recipe, data, data / "run", workers=0).is_file()
-    assert "loss/detected" in (data / "run" / "csv" / "metrics.csv").read_text()
+    assert train(recipe, data, data / "run", num_workers=0).is_file()
+    assert "loss/detection" in (data / "run" / "csv" / "metrics.csv").read_text()

@@ -17,7 +17,7 @@ from refinefuse.network.model import RefineFuse
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 from refinefuse.training import train as training
-from refinefuse.training.checkpoints import WholeCheckpoints
+from refinefuse.training.checkpoints import AtomicCheckpointIO
 from refinefuse.training.recipe import save_recipe
 from refinefuse.training.train import train
 
@@ -30,24 +30,24 @@ def weights_of(path):
 
 def at_step(monkeypatch, step, act):
     """Do something before a step's gradient is looked at."""
-    look = training.StopWhereNotFinite.on_before_optimizer_step
+    look = training.StopOnNonFinite.on_before_optimizer_step
 
     def first_act(self, trainer, module, optimizer):
         if trainer.global_step == step:
             act(module)
         look(self, trainer, module, optimizer)
 
-    monkeypatch.setattr(training.StopWhereNotFinite, "on_before_optimizer_step", first_act)
+    monkeypatch.setattr(training.StopOnNonFinite, "on_before_optimizer_step", first_act)
 
 
 def test_asked_to_end_it_saves_and_goes_on_as_if_it_had_not_been(data, tiny, tmp_path, monkeypatch):
-    whole = weights_of(train(tiny, data, tmp_path / "whole", workers=0))
-    with monkeypatch.context() as patch:
+    whole = weights_of(train(tiny, data, tmp_path / "whole", num_workers=0))
+    with monkeypatch.encode_context() as patch:
         at_step(patch, 4, lambda _: signal.raise_signal(signal.SIGTERM))
         with pytest.raises(SystemExit, match="143"):
-            train(tiny, data, tmp_path / "run", workers=0)
+            train(tiny, data, tmp_path / "run", num_workers=0)
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 5
-    resumed = weights_of(train(tiny, data, tmp_path / "run", workers=0))
+    resumed = weights_of(train(tiny, data, tmp_path / "run", num_workers=0))
     for name, tensor in whole.items():
         torch.testing.assert_close(tensor, resumed[name], rtol=0, atol=5e-4)
 
@@ -63,14 +63,14 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(data, tiny, tmp_path,
 
     monkeypatch.setattr("refinefuse.training.checkpoints.os.fsync", full)
     with pytest.raises(TrainingError, match="No space left on device") as stopped:
-        train(tiny, data, tmp_path / "run", workers=0)
+        train(tiny, data, tmp_path / "run", num_workers=0)
     assert "checkpoint of step 4 is kept" in str(stopped.value)
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert not [path for path in (tmp_path / "run").iterdir() if path.suffix == ".tmp"]
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_numbers_that_are_none_stop_the_run_and_the_pictures_are_named(data, tiny, tmp_path, monkeypatch, where):
+def test_numbers_that_are_none_stop_the_run_and_the_images_are_named(data, tiny, tmp_path, monkeypatch, where):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
 
     def spoil(module):
@@ -86,40 +86,42 @@ def test_numbers_that_are_none_stop_the_run_and_the_pictures_are_named(data, tin
 
         monkeypatch.setattr(training.FusionTask, "training_step", spoiled)
     with pytest.raises(TrainingError, match=f"the {where} is not finite.* in step 5") as stopped:
-        train(tiny, data, tmp_path / "run", workers=0)
-    material = training.read_sets(tiny, data)
-    for name in training.Batches(tiny, material).names_of(5):
+        train(tiny, data, tmp_path / "run", num_workers=0)
+    training_data = training.load_datasets(tiny, data)
+    for name in training.FusionDataModule(tiny, training_data).names_of(5):
         assert f"'{name}'" in str(stopped.value)
     assert "checkpoint of step 4 is kept" in str(stopped.value)
 
 
 def test_a_checkpoint_that_is_not_finite_is_not_written(tmp_path):
     with pytest.raises(FloatingPointError):
-        WholeCheckpoints().save_checkpoint({"state_dict": {"w": torch.tensor([float("inf")])}}, tmp_path / "last.ckpt")
+        AtomicCheckpointIO().save_checkpoint(
+            {"state_dict": {"w": torch.tensor([float("inf")])}}, tmp_path / "last.ckpt"
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_log_of_a_run_that_goes_on_is_one_log(data, tiny, tmp_path, monkeypatch):
-    recipe = replace(tiny, steps=12, validate_every=2)
+    recipe = replace(tiny, max_steps=12, val_check_interval=2)
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 6)
 
     def interrupt(_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.encode_context() as patch:
         at_step(patch, 9, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, data, tmp_path / "run", workers=0)
-    train(recipe, data, tmp_path / "run", workers=0)
+            train(recipe, data, tmp_path / "run", num_workers=0)
+    train(recipe, data, tmp_path / "run", num_workers=0)
     with (tmp_path / "run" / "csv" / "metrics.csv").open(newline="") as file:
         steps = [int(row["step"]) for row in csv.DictReader(file) if row["validation/SSIM"]]
     assert steps == [1, 3, 5, 7, 9, 11]
     assert [path.name for path in (tmp_path / "run" / "csv").iterdir()] == ["metrics.csv"]
 
 
-def test_tensorboard_has_losses_metrics_and_pictures(data, tiny, tmp_path):
+def test_tensorboard_has_losses_metrics_and_images(data, tiny, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    train(replace(tiny, steps=20, validate_every=10), data, tmp_path / "run", workers=0)
+    train(replace(tiny, max_steps=20, val_check_interval=10), data, tmp_path / "run", num_workers=0)
     events = reader.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert {"loss", "loss/kept", "validation/VIF", "validation/lost"} <= set(events.Tags()["scalars"])
     shown = events.Tags()["images"]
@@ -130,9 +132,9 @@ def test_tensorboard_has_losses_metrics_and_pictures(data, tiny, tmp_path):
 def in_one_and_in_two_processes(recipe, data, folder):
     """The folders of both runs; in two processes each has half of every step's pairs (gloo)."""
     save_recipe(recipe, folder / "recipe.yaml")
-    train(recipe, data, folder / "one", workers=0, accelerator="cpu")
-    command = [sys.executable, "-m", "refinefuse", "train", folder / "recipe.yaml", "--data", data]
-    options = ["-o", folder / "two", "--workers", "0", "--accelerator", "cpu", "--devices", "2"]
+    train(recipe, data, folder / "one", num_workers=0, accelerator="cpu")
+    command = [sys.executable, "-m", "refinefuse", "train", folder / "recipe.yaml", "--data-root", data]
+    options = ["-o", folder / "two", "--num-workers", "0", "--accelerator", "cpu", "--devices", "2"]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
@@ -142,7 +144,7 @@ def in_one_and_in_two_processes(recipe, data, folder):
 
 
 def test_two_processes_have_the_gradient_of_one(data, tiny, tmp_path):
-    recipe = replace(tiny, pairs_per_step=4, steps=2, validate_every=2)
+    recipe = replace(tiny, batch_size=4, max_steps=2, val_check_interval=2)
     one, two = (
         torch.cat([x["exp_avg"].flatten() for x in optimizer["state"].values()])  # the gradient of the second step
         for run in in_one_and_in_two_processes(recipe, data, tmp_path)
@@ -152,8 +154,8 @@ def test_two_processes_have_the_gradient_of_one(data, tiny, tmp_path):
 
 
 def test_two_processes_train_the_network_of_one(data, tiny, tmp_path):
-    """The pictures are compared: where the loss is flat, the optimiser makes whole steps of rounding errors."""
-    recipe = replace(tiny, pairs_per_step=4, steps=30, validate_every=30)
+    """The images are compared: where the loss is flat, the optimizer makes whole steps of rounding errors."""
+    recipe = replace(tiny, batch_size=4, max_steps=30, val_check_interval=30)
     torch.manual_seed(recipe.seed)
     start = training.FusionTask(recipe).network.eval()
     runs = in_one_and_in_two_processes(recipe, data, tmp_path)
@@ -165,5 +167,5 @@ def test_two_processes_train_the_network_of_one(data, tiny, tmp_path):
 
 
 def test_pairs_that_do_not_divide_over_the_processes_are_refused(data, tiny, tmp_path):
-    with pytest.raises(ConfigError, match="pairs_per_step: 2\n  processes: 3"):
+    with pytest.raises(ConfigError, match="batch_size: 2\n  processes: 3"):
         train(tiny, data, tmp_path / "run", devices=3)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from refinefuse.data.crops import Augmentation, PairCrops, collate, turned
+from refinefuse.data.crops import Augmentation, PairCropDataset, collate, rotated_or_flipped
 from refinefuse.errors import ConfigError, InputError, PairingError, TrainingError
 from refinefuse.image.files import read_image, write_image
 from refinefuse.losses import fusion_loss
@@ -21,7 +21,7 @@ from refinefuse.network.model import RefineFuse
 
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
-from refinefuse.training.material import read_sets
+from refinefuse.training.datasets import load_datasets
 from refinefuse.training.recipe import Recipe, TrainingSet, load_recipe, save_recipe
 from refinefuse.training.task import FusionTask
 from refinefuse.training.train import train
@@ -29,15 +29,15 @@ from refinefuse.training.train import train
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 RECIPE = Recipe(
     name="tiny",
-    sets=[TrainingSet("ir", "vi", 1.0)],
-    network=NetworkConfig(widths=(4, 6), grid=8, context_width=4, heads=2, interactions=1),
-    steps=4,
-    pairs_per_step=2,
-    crop=32,
+    datasets=[TrainingSet("ir", "vi", 1.0)],
+    network=NetworkConfig(channels=(4, 6), context_size=8, context_channels=4, num_heads=2, num_interactions=1),
+    max_steps=4,
+    batch_size=2,
+    crop_size=32,
     learning_rate=1e-2,
-    average=0.5,
+    ema_decay=0.5,
     precision="32-true",
-    validate_every=4,
+    val_check_interval=4,
 )
 
 pytestmark = pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
@@ -57,8 +57,8 @@ def test_every_shipped_recipe_can_be_read(path, tmp_path):
 
 @pytest.mark.slow
 def test_training_writes_all_that_is_promised_and_learns(data, tmp_path):
-    recipe = replace(RECIPE, steps=60, validate_every=30, learning_rate=1e-2, average=0.9)
-    path = train(recipe, data, tmp_path / "run", workers=0)
+    recipe = replace(RECIPE, max_steps=60, val_check_interval=30, learning_rate=1e-2, ema_decay=0.9)
+    path = train(recipe, data, tmp_path / "run", num_workers=0)
     assert path == tmp_path / "run" / "tiny.safetensors"
     assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe
     assert (tmp_path / "run" / "last.ckpt").is_file()
@@ -69,25 +69,25 @@ def test_training_writes_all_that_is_promised_and_learns(data, tmp_path):
         for folder in ("ir", "vi")
     )
     with torch.inference_mode():
-        learned = fusion_loss(RefineFuse.from_pretrained(path)(a, b), a, b, recipe.losses)[0]
-        untrained = fusion_loss(RefineFuse.from_config(recipe.network)(a, b), a, b, recipe.losses)[0]
+        learned = fusion_loss(RefineFuse.from_pretrained(path)(a, b), a, b, recipe.loss_weights)[0]
+        untrained = fusion_loss(RefineFuse.from_config(recipe.network)(a, b), a, b, recipe.loss_weights)[0]
     assert learned < untrained
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(data, tmp_path):
-    recipe = replace(RECIPE, steps=8, validate_every=4)
+    recipe = replace(RECIPE, max_steps=8, val_check_interval=4)
     save_recipe(recipe, tmp_path / "recipe.yaml")
     program = (
         "import os, sys; from pathlib import Path; from lightning.pytorch.callbacks import ModelCheckpoint as C;"
         "from refinefuse.training.recipe import load_recipe; from refinefuse.training import train as t;"
         "t.CHECKPOINT_EVERY = 4; save = C._save_checkpoint; killed = len(sys.argv) > 3;"
         "C._save_checkpoint = lambda *args: (save(*args), killed and os._exit(9));"  # right after the first checkpoint
-        "t.train(load_recipe(Path('recipe.yaml')), Path(sys.argv[1]), Path(sys.argv[2]), workers=0)"
+        "t.train(load_recipe(Path('recipe.yaml')), Path(sys.argv[1]), Path(sys.argv[2]), num_workers=0)"
     )
 
     def run(*arguments):
-        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # more share their sums as they please
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # more weight their sums as they please
         command = [sys.executable, "-c", program, data, *arguments]
         return subprocess.run(command, cwd=tmp_path, env=one_thread, capture_output=True, check=False).returncode
 
@@ -104,16 +104,16 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path, content):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last.ckpt").write_bytes(content)
     with pytest.raises(TrainingError, match="last.ckpt' cannot be read"):
-        train(RECIPE, data, tmp_path / "run", workers=0)
+        train(RECIPE, data, tmp_path / "run", num_workers=0)
 
 
 @pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(data, tmp_path):
-    first = train(RECIPE, data, tmp_path / "run", workers=0)
+    first = train(RECIPE, data, tmp_path / "run", num_workers=0)
     content = first.read_bytes()
-    assert train(RECIPE, data, tmp_path / "run", workers=0).read_bytes() == content
+    assert train(RECIPE, data, tmp_path / "run", num_workers=0).read_bytes() == content
     first.unlink()  # as if it had been stopped right before the export
-    exported = weights_of(train(RECIPE, data, tmp_path / "run", workers=0))
+    exported = weights_of(train(RECIPE, data, tmp_path / "run", num_workers=0))
     first.write_bytes(content)
     for name, tensor in weights_of(first).items():
         assert torch.equal(tensor, exported[name])
@@ -129,22 +129,22 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: x\nsets: []", "at least one"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nstep: 3", "step"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nsteps: many", "steps"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {edge: 1}", "edge"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nnetwork: {fold: 3}", "fold"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\ncrop: 100", "multiple of the network's stride"),
+        ("name: x\ndatasets: []", "at least one"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nstep: 3", "step"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nmax_steps: many", "max_steps"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nloss_weights: {edge: 1}", "edge"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nnetwork: {patch_size: 3}", "patch_size"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\ncrop_size: 100", "multiple of the network's stride"),
         ("name: [", "cannot be used"),
-        ("name: ../x\nsets: [{a: ir, b: vi, share: 1}]", "name"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 0}]", "share"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nsteps: 0", "steps"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nseed: -1", "seed"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nprecision: foo", "precision"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\naugmentation: {zoom: 0}", "zoom"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {kept: -1}", "kept"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlosses: {kept: .inf}", "kept"),
-        ("name: x\nsets: [{a: ir, b: vi, share: 1}]\nlearning_rate: .inf", "learning_rate"),
+        ("name: ../x\ndatasets: [{a: ir, b: vi, weight: 1}]", "name"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 0}]", "weight"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nmax_steps: 0", "max_steps"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nseed: -1", "seed"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nprecision: foo", "precision"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\naugmentation: {max_scale: 0}", "max_scale"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nloss_weights: {edge_recall: -1}", "edge_recall"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nloss_weights: {edge_recall: .inf}", "edge_recall"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nlearning_rate: .inf", "learning_rate"),
     ],
 )
 def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):
@@ -158,11 +158,15 @@ def test_training_can_start_from_weights(tmp_path):
     model = RefineFuse.from_config(RECIPE.network)
     torch.nn.init.normal_(model.head.predict[0].weight)
     model.save_weights(tmp_path / "base.safetensors")
-    task = FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors")))
+    task = FusionTask(replace(RECIPE, pretrained=str(tmp_path / "base.safetensors")))
     assert torch.equal(task.network.head.predict[0].weight, model.head.predict[0].weight)
     assert task.network.training
     with pytest.raises(ConfigError, match="another network"):
-        FusionTask(replace(RECIPE, start=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, fold=2)))
+        FusionTask(
+            replace(
+                RECIPE, pretrained=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, patch_size=2)
+            )
+        )
 
 
 def test_missing_recipe(tmp_path):
@@ -171,38 +175,38 @@ def test_missing_recipe(tmp_path):
 
 
 def test_every_tenth_pair_validates_and_is_not_trained_on(data):
-    material = read_sets(RECIPE, data)
-    assert (len(material.training), len(material.shares), len(material.validation)) == (10, 10, 2)
-    assert not any(np.array_equal(a, v) for a, _ in material.training for v, _ in material.validation)
-    assert material.validation_names == ["ir/0.png", "ir/10.png"]
+    training_data = load_datasets(RECIPE, data)
+    assert (len(training_data.training), len(training_data.weights), len(training_data.validation)) == (10, 10, 2)
+    assert not any(np.array_equal(a, v) for a, _ in training_data.training for v, _ in training_data.validation)
+    assert training_data.validation_names == ["ir/0.png", "ir/10.png"]
 
 
-def test_picture_without_partner_is_named(data):
+def test_image_without_partner_is_named(data):
     (data / "ir" / "3.png").unlink()
     with pytest.raises(PairingError, match=r"'vi/3\.png': no partner"):
-        read_sets(RECIPE, data)
+        load_datasets(RECIPE, data)
 
 
 def test_pair_of_two_sizes_is_named(data):
     write_image(data / "ir" / "3.png", np.zeros((48, 65), np.uint8), overwrite=True)
     with pytest.raises(InputError, match=r"'ir/3\.png': a and b differ in size: 48 x 65 and 48 x 64"):
-        read_sets(RECIPE, data)
+        load_datasets(RECIPE, data)
 
 
-def test_pictures_smaller_than_the_crop_are_refused(data):
+def test_images_smaller_than_the_crop_are_refused(data):
     with pytest.raises(InputError, match=r"'ir/1\.png': 48 x 64, smaller than the crop: 64 x 64"):
-        read_sets(replace(RECIPE, crop=64), data)
+        load_datasets(replace(RECIPE, crop_size=64), data)
 
 
 def test_missing_folder_is_named(data):
     shutil.rmtree(data / "vi")
     with pytest.raises(PairingError, match="vi"):
-        read_sets(RECIPE, data)
+        load_datasets(RECIPE, data)
 
 
 def crops(pairs, **options):
     given = {"size": 32, "crops": 2, "grid": 8, "augmentation": Augmentation(), "length": 20, "seed": 0, **options}
-    return PairCrops(pairs, [1.0] * len(pairs), **given)
+    return PairCropDataset(pairs, [1.0] * len(pairs), **given)
 
 
 def test_crops_depend_on_seed_and_number_alone():
@@ -214,14 +218,16 @@ def test_crops_depend_on_seed_and_number_alone():
 
 def test_crops_stay_aligned_whatever_the_augmentation():
     plane = np.random.default_rng(0).integers(0, 256, (50, 60), np.uint8)
-    for item in (crops([(plane, plane)], augmentation=Augmentation(lighting=0))[i] for i in range(20)):
+    for item in (crops([(plane, plane)], augmentation=Augmentation(degrade_visible_p=0))[i] for i in range(20)):
         assert torch.equal(item.a, item.b)
-        assert torch.equal(item.reduced_a, item.reduced_b)
+        assert torch.equal(item.stats_a, item.stats_b)
 
 
-def test_lighting_changes_the_visible_picture_alone():
+def test_lighting_changes_the_visible_image_alone():
     plane = np.full((50, 60), 128, np.uint8)
-    batch = collate([crops([(plane, plane)], augmentation=Augmentation(lighting=1, zoom=1))[i] for i in range(20)])
+    batch = collate(
+        [crops([(plane, plane)], augmentation=Augmentation(degrade_visible_p=1, max_scale=1))[i] for i in range(20)]
+    )
     assert batch.a.shape == (40, 1, 32, 32)
     assert torch.equal(batch.a, torch.full_like(batch.a, 128 / 255))
     changed = (batch.b != 128 / 255).flatten(1).any(1)
@@ -229,9 +235,9 @@ def test_lighting_changes_the_visible_picture_alone():
     assert 0 <= batch.b.min() <= batch.b.max() <= 1
 
 
-def test_a_duller_sensor_changes_the_infrared_picture_alone():
+def test_a_duller_sensor_changes_the_infrared_image_alone():
     plane = np.random.default_rng(0).integers(60, 200, (50, 60), np.uint8)
-    before, after = (crops([(plane, plane)], augmentation=Augmentation(0, share, 1)) for share in (0, 1))
+    before, after = (crops([(plane, plane)], augmentation=Augmentation(0, weight, 1)) for weight in (0, 1))
     fainter = [(before[index], after[index]) for index in range(20)]
     assert all(torch.equal(after.b, after.reference) for _, after in fainter)
     assert sum(float(after.a.mean()) < float(after.b.mean()) for _, after in fainter) > 18
@@ -240,4 +246,7 @@ def test_a_duller_sensor_changes_the_infrared_picture_alone():
 
 def test_the_eight_turns_are_eight():
     plane = np.arange(6).reshape(2, 3)
-    assert len({(turned(plane, turn).shape, turned(plane, turn).tobytes()) for turn in range(8)}) == 8
+    assert (
+        len({(rotated_or_flipped(plane, turn).shape, rotated_or_flipped(plane, turn).tobytes()) for turn in range(8)})
+        == 8
+    )

@@ -13,12 +13,20 @@ DOCS = Path(__file__).parents[2] / "docs" / "weights"
 @pytest.mark.parametrize("name", shipped())
 def test_card_says_all_that_the_manifest_knows(name):
     entry, text = shipped()[name], card(shipped()[name])
-    for fact in (entry.purpose, entry.sha256, entry.recipe, entry.commit, entry.terms, *entry.limits, *entry.scores):
+    for fact in (
+        entry.intended_use,
+        entry.sha256,
+        entry.recipe,
+        entry.commit,
+        entry.license_note,
+        *entry.limitations,
+        *entry.scores,
+    ):
         assert fact in text
-    for part in entry.data:
+    for part in entry.datasets:
         assert part["name"] in text
-        assert part["licence"] in text
-    assert entry.limits
+        assert part["license"] in text
+    assert entry.limitations
     for table in text.split("\n\n"):
         if table.startswith("|"):
             assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -15,9 +15,9 @@ def test_shipped_weights_are_those_of_the_manifest(name):
     entry = store.shipped()[name]
     assert hashlib.sha256(entry.path.read_bytes()).hexdigest() == entry.sha256
     model = RefineFuse.from_pretrained(name)
-    assert sum(parameter.numel() for parameter in model.parameters()) == entry.parameters
-    assert entry.data
-    assert all(part["licence"] for part in entry.data)
+    assert sum(parameter.numel() for parameter in model.parameters()) == entry.num_parameters
+    assert entry.datasets
+    assert all(part["license"] for part in entry.datasets)
     assert len(entry.commit) == 40
 
 
@@ -45,6 +45,6 @@ def test_constant_sources_give_that_constant(name, level):
 
 
 @pytest.mark.parametrize("name", store.shipped())
-def test_equal_sources_give_that_picture(name):
+def test_equal_sources_give_that_image(name):
     a = torch.rand(1, 1, 50, 61, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(RefineFuse.from_pretrained(name)(a, a), a, rtol=0, atol=1 / 255)

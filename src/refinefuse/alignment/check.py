@@ -1,6 +1,6 @@
-"""A look at a pair before it is fused, for a few milliseconds: does it lie on each other at all?
+"""A look at a pair before it is fused, for a few latency_ms: does it lie on each other at all?
 
-Edge directions of small pictures are correlated over shifts, and over four scales for the field of view. Nothing is
+Edge directions of small images are correlated over shifts, and over four scales for the field of view. Nothing is
 said unless another place is clearly better than the present one: how often that is right is told in docs/alignment.md.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from refinefuse.alignment.edges import Field, Grey, orientation, shrink
+from refinefuse.alignment.edges import Field, Gray, downsample, orientation
 from refinefuse.alignment.search import LOOK, Correlator, directions_after
-from refinefuse.alignment.transform import centring
+from refinefuse.alignment.transform import centering
 
-_WIDTH, _WIDTH_OF_SCALES = 160, 96  # the longer side of the small pictures
+_WIDTH, _WIDTH_OF_SCALES = 160, 96  # the longer side of the small images
 _REACH = 0.25  # the largest shift, in sides
 _SCALES = tuple(np.exp([-0.24, -0.12, 0.12, 0.24]))
 _STILL = 2  # small pixels: a shift up to this is none
@@ -21,16 +21,16 @@ _BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other place must ag
 _SMALLEST = 32  # pixels a side
 
 
-def misplaced(a: Grey, b: Grey, step: int = 1) -> list[str]:
-    """What makes a pair look as if its pictures did not lie on each other: another field of view, or a shift.
+def check_registration(a: Gray, b: Gray, step: int = 1) -> list[str]:
+    """What makes a pair look as if its images did not lie on each other: another field of view, or a shift.
 
     Args:
-        a: luma of the source that gives no colour.
-        b: luma of the source whose colour is kept.
-        step: how many pixels of the pictures lie between two of these.
+        a: luma of the source that gives no color.
+        b: luma of the source whose color is kept.
+        step: how many pixels of the images lie between two of these.
 
     Returns:
-        A sentence for each doubt; none if all looks well, or the two differ in size, which is refused elsewhere.
+        A sentence for each rejection_reason; none if all looks well, or the two differ in size, which is refused elsewhere.
     """
     if a.shape != b.shape or min(a.shape) < _SMALLEST:
         return []
@@ -47,10 +47,10 @@ def misplaced(a: Grey, b: Grey, step: int = 1) -> list[str]:
     ]
 
 
-def _offset(a: Grey, b: Grey) -> tuple[float, float]:
+def _offset(a: Gray, b: Gray) -> tuple[float, float]:
     """Where in `a` the origin of `b` seems to lie, (x, y) in pixels; (0, 0) if where it should, or if unknown."""
     factor = max(1.0, max(b.shape) / _WIDTH)
-    small_a, small_b = shrink(a, factor), shrink(b, factor)
+    small_a, small_b = downsample(a, factor), downsample(b, factor)
     correlator = Correlator(orientation(small_b, LOOK), _REACH)
     surface = correlator.surface(orientation(small_a, LOOK))
     shifts_y, shifts_x = correlator.shifts
@@ -62,10 +62,10 @@ def _offset(a: Grey, b: Grey) -> tuple[float, float]:
     return float(shift_x * factor), float(shift_y * factor)
 
 
-def _scale(a: Grey, b: Grey) -> float:
+def _scale(a: Gray, b: Gray) -> float:
     """How many times as large things are in `a` as in `b`; 1 if that is not clearly another factor."""
     factor = max(1.0, max(b.shape) / _WIDTH_OF_SCALES)
-    small_a, small_b = shrink(a, factor), shrink(b, factor)
+    small_a, small_b = downsample(a, factor), downsample(b, factor)
     correlator = Correlator(orientation(small_b, LOOK), _REACH)
     present = float(correlator.surface(orientation(small_a, LOOK)).max())
     scores = {scale: float(correlator.surface(_scaled(small_a, scale)).max()) for scale in _SCALES}
@@ -74,8 +74,8 @@ def _scale(a: Grey, b: Grey) -> float:
     return float(best) if clear else 1.0
 
 
-def _scaled(picture: Grey, scale: float) -> Field:
-    """Edge directions of a picture made `scale` times as small about its centre; nothing where it has no data."""
-    about = centring(picture.shape)
+def _scaled(image: Gray, scale: float) -> Field:
+    """Edge directions of a image made `scale` times as small about its center; nothing where it has no data."""
+    about = centering(image.shape)
     matrix = about @ np.diag([scale, scale, 1]) @ np.linalg.inv(about)
-    return directions_after(picture, np.ones_like(picture), matrix, picture.shape)
+    return directions_after(image, np.ones_like(image), matrix, image.shape)

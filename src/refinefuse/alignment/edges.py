@@ -1,11 +1,11 @@
 """What two sensors share: where edges run, and in which direction, whatever their sign and strength.
 
-A picture becomes a field of vectors (m cos 2t, m sin 2t): t is the direction of the gradient, doubled so that a dark
-edge on bright ground equals a bright one on dark ground; m is its strength against the neighbourhood, saturating at 1.
-Two pictures agree where their vectors do. Where the directions have nothing to do with each other, the sum of the
-products over the picture is a random walk of known variance, so the agreement is counted in its standard deviations.
+A image becomes a field of vectors (m cos 2t, m sin 2t): t is the direction of the gradient, doubled so that a dark
+edge on bright ground equals a bright one on dark ground; m is its strength against the neighborhood, saturating at 1.
+Two images agree where their vectors do. Where the directions have nothing to do with each other, the sum of the
+products over the image is a random walk of known variance, so the agreement is counted in its standard deviations.
 
-Source: after the double-angle orientation of G. H. Granlund, "In search of a general picture processing operator",
+Source: after the double-angle orientation of G. H. Granlund, "In search of a general image processing operator",
 Computer Graphics and Image Processing 8, 1978; orientation for registering different sensors: J. P. W. Pluim, J. B. A.
 Maintz, M. A. Viergever, "Image registration by maximization of combined mutual information and gradient information",
 IEEE TMI 19(8), 2000.
@@ -21,18 +21,18 @@ from jaxtyping import Bool, Float
 
 from refinefuse.image.pixels import Pixels, check_pixels
 
-Grey = Float[np.ndarray, "h w"]
+Gray = Float[np.ndarray, "h w"]
 Field = Float[np.ndarray, "h w 2"]
 Mask = Bool[np.ndarray, "h w"]
 
 
 @dataclass(frozen=True)
-class Look:
+class EdgeScale:
     """How finely edges are seen.
 
     Attributes:
         smooth: standard deviation of the blur before the gradient, pixels.
-        reach: standard deviation of the neighbourhood against which an edge is strong or weak, pixels.
+        reach: standard deviation of the neighborhood against which an edge is strong or weak, pixels.
         spread: standard deviation of the blur of the vectors, pixels: noise cancels out, capture range grows.
     """
 
@@ -41,11 +41,11 @@ class Look:
     spread: float
 
 
-def luma(pixels: Pixels) -> Grey:
-    """A picture as float32 luma in [0, 1] (BT.601); alpha is left out.
+def luma(pixels: Pixels) -> Gray:
+    """A image as float32 luma in [0, 1] (BT.601); alpha is left out.
 
     Raises:
-        InputError: the array is no picture.
+        InputError: the array is no image.
     """
     check_pixels(pixels)
     scale = 1.0 / np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1.0
@@ -55,18 +55,18 @@ def luma(pixels: Pixels) -> Grey:
     return values if values.ndim == 2 else np.asarray(cv2.cvtColor(values[..., :3], cv2.COLOR_RGB2GRAY))
 
 
-def orientation(picture: Grey, look: Look) -> Field:
-    """The field of edge directions of a picture, vectors of length 0 to 1."""
-    smooth = cv2.GaussianBlur(picture, (0, 0), look.smooth)
+def orientation(image: Gray, edge_scale: EdgeScale) -> Field:
+    """The field of edge directions of a image, vectors of length 0 to 1."""
+    smooth = cv2.GaussianBlur(image, (0, 0), edge_scale.smooth)
     x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0)
     y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
     strength = cv2.magnitude(x, y)
-    around = cv2.GaussianBlur(strength, (0, 0), look.reach)
+    around = cv2.GaussianBlur(strength, (0, 0), edge_scale.reach)
     level = around + (0.25 * float(around.mean()) + 1e-6)
     # strength / level, divided by 1 + itself, divided by strength for each of the two factors of the double angle
     factor = 1 / (strength * (level + strength) + 1e-12)
     vectors = np.dstack([(x * x - y * y) * factor, 2 * x * y * factor])
-    return np.asarray(cv2.GaussianBlur(vectors, (0, 0), look.spread), np.float32)
+    return np.asarray(cv2.GaussianBlur(vectors, (0, 0), edge_scale.spread), np.float32)
 
 
 def agreement(a: Field, b: Field, where: Mask) -> float:
@@ -75,15 +75,15 @@ def agreement(a: Field, b: Field, where: Mask) -> float:
     return float(dot(a, b)[where].sum()) / np.sqrt(chance) if chance > 0 else 0.0
 
 
-def dot(a: Field, b: Field) -> Grey:
+def dot(a: Field, b: Field) -> Gray:
     """The scalar product of the vectors of two fields; faster than a sum over an axis of 2."""
     return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1])
 
 
-def shrink(picture: Grey, factor: float) -> Grey:
-    """The picture with pixels `factor` times as large; unchanged for a factor of 1 or less."""
+def downsample(image: Gray, factor: float) -> Gray:
+    """The image with pixels `factor` times as large; unchanged for a factor of 1 or less."""
     if factor <= 1:
-        return picture
-    h, w = picture.shape
+        return image
+    h, w = image.shape
     size = (max(1, round(w / factor)), max(1, round(h / factor)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))

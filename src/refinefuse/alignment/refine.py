@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.alignment.edges import Field, Grey, Look, Mask, agreement, dot, orientation, shrink
-from refinefuse.alignment.transform import Model, Transform, centring, corners, project, spline, zoom
+from refinefuse.alignment.edges import EdgeScale, Field, Gray, Mask, agreement, dot, downsample, orientation
+from refinefuse.alignment.transform import Transform, TransformType, centering, corners, project, spline, zoom
 
 _STEP = 0.08  # the longest step, in longer sides
 _ENOUGH = 0.02  # pixels: a smaller step ends the iteration
@@ -30,33 +30,37 @@ _PARAMETERS = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homo
 
 
 @dataclass(frozen=True)
-class Level:
+class PyramidLevel:
     """One size at which a motion is refined.
 
     Attributes:
-        width: the longer side of `b` in pixels; smaller pictures stay as they are.
-        look: how finely edges are seen.
-        model: the stiffest motion that this level is for; None: the one that is asked for.
+        width: the longer side of `b` in pixels; smaller images stay as they are.
+        edge_scale: how finely edges are seen.
+        transform_type: the stiffest motion that this level is for; None: the one that is asked for.
         boost: by which factor a step may be made longer.
     """
 
     width: int
-    look: Look
-    model: Model | None = None
+    edge_scale: EdgeScale
+    transform_type: TransformType | None = None
     boost: float = 3
 
 
 COARSE = (
-    Level(128, Look(0.7, 4, 1.2), "similarity"),
-    Level(128, Look(0.7, 4, 2), "affine"),
-    Level(128, Look(0.7, 4, 2)),
-    Level(160, Look(0.7, 6, 1.2)),
+    PyramidLevel(128, EdgeScale(0.7, 4, 1.2), "similarity"),
+    PyramidLevel(128, EdgeScale(0.7, 4, 2), "affine"),
+    PyramidLevel(128, EdgeScale(0.7, 4, 2)),
+    PyramidLevel(160, EdgeScale(0.7, 6, 1.2)),
 )
-FINE = (Level(320, Look(0.7, 8, 2)), Level(320, Look(0.7, 8, 1)), Level(640, Look(1, 10, 1)))
+FINE = (
+    PyramidLevel(320, EdgeScale(0.7, 8, 2)),
+    PyramidLevel(320, EdgeScale(0.7, 8, 1)),
+    PyramidLevel(640, EdgeScale(1, 10, 1)),
+)
 # coarse at first, so that a result that does not hold moves away; and careful: halves have few edges
-HALF = (Level(160, Look(0.7, 6, 1.5), boost=1), Level(320, Look(0.7, 8, 1), boost=1))
-SMALL = Level(128, Look(0.7, 4, 0.7))  # as in the search
-_BEND = Level(320, Look(0.7, 8, 1.5))
+HALF = (PyramidLevel(160, EdgeScale(0.7, 6, 1.5), boost=1), PyramidLevel(320, EdgeScale(0.7, 8, 1), boost=1))
+SMALL = PyramidLevel(128, EdgeScale(0.7, 4, 0.7))  # as in the search
+_BEND = PyramidLevel(320, EdgeScale(0.7, 8, 1.5))
 
 
 class Refined(NamedTuple):
@@ -66,34 +70,39 @@ class Refined(NamedTuple):
     score: float
 
 
-class Pictures(NamedTuple):
+class RegistrationInputs(NamedTuple):
     """What is aligned: lumas, and where each may be looked at."""
 
-    a: Grey
-    b: Grey
+    a: Gray
+    b: Gray
     mask_a: Mask
     mask_b: Mask
 
-    def at(self, level: Level, matrix: np.ndarray) -> tuple[Pictures, np.ndarray, np.ndarray]:
-        """The pictures at the size of a level, and the matrices from their pixels to those of the originals."""
+    def at(self, level: PyramidLevel, matrix: np.ndarray) -> tuple[RegistrationInputs, np.ndarray, np.ndarray]:
+        """The images at the size of a level, and the matrices from their pixels to those of the originals."""
         factor = max(self.b.shape) / level.width
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))  # pixels of `a` for one of `b`
         factor_a = max(1.0, factor) * min(max(scale, 0.25), 8)
         masks = ((self.mask_a, factor_a), (self.mask_b, factor))
-        small = Pictures(
-            shrink(self.a, factor_a),
-            shrink(self.b, factor),
-            *(shrink(mask.astype(np.float32), by) > 0.99 for mask, by in masks),
+        small = RegistrationInputs(
+            downsample(self.a, factor_a),
+            downsample(self.b, factor),
+            *(downsample(mask.astype(np.float32), by) > 0.99 for mask, by in masks),
         )
         return small, zoom(self.a.shape, small.a.shape), zoom(self.b.shape, small.b.shape)
 
 
-def refine(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], model: Model, levels: tuple[Level, ...]) -> Refined:
-    """Refine a motion over several levels; parts of the motion that the model lacks stay as they are."""
+def refine(
+    images: RegistrationInputs,
+    matrix: Float[np.ndarray, "3 3"],
+    transform_type: TransformType,
+    levels: tuple[PyramidLevel, ...],
+) -> Refined:
+    """Refine a motion over several levels; parts of the motion that the transform_type lacks stay as they are."""
     score = 0.0
     for level in levels:
-        stiffest = min((model, level.model or model), key=_softness)
-        small, to_a, to_b = pictures.at(level, matrix)
+        stiffest = min((transform_type, level.transform_type or transform_type), key=_softness)
+        small, to_a, to_b = images.at(level, matrix)
         found, score = _solve(
             small, np.linalg.inv(to_a) @ matrix @ to_b, stiffest if stiffest != "bspline" else "homography", level
         )
@@ -102,22 +111,24 @@ def refine(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], model: Model, l
     return Refined(matrix, score)
 
 
-def measure(pictures: Pictures, transform: Transform, level: Level = FINE[1]) -> float:
+def measure(images: RegistrationInputs, transform: Transform, level: PyramidLevel = FINE[1]) -> float:
     """How well the directions agree under a transform, in standard deviations over chance."""
-    small, to_a, to_b = pictures.at(level, transform.matrix)
-    moved, inside = _moved(small, _shrunk(transform, small, to_a, to_b), level.look)
-    return agreement(moved, orientation(small.b, level.look), inside)
+    small, to_a, to_b = images.at(level, transform.matrix)
+    moved, inside = _moved(small, _shrunk(transform, small, to_a, to_b), level.edge_scale)
+    return agreement(moved, orientation(small.b, level.edge_scale), inside)
 
 
-def _softness(model: str) -> int:
-    return _PARAMETERS.get(model, _PARAMETERS["homography"])  # a bend starts from a homography
+def _softness(transform_type: str) -> int:
+    return _PARAMETERS.get(transform_type, _PARAMETERS["homography"])  # a bend starts from a homography
 
 
-def _solve(small: Pictures, matrix: np.ndarray, model: str, level: Level, rounds: int = 12) -> Refined:
+def _solve(
+    small: RegistrationInputs, matrix: np.ndarray, transform_type: str, level: PyramidLevel, rounds: int = 12
+) -> Refined:
     """The best motion that Gauss-Newton steps meet from `matrix` on."""
-    look, size = level.look, small.b.shape
-    fixed = orientation(small.b, look)
-    basis = _basis(model, size)
+    edge_scale, size = level.edge_scale, small.b.shape
+    fixed = orientation(small.b, edge_scale)
+    basis = _basis(transform_type, size)
     best = Refined(matrix, -np.inf)
     for _ in range(rounds):
         step, score = _step(small, matrix, fixed, basis, level)
@@ -125,22 +136,22 @@ def _solve(small: Pictures, matrix: np.ndarray, model: str, level: Level, rounds
             best = Refined(matrix, score)
         longest = float(np.abs(step).max())
         limit = _STEP * max(size)
-        change = _motion(model, step * min(1, limit / max(longest, 1e-9)), size)
+        change = _motion(transform_type, step * min(1, limit / max(longest, 1e-9)), size)
         matrix = matrix @ change
         matrix = matrix / matrix[2, 2]
         ends = corners(size)
         if np.abs(project(change, ends) - ends).max() < _ENOUGH:
             break
-    moved, inside = _moved(small, _plain(matrix, small), look)
+    moved, inside = _moved(small, _plain(matrix, small), edge_scale)
     score = agreement(moved, fixed, inside)
     return Refined(matrix, score) if score >= best.score else best
 
 
 def _step(
-    small: Pictures, matrix: np.ndarray, fixed: Field, basis: np.ndarray, level: Level
+    small: RegistrationInputs, matrix: np.ndarray, fixed: Field, basis: np.ndarray, level: PyramidLevel
 ) -> tuple[np.ndarray, float]:
     """The step of least squares, in pixels at the longer side's end, and the agreement before it."""
-    moved, inside = _moved(small, _plain(matrix, small), level.look)
+    moved, inside = _moved(small, _plain(matrix, small), level.edge_scale)
 
     def along(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.asarray(basis[:, 0] * x + basis[:, 1] * y)
@@ -152,7 +163,7 @@ def _step(
 
 
 def _shortness(moved: Field, fixed: Field, inside: Mask) -> float:
-    """By what factor a step of least squares is too short: edges of one picture alone count as if they resisted."""
+    """By what factor a step of least squares is too short: edges of one image alone count as if they resisted."""
     energy, other, common = (
         float(dot(x, y)[inside].sum()) for x, y in ((moved, moved), (fixed, fixed), (moved, fixed))
     )
@@ -180,25 +191,27 @@ def _normal_equations(
     return np.asarray(normal), np.asarray(right)
 
 
-def _moved(small: Pictures, motion: Transform, look: Look) -> tuple[Field, Mask]:
-    """The edge directions of `a` on the grid of `b`, and where both pictures count."""
-    picture, inside = motion.sample(small.a, small.mask_a)
+def _moved(small: RegistrationInputs, motion: Transform, edge_scale: EdgeScale) -> tuple[Field, Mask]:
+    """The edge directions of `a` on the grid of `b`, and where both images count."""
+    image, inside = motion.resample(small.a, small.mask_a)
     margin = np.ones((5, 5), np.uint8)
     near = cv2.erode((inside & small.mask_b).astype(np.uint8), margin, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return orientation(picture, look), near.astype(bool)
+    return orientation(image, edge_scale), near.astype(bool)
 
 
-def _plain(matrix: np.ndarray, small: Pictures) -> Transform:
+def _plain(matrix: np.ndarray, small: RegistrationInputs) -> Transform:
     return Transform("homography", small.a.shape, small.b.shape, matrix)
 
 
-def _shrunk(transform: Transform, small: Pictures, to_a: np.ndarray, to_b: np.ndarray) -> Transform:
-    """The transform between the shrunken pictures."""
+def _shrunk(transform: Transform, small: RegistrationInputs, to_a: np.ndarray, to_b: np.ndarray) -> Transform:
+    """The transform between the shrunken images."""
     bend = None if transform.bend is None else transform.bend / to_b[[0, 1], [0, 1]]
-    return Transform(transform.model, small.a.shape, small.b.shape, np.linalg.inv(to_a) @ transform.matrix @ to_b, bend)
+    return Transform(
+        transform.transform_type, small.a.shape, small.b.shape, np.linalg.inv(to_a) @ transform.matrix @ to_b, bend
+    )
 
 
-def _basis(model: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2 n"]:
+def _basis(transform_type: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2 n"]:
     """How each parameter moves each pixel of `b`, in units of the parameter."""
     h, w = size
     unit = max(size) / 2
@@ -206,43 +219,43 @@ def _basis(model: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2 n"]:
     x, y = (x - (w - 1) / 2) / unit, (y - (h - 1) / 2) / unit
     one, nil = np.ones_like(x), np.zeros_like(x)
     rows = [(one, nil), (nil, one)]
-    if model in ("rigid", "similarity"):
+    if transform_type in ("rigid", "similarity"):
         rows += [(-y, x), (x, y)]
-    elif model in ("affine", "homography"):
+    elif transform_type in ("affine", "homography"):
         rows += [(x, nil), (y, nil), (nil, x), (nil, y), (x * x, x * y), (x * y, y * y)]
-    return np.array(rows[: _PARAMETERS[model]], np.float32)
+    return np.array(rows[: _PARAMETERS[transform_type]], np.float32)
 
 
-def _motion(model: str, parameters: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+def _motion(transform_type: str, parameters: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
     """The matrix of small parameters of `_basis`, exact in its group: a rigid motion stays rigid."""
     unit = max(size) / 2
     q = parameters / unit
     m = np.eye(3)
     m[0, 2], m[1, 2] = q[0], q[1]
-    if model in ("rigid", "similarity"):
-        scale = 1 + q[3] if model == "similarity" else 1.0
+    if transform_type in ("rigid", "similarity"):
+        scale = 1 + q[3] if transform_type == "similarity" else 1.0
         c, s = np.cos(q[2]) * scale, np.sin(q[2]) * scale
         m[:2, :2] = [[c, -s], [s, c]]
-    elif model in ("affine", "homography"):
+    elif transform_type in ("affine", "homography"):
         m[:2, :2] += q[2:6].reshape(2, 2)
-        m[2, :2] = -q[6:8] if model == "homography" else 0  # x / (1 - p x - q y) is nearly x + p x x + q x y
-    about = centring(size, unit)
+        m[2, :2] = -q[6:8] if transform_type == "homography" else 0  # x / (1 - p x - q y) is nearly x + p x x + q x y
+    about = centering(size, unit)
     return np.asarray(about @ m @ np.linalg.inv(about))
 
 
-def bend(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) -> Transform:
+def bend(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) -> Transform:
     """Add a smooth bend to a motion where that makes the directions agree better."""
-    small, to_a, to_b = pictures.at(_BEND, matrix)
+    small, to_a, to_b = images.at(_BEND, matrix)
     h, w = small.b.shape
     weights = np.einsum("yr,xc->rcyx", spline(np.arange(h), h, _CONTROLS), spline(np.arange(w), w, _CONTROLS))
     basis = weights.reshape(_CONTROLS**2, h * w).astype(np.float32)
-    fixed, stiffness = orientation(small.b, _BEND.look), _stiffness()
+    fixed, stiffness = orientation(small.b, _BEND.edge_scale), _stiffness()
     inner = np.linalg.inv(to_a) @ matrix @ to_b
     controls = np.zeros((_CONTROLS, _CONTROLS, 2))
     best, best_score = controls, -np.inf
     for _ in range(rounds + 1):
         motion = Transform("bspline", small.a.shape, small.b.shape, inner, controls)
-        moved, inside = _moved(small, motion, _BEND.look)
+        moved, inside = _moved(small, motion, _BEND.edge_scale)
         score = agreement(moved, fixed, inside)
         if score <= best_score:
             break
@@ -252,7 +265,7 @@ def bend(pictures: Pictures, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) 
         resist = _STIFF * np.trace(normal) / len(normal) * stiffness
         step = np.linalg.solve(normal + resist, right - resist @ flat)
         controls = (flat + np.clip(step, -_STEP * w, _STEP * w)).reshape(2, -1).T.reshape(controls.shape)
-    return Transform("bspline", pictures.a.shape, pictures.b.shape, matrix, best * to_b[[0, 1], [0, 1]])
+    return Transform("bspline", images.a.shape, images.b.shape, matrix, best * to_b[[0, 1], [0, 1]])
 
 
 def _stiffness() -> Float[np.ndarray, "p p"]:

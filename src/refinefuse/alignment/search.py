@@ -1,6 +1,6 @@
-"""Find the motion between two pictures from nothing: all rotations, scales and shifts on a small grid.
+"""Find the motion between two images from nothing: all rotations, scales and shifts on a small grid.
 
-For each rotation and scale the small `a` is turned, its edge directions are correlated with those of `b` over all
+For each rotation and scale the small `a` is rotated_or_flipped, its edge directions are correlated with those of `b` over all
 shifts at once (FFT), and the agreement of each shift is counted in standard deviations over chance, by its own overlap.
 """
 
@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.alignment.edges import Field, Grey, Look, Mask, dot, orientation, shrink
-from refinefuse.alignment.transform import Model, centring, zoom
+from refinefuse.alignment.edges import EdgeScale, Field, Gray, Mask, dot, downsample, orientation
+from refinefuse.alignment.transform import TransformType, centering, zoom
 
-_WIDTH = 128  # the longer side of the small pictures
-LOOK = Look(0.7, 4, 0.7)  # at the small size
+_WIDTH = 128  # the longer side of the small images
+LOOK = EdgeScale(0.7, 4, 0.7)  # at the small size
 _ANGLES = tuple(np.deg2rad(np.arange(-12, 12.1, 3)))
 _SCALES = tuple(np.exp(np.arange(-12, 12.1) * 0.04))  # 0.62 to 1.62 of the scale at which `a` fits into `b`
 _REACH = 0.3  # the largest shift, in sides
@@ -24,7 +24,7 @@ _APART = 16  # small pixels between two shifts that are not the same
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Candidate:
     """One motion of the search.
 
     Attributes:
@@ -36,38 +36,40 @@ class Found:
     score: float
 
 
-def search(a: Grey, b: Grey, model: Model, mask_a: Mask | None = None, mask_b: Mask | None = None) -> list[Found]:
-    """Motions between two pictures, the best first: two shifts for each rotation and scale.
+def search(
+    a: Gray, b: Gray, transform_type: TransformType, mask_a: Mask | None = None, mask_b: Mask | None = None
+) -> list[Candidate]:
+    """Motions between two images, the best first: two shifts for each rotation and scale.
 
-    Translations are searched for the model `translation`, rotations too for `rigid`, scales too for the others.
+    Translations are searched for the transform_type `translation`, rotations too for `rigid`, scales too for the others.
 
     Args:
-        a: luma of the picture that moves.
-        b: luma of the picture that stays.
-        model: what may move.
+        a: luma of the image that moves.
+        b: luma of the image that stays.
+        transform_type: what may move.
         mask_a: where `a` is to be looked at.
         mask_b: where `b` is to be looked at.
     """
-    small_a, small_b = (shrink(x, max(x.shape) / _WIDTH) for x in (a, b))
+    small_a, small_b = (downsample(x, max(x.shape) / _WIDTH) for x in (a, b))
     valid_a, valid_b = (_small_mask(m, x) for m, x in ((mask_a, small_a), (mask_b, small_b)))
     correlator = Correlator(orientation(small_b, LOOK) * valid_b[..., None], _REACH)
     to_a, to_b = zoom(a.shape, small_a.shape), zoom(b.shape, small_b.shape)
-    # pixels of the small `a` for one of the small `b`: where the pictures fit, or where their pixels are equal
+    # pixels of the small `a` for one of the small `b`: where the images fit, or where their pixels are equal
     fit = max(x / y for x, y in zip(small_a.shape, small_b.shape, strict=True))
-    stiff = model in ("translation", "rigid")
+    stiff = transform_type in ("translation", "rigid")
     scales = (to_b[0, 0] / to_a[0, 0],) if stiff else tuple(scale * fit for scale in _SCALES)
     found = []
-    for angle in _ANGLES if model != "translation" else (0.0,):
+    for angle in _ANGLES if transform_type != "translation" else (0.0,):
         for scale in scales:
-            turn = centring(small_a.shape) @ _turn(angle, scale) @ np.linalg.inv(centring(small_b.shape))
+            turn = centering(small_a.shape) @ _turn(angle, scale) @ np.linalg.inv(centering(small_b.shape))
             for shift, score in correlator.peaks(directions_after(small_a, valid_a, turn, small_b.shape)):
                 matrix = to_a @ turn @ _shifted(shift) @ np.linalg.inv(to_b)
-                found.append(Found(matrix / matrix[2, 2], score))
+                found.append(Candidate(matrix / matrix[2, 2], score))
     return sorted(found, key=lambda one: -one.score)
 
 
 class Correlator:
-    """Correlates edge directions with those of one picture over all shifts of up to `reach` of a side."""
+    """Correlates edge directions with those of one image over all shifts of up to `reach` of a side."""
 
     def __init__(self, b: Field, reach: float) -> None:
         h, w = b.shape[:2]
@@ -103,24 +105,24 @@ def _complex(field: Field) -> np.ndarray:
 
 
 def directions_after(
-    picture: Grey, known: Float[np.ndarray, "h w"], matrix: Float[np.ndarray, "3 3"], size: tuple[int, ...]
+    image: Gray, known: Float[np.ndarray, "h w"], matrix: Float[np.ndarray, "3 3"], size: tuple[int, ...]
 ) -> Field:
-    """The edge directions of a picture on another grid, nothing where it is not known.
+    """The edge directions of a image on another grid, nothing where it is not known.
 
     Args:
-        picture: luma.
+        image: luma.
         known: 1 where it may be looked at, 0 elsewhere.
-        matrix: pixels of the grid to pixels of the picture.
+        matrix: pixels of the grid to pixels of the image.
         size: height and width of the grid.
     """
     flags, shape = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (size[1], size[0])
-    moved = cv2.warpPerspective(picture, matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpPerspective(image, matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpPerspective(known, matrix, shape, flags=flags)
     sure = cv2.erode((inside > 0.99).astype(np.float32), np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE)
     return orientation(np.asarray(moved), LOOK) * np.asarray(sure)[..., None]
 
 
-def _small_mask(mask: Mask | None, small: Grey) -> Float[np.ndarray, "h w"]:
+def _small_mask(mask: Mask | None, small: Gray) -> Float[np.ndarray, "h w"]:
     if mask is None:
         return np.ones(small.shape, np.float32)
     part = cv2.resize(mask.astype(np.float32), small.shape[::-1], interpolation=cv2.INTER_AREA)

@@ -13,36 +13,36 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from refinefuse.errors import InputError
-from refinefuse.image.files import check_place, place_file
+from refinefuse.image.files import check_writable, write_atomic
 from refinefuse.image.pixels import Pixels
 
 #: The motions that are told apart, from stiff to soft; each one contains those before it.
-Model = Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"]
+TransformType = Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"]
 
 _FORMAT = "refinefuse-transform-1"
-_RECORD = {"format", "model", "size_a", "size_b", "matrix", "bend"}
+_RECORD = {"format", "transform_type", "size_a", "size_b", "matrix", "bend"}
 
 
 @dataclass(frozen=True, eq=False)
 class Transform:
-    """A map from the pixels of `b` to places in `a`, in pixels; (0, 0) is the centre of the top left pixel.
+    """A map from the pixels of `b` to places in `a`, in pixels; (0, 0) is the center of the top left pixel.
 
     Attributes:
-        model: the kind of motion.
+        transform_type: the kind of motion.
         size_a: height and width of `a`.
         size_b: height and width of `b`.
         matrix: (3, 3), homogeneous (x, y, 1) of `b` to those of `a`.
         bend: (rows, columns, 2) control points of a cubic B-spline over `b`: shifts (x, y) in pixels of `b`, added
-            before the matrix; None for every model but bspline.
+            before the matrix; None for every transform_type but bspline.
     """
 
-    model: Model
+    transform_type: TransformType
     size_a: tuple[int, int]
     size_b: tuple[int, int]
     matrix: Float[np.ndarray, "3 3"]
     bend: Float[np.ndarray, "rows columns 2"] | None = None
 
-    def places(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    def map_points(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Where points (x, y) of `b` lie in `a`."""
         if self.bend is not None:
             h, w = self.size_b
@@ -50,46 +50,46 @@ class Transform:
             points = points + np.einsum("nr,nc,rcd->nd", rows, columns, self.bend)
         return project(self.matrix, points)
 
-    def warp(self, picture: Pixels) -> tuple[Pixels, Float[np.ndarray, "h w"]]:
-        """Bring a picture onto the grid of `b`.
+    def warp(self, image: Pixels) -> tuple[Pixels, Float[np.ndarray, "h w"]]:
+        """Bring a image onto the grid of `b`.
 
         Args:
-            picture: (h, w) or (h, w, c) of `size_a`, of any depth.
+            image: (h, w) or (h, w, c) of `size_a`, of any depth.
 
         Returns:
-            The picture on the grid of `b`, of its own depth; its edge is repeated where it has no data. And how far
+            The image on the grid of `b`, of its own depth; its edge is repeated where it has no data. And how far
             `a` has data, 1 inside and 0 outside, of `b`'s size.
 
         Raises:
-            InputError: the picture is not of the size that the transform was made for.
+            InputError: the image is not of the size that the transform was made for.
         """
-        self.check_size("a", picture.shape[:2])
+        self.check_size("a", image.shape[:2])
         x, y = self._grid
-        values = picture.astype(np.float32)
+        values = image.astype(np.float32)
         sampled = cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         h, w = self.size_a
         inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-        top = np.iinfo(picture.dtype).max if picture.dtype.kind == "u" else 1
+        top = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
         sampled = np.clip(sampled, 0, top)  # cubic interpolation overshoots
-        if picture.dtype.kind == "u":
+        if image.dtype.kind == "u":
             sampled = np.floor(sampled + 0.5)
-        return np.ascontiguousarray(sampled.astype(picture.dtype)), inside.astype(np.float32)
+        return np.ascontiguousarray(sampled.astype(image.dtype)), inside.astype(np.float32)
 
-    def sample(self, picture: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, np.ndarray]:
+    def resample(self, image: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, np.ndarray]:
         """A luma on the grid of `b`, linearly interpolated, and where it is told by pixels of `mask`."""
         known = mask.astype(np.float32)
         if self.bend is None:
             flags, shape = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.size_b[::-1]
-            moved = cv2.warpPerspective(picture, self.matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            moved = cv2.warpPerspective(image, self.matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
             inside = cv2.warpPerspective(known, self.matrix, shape, flags=flags)
             return np.asarray(moved), np.asarray(inside) > 0.99
         x, y = self._grid
-        moved = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(moved), np.asarray(inside) > 0.99
 
     def check_size(self, name: Literal["a", "b"], size: tuple[int, ...]) -> None:
-        """Refuse a picture of another size than the transform was made for.
+        """Refuse a image of another size than the transform was made for.
 
         Raises:
             InputError: with both sizes.
@@ -122,16 +122,16 @@ class Transform:
         Raises:
             InputError: the file exists, or cannot be written.
         """
-        check_place(path, overwrite=overwrite)
+        check_writable(path, overwrite=overwrite)
         record = {
             "format": _FORMAT,
-            "model": self.model,
+            "transform_type": self.transform_type,
             "size_a": list(self.size_a),
             "size_b": list(self.size_b),
             "matrix": self.matrix.tolist(),
             "bend": None if self.bend is None else self.bend.tolist(),
         }
-        place_file(path, (json.dumps(record, indent=1) + "\n").encode())
+        write_atomic(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def load_transform(path: Path) -> Transform:
@@ -158,8 +158,8 @@ def _from_record(record: dict[str, Any]) -> Transform:
     matrix = np.array(record["matrix"], float)
     bend = None if record["bend"] is None else np.array(record["bend"], float)
     sizes = [tuple(int(side) for side in record[key]) for key in ("size_a", "size_b")]
-    if record["model"] not in get_args(Model):
-        raise ValueError(f"unknown model {record['model']!r}")
+    if record["transform_type"] not in get_args(TransformType):
+        raise ValueError(f"unknown transform_type {record['transform_type']!r}")
     if any(len(size) != 2 or min(size) < 1 for size in sizes):
         raise ValueError("a size is not two positive numbers")
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
@@ -168,7 +168,7 @@ def _from_record(record: dict[str, Any]) -> Transform:
         bend.ndim != 3 or bend.shape[2] != 2 or min(bend.shape[:2]) < 4 or not np.isfinite(bend).all()
     ):
         raise ValueError("the bend is not a grid of shifts")
-    return Transform(record["model"], sizes[0], sizes[1], matrix, bend)  # type: ignore[arg-type]
+    return Transform(record["transform_type"], sizes[0], sizes[1], matrix, bend)  # type: ignore[arg-type]
 
 
 def _no_transform(path: Path, found: str) -> InputError:
@@ -185,19 +185,19 @@ def project(matrix: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "n 2"]) 
 
 
 def corners(size: tuple[int, int]) -> Float[np.ndarray, "4 2"]:
-    """The centres (x, y) of the four corner pixels, clockwise from the top left."""
+    """The centers (x, y) of the four corner pixels, clockwise from the top left."""
     h, w = size
     return np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], float)
 
 
-def centring(size: tuple[int, int], unit: float = 1.0) -> Float[np.ndarray, "3 3"]:
-    """The matrix from coordinates about the centre, in `unit` pixels, to pixels."""
+def centering(size: tuple[int, int], unit: float = 1.0) -> Float[np.ndarray, "3 3"]:
+    """The matrix from coordinates about the center, in `unit` pixels, to pixels."""
     h, w = size
     return np.array([[unit, 0, (w - 1) / 2], [0, unit, (h - 1) / 2], [0, 0, 1]], float)
 
 
 def zoom(size: tuple[int, int], small: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
-    """The matrix from the pixels of a shrunken picture to those of the picture."""
+    """The matrix from the pixels of a shrunken image to those of the image."""
     y, x = size[0] / small[0], size[1] / small[1]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]], float)
 

@@ -1,1 +1,1 @@
-"""The experiments of a paper as one command: methods x data sets x metrics, tables, figures and a report."""
+"""The experiments of a paper as one command: methods x datasets x metrics, tables, figures and a report."""

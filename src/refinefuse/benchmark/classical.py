@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.errors import MissingExtra
+from refinefuse.errors import MissingDependencyError
 
 Luma = Float[np.ndarray, "h w"]
 Rule = Callable[[Luma, Luma], Luma]
@@ -87,12 +87,12 @@ def wavelet(a: Luma, b: Luma, levels: int = 3) -> Luma:
     in the wavelet: Daubechies' of two vanishing moments instead of Haar's.
 
     Raises:
-        MissingExtra: PyWavelets is not installed.
+        MissingDependencyError: PyWavelets is not installed.
     """
     try:
         import pywt
     except ImportError as error:
-        raise MissingExtra("pywavelets", "benchmark", "The wavelet method") from error
+        raise MissingDependencyError("pywavelets", "benchmark", "The wavelet method") from error
 
     (height, width), block = a.shape, 2**levels
     margins = ((0, -height % block), (0, -width % block))
@@ -187,7 +187,7 @@ def _rolling_layers(x: Luma, scales: int = 3, rounds: int = 4) -> list[Luma]:
 
 
 def _saliency(x: Luma) -> Luma:
-    """How far a level is from all others of the picture, on the mean, scaled to a maximum of 1."""
+    """How far a level is from all others of the image, on average, scaled to a maximum of 1."""
     levels = (x * 255 + 0.5).astype(np.uint8)
     share = np.bincount(levels.ravel(), minlength=256)
     distance = np.abs(np.arange(256)[:, None] - np.arange(256)) @ share

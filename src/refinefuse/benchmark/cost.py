@@ -1,6 +1,6 @@
 """What a pair costs: time, memory, arithmetic and parameters, every method in turns in one run.
 
-Times are CPU times of one thread, also as multiples of a fixed reference network's time in the same rounds: that ratio
+Times are CPU times of one thread, also as multiples of a fixed reference network's time in the same repeats: that ratio
 can be compared between machines.
 """
 
@@ -25,9 +25,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from refinefuse.benchmark.config import CostEntry
 from refinefuse.benchmark.identity import checksum, code_checksum
 from refinefuse.benchmark.methods import Method
-from refinefuse.benchmark.plan import CostEntry
 from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.fuser import load_model
@@ -41,36 +41,36 @@ class Cost:
 
     Attributes:
         method: its name.
-        milliseconds: CPU time of one thread.
-        units: the same over the time of the reference network.
+        latency_ms: CPU time of one thread.
+        relative_time: the same over the time of the reference network.
         parameters: number of trained values.
-        gflop: arithmetic of the network, two for a multiplication with addition.
-        peak_mb: what fusing adds to the memory of a process, in MiB.
+        gflops: arithmetic of the network, two for a multiplication with addition.
+        peak_memory_mb: what fusing adds to the memory of a process, in MiB.
         published: whether it was measured elsewhere.
     """
 
     method: str
-    milliseconds: float = math.nan
-    units: float = math.nan
+    latency_ms: float = math.nan
+    relative_time: float = math.nan
     parameters: float = math.nan
-    gflop: float = math.nan
-    peak_mb: float = math.nan
+    gflops: float = math.nan
+    peak_memory_mb: float = math.nan
     published: bool = False
 
 
 def reference() -> nn.Module:
     """The unit of cost: ten 3 x 3 convolutions, 1-32-...-32-1 channels, ReLU between."""
-    widths = [1, *[32] * 9, 1]
-    layers = [layer for c, w in pairwise(widths) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
+    channels = [1, *[32] * 9, 1]
+    layers = [layer for c, w in pairwise(channels) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
     return nn.Sequential(*layers[:-1]).eval()
 
 
-def in_turns(
-    runs: Mapping[Hashable, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.process_time
+def time_interleaved(
+    runs: Mapping[Hashable, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
 ) -> dict[Hashable, list[float]]:
-    """Times of several pieces of work in seconds, in interleaved rounds after one that warms up."""
+    """Times of several pieces of work in seconds, in interleaved repeats after one that warms up."""
     times: dict[Hashable, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
+    for turn in range(repeats + 1):
         for name, work in runs.items():
             start = clock()
             work()
@@ -107,8 +107,8 @@ def costs_of(entry: CostEntry, methods: Sequence[Method], published: Path | None
     """Measure the methods that can be run, and add what was published; a measurement is kept until a method changes.
 
     Args:
-        entry: size and rounds.
-        methods: of the plan.
+        entry: size and repeats.
+        methods: of the config.
         published: a CSV of costs that were measured elsewhere.
         keep: the CSV in which the result is kept.
 
@@ -117,7 +117,7 @@ def costs_of(entry: CostEntry, methods: Sequence[Method], published: Path | None
     """
     running = [method for method in methods if method.runs]
     parts = [f"{m.name} {m.identity}" for m in running]
-    key = checksum(*parts, f"{entry.height} {entry.width} {entry.rounds}", code_checksum("refinefuse.benchmark.cost"))
+    key = checksum(*parts, f"{entry.height} {entry.width} {entry.repeats}", code_checksum("refinefuse.benchmark.cost"))
     kept = keep.read_text(encoding="utf-8") if keep.is_file() else ""
     if kept.startswith(f"# {key}\n"):
         measured = _read(kept.partition("\n")[2], keep)
@@ -135,10 +135,10 @@ def _measure(entry: CostEntry, methods: Sequence[Method]) -> list[Cost]:
     cv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        unit, picture = reference(), torch.rand(1, 1, entry.height, entry.width)
-        runs: dict[Hashable, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(picture))}
+        unit, image = reference(), torch.rand(1, 1, entry.height, entry.width)
+        runs: dict[Hashable, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(image))}
         runs |= {method.name: _call(method, entry.height, entry.width) for method in methods}
-        times = in_turns(runs, entry.rounds)
+        times = time_interleaved(runs, entry.repeats)
         peaks = _peaks(methods, entry.height, entry.width)
         return [
             Cost(
@@ -161,15 +161,15 @@ def _call(method: Method, height: int, width: int) -> Callable[[], object]:
     model = load_model(method.target, device="cpu")
     planes = [torch.from_numpy(x.astype(np.float32) / 255)[None, None] for x in (a, b)]
     x, y = (plane.to(memory_format=torch.channels_last) for plane in planes)
-    return torch.inference_mode()(lambda: model.paint(x, y, model.context(x, y)))
+    return torch.inference_mode()(lambda: model.predict(x, y, model.encode_context(x, y)))
 
 
 @lru_cache(maxsize=4)
 def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
-    """A rendered night street, both grey, resized."""
+    """A rendered night street, both gray, resized."""
     a, b = render("night_street")
-    grey = cv2.cvtColor(b, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(a, (width, height)), cv2.resize(grey, (width, height))
+    gray = cv2.cvtColor(b, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(a, (width, height)), cv2.resize(gray, (width, height))
 
 
 def _arithmetic(method: Method, call: Callable[[], object]) -> tuple[float, float]:
@@ -211,11 +211,14 @@ def _text(path: Path) -> str:
 
 
 def _read(text: str, path: Path) -> list[Cost]:
-    numbers = ("milliseconds", "units", "parameters", "gflop", "peak_mb")
+    numbers = ("latency_ms", "relative_time", "parameters", "gflops", "peak_memory_mb")
     try:
         rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
         values = [(row["method"], [float(row.get(key) or "nan") for key in numbers]) for row in rows]
     except (KeyError, ValueError) as error:
         raise InputError(f"The costs '{path}' cannot be used: {type(error).__name__} {error}.\n"
                          f"Expected columns: method, {', '.join(numbers)}.") from None  # fmt: skip
-    return [Cost(method, ms, units, parameters, gflop, peak) for method, (ms, units, parameters, gflop, peak) in values]
+    return [
+        Cost(method, ms, relative_time, parameters, gflops, peak)
+        for method, (ms, relative_time, parameters, gflops, peak) in values
+    ]

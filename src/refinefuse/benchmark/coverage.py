@@ -1,12 +1,12 @@
-"""Whether a method has all pictures of a set: one that lacks some is shown, named, and kept out of the ranks."""
+"""Whether a method has all images of a set: one that lacks some is shown, named, and kept out of the ranks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from refinefuse.benchmark.config import ImageDataset
 from refinefuse.benchmark.methods import Method
-from refinefuse.benchmark.plan import PictureSet
 from refinefuse.data.pairs import pair_folders
 
 
@@ -15,7 +15,7 @@ class Coverage:
     """What a method has of a set.
 
     Attributes:
-        expected: how many pictures.
+        expected: how many images.
         missing: the names of those that are not there, or could not be scored.
         extra: files that belong to no pair.
         unlike: files that do not look like their sources: of another scene, or left over from another run.
@@ -28,7 +28,7 @@ class Coverage:
 
     @property
     def found(self) -> int:
-        """How many pictures were scored."""
+        """How many images were scored."""
         return self.expected - len(self.missing)
 
     @property
@@ -38,7 +38,7 @@ class Coverage:
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of it, if the method has any picture of the set."""
+        """What is to be said of it, if the method has any image of the set."""
         parts = {
             f"lacks {len(self.missing)} of {self.expected}": self.missing,
             "has files that belong to no pair": self.extra,
@@ -52,14 +52,14 @@ def _some(names: tuple[str, ...]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
-def pictures_of(method: Method, pictures: PictureSet) -> tuple[dict[str, Path], tuple[str, ...]]:
+def images_of(method: Method, images: ImageDataset) -> tuple[dict[str, Path], tuple[str, ...]]:
     """The files of a `folder` method for a set, by name, and the names of files that belong to no pair.
 
     Raises:
-        PairingError: the folder holds no picture of the set, or two of one name.
+        PairingError: the folder holds no image of the set, or two of one name.
     """
-    folder = Path(method.target.replace("{set}", pictures.name))
+    folder = Path(method.target.replace("{dataset}", images.name))
     if not folder.is_dir():
         return {}, ()
-    pairing = pair_folders(folder, pictures.a)
+    pairing = pair_folders(folder, images.a)
     return {pair.name: pair.a for pair in pairing.pairs}, pairing.only_a

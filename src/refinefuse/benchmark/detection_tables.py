@@ -1,4 +1,4 @@
-"""What a detection study says: tables, a figure, and pictures with boxes."""
+"""What a detection study says: tables, a figure, and images with boxes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from refinefuse.benchmark.detection import ALL, SOURCES, Comparison
+from refinefuse.benchmark.detection import ALL, SOURCES, LabelComparison
 from refinefuse.benchmark.figures import OTHERS, OURS, new_figure
 from refinefuse.benchmark.tables import ARROWS, Cell, Table, figures, marks
-from refinefuse.detection.evaluation import SIZES, Agreement, interval
+from refinefuse.detection.evaluation import SIZES, DetectionMetrics, interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _UP = ARROWS["higher"]
 _PRECISION = ("AP50", "AP50:95")
-Value = Callable[[Agreement], float]
+Value = Callable[[DetectionMetrics], float]
 
 
 class _Column(NamedTuple):
@@ -27,8 +27,8 @@ class _Column(NamedTuple):
     of: Value
 
 
-def detection_tables(done: Comparison, classes: Sequence[str], reference: str) -> list[Table]:
-    """Average precision by group, by class, recall by size, and without colour where it was asked for.
+def detection_tables(done: LabelComparison, classes: Sequence[str], reference: str) -> list[Table]:
+    """Average precision by group, by class, recall by size, and without color where it was asked for.
 
     Args:
         done: what was compared.
@@ -52,7 +52,7 @@ def detection_tables(done: Comparison, classes: Sequence[str], reference: str) -
         _table(done, f"{title}-sizes", f"{title}: part of the labels found at an overlap of 0.5, by size", recall),
     ]
     if any(gray for _, gray, _ in done.agreements):
-        tables.append(_table(done, f"{title}-gray", f"{title}: detection without colour", precision, gray=True))
+        tables.append(_table(done, f"{title}-gray", f"{title}: detection without color", precision, gray=True))
     return tables
 
 
@@ -68,13 +68,13 @@ def _of_size(size: str) -> Value:
     return lambda x: x.recall_by_size[size]
 
 
-def _asked(done: Comparison, classes: Sequence[str]) -> str:
+def _asked(done: LabelComparison, classes: Sequence[str]) -> str:
     counts = next(iter(done.agreements.values())).labels if done.agreements else {}
     asked = " and ".join(f"{counts.get(name, 0)} of {name}" for name in classes)
-    return f"{len(done.labels)} pictures with {asked}"
+    return f"{len(done.labels)} images with {asked}"
 
 
-def _table(done: Comparison, key: str, title: str, columns: Sequence[_Column], *, gray: bool = False) -> Table:
+def _table(done: LabelComparison, key: str, title: str, columns: Sequence[_Column], *, gray: bool = False) -> Table:
     rows = _ordered(done)
     cells = [_cells(done, rows, gray, column) for column in columns]
     sources = sum(row in SOURCES for row in rows)
@@ -87,46 +87,46 @@ def _table(done: Comparison, key: str, title: str, columns: Sequence[_Column], *
     )
 
 
-def _ordered(done: Comparison) -> list[str]:
+def _ordered(done: LabelComparison) -> list[str]:
     """The sources, then the methods, the best first."""
     worth = {row: x.ap50 for (row, gray, group), x in done.agreements.items() if group == ALL and not gray}
     methods = [row for row in done.rows if row not in SOURCES]
     return [*(s for s in SOURCES if s in done.rows), *sorted(methods, key=lambda row: -worth.get(row, -1))]
 
 
-def _cells(done: Comparison, rows: Sequence[str], gray: bool, column: _Column) -> dict[str, Cell]:
+def _cells(done: LabelComparison, rows: Sequence[str], gray: bool, column: _Column) -> dict[str, Cell]:
     here = {row: done.agreements.get((row, gray, column.group)) for row in rows}
     values = {row: column.of(found) for row, found in here.items() if found is not None}
     marked = marks({row: -value for row, value in values.items() if row not in SOURCES})
     return {row: Cell(figures(value), value, marked.get(row, "")) for row, value in values.items()}
 
 
-def _against(table: Table, done: Comparison, reference: str) -> Table:
-    """The table with intervals, and with the difference of every row from the reference on the same pictures."""
+def _against(table: Table, done: LabelComparison, reference: str) -> Table:
+    """The table with intervals, and with the difference of every row from the reference on the same images."""
     base = done.agreements.get((reference, False, ALL))
     rows = []
     for name, cells in table.rows:
         here = done.agreements[name, False, ALL]
-        low, high = interval(here.draws[0])
+        low, high = interval(here.bootstrap_samples[0])
         first = Cell(cells[0].text, cells[0].value, cells[0].mark, f"{figures(low)} to {figures(high)}")
         rows.append((name, (first, *cells[1:], _difference(here, base if name != reference else None))))
     header = (*table.header, f"AP50 against {reference}")
     note = (
-        "Last column: the difference in AP50 over the whole set, with its 95 % interval by the bootstrap over pictures "
-        "(the same draws for all)."
+        "Last column: the difference in AP50 over the whole set, with its 95 % interval by the bootstrap over images "
+        "(the same bootstrap_samples for all)."
     )
     return Table(table.key, table.title, header, tuple(rows), (note,), table.rules)
 
 
-def _difference(here: Agreement, base: Agreement | None) -> Cell:
+def _difference(here: DetectionMetrics, base: DetectionMetrics | None) -> Cell:
     if base is None:
         return Cell("–")
-    low, high = interval(here.draws[0] - base.draws[0])
+    low, high = interval(here.bootstrap_samples[0] - base.bootstrap_samples[0])
     value = here.ap50 - base.ap50
     return Cell(f"{value:+.3f} ({low:+.3f} to {high:+.3f})", value if math.isfinite(value) else math.nan)
 
 
-def detection_figure(done: Comparison, ours: Sequence[str]) -> Figure:
+def detection_figure(done: LabelComparison, ours: Sequence[str]) -> Figure:
     """AP50 of every row with its interval, group by group."""
     rows = _ordered(done)
     groups = list(dict.fromkeys(group for _, _, group in done.agreements))
@@ -138,7 +138,7 @@ def detection_figure(done: Comparison, ours: Sequence[str]) -> Figure:
             if here is None or math.isnan(here.ap50):
                 continue
             color = OURS if row in ours else "#000000" if row in SOURCES else OTHERS
-            axes.plot(interval(here.draws[0]), (place, place), color=color, linewidth=1.2)
+            axes.plot(interval(here.bootstrap_samples[0]), (place, place), color=color, linewidth=1.2)
             axes.plot(here.ap50, place, "o", color=color, markersize=4)
         axes.set_title(group)
         axes.set_xlabel("AP50")

@@ -1,4 +1,4 @@
-"""From a plan to everything that it gives: scores, tables, figures, grids and the report."""
+"""From a config to everything that it gives: scores, tables, figures, grids and the report."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from refinefuse.benchmark import figures, grids, tables
 from refinefuse.benchmark.classical import CLASSICAL
+from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset, PathVariables, find_set
 from refinefuse.benchmark.cost import Cost, as_csv, costs_of
 from refinefuse.benchmark.detection import Study, run_study
 from refinefuse.benchmark.detection_report import StudyReport
 from refinefuse.benchmark.methods import Method
-from refinefuse.benchmark.plan import PictureSet, Places, Plan, find_set
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
-from refinefuse.benchmark.runner import Progress, Results, Runner, tidy
+from refinefuse.benchmark.runner import Progress, Results, Runner, to_long_csv
 from refinefuse.benchmark.sources import find_methods
-from refinefuse.benchmark.summary import Score, compare, mean_places, rank_groups, scores_of
+from refinefuse.benchmark.summary import DatasetScores, compare, mean_ranks, rank_groups, scores_of
 from refinefuse.errors import InputError
-from refinefuse.metrics.table import FAULTS, USUAL
+from refinefuse.metrics.table import COMMON, DIAGNOSTICS
 from refinefuse.scoring.folders import write_text
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ PANELS = 13
 
 @dataclass
 class Experiment:
-    """A plan that was run.
+    """A config that was run.
 
     Attributes:
-        plan: the plan.
+        config: the config.
         results: all scores.
-        study: what a detector found, if the plan asks for it.
+        study: what a detector found, if the config asks for it.
         sections: what the report says, set by set.
         scenes: the pairs that it shows.
     """
 
-    plan: Plan
+    config: BenchmarkConfig
     results: Results
     study: Study | None = None
     sections: list[Section] = field(default_factory=list)
@@ -54,39 +54,41 @@ class Experiment:
         return [table for section in self.sections for table in section.tables]
 
 
-def run_experiment(plan: Plan, places: Places, output: Path, jobs: int, progress: Progress) -> Experiment:
-    """Run a plan, or go on with a run that was stopped, and write everything into a folder.
+def run_experiment(
+    config: BenchmarkConfig, variables: PathVariables, output: Path, num_workers: int, progress: Progress
+) -> Experiment:
+    """Run a config, or go on with a run that was stopped, and write everything into a folder.
 
     Args:
-        plan: what to do.
-        places: where the plan's paths begin.
+        config: what to do.
+        variables: where the config's paths begin.
         output: the folder: scores.csv (one line a number), report.html, tables/, figures/, grids/, fused/.
-        jobs: how many processes.
+        num_workers: how many processes.
         progress: wraps the steps, given their number.
 
     Raises:
         RefineFuseError: a set, a method or an extra is missing, or the folder cannot be written to.
     """
     with figures.style():  # also says at once if the extra is missing
-        sets = [find_set(entry, places) for entry in plan.sets]
-        methods = find_methods(plan.methods, places, [pictures.name for pictures in sets])
+        sets = [find_set(entry, variables) for entry in config.datasets]
+        methods = find_methods(config.methods, variables, [images.name for images in sets])
         _make_folders(output)
-        results = Runner(plan, methods, sets, output, jobs).run(progress)
-        write_text(output / "scores.csv", tidy(results, plan.convention))
-        done = Experiment(plan, results)
-        costs = _costs(plan, methods, places, output, done)
-        writer = _Writer(plan, methods, output, done, costs)
-        if plan.detection is not None:
-            done.study = run_study(plan.detection, places, methods, sets, results, output, jobs, progress)
-            _report_study(StudyReport(plan, methods, results, output), done, sets)
-        scores = [scores_of(results, methods, pictures) for pictures in sets]
-        for pictures, score in zip(sets, scores, strict=True):
-            writer.write_set(pictures, score)
-        if len(sets) > 2 and plan.metrics:
+        results = Runner(config, methods, sets, output, num_workers).run(progress)
+        write_text(output / "scores.csv", to_long_csv(results, config.convention))
+        done = Experiment(config, results)
+        costs = _costs(config, methods, variables, output, done)
+        writer = _Writer(config, methods, output, done, costs)
+        if config.detection is not None:
+            done.study = run_study(config.detection, variables, methods, sets, results, output, num_workers, progress)
+            _report_study(StudyReport(config, methods, results, output), done, sets)
+        scores = [scores_of(results, methods, images) for images in sets]
+        for images, score in zip(sets, scores, strict=True):
+            writer.write_set(images, score)
+        if len(sets) > 2 and config.metrics:
             writer.write_matrix(scores)
         for table in done.tables:
-            _write_table(output / "tables", table, plan.convention)
-        html = as_html(plan.title, plan.convention, done.sections, done.scenes)
+            _write_table(output / "tables", table, config.convention)
+        html = as_html(config.title, config.convention, done.sections, done.scenes)
         write_text(output / "report.html", html)
     return done
 
@@ -105,39 +107,41 @@ def _write_table(folder: Path, table: tables.Table, convention: str) -> None:
     write_text(folder / f"{table.key}.csv", tables.as_csv(table))
 
 
-def _costs(plan: Plan, methods: Sequence[Method], places: Places, output: Path, done: Experiment) -> list[Cost]:
-    if plan.cost is None:
+def _costs(
+    config: BenchmarkConfig, methods: Sequence[Method], variables: PathVariables, output: Path, done: Experiment
+) -> list[Cost]:
+    if config.cost is None:
         return []
-    published = Path(places.fill(plan.cost.published)) if plan.cost.published else None
-    costs = costs_of(plan.cost, methods, published, output / "measured-cost.csv")
+    published = Path(variables.fill(config.cost.published)) if config.cost.published else None
+    costs = costs_of(config.cost, methods, published, output / "measured-cost.csv")
     write_text(output / "cost.csv", as_csv(costs))
-    done.sections.append(Section("Cost", [tables.cost_table(costs, plan.cost.height, plan.cost.width)]))
+    done.sections.append(Section("Cost", [tables.cost_table(costs, config.cost.height, config.cost.width)]))
     return costs
 
 
-def _report_study(report: StudyReport, done: Experiment, sets: Sequence[PictureSet]) -> None:
-    by_name = {pictures.name: pictures for pictures in sets}
+def _report_study(report: StudyReport, done: Experiment, sets: Sequence[ImageDataset]) -> None:
+    by_name = {images.name: images for images in sets}
     study = done.study or Study()
     report.write_boxes(study, sets)
     for comparison in study.comparisons:
-        set_name = comparison.entry.set
-        failures = [text for text in study.failures if f", {set_name}, " in text.partition(":")[0]]
+        dataset = comparison.entry.dataset
+        failures = [text for text in study.failures if f", {dataset}, " in text.partition(":")[0]]
         done.sections.append(report.section(comparison, failures))
-        done.scenes += report.scenes(study, comparison, by_name[set_name])
+        done.scenes += report.scenes(study, comparison, by_name[dataset])
 
 
 class _Writer:
     """Writes what the report says of each set."""
 
     def __init__(
-        self, plan: Plan, methods: Sequence[Method], output: Path, done: Experiment, costs: Sequence[Cost]
+        self, config: BenchmarkConfig, methods: Sequence[Method], output: Path, done: Experiment, costs: Sequence[Cost]
     ) -> None:
-        self.plan, self.methods, self.output, self.done, self.costs = plan, methods, output, done, costs
+        self.config, self.methods, self.output, self.done, self.costs = config, methods, output, done, costs
         self.reference = methods[0].name
 
-    def write_set(self, pictures: PictureSet, score: Score) -> None:
+    def write_set(self, images: ImageDataset, score: DatasetScores) -> None:
         """Tables, figures and grids of one set."""
-        section = Section(f"{pictures.name}, {len(pictures.pairs)} pairs", remarks=self._remarks(pictures.name))
+        section = Section(f"{images.name}, {len(images.pairs)} pairs", remarks=self._remarks(images.name))
         self.done.sections.append(section)
         if not score.methods or not score.values:
             return
@@ -145,19 +149,21 @@ class _Writer:
         groups = rank_groups(list(score.values))
         for title, metrics in groups.items():
             self._compare(section, score, title.removeprefix("rank of "), metrics)
-        if self.plan.differences and self.reference in score.values[self.done.results.metrics[0]]:
+        if self.config.paired_differences and self.reference in score.values[self.done.results.metrics[0]]:
             section.tables.append(tables.difference_table(score, self.reference))
         self._scatter(section, score, next(iter(groups.values())))
-        if self.plan.lighting:
+        if self.config.degradations:
             running = [m.name for m in self.methods if m.runs and m.name in score.complete]
-            section.tables.append(tables.lighting_table(self.done.results.rows, pictures.name, running))
-            figure = figures.lighting_curves(self.done.results.rows, pictures.name, running)
-            self._save(section, figure, f"{pictures.name}-lighting", "What is kept of the clean scene in worse light")
-        self._grids(section, pictures, score)
+            section.tables.append(tables.robustness_table(self.done.results.rows, images.name, running))
+            figure = figures.robustness_curves(self.done.results.rows, images.name, running)
+            self._save(
+                section, figure, f"{images.name}-lighting", "What is kept of the clean scene in worse degradation"
+            )
+        self._grids(section, images, score)
 
-    def write_matrix(self, scores: Sequence[Score]) -> None:
+    def write_matrix(self, scores: Sequence[DatasetScores]) -> None:
         """One table a metric, with the sets side by side."""
-        families = {entry.name: entry.a.partition("/")[0] for entry in self.plan.sets}
+        families = {entry.name: entry.a.partition("/")[0] for entry in self.config.datasets}
         section = Section("Across sets")
         for metric in self.done.results.metrics:
             section.tables.append(tables.matrix_table(scores, metric, self.methods, families))
@@ -168,62 +174,62 @@ class _Writer:
         remarks = [f"{m.name} {remark}." for m in self.methods for remark in covered[m.name, name].remarks]
         return [*remarks, *(text for text in self.done.results.failures if f", {name}" in text.partition(":")[0])]
 
-    def _compare(self, section: Section, score: Score, count: str, metrics: Sequence[str]) -> None:
+    def _compare(self, section: Section, score: DatasetScores, count: str, metrics: Sequence[str]) -> None:
         what = _what(metrics)
-        figure = figures.rank_map(score, metrics, f"{score.set}: places in the {what}")
-        self._save(section, figure, f"{score.set}-places-{count}", f"Places by the means of the {what}")
+        figure = figures.rank_map(score, metrics, f"{score.dataset}: places in the {what}")
+        self._save(section, figure, f"{score.dataset}-places-{count}", f"PathVariables by the means of the {what}")
         comparison = compare(score, metrics, self.reference)
         if comparison is not None:
-            section.tables.append(tables.comparison_table(score.set, comparison, what, count))
-            figure = figures.critical_difference(comparison, f"{score.set}: average rank over the {what}")
+            section.tables.append(tables.comparison_table(score.dataset, comparison, what, count))
+            figure = figures.critical_difference(comparison, f"{score.dataset}: average rank over the {what}")
             caption = f"Critical differences, {what}; a bar joins methods that do not differ by more than chance"
-            self._save(section, figure, f"{score.set}-critical-difference-{count}", caption)
+            self._save(section, figure, f"{score.dataset}-critical-difference-{count}", caption)
         if self.costs:
-            ranks = mean_places(score, metrics)
+            ranks = mean_ranks(score, metrics)
             ours = [m.name for m in self.methods if m.kind == "weights"]
             ranked = {name: rank for name, rank in ranks.items() if name in score.ranked(metrics) or name in ours}
-            figure = figures.trade_off(ranked, self.costs, ours, f"mean rank over the {what}", score.set)
-            self._save(section, figure, f"{score.set}-quality-cost-{count}", f"Quality against cost, {what}")
+            figure = figures.trade_off(ranked, self.costs, ours, f"mean rank over the {what}", score.dataset)
+            self._save(section, figure, f"{score.dataset}-quality-cost-{count}", f"Quality against cost, {what}")
 
-    def _scatter(self, section: Section, score: Score, metrics: Sequence[str]) -> None:
+    def _scatter(self, section: Section, score: DatasetScores, metrics: Sequence[str]) -> None:
         """Against the best other method, in all metrics that both have."""
-        ranks = mean_places(score, metrics)
+        ranks = mean_ranks(score, metrics)
         rivals = [name for name in score.ranked(metrics) if name != self.reference]
         if self.reference not in ranks or not rivals:
             return
         rival = min(rivals, key=lambda name: ranks[name])
         shared = [key for key in score.values if rival in score.ranked([key])]
-        figure = figures.scatter(score, self.reference, rival, shared, score.set)
-        self._save(section, figure, f"{score.set}-pictures", f"Picture by picture against {rival}")
+        figure = figures.scatter(score, self.reference, rival, shared, score.dataset)
+        self._save(section, figure, f"{score.dataset}-images", f"Image by image against {rival}")
 
     def _save(self, section: Section, figure: Figure, name: str, caption: str) -> None:
         path = self.output / "figures" / name
         figures.save(figure, path)
         section.figures[caption] = path.with_name(f"{name}.png")
 
-    def _grids(self, section: Section, pictures: PictureSet, score: Score) -> None:
+    def _grids(self, section: Section, images: ImageDataset, score: DatasetScores) -> None:
         """The scenes of the slider, and their grids."""
-        painted = {(method, name) for method, name, _ in self.done.results.pictures}
-        names = [m.name for m in self.methods if (m.name, score.set) in painted and m.name in score.complete]
+        painted = {(method, name) for method, name, _ in self.done.results.images}
+        names = [m.name for m in self.methods if (m.name, score.dataset) in painted and m.name in score.complete]
         if not names:
             return
-        asked = {grid.picture: grid.windows for grid in self.plan.grids if grid.set == pictures.name}
+        asked = {grid.image: grid.regions for grid in self.config.grids if grid.dataset == images.name}
         unknown = sorted(set(asked) - set(score.images))
         if unknown:
-            raise InputError(f"The set '{pictures.name}' has no pair of the name '{unknown[0]}', which `grids` names.")
-        chosen = [key for key in FAULTS if key in score.values] or list(score.values)
-        for picture in list(asked) or grids.telling_scenes(score, names, self.plan.scenes):
-            shown = self._shown(pictures, picture, names)
-            self.done.scenes.append(scene(f"{pictures.name}, {picture}", shown))
+            raise InputError(f"The set '{images.name}' has no pair of the name '{unknown[0]}', which `grids` names.")
+        chosen = [key for key in DIAGNOSTICS if key in score.values] or list(score.values)
+        for image in list(asked) or grids.select_scenes(score, names, self.config.scenes):
+            shown = self._shown(images, image, names)
+            self.done.scenes.append(scene(f"{images.name}, {image}", shown))
             best = self._best(score, names, chosen)
             panels = {name: shown[name] for name in [*list(shown)[:2], *best]}
-            windows = asked.get(picture) or [grids.telling_window([shown[name] for name in best])]
-            figures.save(grids.grid(panels, windows), self.output / "grids" / f"{pictures.name}-{picture}")
+            windows = asked.get(image) or [grids.select_zoom_region([shown[name] for name in best])]
+            figures.save(grids.grid(panels, windows), self.output / "grids" / f"{images.name}-{image}")
 
-    def _best(self, score: Score, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    def _best(self, score: DatasetScores, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
         """The reference and the best of the others, as many as a grid holds, ranked ones first."""
-        both = [key for key in (*USUAL, *metrics) if key in score.values]
-        ranks = mean_places(score, both)
+        both = [key for key in (*COMMON, *metrics) if key in score.values]
+        ranks = mean_ranks(score, both)
         ranked = set(score.ranked(both))
         others = sorted(
             (n for n in names if n not in SANITY),
@@ -231,19 +237,19 @@ class _Writer:
         )
         return others[:PANELS]
 
-    def _shown(self, pictures: PictureSet, name: str, methods: Sequence[str]) -> Mapping[str, grids.Shown]:
-        pair = next(pair for pair in pictures.pairs if pair.name == name)
-        found = {"a": grids.shown(pair.a, pair.a), "b": grids.shown(pair.b, pair.b)}
+    def _shown(self, images: ImageDataset, name: str, methods: Sequence[str]) -> Mapping[str, grids.Shown]:
+        pair = next(pair for pair in images.pairs if pair.name == name)
+        found = {"a": grids.to_display(pair.a, pair.a), "b": grids.to_display(pair.b, pair.b)}
         for method in methods:
-            found[method] = grids.shown(self.done.results.pictures[method, pictures.name, name], pair.b)
+            found[method] = grids.to_display(self.done.results.images[method, images.name, name], pair.b)
         return found
 
 
 def _what(metrics: Sequence[str]) -> str:
-    if set(metrics) <= set(USUAL):
+    if set(metrics) <= set(COMMON):
         return f"{len(metrics)} usual metrics"
-    if set(metrics) <= {*USUAL, *FAULTS}:
-        faults = sum(key in FAULTS for key in metrics)
+    if set(metrics) <= {*COMMON, *DIAGNOSTICS}:
+        faults = sum(key in DIAGNOSTICS for key in metrics)
         usual = f"{len(metrics) - faults} usual metrics and " if faults < len(metrics) else ""
         return f"{usual}{faults} fusion faults"
     return f"{len(metrics)} metrics"

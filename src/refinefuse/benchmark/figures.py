@@ -1,4 +1,4 @@
-"""Figures for a paper: critical differences, places, quality against cost, picture by picture, worse light."""
+"""Figures for a paper: critical differences, ranks, quality against cost, image by image, worse degradation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refinefuse.benchmark.cost import Cost
-from refinefuse.benchmark.lighting import CLEAN, KEEPS
+from refinefuse.benchmark.degradations import CLEAN, ROBUSTNESS_METRICS
 from refinefuse.benchmark.runner import Row
-from refinefuse.benchmark.summary import Comparison, Score, penalty, places
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.benchmark.summary import Comparison, DatasetScores, penalty, ranks
+from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F", "#B8A800")
-"""The palette of Okabe and Ito, which colour-blind readers tell apart, and some more."""
+"""The palette of Okabe and Ito, which color-blind readers tell apart, and some more."""
 OURS, OTHERS = COLORS[0], "#666666"
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
@@ -35,12 +35,12 @@ def style() -> AbstractContextManager[None]:
     """Within it figures are drawn in the style of all figures here.
 
     Raises:
-        MissingExtra: Matplotlib is not installed.
+        MissingDependencyError: Matplotlib is not installed.
     """
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise MissingExtra("matplotlib", "benchmark", "Drawing figures") from error
+        raise MissingDependencyError("matplotlib", "benchmark", "Drawing figures") from error
     return mpl.rc_context(_STYLE)
 
 
@@ -112,15 +112,15 @@ def critical_difference(comparison: Comparison, title: str) -> Figure:
     return figure
 
 
-def rank_map(score: Score, metrics: Sequence[str], title: str) -> Figure:
+def rank_map(score: DatasetScores, metrics: Sequence[str], title: str) -> Figure:
     """The place of every method in every metric, the best mean on top; rows that take no place come last."""
-    each = {key: places(score, key, metrics) for key in metrics}
-    ranked, guests = score.ranked(metrics), score.guests(metrics)
+    each = {key: ranks(score, key, metrics) for key in metrics}
+    ranked, unranked = score.ranked(metrics), score.unranked(metrics)
 
     def mean(name: str) -> float:
         return float(np.mean([each[key][name] for key in metrics]))
 
-    names = [*sorted(ranked, key=mean), *sorted(guests, key=mean)]
+    names = [*sorted(ranked, key=mean), *sorted(unranked, key=mean)]
     table = np.array([[each[key][name] for key in metrics] + [mean(name)] for name in names])
     figure = new_figure(1.9 + 0.45 * (len(metrics) + 1), 0.75 + 0.21 * len(names))
     axes = figure.subplots()
@@ -135,7 +135,7 @@ def rank_map(score: Score, metrics: Sequence[str], title: str) -> Figure:
     axes.set_yticks(np.arange(len(names)) + 0.5, [name if name in ranked else f"({name})" for name in names])
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.axvline(len(metrics), color="white", lw=3)
-    if guests:
+    if unranked:
         axes.axhline(len(ranked), color="white", lw=3)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
@@ -146,7 +146,9 @@ def rank_map(score: Score, metrics: Sequence[str], title: str) -> Figure:
 def trade_off(ranks: Mapping[str, float], costs: Sequence[Cost], ours: Sequence[str], what: str, title: str) -> Figure:
     """Mean rank against cost: the lower left corner is good, and a line joins those that nobody beats in both."""
     points = {
-        cost.method: (cost.units, ranks[cost.method]) for cost in costs if cost.method in ranks and cost.units > 0
+        cost.method: (cost.relative_time, ranks[cost.method])
+        for cost in costs
+        if cost.method in ranks and cost.relative_time > 0
     }
     figure = new_figure(5.2, 3.6)
     axes = figure.subplots()
@@ -157,7 +159,7 @@ def trade_off(ranks: Mapping[str, float], costs: Sequence[Cost], ours: Sequence[
         own = name in ours
         axes.scatter(x, y, s=45 if own else 22, color=OURS if own else OTHERS, marker="D" if own else "o", zorder=3)
     axes.set_xscale("log")
-    axes.set_xlabel("time of one 480 x 640 pair, in units of the reference network")
+    axes.set_xlabel("time of one 480 x 640 pair, in relative_time of the reference network")
     axes.set_ylabel(what)
     _margins(axes)
     _label(axes, points, ours)
@@ -207,8 +209,8 @@ def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
     return one[0] < two[1] and two[0] < one[1] and one[2] < two[3] and two[2] < one[3]
 
 
-def scatter(score: Score, ours: str, rival: str, metrics: Sequence[str], title: str) -> Figure:
-    """Picture by picture: ours up, the rival's right; a point on the good side of the diagonal is a picture won."""
+def scatter(score: DatasetScores, ours: str, rival: str, metrics: Sequence[str], title: str) -> Figure:
+    """Image by image: ours up, the rival's right; a point on the good side of the diagonal is a image won."""
     columns = min(len(metrics), 5)
     rows = math.ceil(len(metrics) / columns)
     figure = new_figure(1.75 * columns, 1.9 * rows + 0.5)
@@ -226,7 +228,7 @@ def scatter(score: Score, ours: str, rival: str, metrics: Sequence[str], title: 
         axes.set_xlim(low - pad, high + pad)
         axes.set_ylim(low - pad, high + pad)
         axes.set_aspect("equal")
-        arrow = {"higher": "↑", "lower": "↓", "middle": "◦"}[METRICS[key].better]
+        arrow = {"higher": "↑", "lower": "↓", "middle": "◦"}[METRICS[key].direction]
         axes.set_title(f"{key} {arrow}  {int(won.sum())} of {len(x)}", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.locator_params(nbins=4)
@@ -236,15 +238,15 @@ def scatter(score: Score, ours: str, rival: str, metrics: Sequence[str], title: 
     return figure
 
 
-def lighting_curves(rows: Sequence[Row], set_name: str, methods: Sequence[str]) -> Figure:
-    """What each method keeps as the light gets worse: one column a kind of light, one row a question."""
-    here = [row for row in rows if row.set == set_name]
-    kinds = [kind for kind in dict.fromkeys(row.light for row in here) if kind != CLEAN.kind]
+def robustness_curves(rows: Sequence[Row], dataset: str, methods: Sequence[str]) -> Figure:
+    """What each method keeps as the degradation gets worse: one column a kind of degradation, one row a question."""
+    here = [row for row in rows if row.dataset == dataset]
+    kinds = [kind for kind in dict.fromkeys(row.degradation for row in here) if kind != CLEAN.kind]
     means = _means(here)
-    figure = new_figure(2.1 * len(kinds) + 1.4, 1.75 * len(KEEPS) + 0.3)
-    grid = figure.subplots(len(KEEPS), len(kinds), squeeze=False, sharex="col", sharey="row")
+    figure = new_figure(2.1 * len(kinds) + 1.4, 1.75 * len(ROBUSTNESS_METRICS) + 0.3)
+    grid = figure.subplots(len(ROBUSTNESS_METRICS), len(kinds), squeeze=False, sharex="col", sharey="row")
     lines: dict[str, Any] = {}
-    for line, curve in enumerate(KEEPS):
+    for line, curve in enumerate(ROBUSTNESS_METRICS):
         for column, kind in enumerate(kinds):
             axes = grid[line, column]
             for index, method in enumerate(methods):
@@ -258,17 +260,17 @@ def lighting_curves(rows: Sequence[Row], set_name: str, methods: Sequence[str]) 
             axes.grid(color="#EEEEEE", lw=0.8)
             if line == 0:
                 axes.set_title(kind)
-            if line == len(KEEPS) - 1:
-                axes.set_xlabel("strength")
+            if line == len(ROBUSTNESS_METRICS) - 1:
+                axes.set_xlabel("severity")
             if column == 0:
                 axes.set_ylabel(curve.title.replace(" (", "\n("), fontsize=8)
     figure.legend(lines.values(), lines.keys(), loc="outside right center")
-    figure.suptitle(f"{set_name}: what is kept of the clean scene", fontsize=10)
+    figure.suptitle(f"{dataset}: what is kept of the clean scene", fontsize=10)
     return figure
 
 
 def _means(rows: Sequence[Row]) -> dict[tuple[str, str, float, str], float]:
     found: dict[tuple[str, str, float, str], list[float]] = {}
     for row in rows:
-        found.setdefault((row.method, row.light, row.strength, row.metric), []).append(row.value)
+        found.setdefault((row.method, row.degradation, row.severity, row.metric), []).append(row.value)
     return {key: float(np.mean(values)) for key, values in found.items()}

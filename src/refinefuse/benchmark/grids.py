@@ -1,4 +1,4 @@
-"""Grids of pictures with zoomed windows, and the choice of scenes and windows where methods differ most."""
+"""Grids of images with zoomed windows, and the choice of scenes and windows where methods differ most."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from refinefuse.benchmark.figures import COLORS, new_figure
-from refinefuse.benchmark.summary import Score
-from refinefuse.image.color import as_seen
+from refinefuse.benchmark.summary import DatasetScores
+from refinefuse.image.color import with_source_color
 from refinefuse.image.files import read_image
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ Shown = UInt8[np.ndarray, "h w 3"]
 _EDGES = (COLORS[1], COLORS[2], COLORS[4])
 
 
-def shown(picture: Path, b: Path) -> Shown:
-    """A picture as it is looked at: a grey one gets the chroma of `b`, whoever made it, as a user's result would."""
-    return as_seen(read_image(picture), read_image(b))
+def to_display(image: Path, b: Path) -> Shown:
+    """A image as it is looked at: a gray one gets the chroma of `b`, whoever made it, as a user's result would."""
+    return with_source_color(read_image(image), read_image(b))
 
 
-def telling_scenes(score: Score, methods: Sequence[str], count: int) -> list[str]:
+def select_scenes(score: DatasetScores, methods: Sequence[str], count: int) -> list[str]:
     """The pairs on which the methods' scores differ most: the spread of each metric over its spread over the set."""
     spread = np.zeros(len(score.images))
     for values in score.values.values():
@@ -39,13 +39,13 @@ def telling_scenes(score: Score, methods: Sequence[str], count: int) -> list[str
     return [score.images[i] for i in np.argsort(-spread, kind="stable")[:count]]
 
 
-def telling_window(pictures: Sequence[Shown]) -> list[int]:
-    """x, y, width and height of the window, a quarter of the picture a side, in which pictures differ most.
+def select_zoom_region(images: Sequence[Shown]) -> list[int]:
+    """x, y, width and height of the window, a quarter of the image a side, in which images differ most.
 
-    Brightness and contrast of the whole picture do not count.
+    Brightness and contrast of the whole image do not count.
     """
-    grey = [picture.mean(-1, dtype=np.float32) for picture in pictures]
-    spread = np.std([(x - x.mean()) / max(x.std(), 1) for x in grey], 0)
+    gray = [image.mean(-1, dtype=np.float32) for image in images]
+    spread = np.std([(x - x.mean()) / max(x.std(), 1) for x in gray], 0)
     height, width = spread.shape
     h, w = max(4, height // 4), max(4, width // 4)
     if h >= height or w >= width:
@@ -56,20 +56,20 @@ def telling_window(pictures: Sequence[Shown]) -> list[int]:
     return [int(x), int(y), w, h]
 
 
-def grid(pictures: Mapping[str, Shown], windows: Sequence[Sequence[int]], columns: int = 5) -> Figure:
-    """Pictures with their captions, and below each its windows enlarged, in frames of the same colours."""
-    height, width = next(iter(pictures.values())).shape[:2]
-    rows = math.ceil(len(pictures) / columns)
+def grid(images: Mapping[str, Shown], windows: Sequence[Sequence[int]], columns: int = 5) -> Figure:
+    """Images with their captions, and below each its windows upsample, in frames of the same colors."""
+    height, width = next(iter(images.values())).shape[:2]
+    rows = math.ceil(len(images) / columns)
     zoomed = max((w[3] / w[2] for w in windows), default=0) / max(len(windows), 1)
     tall = height / width
     figure = new_figure(2.0 * columns, rows * (2.0 * (tall + zoomed) + 0.26))
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     cells = figure.subfigures(rows, columns, squeeze=False, wspace=0, hspace=0)
-    for cell, (name, picture) in zip(cells.flat, pictures.items(), strict=False):
+    for cell, (name, image) in zip(cells.flat, images.items(), strict=False):
         ratios = [tall, zoomed] if windows else [tall]
         layout = cell.add_gridspec(len(ratios), max(len(windows), 1), height_ratios=ratios)
         axes = cell.add_subplot(layout[0, :])
-        axes.imshow(picture)
+        axes.imshow(image)
         axes.set_title(name, fontsize=9, pad=3)
         axes.set_axis_off()
         for index, window in enumerate(windows):
@@ -77,7 +77,7 @@ def grid(pictures: Mapping[str, Shown], windows: Sequence[Sequence[int]], column
             color = _EDGES[index % len(_EDGES)]
             axes.add_patch(_frame(x, y, w, h, color))
             inset = cell.add_subplot(layout[1, index])
-            inset.imshow(picture[y : y + h, x : x + w], interpolation="nearest")
+            inset.imshow(image[y : y + h, x : x + w], interpolation="nearest")
             inset.set_xticks([])
             inset.set_yticks([])
             for spine in inset.spines.values():

@@ -1,6 +1,6 @@
-"""Methods: whatever gives a fused picture for a pair.
+"""Methods: whatever gives a fused image for a pair.
 
-A method that can be run fuses two pictures; the pictures of a `folder` and the numbers of a `scores` file are taken as
+A method that can be run fuses two images; the images of a `folder` and the numbers of a `scores` file are taken as
 they are. Its `identity` is a checksum over everything that decides what it gives: when that changes, and only then,
 results that are kept are made anew.
 """
@@ -22,12 +22,12 @@ import numpy as np
 
 from refinefuse.benchmark.classical import CLASSICAL, Rule
 from refinefuse.errors import ConfigError, InputError, RefineFuseError
-from refinefuse.image.color import split, to_array, to_tensor
+from refinefuse.image.color import to_array, to_tensor, to_ycbcr
 from refinefuse.image.pixels import Pixels
 
 Fuse = Callable[[Pixels, Pixels], Pixels]
 GROUP = "refinefuse.methods"
-"""The entry points by which another package brings a method: a function of two pictures."""
+"""The entry points by which another package brings a method: a function of two images."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Method:
     Attributes:
         name: what tables call it.
         kind: a key of `OPENERS` for a method that can be run, `folder` or `scores`.
-        target: what the source says after the colon, with places filled in except for `{set}`.
+        target: what the source says after the colon, with places filled in except for `{dataset}`.
         ranked: whether it takes a place in the ranks.
-        identity: checksum over what decides its results; empty where each picture has its own.
+        identity: checksum over what decides its results; empty where each image has its own.
         content: checksum of the weights, the ONNX file or the module alone, which the scores name.
-        trained_on: for weights, the names of the data sets that they were trained on.
-        published: a file of scores, with `{set}` in its path, for sets of which there are no pictures.
+        trained_on: for weights, the names of the datasets that they were trained on.
+        published: a file of scores, with `{dataset}` in its path, for sets of which there are no images.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Method:
         return re.sub(r"[^\w.+-]+", "_", self.name)
 
     def open(self) -> Fuse:
-        """The function that fuses two pictures; the first call of a process loads what it needs.
+        """The function that fuses two images; the first call of a process loads what it needs.
 
         Raises:
             RefineFuseError: what it needs cannot be loaded.
@@ -120,7 +120,7 @@ def _open_classical(target: str) -> Fuse:
 
 def _on_luma(rule: Rule) -> Fuse:
     def fuse(a: Pixels, b: Pixels) -> Pixels:
-        first, second = (split(to_tensor(x)).luma[0, 0].numpy() for x in (a, b))
+        first, second = (to_ycbcr(to_tensor(x)).luma[0, 0].numpy() for x in (a, b))
         return np.asarray(rule(first, second), np.float32).clip(0, 1)
 
     return fuse
@@ -153,10 +153,10 @@ OPENERS: Mapping[str, Callable[[str], Fuse]] = {
 
 
 def fuse_checked(method: Method, a: Pixels, b: Pixels) -> Pixels:
-    """Fuse a pair, and refuse a result that is no picture of its size. Floating point becomes 8 bit, rounded half up.
+    """Fuse a pair, and refuse a result that is no image of its size. Floating point becomes 8 bit, rounded half up.
 
     Raises:
-        RefineFuseError: the method fails, or what it returns is no picture of the sources' size with values in range.
+        RefineFuseError: the method fails, or what it returns is no image of the sources' size with values in range.
     """
     try:
         fused = np.asarray(method.open()(a, b))
@@ -167,7 +167,7 @@ def fuse_checked(method: Method, a: Pixels, b: Pixels) -> Pixels:
     if fused.shape[:2] != a.shape[:2]:
         sizes = [" x ".join(map(str, x.shape[:2])) for x in (a, fused)]
         raise InputError(
-            f"The method '{method.name}' returned a picture of another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
+            f"The method '{method.name}' returned a image of another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
         )
     if fused.dtype.kind == "f":
         fused = to_array(to_tensor(fused.astype(np.float32)), np.uint8)

@@ -12,13 +12,13 @@ from refinefuse.inference.backend import onnx_session
 
 
 def open_onnx(path: Path) -> Rule:
-    """Open a network with two inputs, `a` and `b` in this order, and the fused picture as its first output.
+    """Open a network with two inputs, `a` and `b` in this order, and the fused image as its first output.
 
     All are float32 (1, 1, h, w) in [0, 1]; inputs of three channels get the luma three times, and of an output of three
     the mean is taken. Runs on one thread of the CPU.
 
     Raises:
-        MissingExtra: onnxruntime is not installed.
+        MissingDependencyError: onnxruntime is not installed.
         InputError: the file cannot be opened or does not have these inputs.
     """
     session = onnx_session(path, 1, "A method in an ONNX file")

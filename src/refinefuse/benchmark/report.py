@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, with sortable tables, figures and a slider over the pictures."""
+"""The report: one HTML file that needs nothing else, with sortable tables, figures and a slider over the images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 import refinefuse
 from refinefuse.benchmark.grids import Shown
 from refinefuse.benchmark.tables import Table
-from refinefuse.errors import MissingExtra
+from refinefuse.errors import MissingDependencyError
 from refinefuse.metrics.table import METRICS
 
 LONGEST = 640
-"""Pixels of the longer side of a picture in the report."""
+"""Pixels of the longer side of a image in the report."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Scene:
 
     Attributes:
         name: set and pair.
-        pictures: caption -> picture as a data address.
+        images: caption -> image as a data address.
     """
 
     name: str
-    pictures: Mapping[str, str]
+    images: Mapping[str, str]
 
 
 @dataclass
@@ -50,16 +50,16 @@ class Section:
     remarks: list[str] = field(default_factory=list)
 
 
-def scene(name: str, pictures: Mapping[str, Shown]) -> Scene:
-    """Pictures of one pair, reduced to `LONGEST` and packed."""
-    return Scene(name, {caption: _packed(picture) for caption, picture in pictures.items()})
+def scene(name: str, images: Mapping[str, Shown]) -> Scene:
+    """Images of one pair, reduced to `LONGEST` and packed."""
+    return Scene(name, {caption: _packed(image) for caption, image in images.items()})
 
 
-def _packed(picture: Shown) -> str:
-    scale = min(1.0, LONGEST / max(picture.shape[:2]))
+def _packed(image: Shown) -> str:
+    scale = min(1.0, LONGEST / max(image.shape[:2]))
     if scale < 1:
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".webp", np.ascontiguousarray(picture[..., ::-1]), (cv2.IMWRITE_WEBP_QUALITY, 88))
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".webp", np.ascontiguousarray(image[..., ::-1]), (cv2.IMWRITE_WEBP_QUALITY, 88))
     return f"data:image/webp;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
@@ -67,12 +67,12 @@ def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Se
     """The whole report.
 
     Raises:
-        MissingExtra: Jinja is not installed.
+        MissingDependencyError: Jinja is not installed.
     """
     try:
         import jinja2
     except ImportError as error:
-        raise MissingExtra("jinja2", "benchmark", "Writing the report") from error
+        raise MissingDependencyError("jinja2", "benchmark", "Writing the report") from error
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
@@ -85,6 +85,6 @@ def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Se
         version=refinefuse.__version__,
         sections=sections,
         images=images,
-        scenes=[{"name": one.name, "pictures": dict(one.pictures)} for one in scenes],
-        metrics={key: row.sees for key, row in METRICS.items()},
+        scenes=[{"name": one.name, "images": dict(one.images)} for one in scenes],
+        metrics={key: row.summary for key, row in METRICS.items()},
     )

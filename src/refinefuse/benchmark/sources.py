@@ -1,4 +1,4 @@
-"""Sources: what the words of a plan bring as methods."""
+"""Sources: what the words of a config bring as methods."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from pathlib import Path
 from types import ModuleType
 
 from refinefuse.benchmark.classical import CLASSICAL
+from refinefuse.benchmark.config import MethodEntry, PathVariables
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
 from refinefuse.benchmark.methods import Method, load_module, plugins
-from refinefuse.benchmark.plan import MethodEntry, Places
-from refinefuse.errors import ConfigError, InputError, WeightsError, listing
+from refinefuse.errors import ConfigError, InputError, WeightsError, format_names
 from refinefuse.weights import store
 
 PAINTING = (
-    "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.pictures", "refinefuse.image.color",
+    "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.inputs", "refinefuse.image.color",
 )  # fmt: skip
 """The code that decides what weights paint."""
 
 
-def find_methods(entries: Sequence[MethodEntry], places: Places, sets: Sequence[str]) -> list[Method]:
-    """The methods that a plan asks for; published scores of one that has pictures are for the sets without any.
+def find_methods(entries: Sequence[MethodEntry], variables: PathVariables, sets: Sequence[str]) -> list[Method]:
+    """The methods that a config asks for; published scores of one that has images are for the sets without any.
 
     Raises:
         RefineFuseError: a source is unknown or cannot be used, or two methods have one name.
     """
     found: dict[str, Method] = {}
     for entry in entries:
-        for method in _find(entry, places, sets):
+        for method in _find(entry, variables, sets):
             former = found.get(method.name)
             if former is not None and method.kind == "scores" and former.kind == "folder" and not former.published:
                 found[method.name] = replace(former, published=method.published)
                 continue
             if former is not None or method.slug in {other.slug for other in found.values()}:
                 raise ConfigError(
-                    f"Two methods of the plan have one name: '{method.name}'.\nGive one of them a `name`."
+                    f"Two methods of the config have one name: '{method.name}'.\nGive one of them a `name`."
                 )
             found[method.name] = method
     return list(found.values())
 
 
-def _find(entry: MethodEntry, places: Places, sets: Sequence[str]) -> list[Method]:
-    kind, colon, target = entry.source.partition(":")
-    target = places.fill(target)
+def _find(entry: MethodEntry, variables: PathVariables, sets: Sequence[str]) -> list[Method]:
+    kind, colon, target = entry.spec.partition(":")
+    target = variables.fill(target)
     finders: Mapping[str, Callable[[], list[Method]]] = {
         "weights": lambda: _weights(entry, target),
         "folder": lambda: _folders(entry, target, sets),
@@ -54,23 +54,23 @@ def _find(entry: MethodEntry, places: Places, sets: Sequence[str]) -> list[Metho
     }
     methods = finders[kind]() if colon and kind in finders else _by_name(entry)
     if entry.name is not None and len(methods) > 1:
-        raise ConfigError(f"One name cannot be given to {len(methods)} methods.\n  source: {entry.source}")
+        raise ConfigError(f"One name cannot be given to {len(methods)} methods.\n  source: {entry.spec}")
     return methods
 
 
 def _by_name(entry: MethodEntry) -> list[Method]:
-    if entry.source == "classical":
+    if entry.spec == "classical":
         return [_classical(name, name, entry.ranked) for name in CLASSICAL]
-    if entry.source in CLASSICAL:
-        return [_classical(entry.source, entry.name or entry.source, entry.ranked)]
+    if entry.spec in CLASSICAL:
+        return [_classical(entry.spec, entry.name or entry.spec, entry.ranked)]
     known = plugins()
-    if entry.source in known:
-        content = _of_module(load_module(known[entry.source].module))
-        identity = checksum(known[entry.source].value, content)
-        return [Method(entry.name or entry.source, "plugin", entry.source, entry.ranked, identity, content)]
+    if entry.spec in known:
+        content = _of_module(load_module(known[entry.spec].module))
+        identity = checksum(known[entry.spec].value, content)
+        return [Method(entry.name or entry.spec, "plugin", entry.spec, entry.ranked, identity, content)]
     raise ConfigError(
         "A method's source must be weights:NAME, folder:PATH, python:module:function, onnx:FILE, scores:FILE.csv, or "
-        f"the name of a classical method or a plug-in.\n  got: {entry.source}\n"
+        f"the name of a classical method or a plug-in.\n  got: {entry.spec}\n"
         f"  names: {', '.join(['classical', *CLASSICAL, *known])}"
     )
 
@@ -84,12 +84,12 @@ def _weights(entry: MethodEntry, target: str) -> list[Method]:
     paths = sorted(Path().glob(target) if not Path(target).is_absolute() else Path("/").glob(target[1:]))
     names = [str(path) for path in paths] if "*" in target else [target]
     if not names:
-        raise WeightsError(f"No weights file fits '{target}'.\nTrain them first, or leave this line out of the plan.")
+        raise WeightsError(f"No weights file fits '{target}'.\nTrain them first, or leave this line out of the config.")
     code = code_checksum(*PAINTING)
     methods = []
     for name in names:
         shipped = store.shipped().get(name)
-        trained_on = tuple(str(row["name"]) for row in shipped.data) if shipped else ()
+        trained_on = tuple(str(row["name"]) for row in shipped.datasets) if shipped else ()
         shown = entry.name or (name if shipped else Path(name).stem if "*" in target else name.rpartition("/")[2])
         content = file_checksum(store.locate(name))
         methods.append(Method(shown, "weights", name, entry.ranked, checksum(content, code), content, trained_on))
@@ -100,31 +100,31 @@ def _folders(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Metho
     """One method, or where the last part of the path is `*` one for each folder that fits it for any set."""
     parent, last = Path(target).parent, Path(target).name
     if last == "*":
-        parents = [Path(str(parent).replace("{set}", name)) for name in sets]
+        parents = [Path(str(parent).replace("{dataset}", name)) for name in sets]
         names = sorted({path.name for place in parents if place.is_dir() for path in place.iterdir() if path.is_dir()})
         targets = {name: str(parent / name) for name in names}
     else:
-        plain = [part for part in Path(target).parts if "{set}" not in part]
+        plain = [part for part in Path(target).parts if "{dataset}" not in part]
         targets = {entry.name or (plain[-1] if plain else target): target}
-        places = [Path(target.replace("{set}", name)) for name in sets]
+        places = [Path(target.replace("{dataset}", name)) for name in sets]
         targets = targets if any(place.is_dir() for place in places) else {}
     if not targets:
-        tried = [str(Path(target.replace("{set}", name))) for name in sets]
-        raise InputError(f"There are no pictures of this method: none of these folders exists.\n{listing(tried)}")
+        tried = [str(Path(target.replace("{dataset}", name))) for name in sets]
+        raise InputError(f"There are no images of this method: none of these folders exists.\n{format_names(tried)}")
     return [Method(name, "folder", path, entry.ranked) for name, path in targets.items()]
 
 
 def _scores(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method]:
-    files = [path for name in sets if (path := Path(target.replace("{set}", name))).is_file()]
+    files = [path for name in sets if (path := Path(target.replace("{dataset}", name))).is_file()]
     if not files:
-        tried = [target.replace("{set}", name) for name in sets]
-        raise InputError(f"There are no scores: none of these files exists.\n{listing(tried)}")
+        tried = [target.replace("{dataset}", name) for name in sets]
+        raise InputError(f"There are no scores: none of these files exists.\n{format_names(tried)}")
     names = dict.fromkeys(name for path in files for name in read_scores(path))
     return [Method(name, "scores", target, entry.ranked, published=target) for name in names]
 
 
 def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Method -> picture -> column -> text, from a CSV with the columns `method` and `image`, and one a metric.
+    """Method -> image -> column -> text, from a CSV with the columns `method` and `image`, and one a metric.
 
     Raises:
         InputError: the file cannot be read, or lacks these columns.
@@ -143,7 +143,7 @@ def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
 
 
 def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, path: Path) -> dict[str, float]:
-    """The metrics of one row of a file of scores. A column `convention` must name the plan's own.
+    """The metrics of one row of a file of scores. A column `convention` must name the config's own.
 
     Raises:
         InputError: it names another, or a value is no number.
@@ -151,7 +151,7 @@ def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, pat
     stated = row.get("convention") or convention
     if stated != convention:
         raise InputError(
-            f"The scores '{path}' follow another convention than the plan.\n  plan: {convention}\n  file: {stated}"
+            f"The scores '{path}' follow another convention than the config.\n  config: {convention}\n  file: {stated}"
         )
     try:
         return {key: float(row[key]) for key in metrics if row.get(key)}

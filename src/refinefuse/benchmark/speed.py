@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from refinefuse.benchmark.cost import added_memory, in_turns, ratio, reference
+from refinefuse.benchmark.cost import added_memory, ratio, reference, time_interleaved
 from refinefuse.errors import InputError
-from refinefuse.inference.backend import PAINTERS, Backend, is_exported
-from refinefuse.inference.device import Precision, choose_device, keep_freed_memory
+from refinefuse.inference.backend import BACKENDS, Backend, is_exported
+from refinefuse.inference.device import Precision, resolve_device, retain_freed_memory
 from refinefuse.inference.fuser import Fuser
 from refinefuse.network.model import RefineFuse
 
@@ -30,7 +30,7 @@ PEAK_CELLS = 120 * 160
 
 
 @dataclass(frozen=True)
-class Setup:
+class SpeedSetup:
     """What is timed: fusing one pair of lumas, from memory to memory.
 
     Args:
@@ -38,8 +38,8 @@ class Setup:
         backend: what computes it.
         precision: of the features, for torch; other backends compute as their file says.
         device: where torch computes.
-        height: of the pictures, in pixels.
-        width: of the pictures.
+        height: of the images, in pixels.
+        width: of the images.
         threads: of the processor.
     """
 
@@ -53,37 +53,37 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Speed:
+class SpeedResult:
     """What one setup takes.
 
     Attributes:
         setup: what was timed.
-        milliseconds: median time of a pair by the clock.
-        frames_per_second: pairs a second.
-        megapixels_per_second: pixels a second, in millions.
-        peak_mb: what fusing adds to the memory of a process of its own, or of the GPU, in MiB; NaN where unknown.
-        gflop: arithmetic, two for a multiplication with addition; NaN for an ONNX file.
+        latency_ms: median time of a pair by the clock.
+        fps: pairs a second.
+        megapixels_per_s: pixels a second, in millions.
+        peak_memory_mb: what fusing adds to the memory of a process of its own, or of the GPU, in MiB; NaN where unknown.
+        gflops: arithmetic, two for a multiplication with addition; NaN for an ONNX file.
         parameters: number of trained values; NaN for an ONNX file.
-        units: time over that of the reference network on the same pictures; NaN if not asked for.
-        peak_share: arithmetic a second over that of the fastest convolution here; NaN if not asked for.
+        relative_time: time over that of the reference network on the same images; NaN if not asked for.
+        peak_fraction: arithmetic a second over that of the fastest convolution here; NaN if not asked for.
     """
 
-    setup: Setup
-    milliseconds: float
-    frames_per_second: float
-    megapixels_per_second: float
-    peak_mb: float
-    gflop: float
+    setup: SpeedSetup
+    latency_ms: float
+    fps: float
+    megapixels_per_s: float
+    peak_memory_mb: float
+    gflops: float
     parameters: float
-    units: float
-    peak_share: float
+    relative_time: float
+    peak_fraction: float
 
 
 def installed_backends() -> list[Backend]:
     """torch, and the other backends that are installed."""
     found: list[Backend] = ["torch"]
     exporter = importlib.util.find_spec("onnx") is not None
-    return found + [name for name in PAINTERS if exporter and importlib.util.find_spec(name) is not None]  # type: ignore[misc]
+    return found + [name for name in BACKENDS if exporter and importlib.util.find_spec(name) is not None]  # type: ignore[misc]
 
 
 def setups_of(
@@ -93,15 +93,15 @@ def setups_of(
     sizes: Sequence[tuple[int, int]],
     device: str,
     threads: int,
-) -> list[Setup]:
+) -> list[SpeedSetup]:
     """Every combination that there is: precisions are torch's, ONNX files are other backends', which have a CPU.
 
     Raises:
         InputError: if no combination is left.
     """
-    place = str(choose_device(device))
+    place = str(resolve_device(device))
     setups = [
-        Setup(name, backend, precision, place if backend == "torch" else "cpu", *size, threads)
+        SpeedSetup(name, backend, precision, place if backend == "torch" else "cpu", *size, threads)
         for size in sizes
         for name in weights
         for backend in backends
@@ -118,51 +118,51 @@ def setups_of(
     return setups
 
 
-def measure(setups: Sequence[Setup], rounds: int, *, calibrate: bool) -> list[Speed]:
-    """Time all setups in turns; with `calibrate` also the reference network and the fastest convolution.
+def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> list[SpeedResult]:
+    """Time all setups in turns; with `reference` also the reference network and the fastest convolution.
 
     Args:
         setups: what is timed; all on the same number of threads.
-        rounds: how often each is timed, after one round that warms up.
-        calibrate: whether units and shares of the peak are wanted.
+        repeats: how often each is timed, after one round that warms up.
+        reference: whether relative_time and shares of the peak are wanted.
 
     Raises:
-        InputError: if `rounds` is below 1, or weights, devices or precisions cannot be used.
-        MissingExtra: if a backend is not installed.
+        InputError: if `repeats` is below 1, or weights, devices or precisions cannot be used.
+        MissingDependencyError: if a backend is not installed.
     """
-    if rounds < 1:
-        raise InputError(f"--rounds must be a positive number.\n  expected: 1 or more\n  found: {rounds}")
+    if repeats < 1:
+        raise InputError(f"--repeats must be a positive number.\n  expected: 1 or more\n  found: {repeats}")
     threads = torch.get_num_threads()
     torch.set_num_threads(setups[0].threads)
     try:
         runs: dict[Hashable, Callable[[], object]] = {setup: _call(setup) for setup in setups}
-        if calibrate:
+        if reference:
             runs |= {_place(setup): _unit(*_place(setup)) for setup in setups}
-        times = in_turns(runs, rounds, time.perf_counter)
-        peaks = {device: _convolution_peak(device) for device in {s.device for s in setups}} if calibrate else {}
+        times = time_interleaved(runs, repeats, time.perf_counter)
+        peaks = {device: _convolution_peak(device) for device in {s.device for s in setups}} if reference else {}
         return [_speed(setup, times[setup], times.get(_place(setup)), peaks.get(setup.device)) for setup in setups]
     finally:
         torch.set_num_threads(threads)
 
 
-def as_text(speeds: Sequence[Speed], *, calibrate: bool) -> str:
+def as_text(speeds: Sequence[SpeedResult], *, reference: bool) -> str:
     """A table in Markdown."""
     header = ["weights", "backend", "precision", "size", "ms", "frames/s", "Mpixel/s", "added MiB", "GFLOP"]
-    header += ["units", "of the peak"] if calibrate else []
+    header += ["relative_time", "of the peak"] if reference else []
     rows = [header, ["---"] * len(header)]
     for speed in speeds:
         s = speed.setup
         cells = [s.weights, s.backend, s.precision if s.backend == "torch" else "as its file", f"{s.height}x{s.width}"]
-        cells += [f"{speed.milliseconds:.1f}", f"{speed.frames_per_second:.1f}", f"{speed.megapixels_per_second:.2f}"]
-        cells += [f"{speed.peak_mb:.0f}", f"{speed.gflop:.2f}"]
-        cells += [f"{speed.units:.3f}", f"{speed.peak_share:.0%}"] if calibrate else []
+        cells += [f"{speed.latency_ms:.1f}", f"{speed.fps:.1f}", f"{speed.megapixels_per_s:.2f}"]
+        cells += [f"{speed.peak_memory_mb:.0f}", f"{speed.gflops:.2f}"]
+        cells += [f"{speed.relative_time:.3f}", f"{speed.peak_fraction:.0%}"] if reference else []
         rows.append([cell if cell not in ("nan", "nan%") else "–" for cell in cells])
     where = speeds[0].setup
-    said = f"{where.threads} thread{'s' * (where.threads > 1)}, medians of interleaved rounds"
+    said = f"{where.threads} thread{'s' * (where.threads > 1)}, medians of interleaved repeats"
     return "\n".join([said, "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def as_json(speeds: Sequence[Speed], rounds: int) -> str:
+def as_json(speeds: Sequence[SpeedResult], repeats: int) -> str:
     """All figures, and what computed them; null where a figure is unknown."""
     rows = []
     for speed in speeds:
@@ -170,32 +170,32 @@ def as_json(speeds: Sequence[Speed], rounds: int) -> str:
         row = row.pop("setup") | row
         rows.append({name: None if isinstance(x, float) and math.isnan(x) else x for name, x in row.items()})
     about = {"version": version("refinefuse"), "torch": torch.__version__, "machine": platform.processor()}
-    return json.dumps({**about, "rounds": rounds, "speeds": rows}, indent=2) + "\n"
+    return json.dumps({**about, "repeats": repeats, "speeds": rows}, indent=2) + "\n"
 
 
-def _place(setup: Setup) -> tuple[int, int, str]:
+def _place(setup: SpeedSetup) -> tuple[int, int, str]:
     """What the reference network's time depends on."""
     return setup.height, setup.width, setup.device
 
 
-def _speed(setup: Setup, times: list[float], unit: list[float] | None, peak: float | None) -> Speed:
+def _speed(setup: SpeedSetup, times: list[float], unit: list[float] | None, peak: float | None) -> SpeedResult:
     taken = statistics.median(times)
-    gflop, parameters = _arithmetic(setup)
-    return Speed(
+    gflops, parameters = _arithmetic(setup)
+    return SpeedResult(
         setup,
-        milliseconds=1000 * taken,
-        frames_per_second=1 / taken,
-        megapixels_per_second=setup.height * setup.width / taken / 1e6,
-        peak_mb=_peak_memory(setup),
-        gflop=gflop,
+        latency_ms=1000 * taken,
+        fps=1 / taken,
+        megapixels_per_s=setup.height * setup.width / taken / 1e6,
+        peak_memory_mb=_peak_memory(setup),
+        gflops=gflops,
         parameters=parameters,
-        units=math.nan if unit is None else ratio(times, unit),
-        peak_share=math.nan if peak is None else gflop / taken / peak,
+        relative_time=math.nan if unit is None else ratio(times, unit),
+        peak_fraction=math.nan if peak is None else gflops / taken / peak,
     )
 
 
 def _pair(height: int, width: int, device: str) -> tuple[Tensor, Tensor]:
-    """Two random pictures."""
+    """Two random images."""
     a, b = torch.rand(2, 1, 1, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     return a, b
 
@@ -212,7 +212,7 @@ def _awaited(work: Callable[[], object], device: str) -> Callable[[], object]:
     return until_done
 
 
-def _call(setup: Setup) -> Callable[[], object]:
+def _call(setup: SpeedSetup) -> Callable[[], object]:
     fuser = Fuser(
         setup.weights,
         device=setup.device,
@@ -220,13 +220,13 @@ def _call(setup: Setup) -> Callable[[], object]:
         precision=setup.precision if setup.backend == "torch" else "auto",
     )
     a, b = _pair(setup.height, setup.width, setup.device)
-    return _awaited(lambda: fuser.paint(a, b), setup.device)
+    return _awaited(lambda: fuser.predict(a, b), setup.device)
 
 
 def _unit(height: int, width: int, device: str) -> Callable[[], object]:
     network = reference().to(device)
-    picture, _ = _pair(height, width, device)
-    return _awaited(torch.inference_mode()(lambda: network(picture)), device)
+    image, _ = _pair(height, width, device)
+    return _awaited(torch.inference_mode()(lambda: network(image)), device)
 
 
 def _convolution_peak(device: str) -> float:
@@ -236,12 +236,12 @@ def _convolution_peak(device: str) -> float:
         layer = nn.Conv2d(width, width, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         features = torch.rand(1, width, 120, PEAK_CELLS // 120, device=device).to(memory_format=torch.channels_last)
         once = _awaited(torch.inference_mode()(lambda layer=layer, x=features: layer(x)), device)
-        times = in_turns({width: once}, 7, time.perf_counter)[width]
+        times = time_interleaved({width: once}, 7, time.perf_counter)[width]
         best = max(best, 2 * 9 * width**2 * PEAK_CELLS / 1e9 / min(times))
     return best
 
 
-def _arithmetic(setup: Setup) -> tuple[float, float]:
+def _arithmetic(setup: SpeedSetup) -> tuple[float, float]:
     """GFLOP and parameters of weights; unknown for an ONNX file."""
     if is_exported(setup.weights):
         return math.nan, math.nan
@@ -251,7 +251,7 @@ def _arithmetic(setup: Setup) -> tuple[float, float]:
     return counter.get_total_flops() / 1e9, sum(parameter.numel() for parameter in model.parameters())
 
 
-def _peak_memory(setup: Setup) -> float:
+def _peak_memory(setup: SpeedSetup) -> float:
     """What fusing adds: on the GPU by its allocator, else in a process of its own, which has not fused yet."""
     if setup.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(setup.device)
@@ -262,8 +262,8 @@ def _peak_memory(setup: Setup) -> float:
         return pool.apply(_peak, (setup,))
 
 
-def _peak(setup: Setup) -> float:
+def _peak(setup: SpeedSetup) -> float:
     torch.set_num_threads(setup.threads)
-    keep_freed_memory()
+    retain_freed_memory()
     _call(replace(setup, height=32, width=32))()  # what the first call alone allocates does not count
     return added_memory(_call(setup))

@@ -1,7 +1,7 @@
-"""What the scores of one set say: means with intervals, places, and whether differences are more than chance.
+"""What the scores of one set say: means with intervals, ranks, and whether differences are more than chance.
 
-Places and tests are among the ranked methods that have every picture of the set. Another method (a copy, an average)
-gets the place that it would take if it alone joined them: it shows what a table is worth, and moves nobody.
+PathVariables and tests are among the ranked methods that have every image of the set. Another method (a copy, an average)
+gets the place that it would take if it alone joined them: it shows what a table is penalties, and moves nobody.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.benchmark.lighting import CLEAN
+from refinefuse.benchmark.config import ImageDataset
+from refinefuse.benchmark.degradations import CLEAN
 from refinefuse.benchmark.methods import Method
-from refinefuse.benchmark.plan import PictureSet
 from refinefuse.benchmark.runner import Results
-from refinefuse.errors import MissingExtra
-from refinefuse.metrics.table import FAULTS, METRICS, USUAL
+from refinefuse.errors import MissingDependencyError
+from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS
 from refinefuse.scoring.folders import Mean, bootstrap
 
 COPIES = ("copy-of-a", "copy-of-b", "copy-of-larger-sd")
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 """The level of all tests."""
 
 
 @dataclass(frozen=True)
-class Score:
+class DatasetScores:
     """The scores of one set.
 
     Attributes:
-        set: its name.
+        dataset: its name.
         images: the names of the pairs.
-        methods: every method that has any number, in the plan's order.
-        complete: the names of those that have a picture of each pair.
+        methods: every method that has any number, in the config's order.
+        complete: the names of those that have a image of each pair.
         values: metric -> method -> value an image, NaN where there is none.
     """
 
-    set: str
+    dataset: str
     images: tuple[str, ...]
     methods: tuple[Method, ...]
     complete: frozenset[str]
     values: Mapping[str, Mapping[str, Float[np.ndarray, n]]]
 
     def means(self, metric: str) -> dict[str, Mean]:
-        """The mean of each method over its pictures, with its 95 % interval."""
+        """The mean of each method over its images, with its 95 % interval."""
         return {name: bootstrap(list(values)) for name, values in self.values[metric].items()}
 
     def ranked(self, metrics: Sequence[str]) -> list[str]:
-        """The complete methods that take places and have all these metrics."""
+        """The complete methods that take ranks and have all these metrics."""
         return [m.name for m in self.methods if m.ranked and self._has(m.name, metrics)]
 
-    def guests(self, metrics: Sequence[str]) -> list[str]:
+    def unranked(self, metrics: Sequence[str]) -> list[str]:
         """The other complete methods that have all these metrics."""
         return [m.name for m in self.methods if not m.ranked and self._has(m.name, metrics)]
 
@@ -61,61 +61,61 @@ class Score:
         return name in self.complete and all(not np.isnan(self.values[key][name]).all() for key in metrics)
 
 
-def scores_of(results: Results, methods: Sequence[Method], pictures: PictureSet) -> Score:
+def scores_of(results: Results, methods: Sequence[Method], dataset: ImageDataset) -> DatasetScores:
     """Gather the scores of a set in clean light."""
-    images = tuple(pair.name for pair in pictures.pairs)
-    place = {name: index for index, name in enumerate(images)}
-    here = [row for row in results.rows if row.set == pictures.name and row.light == CLEAN.kind]
+    images = tuple(pair.name for pair in dataset.pairs)
+    position = {name: index for index, name in enumerate(images)}
+    here = [row for row in results.rows if row.dataset == dataset.name and row.degradation == CLEAN.kind]
     rows = [row for row in here if row.metric in results.metrics]
     present = {row.method for row in rows}
     values = {
         key: {m.name: np.full(len(images), np.nan) for m in methods if m.name in present} for key in results.metrics
     }
     for row in rows:
-        values[row.metric][row.method][place[row.image]] = row.value
-    complete = frozenset(name for name in present if results.coverage[name, pictures.name].complete)
-    return Score(pictures.name, images, tuple(m for m in methods if m.name in present), complete, values)
+        values[row.metric][row.method][position[row.image]] = row.value
+    complete = frozenset(name for name in present if results.coverage[name, dataset.name].complete)
+    return DatasetScores(dataset.name, images, tuple(m for m in methods if m.name in present), complete, values)
 
 
 def penalty(metric: str, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """A value so turned that less is better."""
+    """A value so rotated_or_flipped that less is better."""
     row = METRICS[metric]
-    return {"higher": -value, "lower": value, "middle": np.abs(value - row.neutral)}[row.better]
+    return {"higher": -value, "lower": value, "middle": np.abs(value - row.ideal)}[row.direction]
 
 
-def place(own: float, others: Sequence[float]) -> int:
+def rank(own: float, others: Sequence[float]) -> int:
     """1 for the least penalty; equal ones share a place."""
     return 1 + sum(other < own for other in others)
 
 
-def places(score: Score, metric: str, metrics: Sequence[str]) -> dict[str, int]:
+def ranks(score: DatasetScores, metric: str, metrics: Sequence[str]) -> dict[str, int]:
     """The place of each complete method by the mean of a metric, among those that have all of `metrics`."""
-    ranked, guests = score.ranked(metrics), score.guests(metrics)
-    worth = {name: _mean(score, metric, name) for name in [*ranked, *guests]}
-    return {name: place(worth[name], [worth[other] for other in ranked if other != name]) for name in worth}
+    ranked, unranked = score.ranked(metrics), score.unranked(metrics)
+    penalties = {name: _mean(score, metric, name) for name in [*ranked, *unranked]}
+    return {name: rank(penalties[name], [penalties[other] for other in ranked if other != name]) for name in penalties}
 
 
-def mean_places(score: Score, metrics: Sequence[str]) -> dict[str, float]:
-    """The mean of each method's places over several metrics: what papers call the mean rank."""
-    each = [places(score, key, metrics) for key in metrics]
+def mean_ranks(score: DatasetScores, metrics: Sequence[str]) -> dict[str, float]:
+    """The mean of each method's ranks over several metrics: what papers call the mean rank."""
+    each = [ranks(score, key, metrics) for key in metrics]
     return {name: float(np.mean([one[name] for one in each])) for name in each[0]} if each else {}
 
 
-def worse_than_a_copy(score: Score, metrics: Sequence[str]) -> set[str]:
+def worse_than_a_copy(score: DatasetScores, metrics: Sequence[str]) -> set[str]:
     """The ranked methods whose mean rank is behind that of a plain copy of one source, where it alone joins them."""
     ranked = score.ranked(metrics)
     beaten = set()
-    for copy in set(COPIES) & set(score.guests(metrics)):
-        own = mean_places(score, metrics)[copy]
+    for copy in set(COPIES) & set(score.unranked(metrics)):
+        own = mean_ranks(score, metrics)[copy]
         for name in ranked:
             others = [other for other in [*ranked, copy] if other != name]
-            found = [place(_mean(score, key, name), [_mean(score, key, o) for o in others]) for key in metrics]
+            found = [rank(_mean(score, key, name), [_mean(score, key, o) for o in others]) for key in metrics]
             if float(np.mean(found)) > own:
                 beaten.add(name)
     return beaten
 
 
-def _mean(score: Score, metric: str, name: str) -> float:
+def _mean(score: DatasetScores, metric: str, name: str) -> float:
     return round(float(penalty(metric, np.nanmean(score.values[metric][name]))), 9)
 
 
@@ -123,13 +123,13 @@ def _mean(score: Score, metric: str, name: str) -> float:
 class Comparison:
     """Whether the methods differ by more than chance.
 
-    The blocks are the pictures; a method's value in a block is the mean of its ranks over the metrics.
+    The blocks are the images; a method's value in a block is the mean of its ranks over the metrics.
 
     Attributes:
         methods: from the best to the worst.
-        ranks: their average ranks over the pictures.
-        pictures: how many.
-        friedman: the p-value that all are alike.
+        ranks: their average ranks over the images.
+        images: how many.
+        friedman: the p-value that all are find_near_duplicates.
         critical: how far two average ranks must lie apart (Nemenyi).
         against: for each method, the p-value of Wilcoxon's signed-rank test against `reference`, corrected by Holm.
         reference: the method that the others are tested against; empty if it is not ranked.
@@ -137,7 +137,7 @@ class Comparison:
 
     methods: tuple[str, ...]
     ranks: tuple[float, ...]
-    pictures: int
+    images: int
     friedman: float
     critical: float
     against: Mapping[str, float]
@@ -154,14 +154,14 @@ class Comparison:
         return found
 
 
-def compare(score: Score, metrics: Sequence[str], reference: str) -> Comparison | None:
-    """Test the ranked methods of a set; None where there are fewer than three of them or five pictures.
+def compare(score: DatasetScores, metrics: Sequence[str], reference: str) -> Comparison | None:
+    """Test the ranked methods of a set; None where there are fewer than three of them or five images.
 
-    Source: J. Demsar, "Statistical comparisons of classifiers over multiple data sets", Journal of Machine Learning
+    Source: J. Demsar, "Statistical comparisons of classifiers over multiple datasets", Journal of Machine Learning
     Research 7, 2006: Friedman's test, Nemenyi's critical difference, Wilcoxon's test with Holm's correction.
 
     Raises:
-        MissingExtra: SciPy is not installed.
+        MissingDependencyError: SciPy is not installed.
     """
     stats = _scipy_stats()
     names = score.ranked(metrics)
@@ -171,7 +171,9 @@ def compare(score: Score, metrics: Sequence[str], reference: str) -> Comparison 
     k, n = len(names), len(blocks)
     ranks = stats.rankdata(blocks, axis=1).mean(0)
     order = np.argsort(ranks, kind="stable")
-    critical = stats.studentized_range.ppf(1 - LEVEL, k, math.inf) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    critical = (
+        stats.studentized_range.ppf(1 - SIGNIFICANCE, k, math.inf) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    )
     against = {}
     if reference in names:
         own = blocks[:, names.index(reference)]
@@ -189,12 +191,12 @@ def _scipy_stats() -> Any:
     try:
         from scipy import stats
     except ImportError as error:
-        raise MissingExtra("scipy", "benchmark", "Testing whether methods differ") from error
+        raise MissingDependencyError("scipy", "benchmark", "Testing whether methods differ") from error
     return stats
 
 
-def _blocks(score: Score, metrics: Sequence[str], names: Sequence[str]) -> Float[np.ndarray, "n k"]:
-    """For each picture the mean rank of each method over the metrics; a metric that is NaN for one is left out."""
+def _blocks(score: DatasetScores, metrics: Sequence[str], names: Sequence[str]) -> Float[np.ndarray, "n k"]:
+    """For each image the mean rank of each method over the metrics; a metric that is NaN for one is left out."""
     ranks = []
     for key in metrics:
         values = penalty(key, np.array([score.values[key][name] for name in names]).T)
@@ -226,8 +228,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def rank_groups(metrics: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The columns of mean ranks: over the usual metrics, and over these and the fusion faults; else over all."""
-    usual = tuple(key for key in USUAL if key in metrics)
-    both = (*usual, *(key for key in FAULTS if key in metrics))
+    usual = tuple(key for key in COMMON if key in metrics)
+    both = (*usual, *(key for key in DIAGNOSTICS if key in metrics))
     if not usual:
         return {f"rank of {len(metrics)}": tuple(metrics)}
     groups = {f"rank of {len(usual)}": usual}

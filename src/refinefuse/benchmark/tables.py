@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 
 from refinefuse.benchmark.cost import Cost
-from refinefuse.benchmark.lighting import CLEAN, KEEPS
+from refinefuse.benchmark.degradations import CLEAN, ROBUSTNESS_METRICS
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.runner import Row
-from refinefuse.benchmark.summary import Comparison, Score, mean_places, penalty, rank_groups, worse_than_a_copy
+from refinefuse.benchmark.summary import Comparison, DatasetScores, mean_ranks, penalty, rank_groups, worse_than_a_copy
 from refinefuse.metrics.table import METRICS
 
 ARROWS = {"higher": "↑", "lower": "↓", "middle": "◦"}
@@ -50,7 +50,7 @@ class Table:
         rows: each row's name and its cells.
         notes: what has to be said below it.
         rules: before which rows a line is drawn.
-        ranked: the rows that take places; None where nothing is ranked.
+        ranked: the rows that take ranks; None where nothing is ranked.
     """
 
     key: str
@@ -69,10 +69,10 @@ def figures(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
 
 
-def score_table(score: Score, key: str = "") -> Table:
+def score_table(score: DatasetScores, key: str = "") -> Table:
     """Methods by metrics, with mean ranks; ranked methods first, the best on top, then the others."""
     groups = rank_groups(list(score.values))
-    ranks = {title: mean_places(score, metrics) for title, metrics in groups.items()}
+    ranks = {title: mean_ranks(score, metrics) for title, metrics in groups.items()}
     usual = next(iter(groups.values()))
     beaten = worse_than_a_copy(score, usual)
     blocks = [
@@ -90,10 +90,10 @@ def score_table(score: Score, key: str = "") -> Table:
         rows.append((shown, tuple(column.get(method.name, Cell("–")) for column in columns.values())))
     sizes = np.cumsum([len(block) for block in blocks])
     rules = frozenset(int(size) for size in sizes[:-1] if 0 < size < len(ordered))
-    title = f"{score.set}, {len(score.images)} pairs"
-    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].better]}" for metric in score.values), *ranks)
+    title = f"{score.dataset}, {len(score.images)} pairs"
+    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].direction]}" for metric in score.values), *ranks)
     return Table(
-        key or score.set,
+        key or score.dataset,
         title,
         header,
         tuple(rows),
@@ -103,7 +103,7 @@ def score_table(score: Score, key: str = "") -> Table:
     )
 
 
-def _block(score: Score, method: Method) -> int:
+def _block(score: DatasetScores, method: Method) -> int:
     if method.name not in score.complete:
         return 2
     return 0 if method.ranked else 1
@@ -113,11 +113,11 @@ def _worth(method: Method, ranks: Mapping[str, Mapping[str, float]]) -> list[flo
     return [of.get(method.name, math.inf) for of in reversed(list(ranks.values()))]
 
 
-def _count(score: Score, method: Method) -> int:
+def _count(score: DatasetScores, method: Method) -> int:
     return max(int((~np.isnan(values[method.name])).sum()) for values in score.values.values())
 
 
-def _metric_cells(score: Score, metric: str) -> dict[str, Cell]:
+def _metric_cells(score: DatasetScores, metric: str) -> dict[str, Cell]:
     means = score.means(metric)
     marked = marks({n: float(penalty(metric, np.asarray(means[n].value))) for n in score.ranked([metric])})
     return {
@@ -128,7 +128,7 @@ def _metric_cells(score: Score, metric: str) -> dict[str, Cell]:
     }
 
 
-def _rank_cells(score: Score, of: Mapping[str, float]) -> dict[str, Cell]:
+def _rank_cells(score: DatasetScores, of: Mapping[str, float]) -> dict[str, Cell]:
     ranked = {m.name for m in score.methods if m.ranked}
     marked = marks({name: value for name, value in of.items() if name in ranked})
     cells = {name: Cell(f"{value:.2f}", value, marked.get(name, "")) for name, value in of.items()}
@@ -145,36 +145,36 @@ def marks(penalties: Mapping[str, float]) -> dict[str, Literal["", "best", "seco
     return of
 
 
-def _notes(score: Score, beaten: set[str]) -> tuple[str, ...]:
+def _notes(score: DatasetScores, beaten: set[str]) -> tuple[str, ...]:
     notes = [
-        "Mean rank: the mean of the places by the columns' means; in brackets that of a row that takes no place, "
+        "Mean rank: the mean of the ranks by the columns' means; in brackets that of a row that takes no place, "
         "as if it alone joined."
     ]
     if beaten:
         notes.append(f"{DAGGER} A plain copy of one source has the better mean rank over the usual metrics.")
     if any(m.name not in score.complete for m in score.methods):
-        notes.append("Methods with a count lack pictures: their means are over fewer pictures and take no place.")
+        notes.append("Methods with a count lack images: their means are over fewer images and take no place.")
     return tuple(notes)
 
 
-def comparison_table(set_name: str, comparison: Comparison, what: str, key: str) -> Table:
-    """Average ranks over the pictures, and the tests against the reference."""
+def comparison_table(dataset: str, comparison: Comparison, what: str, key: str) -> Table:
+    """Average ranks over the images, and the tests against the reference."""
     rows = []
     for name, rank in zip(comparison.methods, comparison.ranks, strict=True):
         p = comparison.against.get(name, math.nan)
         rows.append((name, (Cell(f"{rank:.2f}", rank), Cell("–" if math.isnan(p) else f"{p:.2g}", p))))
     notes = (
-        f"Blocks: the {comparison.pictures} pictures; in each, methods are ranked by their mean rank over the {what}.",
-        f"Friedman: p = {comparison.friedman:.2g} that all are alike. Nemenyi: average ranks that lie "
+        f"Blocks: the {comparison.images} images; in each, methods are ranked by their mean rank over the {what}.",
+        f"Friedman: p = {comparison.friedman:.2g} that all are find_near_duplicates. Nemenyi: average ranks that lie "
         f"{comparison.critical:.2f} apart differ (5 %).",
     )
     against = f"Wilcoxon against {comparison.reference}, Holm: p" if comparison.reference else "Wilcoxon: p"
-    title = f"{set_name}, tests over the {what}"
-    return Table(f"{set_name}-tests-{key}", title, ("method", "average rank", against), tuple(rows), notes)
+    title = f"{dataset}, tests over the {what}"
+    return Table(f"{dataset}-tests-{key}", title, ("method", "average rank", against), tuple(rows), notes)
 
 
-def difference_table(score: Score, reference: str) -> Table:
-    """Every method as its mean difference from the reference, picture by picture, with 95 % intervals."""
+def difference_table(score: DatasetScores, reference: str) -> Table:
+    """Every method as its mean difference from the reference, image by image, with 95 % intervals."""
     rows = []
     for method in score.methods:
         cells = []
@@ -184,12 +184,14 @@ def difference_table(score: Score, reference: str) -> Table:
             mean = float(np.nanmean(delta)) if not np.isnan(delta).all() else math.nan
             cells.append(Cell(f"{mean:+.3f}" if mean else "0", mean, "best" if better and mean else ""))
         rows.append((method.name, tuple(cells)))
-    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].better]}" for metric in score.values))
-    note = f"Difference from {reference} on the same pictures; bold where it is better."
-    return Table(f"{score.set}-differences", f"{score.set}, against {reference}", header, tuple(rows), (note,))
+    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].direction]}" for metric in score.values))
+    note = f"Difference from {reference} on the same images; bold where it is better."
+    return Table(f"{score.dataset}-differences", f"{score.dataset}, against {reference}", header, tuple(rows), (note,))
 
 
-def matrix_table(scores: Sequence[Score], metric: str, methods: Sequence[Method], families: Mapping[str, str]) -> Table:
+def matrix_table(
+    scores: Sequence[DatasetScores], metric: str, methods: Sequence[Method], families: Mapping[str, str]
+) -> Table:
     """Methods by sets in one metric; a set whose training part the weights have seen is marked.
 
     Args:
@@ -199,7 +201,7 @@ def matrix_table(scores: Sequence[Score], metric: str, methods: Sequence[Method]
         families: set -> the first part of its folder, by which the weights' manifest names what they were trained on.
     """
     rows = []
-    columns = {score.set: _metric_cells(score, metric) for score in scores}
+    columns = {score.dataset: _metric_cells(score, metric) for score in scores}
     for method in methods:
         cells = []
         for name, column in columns.items():
@@ -208,50 +210,54 @@ def matrix_table(scores: Sequence[Score], metric: str, methods: Sequence[Method]
             cells.append(replace(cell, text=f"{cell.text} •") if seen else cell)
         if sum(not math.isnan(cell.value) for cell in cells) > 1:
             rows.append((method.name, tuple(cells)))
-    arrow = ARROWS[METRICS[metric].better]
+    arrow = ARROWS[METRICS[metric].direction]
     marked = any("•" in cell.text for _, cells in rows for cell in cells)
-    notes = ("• trained on another part of the same data set.",) if marked else ()
+    notes = ("• trained on another part of the same dataset.",) if marked else ()
     return Table(f"matrix-{metric}", f"{metric} {arrow} across sets", ("method", *columns), tuple(rows), notes)
 
 
-def lighting_table(rows: Sequence[Row], set_name: str, methods: Sequence[str]) -> Table:
-    """What each method keeps at the worst of each kind of light."""
-    here = [row for row in rows if row.set == set_name and row.light != CLEAN.kind]
+def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) -> Table:
+    """What each method keeps at the worst of each kind of degradation."""
+    here = [row for row in rows if row.dataset == dataset and row.degradation != CLEAN.kind]
     worst = {
-        kind: max(row.strength for row in here if row.light == kind) for kind in dict.fromkeys(r.light for r in here)
+        kind: max(row.severity for row in here if row.degradation == kind)
+        for kind in dict.fromkeys(r.degradation for r in here)
     }
     found: dict[tuple[str, str, str], list[float]] = {}
     for row in here:
-        if row.strength == worst[row.light]:
-            found.setdefault((row.method, row.light, row.metric), []).append(row.value)
-    columns = [(kind, curve.key) for kind in worst for curve in KEEPS]
+        if row.severity == worst[row.degradation]:
+            found.setdefault((row.method, row.degradation, row.metric), []).append(row.value)
+    columns = [(kind, curve.key) for kind in worst for curve in ROBUSTNESS_METRICS]
     means = {(m, *column): float(np.mean(found.get((m, *column), [math.nan]))) for m in methods for column in columns}
     marked = {column: marks({m: -means[(m, *column)] for m in methods}) for column in columns}
     cells = {m: tuple(Cell(figures(means[(m, *c)]), means[(m, *c)], marked[c][m]) for c in columns) for m in methods}
     header = ("method", *(f"{kind}: {key} ↑" for kind, key in columns))
-    strongest = ", ".join(f"{kind} {strength:g}" for kind, strength in worst.items())
-    asked = "; ".join(f"{curve.key}: {curve.title}" for curve in KEEPS)
-    notes = (f"At the strength {strongest}. Everything is compared with the clean scene. {asked}.",)
-    return Table(f"{set_name}-lighting", f"{set_name}, worst light", header, tuple(cells.items()), notes)
+    strongest = ", ".join(f"{kind} {severity:g}" for kind, severity in worst.items())
+    asked = "; ".join(f"{curve.key}: {curve.title}" for curve in ROBUSTNESS_METRICS)
+    notes = (f"At the severity {strongest}. Everything is compared with the clean scene. {asked}.",)
+    return Table(f"{dataset}-lighting", f"{dataset}, worst degradation", header, tuple(cells.items()), notes)
 
 
 def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:
     """What one pair costs, the cheapest first."""
-    header = ("method", "ms", "units", "parameters", "GFLOP", "peak MiB")
+    header = ("method", "ms", "relative_time", "parameters", "GFLOP", "peak MiB")
     rows = []
-    for cost in sorted(costs, key=lambda c: math.inf if math.isnan(c.units) else c.units):
+    for cost in sorted(costs, key=lambda c: math.inf if math.isnan(c.relative_time) else c.relative_time):
         cells = [
-            Cell(f"{cost.milliseconds:.1f}", cost.milliseconds),
-            Cell(f"{cost.units:.2f}" if cost.units >= 0.01 else f"{cost.units:.1g}", cost.units),
+            Cell(f"{cost.latency_ms:.1f}", cost.latency_ms),
+            Cell(
+                f"{cost.relative_time:.2f}" if cost.relative_time >= 0.01 else f"{cost.relative_time:.1g}",
+                cost.relative_time,
+            ),
             Cell(f"{cost.parameters:,.0f}", cost.parameters),
-            Cell(f"{cost.gflop:.1f}", cost.gflop),
-            Cell(f"{cost.peak_mb:.0f}", cost.peak_mb),
+            Cell(f"{cost.gflops:.1f}", cost.gflops),
+            Cell(f"{cost.peak_memory_mb:.0f}", cost.peak_memory_mb),
         ]
         shown = [replace(cell, text="–") if math.isnan(cell.value) else cell for cell in cells]
         rows.append((f"{cost.method} *" if cost.published else cost.method, tuple(shown)))
     notes = [
-        f"One pair of {height} x {width} pixels. ms: CPU time of one thread here, median of interleaved rounds; units: "
-        "over the time of the reference network in the same rounds. Of weights the network alone, of other methods the "
+        f"One pair of {height} x {width} pixels. ms: CPU time of one thread here, median of interleaved repeats; relative_time: "
+        "over the time of the reference network in the same repeats. Of weights the network alone, of other methods the "
         "whole call."
     ]
     if any(cost.published for cost in costs):

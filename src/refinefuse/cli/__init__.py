@@ -98,7 +98,7 @@ def overview() -> str:
         [
             "usage: refinefuse COMMAND [OPTIONS]",
             "",
-            "Fuse two aligned pictures of one scene that different sensors took.",
+            "Fuse two aligned images of one scene that different sensors took.",
             "",
             "commands:",
             *rows,

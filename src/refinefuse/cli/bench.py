@@ -13,14 +13,14 @@ def run(
     sizes: str = "480x640",
     device: str = "auto",
     threads: int = 0,
-    rounds: int = 9,
-    calibrate: bool = False,
+    repeats: int = 9,
+    reference: bool = False,
     json: Path | None = None,
     overwrite: bool = False,
 ) -> int:
     """Time and memory of the networks on this machine, every combination in turns in one run.
 
-    What is timed is fusing one pair of grey pictures from memory to memory; reading and writing files is not.
+    What is timed is fusing one pair of gray images from memory to memory; reading and writing files is not.
 
     Args:
         weights: shipped names or files, ONNX files too, with commas between; by default all that ship.
@@ -29,22 +29,22 @@ def run(
         sizes: HEIGHTxWIDTH in pixels, with commas between.
         device: where torch computes: auto, cpu, cuda, cuda:N or mps.
         threads: of the processor; 0: all that this process may use.
-        rounds: how often each is timed; the median counts.
-        calibrate: also as multiples of the time of a fixed reference network (ten 3x3 convolutions of 32 channels,
+        repeats: how often each is timed; the median counts.
+        reference: also as multiples of the time of a fixed reference network (ten 3x3 convolutions of 32 channels,
             float32), which can be compared between machines, and as a share of the fastest convolution here.
         json: write all figures to this file.
         overwrite: replace a file that is there.
     """
-    from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.inference.device import retain_freed_memory
     from refinefuse.inference.resources import limit_threads
 
-    keep_freed_memory()
+    retain_freed_memory()
     limit_threads()
     import torch
 
     from refinefuse.benchmark.speed import as_json, as_text, installed_backends, measure, setups_of
     from refinefuse.errors import InputError
-    from refinefuse.image.files import check_target, place_file
+    from refinefuse.image.files import check_target, write_atomic
     from refinefuse.weights.store import shipped
 
     if json is not None:
@@ -59,10 +59,10 @@ def run(
         device,
         threads or torch.get_num_threads(),
     )
-    speeds = measure(setups, rounds, calibrate=calibrate)
-    print(as_text(speeds, calibrate=calibrate))
+    speeds = measure(setups, repeats, reference=reference)
+    print(as_text(speeds, reference=reference))
     if json is not None:
-        place_file(json, as_json(speeds, rounds).encode())
+        write_atomic(json, as_json(speeds, repeats).encode())
     return 0
 
 

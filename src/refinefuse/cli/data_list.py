@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 def run(*, name: str | None = None) -> int:
-    """List the public data sets: what they show, where to get them, under which terms.
+    """List the public datasets: what they show, where to get them, under which terms.
 
     Args:
-        name: show this data set alone.
+        name: show this dataset alone.
     """
-    from refinefuse.data.catalog import CATALOG, DataSet, row_named
+    from refinefuse.data.catalog import CATALOG, DatasetInfo, find_dataset
 
-    def said(row: DataSet) -> str:
+    def said(row: DatasetInfo) -> str:
         counts = [f"{split} {count}" for split, count in row.pairs.items()]
         lists = [f"{split} ({len(names)})" if "*" not in "".join(names) and "?" not in "".join(names) else split
                  for split, names in row.lists.items()]  # fmt: skip
@@ -19,9 +19,9 @@ def run(*, name: str | None = None) -> int:
         lines = [
             f"{row.name}: a {row.a}, b {row.b}",
             f"  get it   {row.source}",
-            f"  licence  {row.licence}",
+            f"  license  {row.license}",
             f"  cite     {row.citation}",
-            f"  folder   {row.homes[0]}, with {'; '.join(folders)}",
+            f"  folder   {row.source_urls[0]}, with {'; '.join(folders)}",
             f"  pairs    {', '.join(counts)}" if counts else "",
             f"  size     {row.size[0]} x {row.size[1]}" if row.size else "",
             f"  lists    {', '.join(lists)}" if lists else "",
@@ -29,5 +29,5 @@ def run(*, name: str | None = None) -> int:
         ]
         return "\n".join(line for line in lines if line)
 
-    print("\n\n".join(said(row) for row in ([row_named(name)] if name else CATALOG.values())))
+    print("\n\n".join(said(row) for row in ([find_dataset(name)] if name else CATALOG.values())))
     return 0

@@ -17,16 +17,16 @@ def run(
     seed: int = 0,
     overwrite: bool = False,
 ) -> int:
-    """Write lists train.txt, val.txt and test.txt, so that pictures of one scene stay on one side.
+    """Write lists train.txt, val.txt and test.txt, so that images of one scene stay on one side.
 
-    Scenes are told by the names where a pattern says how, else by the looks of the pictures: frames of one video and
+    Scenes are told by the names where a pattern says how, else by the looks of the images: frames of one video and
     views of one place stay together. A recipe takes the folder of the lists as `lists` of a set.
 
     Args:
-        path: the first of two folders of your own, or the folder of your data sets with --name.
+        path: the first of two folders of your own, or the folder of your datasets with --name.
         output: the folder for the lists.
         b: the second folder of your own.
-        name: divide this data set of the catalogue.
+        name: split_by_scene this dataset of the catalog.
         scene: a regular expression for what the names of one scene have in common; its first group if it has one.
         val: share of the pairs for validation.
         test: share of the pairs for the test; 0 writes no test list.
@@ -37,26 +37,28 @@ def run(
 
     from tqdm import tqdm
 
-    from refinefuse.data.catalog import row_named
-    from refinefuse.data.likeness import thumbnail
+    from refinefuse.data.catalog import find_dataset
+    from refinefuse.data.near_duplicates import thumbnail
     from refinefuse.data.pairs import pair_folders
-    from refinefuse.data.split import divide, scenes, write_lists
+    from refinefuse.data.split import scenes, split_by_scene, write_lists
     from refinefuse.data.verify import all_pairs
     from refinefuse.errors import InputError
     from refinefuse.image.files import read_image
 
     if (b is None) == (name is None):
-        raise InputError("Say what to divide: two folders (A --b B), or a data set of the catalogue (--name NAME).")
+        raise InputError(
+            "Say what to split_by_scene: two folders (A --b B), or a dataset of the catalog (--name NAME)."
+        )
     if b is not None:
         pairs = list(pair_folders(path, b).pairs)
     else:
-        row = row_named(str(name))
+        row = find_dataset(str(name))
         pairs, scene = all_pairs(row, path), scene or row.scene
     bar = tqdm(pairs, desc="reading", unit="pair", file=sys.stderr, disable=True if scene else None)
     seen = [] if scene else [[thumbnail(read_image(file)) for file in (pair.a, pair.b)] for pair in bar]
     names = [pair.name for pair in pairs]
     by_name = dict(zip(names, scenes(names, seen, scene), strict=True))
-    parts = divide(by_name, {"train": 1 - val - test, "val": val, "test": test}, seed)
+    parts = split_by_scene(by_name, {"train": 1 - val - test, "val": val, "test": test}, seed)
     write_lists(parts, output, overwrite=overwrite)
     counts = ", ".join(f"{part} {len(members)}" for part, members in parts.items() if members)
     print(f"{len(pairs)} pairs of {len(set(by_name.values()))} scenes: {counts}. The lists are in '{output}'.")

@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: int = 5) -> int:
-    """Say what is missing, misnamed, of another size, unreadable, or shown by training and test alike.
+    """Say what is missing, misnamed, of another size, unreadable, or shown by training and test find_near_duplicates.
 
-    Every picture is read. Leaks are found by the looks of the pictures, and by names where these tell the scene. Exits
+    Every image is read. Leaks are found by the looks of the images, and by names where these tell the scene. Exits
     with 1 if something was found.
 
     Args:
-        path: the folder of your data sets, or of one of the catalogue; or the first of two folders of your own.
+        path: the folder of your datasets, or of one of the catalog; or the first of two folders of your own.
         b: the second folder of your own.
-        name: look at this data set of the catalogue alone.
+        name: look at this dataset of the catalog alone.
         limit: how many items are shown of each finding; 0 shows all.
     """
     import sys
@@ -23,7 +23,7 @@ def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: in
     from tqdm import tqdm
 
     from refinefuse.data.verify import verify_folders, verify_root
-    from refinefuse.errors import listing
+    from refinefuse.errors import format_names
 
     bar = partial(tqdm, desc="reading", unit="pair", file=sys.stderr, disable=None)
     if b is not None:
@@ -35,6 +35,6 @@ def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: in
     for finding in report.findings:
         print(f"\n{finding.kind}, {finding.where}: {finding.what}{f' ({len(finding.items)})' if finding.items else ''}")
         if finding.items:
-            print(listing(finding.items, limit or len(finding.items)))
+            print(format_names(finding.items, limit or len(finding.items)))
     print("\nNothing is wrong." if not report.findings else f"\n{len(report.findings)} findings.")
     return 1 if report.findings else 0

@@ -11,34 +11,34 @@ def run(
     *,
     output: Path,
     method: str | None = None,
-    data: Path | None = None,
-    workers: int = 0,
+    data_root: Path | None = None,
+    num_workers: int = 0,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> int:
-    """Fine-tune a detector (D-FINE, RT-DETR) on labelled pairs that any method fuses, or go on with such a run.
+    """Fine-tune a detector (D-FINE, RT-DETR) on labeled pairs that any method fuses, or go on with such a run.
 
     Needs the extras `detection` and `train`. The recipe is the schedule, the same for all methods; the result is a
     folder for `refinefuse detect --detector` and for the study of `refinefuse benchmark`.
 
     Args:
         recipe: a YAML file such as recipes/detection/msrs-rtdetr.yaml.
-        output: the folder of the run: recipe, fused pictures, checkpoint, logs, and at the end the detector.
+        output: the folder of the run: recipe, fused images, checkpoint, logs, and at the end the detector.
         method: what fuses the pairs: infrared, visible, or a source as in a plan of `refinefuse benchmark`
             (weights:infrared-visible, average, python:module:function, ...); by default what the recipe says.
-        data: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
-        workers: processes that read pictures beside the training.
+        data_root: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
+        num_workers: processes that read images beside the training.
         accelerator: what computes; auto takes a GPU if there is one.
     """
     from dataclasses import replace
 
     from refinefuse.data.layout import training_root
     from refinefuse.errors import ConfigError, training_extra
-    from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.inference.device import retain_freed_memory
 
-    root = training_root(data)
-    keep_freed_memory()
+    root = training_root(data_root)
+    retain_freed_memory()
+    from refinefuse.benchmark.config import PathVariables
     from refinefuse.benchmark.detection import seen_by
-    from refinefuse.benchmark.plan import Places
     from refinefuse.detection.recipe import load_detector_recipe
 
     schedule = load_detector_recipe(recipe)
@@ -47,7 +47,7 @@ def run(
         raise ConfigError("The recipe names no method.\nGive --method: infrared, visible, weights:NAME, average, ...")
     with training_extra():
         from refinefuse.detection.train import train_detector
-    seen = seen_by(schedule.method, Places(root, recipe.parent))
-    detector = train_detector(schedule, root, output, seen, workers=workers, accelerator=accelerator)
+    seen = seen_by(schedule.method, PathVariables(root, recipe.parent))
+    detector = train_detector(schedule, root, output, seen, num_workers=num_workers, accelerator=accelerator)
     print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")
     return 0

@@ -55,7 +55,7 @@ def _weights() -> list[str]:
 
     for name in shipped():
         locate(name)
-    return [f"{name:<24}{entry.parameters:,} parameters: {entry.purpose}" for name, entry in shipped().items()]
+    return [f"{name:<24}{entry.num_parameters:,} parameters: {entry.intended_use}" for name, entry in shipped().items()]
 
 
 def _version(package: str) -> str:

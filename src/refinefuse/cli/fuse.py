@@ -15,7 +15,7 @@ def run(
     weights: str | None = None,
     color: Literal["b", "a", "both", "gray"] = "b",
     range: str | None = None,  # noqa: A002  # the option's name
-    range_each: bool = False,
+    range_per_image: bool = False,
     white_hot: bool = False,
     black_hot: bool = False,
     window: str | None = None,
@@ -27,22 +27,22 @@ def run(
     device: str = "auto",
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     backend: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto",
-    explain: Path | None = None,
-    sheet: Path | None = None,
+    weight_map: Path | None = None,
+    montage: Path | None = None,
     tile: Literal["auto", "off"] | int = "auto",
     codec: Literal["auto", "h264", "hevc", "ffv1"] = "auto",
     fps: float | None = None,
-    every: int = 1,
+    frame_stride: int = 1,
     on_error: Literal["skip", "stop"] = "skip",
     align: bool = False,
     transform: Path | None = None,
     strict: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Fuse a pair of pictures, medical volumes or videos, or two folders of pictures.
+    """Fuse a pair of images, medical volumes or videos, or two folders of images.
 
-    In two folders, pictures are paired by name without extension; what is fused already is skipped unless
-    --overwrite is given. With three and more sources, the last is the one whose colour is kept; the order of the
+    In two folders, images are paired by name without extension; what is fused already is skipped unless
+    --overwrite is given. With three and more sources, the last is the one whose color is kept; the order of the
     others plays no part.
 
     Videos are files, cameras (/dev/video0) or streams (rtsp://...), and folders if OUTPUT is a video (extra `video`).
@@ -50,18 +50,18 @@ def run(
     NIfTI files, DICOM files and folders of DICOM files are volumes (extra `medical`; not a medical device).
 
     Args:
-        a: infrared (CT, MRI) picture, video or folder: the source that gives no colour.
-        b: visible (PET, SPECT) picture, video or folder: the source whose colour is kept; of videos also its pace and
+        a: infrared (CT, MRI) image, video or folder: the source that gives no color.
+        b: visible (PET, SPECT) image, video or folder: the source whose color is kept; of videos also its pace and
             sound.
-        more: further sources; the last of all is then the one whose colour is kept.
-        output: the fused picture or video, or the folder for fused pictures (PNG). Of volumes: .nii, .nii.gz, or a
+        more: further sources; the last of all is then the one whose color is kept.
+        output: the fused image or video, or the folder for fused images (PNG). Of volumes: .nii, .nii.gz, or a
             folder for DICOM.
         weights: a shipped name, a .safetensors or .onnx file, a folder, or a repository of the Hugging Face Hub; by
             default infrared-visible.
-        color: whose colour the result gets; `both` weighs each by its saturation.
+        color: whose color the result gets; `both` weighs each by its saturation.
         range: which counts of `a` become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
             over a folder or volume. Without it, all that the file's type can hold; for volumes, by what made them.
-        range_each: fit the range to each picture of a folder by itself.
+        range_per_image: fit the range to each image of a folder by itself.
         white_hot: hot things are bright in `a`: do not check.
         black_hot: hot things are dark in `a`: turn it round before fusing.
         window: of CT volumes: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
@@ -74,33 +74,33 @@ def run(
         precision: of the network's features; auto is float32 on a CPU.
         backend: what computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime for an
             ONNX file that `refinefuse export` wrote.
-        explain: also write which share of each pixel came from `a`, as a grey picture (white: all). A folder in a
+        weight_map: also write which share of each pixel came from `a`, as a gray image (white: all). A folder in a
             folder run.
-        sheet: also write `a`, `b` and the result side by side. A folder in a folder run.
-        tile: side of the tiles in which large pictures are painted, in pixels, or auto or off. The result does not
+        montage: also write `a`, `b` and the result side by side. A folder in a folder run.
+        tile: side of the tiles in which large images are painted, in pixels, or auto or off. The result does not
             depend on it; TIFF files larger than the memory are read and written piece by piece.
         codec: of a fused video; auto is h264, but ffv1 (without loss) for .avi.
         fps: frames a second of folders that become a video; by default those of the video beside it, or 25.
-        every: fuse only each n-th frame of a video.
+        frame_stride: fuse only each n-th frame of a video.
         on_error: leave a damaged frame of a video out, or stop there.
         align: bring `a` onto the grid of `b` first, each pair by itself (`refinefuse align` has more options).
         transform: bring `a` onto the grid of `b` by this transform, from `refinefuse align --save-transform`.
         strict: refuse pairs that look misaligned, swapped or inverted, instead of warning.
         overwrite: replace files that are there.
     """
-    from refinefuse.cli.telling import fuse_and_tell_pictures, fuse_and_tell_videos
+    from refinefuse.cli.reporting import fuse_and_tell_images, fuse_and_tell_videos
     from refinefuse.errors import InputError
-    from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.inference.device import retain_freed_memory
     from refinefuse.inference.resources import limit_threads
 
-    keep_freed_memory()
+    retain_freed_memory()
     limit_threads()
     from refinefuse.alignment.transform import load_transform
-    from refinefuse.image.thermal import Range
-    from refinefuse.inference.folders import Targets
+    from refinefuse.image.thermal import IntensityRange
+    from refinefuse.inference.alignment_options import AlignmentOptions
+    from refinefuse.inference.folders import OutputPaths
     from refinefuse.inference.fuser import Fuser
-    from refinefuse.inference.placing import Placing
-    from refinefuse.inference.thermal import Reading
+    from refinefuse.inference.thermal import ThermalOptions
     from refinefuse.inference.video.sources import is_video
     from refinefuse.inference.volumes import VolumeOptions, are_volumes, fuse_volumes
     from refinefuse.weights.store import DEFAULT, MEDICAL
@@ -111,17 +111,19 @@ def run(
         raise InputError(
             "--align and --transform exclude each other.\n--align looks for the motion, --transform knows it: give one."
         )
-    names, targets = (a, b, *more), Targets(output, explain, sheet)
+    names, targets = (a, b, *more), OutputPaths(output, weight_map, montage)
     sources = tuple(map(Path, names))
     videos = any(map(is_video, (*names, str(output))))
     volumes = not videos and are_volumes(sources)
     if not videos:
-        _check_unused("videos", codec=codec != "auto", fps=fps, every=every != 1, on_error=on_error != "skip")
+        _check_unused(
+            "videos", codec=codec != "auto", fps=fps, frame_stride=frame_stride != 1, on_error=on_error != "skip"
+        )
     if volumes or videos:
-        _check_unused("pictures", align=align, strict=strict)
+        _check_unused("images", align=align, strict=strict)
     if volumes:
-        _check_unused("pictures and videos", transform=transform)
-        _check_unused("pictures", range_each=range_each, white_hot=white_hot, black_hot=black_hot)
+        _check_unused("images and videos", transform=transform)
+        _check_unused("images", range_per_image=range_per_image, white_hot=white_hot, black_hot=black_hot)
     else:
         _check_unused(
             "volumes", window=window, suv=suv, colormap=colormap, grid=grid == "a", series=series, anonymize=anonymize
@@ -134,20 +136,20 @@ def run(
     if volumes:
         options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)
         told = fuse_volumes(load, sources, targets, options, overwrite=overwrite)
-        print("\n".join(told.lines))
+        print("\n".join(told.messages))
         for warning in told.warnings:
             print(f"warning: {warning}.", file=sys.stderr)
         return 0
     polarity: Literal["white-hot", "black-hot"] | None = (
         "white-hot" if white_hot else "black-hot" if black_hot else None
     )
-    reading = Reading(None if range is None else Range.parse(range), polarity)
-    placing = Placing(align, None if transform is None else load_transform(transform), strict)
+    thermal = ThermalOptions(None if range is None else IntensityRange.parse(range), polarity)
+    alignment = AlignmentOptions(align, None if transform is None else load_transform(transform), strict)
     if videos:
-        _check_unused("pictures", explain=explain, sheet=sheet, range_each=range_each)
-        how = {"codec": codec, "fps": fps, "every": every, "on_error": on_error}
-        return fuse_and_tell_videos(load, names, output, reading, placing.transform, how, overwrite)
-    return fuse_and_tell_pictures(load, sources, targets, reading, placing, range_each, overwrite)
+        _check_unused("images", weight_map=weight_map, montage=montage, range_per_image=range_per_image)
+        how = {"codec": codec, "fps": fps, "every": frame_stride, "on_error": on_error}
+        return fuse_and_tell_videos(load, names, output, thermal, alignment.transform, how, overwrite)
+    return fuse_and_tell_images(load, sources, targets, thermal, alignment, range_per_image, overwrite)
 
 
 def _check_unused(kind: str, **options: object) -> None:

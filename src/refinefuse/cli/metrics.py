@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run(*, compare: str | None = None) -> int:
-    """List the metrics, or show what one picture scores in every convention.
+    """List the metrics, or show what one image scores in every convention.
 
     Args:
         compare: three files with commas between, FUSED,A,B: print each metric in every convention side by side.
@@ -29,8 +29,11 @@ def _list() -> str:
 
     lines = []
     for key, row in METRICS.items():
-        better = f"nearer to {row.neutral:g}" if row.better == "middle" else row.better
-        lines += [f"{key:<13}{better} is better, {row.low:g} .. {row.high:g}. {row.sees}", f"{'':<13}{row.source}."]
+        better = f"nearer to {row.ideal:g}" if row.direction == "middle" else row.direction
+        lines += [
+            f"{key:<13}{better} is better, {row.lower_bound:g} .. {row.upper_bound:g}. {row.summary}",
+            f"{'':<13}{row.source}.",
+        ]
     lines += ["", "conventions"]
     lines += [f"  {key:<11}{row.used_by}" for key, row in CONVENTIONS.items()]
     return "\n".join(lines)
@@ -42,14 +45,14 @@ def _compare(fused: Path, a: Path, b: Path) -> str:
     from refinefuse.metrics import CONVENTIONS, METRICS, evaluate
     from refinefuse.scoring.folders import Triplet, read_triplet
 
-    pictures = read_triplet(Triplet("", fused.stem, fused, a, b), "luma")
+    images = read_triplet(Triplet("", fused.stem, fused, a, b), "luma")
     columns: dict[str, dict[str, float]] = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a metric for which the picture is too small shows as nan
-        default = {metric: float(value) for metric, value in evaluate(*pictures).items()}
+        warnings.simplefilter("ignore")  # a metric for which the image is too small shows as nan
+        default = {metric: float(value) for metric, value in evaluate(*images).items()}
         for key, row in CONVENTIONS.items():
             other = [metric for metric, variant in row.variants.items() if variant is not None]
-            scores = evaluate(*pictures, metrics=other, convention=key)
+            scores = evaluate(*images, metrics=other, convention=key)
             columns[key] = {m: float(scores[m]) if m in scores else default[m] for m in row.variants}
     lines = [f"{'':<13}" + "".join(f"{key:>12}" for key in columns)]
     for metric in METRICS:

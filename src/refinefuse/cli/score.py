@@ -10,29 +10,29 @@ def run(
     a: str,
     b: str,
     *,
-    metrics: str = "usual,faults",
+    metrics: str = "common,diagnostics",
     convention: str = "default",
     channels: Literal["luma", "rgb"] = "luma",
     csv: str | None = None,
     json: str | None = None,
     latex: str | None = None,
-    jobs: int = 1,
+    num_workers: int = 1,
 ) -> int:
-    """Score fused pictures against their sources, in the metrics of the literature and in the fusion faults.
+    """Score fused images against their sources, in the metrics of the literature and in the fusion faults.
 
     Prints the means, with 95 % intervals for one method, or a table of several with the best and the second marked.
 
     Args:
-        fused: a picture, a folder of pictures, a folder of such folders (one a method), or several with commas between.
-        a: the first source (infrared, CT, PET, SPECT): a picture or a folder with the same names.
-        b: the second source (visible, MRI): a picture or a folder with the same names.
+        fused: a image, a folder of images, a folder of such folders (one a method), or several with commas between.
+        a: the first source (infrared, CT, PET, SPECT): a image or a folder with the same names.
+        b: the second source (visible, MRI): a image or a folder with the same names.
         metrics: names with commas between; usual, faults and all stand for several.
         convention: whose definitions; `refinefuse metrics` lists them.
-        channels: score the rounded luma, or each colour channel by itself and take the mean.
-        csv: write one line a picture to this file.
-        json: write pictures, means and intervals to this file.
+        channels: score the rounded luma, or each color channel by itself and take the mean.
+        csv: write one line a image to this file.
+        json: write images, means and intervals to this file.
         latex: write the table for a paper to this file.
-        jobs: how many pictures to score at the same time.
+        num_workers: how many images to score at the same time.
     """
     import sys
     import warnings
@@ -41,24 +41,24 @@ def run(
 
     from tqdm import tqdm
 
-    from refinefuse.errors import InputError, listing
-    from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.errors import InputError, format_names
+    from refinefuse.inference.device import retain_freed_memory
     from refinefuse.scoring import folders, tables
 
-    if jobs < 1:
-        raise InputError(f"--jobs must be a positive number.\n  expected: 1 or more\n  found: {jobs}")
+    if num_workers < 1:
+        raise InputError(f"--num-num_workers must be a positive number.\n  expected: 1 or more\n  found: {num_workers}")
     forms = ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex))
     outputs = {Path(path): form for path, form in forms if path is not None}
     for path in outputs:
         folders.check_folder(path)
-    keep_freed_memory()
+    retain_freed_memory()
     task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
-    bar = partial(tqdm, desc="scoring", unit="picture", file=sys.stderr, disable=None)
+    bar = partial(tqdm, desc="scoring", unit="image", file=sys.stderr, disable=None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         keys = [key.strip() for key in metrics.split(",")]
         result = folders.score_triplets(
-            task.triplets, keys, convention, channels, jobs, lambda steps, n: bar(steps, total=n)
+            task.triplets, keys, convention, channels, num_workers, lambda steps, n: bar(steps, total=n)
         )
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         print(f"warning: {text}", file=sys.stderr)
@@ -67,9 +67,9 @@ def run(
         for path, form in outputs.items():
             folders.write_text(path, form(result))
     for method, count in task.missing.items():
-        print(f"note: {method} has no picture of {count} of the pairs", file=sys.stderr)
-    if task.orphans:
-        print(f"not scored, for want of a source of that name:\n{listing(list(task.orphans))}", file=sys.stderr)
+        print(f"note: {method} has no image of {count} of the pairs", file=sys.stderr)
+    if task.unmatched:
+        print(f"not scored, for want of a source of that name:\n{format_names(list(task.unmatched))}", file=sys.stderr)
     for failure in result.failures:
         print(f"not scored: {failure}", file=sys.stderr)
-    return 1 if task.orphans or result.failures else 0
+    return 1 if task.unmatched or result.failures else 0

@@ -10,8 +10,8 @@ def run(
     recipe: Path,
     *,
     output: Path,
-    data: Path | None = None,
-    workers: int = 1,
+    data_root: Path | None = None,
+    num_workers: int = 1,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -24,20 +24,20 @@ def run(
     Args:
         recipe: a YAML file such as recipes/infrared-visible.yaml.
         output: the folder of the run: recipe, checkpoint, logs (TensorBoard and CSV), and at the end the weights.
-        data: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
-        workers: processes that cut crops beside each training process.
+        data_root: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
+        num_workers: processes that cut crops beside each training process.
         accelerator: what computes; auto takes a GPU if there is one.
         devices: training processes on this machine, each with a device of its own; they share the pairs of a step.
         num_nodes: machines.
-        cache: a folder for decoded pictures, which are then mapped into memory and shared by processes and runs; by
+        cache: a folder for decoded images, which are then mapped into memory and shared by processes and runs; by
             default they are kept in memory.
     """
     from refinefuse.data.layout import training_root
     from refinefuse.errors import training_extra
-    from refinefuse.inference.device import keep_freed_memory
+    from refinefuse.inference.device import retain_freed_memory
 
-    root = training_root(data)
-    keep_freed_memory()
+    root = training_root(data_root)
+    retain_freed_memory()
     with training_extra():
         from lightning.pytorch.utilities import rank_zero_only
 
@@ -47,7 +47,7 @@ def run(
         load_recipe(recipe),
         root,
         output,
-        workers=workers,
+        num_workers=num_workers,
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,

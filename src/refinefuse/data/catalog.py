@@ -1,6 +1,6 @@
-"""The public data sets: one row each, with what is known of them. What is not known is said to be unknown.
+"""The public datasets: one row each, with what is known of them. What is not known is said to be unknown.
 
-No picture ships with the package and none is downloaded: a row says where to get the data set, and `verify` whether
+No image ships with the package and none is downloaded: a row says where to get the dataset, and `verify` whether
 the folder that one has is it.
 """
 
@@ -19,7 +19,7 @@ _NOT_STATED = "none stated where it is published: research use by custom"
 
 @dataclass(frozen=True)
 class Folders:
-    """Two folders of a data set, below its own folder. `*` stands for folders that there are many of.
+    """Two folders of a dataset, below its own folder. `*` stands for folders that there are many of.
 
     Attributes:
         a: the folder of the first sources.
@@ -33,20 +33,20 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """One row of the catalogue.
+class DatasetInfo:
+    """One row of the catalog.
 
     Attributes:
         name: what commands and recipes call it.
-        a: what the first source is, the one that gives no colour.
+        a: what the first source is, the one that gives no color.
         b: what the second source is.
-        homes: how the data set's folder is called, below the folder of all data sets.
+        source_urls: how the dataset's folder is called, below the folder of all datasets.
         folders: the layouts in which it is found, that of its authors first. Those that are there are used together.
-        licence: the terms of use, as far as they are stated.
+        license: the terms of use, as far as they are stated.
         citation: what to cite.
         source: where to get it.
         pairs: how many pairs its authors say that a split has.
-        size: height and width of every picture; None where they differ, or are unknown.
+        size: height and width of every image; None where they differ, or are unknown.
         classes: by the form of its labels (yolo, voc, coco, mask), what they call an object -> what COCO calls it; an
             empty text leaves it out, a star at the end says that such objects were not told apart.
         scene: a regular expression for what names of one scene (a patient, a video) have in common; empty where names
@@ -57,9 +57,9 @@ class DataSet:
     name: str
     a: str
     b: str
-    homes: tuple[str, ...]
+    source_urls: tuple[str, ...]
     folders: tuple[Folders, ...]
-    licence: str
+    license: str
     citation: str
     source: str
     pairs: dict[str, int] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def _lists() -> dict[str, dict[str, str]]:
 
 
 _HARVARD = {
-    "licence": f"{_NOT_STATED} (slices of the Whole Brain Atlas, (c) Johnson and Becker)",
+    "license": f"{_NOT_STATED} (slices of the Whole Brain Atlas, (c) Johnson and Becker)",
     "citation": "K. A. Johnson, J. A. Becker, The Whole Brain Atlas, med.harvard.edu/AANLIB",
     "size": (256, 256),
 }
@@ -96,10 +96,10 @@ _SLICES = (
 )
 
 
-def _harvard(kind: str, a: str, b: str, folder: str, tested: str, count: int) -> tuple[DataSet, DataSet]:
+def _harvard(kind: str, a: str, b: str, folder: str, tested: str, count: int) -> tuple[DatasetInfo, DatasetInfo]:
     layouts = [Folders(a, b), *(Folders(f"{part}/{a}", f"{part}/{b}") for part in ("train", "test"))]
     source = "github.com/xianming-gu/Havard-Medical-Image-Fusion-Datasets"
-    whole = DataSet(
+    whole = DatasetInfo(
         f"harvard-{kind}",
         a,
         b,
@@ -110,7 +110,7 @@ def _harvard(kind: str, a: str, b: str, folder: str, tested: str, count: int) ->
         notes=_SLICES,
         **_HARVARD,  # type: ignore[arg-type]
     )
-    test = DataSet(
+    test = DatasetInfo(
         f"cddfuse-{kind}",
         a,
         b,
@@ -129,13 +129,13 @@ def _by_split(a: str = "ir", b: str = "vi", splits: tuple[str, ...] = ("train", 
 
 
 _ROWS = (
-    DataSet(
+    DatasetInfo(
         "MSRS",
         "infrared",
         "visible",
         ("MSRS",),
         _by_split(),
-        licence=f"{_NOT_STATED} (derived from MFNet of the University of Tokyo)",
+        license=f"{_NOT_STATED} (derived from MFNet of the University of Tokyo)",
         citation="Tang, Yuan, Zhang, Jiang, Ma, PIAFusion, Information Fusion, 2022",
         source="github.com/Linfeng-Tang/MSRS",
         pairs={"train": 1083, "test": 361},
@@ -148,36 +148,36 @@ _ROWS = (
         "Masks (Segmentation_labels) for all pairs, of MFNet's classes: car, person, bike, curve, car stop, guardrail, "
         "cone, bump; boxes (detection/labels) for 80, under numbers without D and N.",
     ),
-    DataSet(
+    DatasetInfo(
         "RoadScene",
         "infrared",
         "visible",
         ("RoadScene",),
         (Folders("cropinfrared", "crop_LR_visible"), *(Folders(f"{s}/ir", f"{s}/vi") for s in ("train", "test"))),
-        licence=f"{_NOT_STATED} (cut from the FLIR ADAS videos, whose terms apply)",
+        license=f"{_NOT_STATED} (cut from the FLIR ADAS videos, whose terms apply)",
         citation="Xu, Ma, Le, Jiang, Guo, FusionDN, AAAI 2020",
         source="github.com/hanna-xu/RoadScene",
         notes="221 pairs, no official split: `test` is the 50 of CDDFuse; other published subsets have lists too.",
     ),
-    DataSet(
+    DatasetInfo(
         "TNO",
         "infrared",
         "visible",
         ("TNO",),
         tuple(Folders(f"{s}/ir", f"{s}/vi") for s in ("train", "test")),
-        licence="free for research with credit to TNO Soesterberg; said to be CC BY 4.0",
+        license="free for research with credit to TNO Soesterberg; said to be CC BY 4.0",
         citation="Toet, TNO Image Fusion Dataset, figshare, doi 10.6084/m9.figshare.1008029",
         source="doi.org/10.6084/m9.figshare.1008029",
         notes="No official split: `test` is the 25 of CDDFuse, under its names. Its archive has other folders. "
         "Triclobs_square_with_houses shows the scene of the test pair TNO_16 and is in no list.",
     ),
-    DataSet(
+    DatasetInfo(
         "LLVIP",
         "infrared",
         "visible",
         ("LLVIP",),
         (*(Folders(f"infrared/{s}", f"visible/{s}", s) for s in ("train", "test")), *_by_split()),
-        licence="LLVIP terms of use: non-commercial use only, with reference",
+        license="LLVIP terms of use: non-commercial use only, with reference",
         citation="Jia, Zhu, Li, Tang, Zhou, LLVIP, ICCV 2021, arXiv 2108.10831",
         source="bupt-ai-cz.github.io/LLVIP",
         pairs={"train": 12025, "test": 3463},
@@ -186,7 +186,7 @@ _ROWS = (
         scene=r"^(\d\d)",
         notes="The first two digits of a name tell the camera's place.",
     ),
-    DataSet(
+    DatasetInfo(
         "M3FD",
         "infrared",
         "visible",
@@ -195,7 +195,7 @@ _ROWS = (
             Folders("M3FD_Fusion/Ir", "M3FD_Fusion/Vis", "test"),
             Folders("M3FD_Detection/Ir", "M3FD_Detection/Vis", "detection"),
         ),
-        licence=UNKNOWN,
+        license=UNKNOWN,
         citation="Liu, Fan, Huang, Wu, Liu, Zhong, Luo, TarDAL, CVPR 2022",
         source="github.com/JinyuanLiu-CV/TarDAL",
         pairs={"test": 300, "detection": 4200},
@@ -212,43 +212,43 @@ _ROWS = (
         notes="1024 x 768 mostly. The 4200 pairs of the detection part have no official split; many show one scene: "
         "make a split by scenes with `refinefuse data split`.",
     ),
-    DataSet(
+    DatasetInfo(
         "FMB",
         "infrared",
         "visible",
         ("FMB",),
         _by_split("Infrared", "Visible"),
-        licence=UNKNOWN,
+        license=UNKNOWN,
         citation="Liu, Liu, Wu, Ma, Liu, Zhong, Luo, Fan, SegMiF, ICCV 2023, arXiv 2308.02097",
         source="github.com/JinyuanLiu-CV/SegMiF",
         notes=f"Number of pairs and sizes: {UNKNOWN}.",
     ),
-    DataSet(
+    DatasetInfo(
         "M3SVD",
         "infrared",
         "visible",
         ("M3SVD",),
         tuple(Folders(f"{s}/ir", f"{s}/vi") for s in ("train", "test")),
-        licence="MIT",
+        license="MIT",
         citation="Tang et al., VideoFusion, CVPR 2026, arXiv 2503.23359",
         source="github.com/Linfeng-Tang/M3SVD",
         size=(480, 640),
         scene=r"^(\d{4}_\d{4})",
-        notes="220 pairs of videos, of which the test split alone is public. The lists here divide frames of these: "
+        notes="220 pairs of videos, of which the test split alone is public. The lists here split_by_scene frames of these: "
         "they say nothing of the authors' test split.",
     ),
-    DataSet(
+    DatasetInfo(
         "VIFB",
         "infrared",
         "visible",
         ("VIFB",),
         (Folders("input/IR", "input/VI", "test"), *_by_split(splits=("test",))),
-        licence=f"{_NOT_STATED} (collected from INO and from fusion-tracking data sets)",
+        license=f"{_NOT_STATED} (collected from INO and from fusion-tracking datasets)",
         citation="Zhang, Ye, Xiao, VIFB, CVPR Workshops 2020, arXiv 2002.03322",
         source="github.com/xingchenzhang/VIFB",
         pairs={"test": 21},
     ),
-    DataSet(
+    DatasetInfo(
         "KAIST",
         "infrared",
         "visible",
@@ -258,7 +258,7 @@ _ROWS = (
             Folders("set0[6-9]/*/lwir", "set0[6-9]/*/visible", "test"),
             Folders("set1[01]/*/lwir", "set1[01]/*/visible", "test"),
         ),
-        licence="CC BY-NC-SA 4.0",
+        license="CC BY-NC-SA 4.0",
         citation="Hwang, Park, Kim, Choi, Kweon, Multispectral pedestrian detection, CVPR 2015",
         source="github.com/SoonminHwang/rgbt-ped-detection",
         classes={"voc": {"person": "person", "people": "person*", "person?": "person*", "cyclist": "person*"}},
@@ -269,47 +269,47 @@ _ROWS = (
     *_harvard("ct", "CT", "MRI", "CT-MRI", "MRI_CT", 21),
     *_harvard("pet", "MRI", "PET", "PET-MRI", "MRI_PET", 42),
     *_harvard("spect", "MRI", "SPECT", "SPECT-MRI", "MRI_SPECT", 73),
-    DataSet(
+    DatasetInfo(
         "Lytro",
         "near focus",
         "far focus",
         ("Lytro",),
         (Folders("near", "far", "test"), *_by_split("near", "far", ("test",))),
-        licence=_NOT_STATED,
+        license=_NOT_STATED,
         citation="Nejati, Samavi, Shirani, Multi-focus image fusion, Information Fusion, 2015",
         source="github.com/yuliu316316/MFIF",
         pairs={"test": 20},
         size=(520, 520),
     ),
-    DataSet(
+    DatasetInfo(
         "MEFB",
         "under-exposed",
-        "over-exposed",
+        "overexposed",
         ("MEFB",),
         _by_split("under", "over", ("test",)),
-        licence=UNKNOWN,
+        license=UNKNOWN,
         citation="Zhang, Benchmarking multi-exposure image fusion algorithms, Information Fusion, 2021",
         source="github.com/xingchenzhang/MEFB",
         pairs={"test": 100},
-        notes="Its authors have one folder a pair (input/NAME): copy the pictures into test/under and test/over first.",
+        notes="Its authors have one folder a pair (input/NAME): copy the images into test/under and test/over first.",
     ),
-    DataSet(
+    DatasetInfo(
         "NIR",
         "near infrared",
         "visible",
         ("NIR", "NIR_Country"),
         _by_split("nir", "vi", ("test",)),
-        licence=_NOT_STATED,
+        license=_NOT_STATED,
         citation="Brown, Suesstrunk, Multi-spectral SIFT for scene category recognition, CVPR 2011",
         source="EPFL RGB-NIR Scene Dataset, class country; 26 pairs of it in github.com/Zhaozixiang1228/IVIF-DIDFuse",
     ),
-    DataSet(
+    DatasetInfo(
         "IVmisc",
         "infrared",
         "visible",
         ("IVmisc",),
         (Folders("train/ir", "train/vi"),),
-        licence=_NOT_STATED,
+        license=_NOT_STATED,
         citation="pairs of mixed origin, distributed with Zhang et al., IFCNN, Information Fusion, 2020",
         source="github.com/uzeful/IFCNN",
         notes="IFCNN_Camp1 shows the scene of TNO's test pair TNO_19 and is in no list.",
@@ -318,7 +318,7 @@ _ROWS = (
 CATALOG = {row.name: row for row in _ROWS}
 
 
-def row_named(name: str) -> DataSet:
+def find_dataset(name: str) -> DatasetInfo:
     """The row of that name, however it is capitalised.
 
     Raises:
@@ -326,5 +326,5 @@ def row_named(name: str) -> DataSet:
     """
     by_lower = {key.lower(): row for key, row in CATALOG.items()}
     if name.lower() not in by_lower:
-        raise ConfigError(f"There is no data set '{name}' in the catalogue.\n  expected: {', '.join(CATALOG)}")
+        raise ConfigError(f"There is no dataset '{name}' in the catalog.\n  expected: {', '.join(CATALOG)}")
     return by_lower[name.lower()]

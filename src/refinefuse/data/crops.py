@@ -1,6 +1,6 @@
-"""Training crops: whole pictures held in memory as 8-bit luma, cut and augmented on the fly.
+"""Training crops: whole images held in memory as 8-bit luma, cut and augmented on the fly.
 
-Item `i` of a data set depends on the seed and on `i` alone: a resumed run, or one split over several processes,
+Item `i` of a dataset depends on the seed and on `i` unpaired: a resumed run, or one split over several processes,
 sees the same crops.
 """
 
@@ -17,13 +17,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from refinefuse.data.lighting import DEGRADATIONS, faint
-from refinefuse.errors import InputError, require
-from refinefuse.network.context import reduced
+from refinefuse.data.degradations import DEGRADATIONS, low_thermal_contrast
+from refinefuse.errors import InputError, check_field
+from refinefuse.network.context import grid_statistics
 
 
-class Crops(NamedTuple):
-    """Crops of one pair, or of a batch of pairs, luma in [0, 1].
+class CropBatch(NamedTuple):
+    """CropBatch of one pair, or of a batch of pairs, luma in [0, 1].
 
     `reference` is what the losses compare `b` with: `b` itself, but without the noise that was added to it.
     """
@@ -31,8 +31,8 @@ class Crops(NamedTuple):
     a: Float[Tensor, "*n 1 s s"]
     b: Float[Tensor, "*n 1 s s"]
     reference: Float[Tensor, "*n 1 s s"]
-    reduced_a: Float[Tensor, "*m 2 g g"]
-    reduced_b: Float[Tensor, "*m 2 g g"]
+    stats_a: Float[Tensor, "*m 2 g g"]
+    stats_b: Float[Tensor, "*m 2 g g"]
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,34 @@ class Augmentation:
     """How training crops are varied.
 
     Args:
-        lighting: share of the pairs whose visible picture is degraded (dark, over-exposed, hazy or noisy), in [0, 1].
-        sensor: share of the pairs whose infrared picture is that of a duller sensor, in [0, 1].
-        zoom: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
+        degrade_visible_p: weight of the pairs whose visible image is degraded (dark, overexposed, hazy or sensor_noise), in [0, 1].
+        degrade_infrared_p: weight of the pairs whose infrared image is that of a duller sensor, in [0, 1].
+        max_scale: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
     """
 
-    lighting: float = 0.4
-    sensor: float = 0.0
-    zoom: float = 1.5
+    degrade_visible_p: float = 0.4
+    degrade_infrared_p: float = 0.0
+    max_scale: float = 1.5
 
     def __post_init__(self) -> None:
-        require(0 <= self.lighting <= 1, "lighting", "a share from 0 to 1", self.lighting)
-        require(0 <= self.sensor <= 1, "sensor", "a share from 0 to 1", self.sensor)
-        require(1 <= self.zoom <= 4, "zoom", "a factor from 1 to 4", self.zoom)
+        check_field(
+            0 <= self.degrade_visible_p <= 1, "degrade_visible_p", "a weight from 0 to 1", self.degrade_visible_p
+        )
+        check_field(
+            0 <= self.degrade_infrared_p <= 1, "degrade_infrared_p", "a weight from 0 to 1", self.degrade_infrared_p
+        )
+        check_field(1 <= self.max_scale <= 4, "max_scale", "a factor from 1 to 4", self.max_scale)
 
 
-class PairCrops(Dataset[Crops]):
-    """Crops of aligned pairs.
+class PairCropDataset(Dataset[CropBatch]):
+    """CropBatch of aligned pairs.
 
     Args:
         pairs: luma of each pair, uint8 (h, w).
-        shares: how likely each pair is drawn; they need not sum to 1.
+        weights: how likely each pair is drawn; they need not sum to 1.
         size: side of a crop, in pixels.
         crops: crops cut from a pair each time that it is drawn.
-        grid: side of the reduced pictures (`NetworkConfig.grid`).
+        context_size: side of the reduced images (`NetworkConfig.grid`).
         augmentation: how crops are varied.
         length: number of items.
         seed: of everything random.
@@ -75,11 +79,11 @@ class PairCrops(Dataset[Crops]):
     def __init__(
         self,
         pairs: Sequence[tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]],
-        shares: Sequence[float],
+        weights: Sequence[float],
         *,
         size: int,
         crops: int,
-        grid: int,
+        context_size: int,
         augmentation: Augmentation,
         length: int,
         seed: int,
@@ -87,32 +91,34 @@ class PairCrops(Dataset[Crops]):
         smallest = min(min(a.shape) for a, _ in pairs)
         if smallest < size:
             raise InputError(
-                "Training pictures must be at least as large as the crop.\n"
+                "Training images must be at least as large as the crop.\n"
                 f"  crop: {size} x {size}\n  smallest side: {smallest}"
             )
         self.pairs = pairs
-        self.odds = np.cumsum(shares) / np.sum(shares)
-        self.size, self.crops, self.grid, self.augmentation = size, crops, grid, augmentation
+        self.odds = np.cumsum(weights) / np.sum(weights)
+        self.size, self.crops, self.context_size, self.augmentation = size, crops, context_size, augmentation
         self.length, self.seed = length, seed
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Crops:
+    def __getitem__(self, index: int) -> CropBatch:
         rng = np.random.default_rng((self.seed, index))
         a, b = self.pairs[self._draw(rng)]
-        a, b = (turned(x.astype(np.float32) / 255, turn) for turn in [int(rng.integers(8))] for x in (a, b))
+        a, b = (rotated_or_flipped(x.astype(np.float32) / 255, turn) for turn in [int(rng.integers(8))] for x in (a, b))
         clean = b
-        if rng.random() < self.augmentation.lighting:
+        if rng.random() < self.augmentation.degrade_visible_p:
             name = rng.choice(list(DEGRADATIONS))
             b = DEGRADATIONS[name](b, rng.random(), rng)
-            clean = clean if name == "noisy" else b
-        if rng.random() < self.augmentation.sensor:
-            a = faint(a, rng.random(), rng)
+            clean = clean if name == "sensor_noise" else b
+        if rng.random() < self.augmentation.degrade_infrared_p:
+            a = low_thermal_contrast(a, rng.random(), rng)
         cuts = [self._cut((a, b, clean), rng) for _ in range(self.crops)]
         stacked = (torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True))
-        whole = (reduced(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.grid)[0] for x in (a, b))
-        return Crops(*stacked, *whole)
+        whole = (
+            grid_statistics(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.context_size)[0] for x in (a, b)
+        )
+        return CropBatch(*stacked, *whole)
 
     def pair_of(self, index: int) -> int:
         """Which of the pairs item `index` is cut from."""
@@ -123,7 +129,7 @@ class PairCrops(Dataset[Crops]):
 
     def _cut(self, planes: tuple[np.ndarray, ...], rng: np.random.Generator) -> list[np.ndarray]:
         height, width = planes[0].shape
-        zoom = self.augmentation.zoom ** rng.uniform(-1, 1) if rng.random() < 0.5 else 1
+        zoom = self.augmentation.max_scale ** rng.uniform(-1, 1) if rng.random() < 0.5 else 1
         side = min(round(self.size * zoom), height, width)
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         cut = [plane[y : y + side, x : x + side] for plane in planes]
@@ -133,13 +139,13 @@ class PairCrops(Dataset[Crops]):
         return [cv2.resize(np.ascontiguousarray(plane), (self.size, self.size), interpolation=how) for plane in cut]
 
 
-def turned(plane: np.ndarray, turn: int) -> np.ndarray:
+def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:
     """One of the eight symmetries of the square: `turn` in 0..7."""
     plane = np.rot90(plane, turn % 4)
     return plane[:, ::-1] if turn >= 4 else plane
 
 
-def collate(items: Sequence[Crops]) -> Crops:
-    """Items to a batch: crops (n crops, 1, s, s), reduced pictures (n, 2, g, g)."""
-    a, b, reference, reduced_a, reduced_b = zip(*items, strict=True)
-    return Crops(torch.cat(a), torch.cat(b), torch.cat(reference), torch.stack(reduced_a), torch.stack(reduced_b))
+def collate(items: Sequence[CropBatch]) -> CropBatch:
+    """Items to a batch: crops (n crops, 1, s, s), reduced images (n, 2, g, g)."""
+    a, b, reference, stats_a, stats_b = zip(*items, strict=True)
+    return CropBatch(torch.cat(a), torch.cat(b), torch.cat(reference), torch.stack(stats_a), torch.stack(stats_b))

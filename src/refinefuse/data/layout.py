@@ -1,4 +1,4 @@
-"""Where a data set of the catalogue lies on disk, and which of its pairs belong to which split."""
+"""Where a dataset of the catalog lies on disk, and which of its pairs belong to which split."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from refinefuse.data.catalog import DataSet, Folders
+from refinefuse.data.catalog import DatasetInfo, Folders
 from refinefuse.data.pairs import Pair, pair_folders
-from refinefuse.errors import ConfigError, InputError, PairingError, listing
+from refinefuse.errors import ConfigError, InputError, PairingError, format_names
 
 
 def training_root(given: Path | None) -> Path:
@@ -22,20 +22,22 @@ def training_root(given: Path | None) -> Path:
     if not root or not Path(root).is_dir():
         got = f"'{root}', which is no folder" if root else "nothing"
         raise InputError(
-            f"Training needs the folder of the data sets.\n  got: {got}\nGive --data, or set REFINEFUSE_DATA."
+            f"Training needs the folder of the datasets.\n  got: {got}\nGive --data-root, or set REFINEFUSE_DATA."
         )
     return Path(root)
 
 
-def home_of(row: DataSet, root: Path) -> Path | None:
-    """The data set's own folder: below `root`, or `root` itself; None if it is not there."""
-    below = [root / home for home in row.homes if (root / home).is_dir()]
-    itself = [root for home in row.homes if root.resolve().parts[-len(Path(home).parts) :] == Path(home).parts]
-    homes = [*below, *itself]
-    return next((home for home in homes if present(row, home)), homes[0] if homes else None)
+def dataset_root(row: DatasetInfo, root: Path) -> Path | None:
+    """The dataset's own folder: below `root`, or `root` itself; None if it is not there."""
+    below = [root / folder for folder in row.source_urls if (root / folder).is_dir()]
+    itself = [
+        root for folder in row.source_urls if root.resolve().parts[-len(Path(folder).parts) :] == Path(folder).parts
+    ]
+    source_urls = [*below, *itself]
+    return next((folder for folder in source_urls if present(row, folder)), source_urls[0] if source_urls else None)
 
 
-def present(row: DataSet, home: Path) -> list[tuple[Folders, Path, Path]]:
+def present(row: DatasetInfo, folder: Path) -> list[tuple[Folders, Path, Path]]:
     """The pairs of folders of the row that are there, with at least one of the two.
 
     Where one is given by a pattern, `a` has every match, and `b` what it should be for it.
@@ -43,21 +45,21 @@ def present(row: DataSet, home: Path) -> list[tuple[Folders, Path, Path]]:
     found = []
     for folders in row.folders:
         if "*" not in folders.a:
-            a, b = home / folders.a, home / folders.b
+            a, b = folder / folders.a, folder / folders.b
             found += [(folders, a, b)] if a.is_dir() or b.is_dir() else []
             continue
-        parents = {path.parent for side in (folders.a, folders.b) for path in home.glob(side) if path.is_dir()}
+        parents = {path.parent for side in (folders.a, folders.b) for path in folder.glob(side) if path.is_dir()}
         ends = Path(folders.a).name, Path(folders.b).name
         found += [(folders, parent / ends[0], parent / ends[1]) for parent in sorted(parents)]
     return found
 
 
-def prefix_of(folders: Folders, a: Path, home: Path) -> str:
+def prefix_of(folders: Folders, a: Path, folder: Path) -> str:
     """What stands before the names of a folder that is one of many, so that names stay unique."""
-    return f"{a.parent.relative_to(home).as_posix()}/" if "*" in folders.a else ""
+    return f"{a.parent.relative_to(folder).as_posix()}/" if "*" in folders.a else ""
 
 
-def in_split(row: DataSet, split: str, name: str, folder_split: str) -> bool:
+def in_split(row: DatasetInfo, split: str, name: str, folder_split: str) -> bool:
     """Whether a pair belongs to a split: by the list if there is one, else by the folder that it lies in."""
     patterns = row.lists.get(split)
     if patterns is not None:
@@ -65,42 +67,42 @@ def in_split(row: DataSet, split: str, name: str, folder_split: str) -> bool:
     return folder_split == split
 
 
-def pairs_of(row: DataSet, root: Path, split: str) -> list[Pair]:
+def pairs_of(row: DatasetInfo, root: Path, split: str) -> list[Pair]:
     """The pairs of one split that are there, in order.
 
     Raises:
-        PairingError: if the data set's folder is not there, or holds no pair of the split.
+        PairingError: if the dataset's folder is not there, or holds no pair of the split.
         ConfigError: if the row has no such split.
     """
     if split not in row.splits:
         raise ConfigError(
-            f"The data set '{row.name}' has no split '{split}'.\n  expected: {', '.join(row.splits) or 'none'}\n"
+            f"The dataset '{row.name}' has no split '{split}'.\n  expected: {', '.join(row.splits) or 'none'}\n"
             "Make one with `refinefuse data split`, and name its folder as `lists`."
         )
-    home = home_of(row, root)
-    if home is None or not present(row, home):
+    folder = dataset_root(row, root)
+    if folder is None or not present(row, folder):
         raise PairingError(
-            f"The data set '{row.name}' is not below '{root}'.\nExpected one of these folders:\n"
-            f"{listing(expected_folders(row))}\nGet it from {row.source}."
+            f"The dataset '{row.name}' is not below '{root}'.\nExpected one of these folders:\n"
+            f"{format_names(expected_folders(row))}\nGet it from {row.source}."
         )
     pairs: dict[str, Pair] = {}
-    for folders, a, b in present(row, home):
-        prefix = prefix_of(folders, a, home)
+    for folders, a, b in present(row, folder):
+        prefix = prefix_of(folders, a, folder)
         for pair in pair_folders(a, b).pairs:
             name = prefix + pair.name
             if in_split(row, split, name, folders.split):
                 pairs.setdefault(name, Pair(name, pair.a, pair.b))
     if not pairs:
-        raise PairingError(f"'{home}' holds no pair of the split '{split}' of {row.name}.")
+        raise PairingError(f"'{folder}' holds no pair of the split '{split}' of {row.name}.")
     return list(pairs.values())
 
 
-def expected_folders(row: DataSet) -> list[str]:
-    """The folders in which the data set may lie, for a message."""
-    return [f"{home}/{folders.a} and {folders.b}" for home in row.homes[:1] for folders in row.folders]
+def expected_folders(row: DatasetInfo) -> list[str]:
+    """The folders in which the dataset may lie, for a message."""
+    return [f"{folder}/{folders.a} and {folders.b}" for folder in row.source_urls[:1] for folders in row.folders]
 
 
-def scene_of(row: DataSet, name: str) -> str:
+def scene_of(row: DatasetInfo, name: str) -> str:
     """The scene that a name tells; empty if names do not tell."""
     found = re.search(row.scene, name) if row.scene else None
     return found[1] if found else ""

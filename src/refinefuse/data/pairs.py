@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from refinefuse.errors import PairingError, listing
+from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
 
 
@@ -43,9 +43,9 @@ class Pairing:
 
 
 def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Pairing:
-    """Pair the pictures of two folders by name without extension.
+    """Pair the images of two folders by name without extension.
 
-    A pair may differ in extension ("01.png" and "01.jpg"). Hidden files, files that are no pictures, and folders inside
+    A pair may differ in extension ("01.png" and "01.jpg"). Hidden files, files that are no images, and folders inside
     are passed over.
 
     Args:
@@ -56,17 +56,17 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Pairin
         At least one pair, and the files that are left over on either side.
 
     Raises:
-        PairingError: a folder is missing or holds no picture, two files of one folder share a name, or the folders
+        PairingError: a folder is missing or holds no image, two files of one folder share a name, or the folders
             share none.
     """
-    in_a, in_b = _pictures(Path(a)), _pictures(Path(b))
+    in_a, in_b = _images(Path(a)), _images(Path(b))
     shared = sorted(in_a.keys() & in_b.keys(), key=_natural)
     if not shared:
         raise PairingError(
             "The two folders share no file name, so nothing can be paired.\n"
-            f"in '{a}' ({len(in_a)}):\n{listing([file.name for file in in_a.values()])}\n"
-            f"in '{b}' ({len(in_b)}):\n{listing([file.name for file in in_b.values()])}\n"
-            "Both pictures of a pair must have the same name; the extension may differ. "
+            f"in '{a}' ({len(in_a)}):\n{format_names([file.name for file in in_a.values()])}\n"
+            f"in '{b}' ({len(in_b)}):\n{format_names([file.name for file in in_b.values()])}\n"
+            "Both images of a pair must have the same name; the extension may differ. "
             "Rename them, or check that these are the folders that you mean."
         )
     return Pairing(
@@ -76,17 +76,17 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Pairin
     )
 
 
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """The pictures of a folder in natural order (2 before 10).
+def images_in(folder: str | os.PathLike[str]) -> list[Path]:
+    """The images of a folder in natural order (2 before 10).
 
     Raises:
         PairingError: as `pair_folders`.
     """
-    return list(_pictures(Path(folder)).values())
+    return list(_images(Path(folder)).values())
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by name without extension, in natural order."""
+def _images(folder: Path) -> dict[str, Path]:
+    """The images of a folder by name without extension, in natural order."""
     if not folder.is_dir():
         what = "it is a file" if folder.exists() else "it does not exist"
         raise PairingError(f"'{folder}' is not a folder: {what}.\nPass two files or two folders.")
@@ -102,13 +102,13 @@ def _pictures(folder: Path) -> dict[str, Path]:
         if name in found:
             raise PairingError(
                 f"Two files in '{folder}' have the same name but for the extension:\n"
-                f"{listing([found[name].name, path.name])}\n"
+                f"{format_names([found[name].name, path.name])}\n"
                 "Only one of them can belong to a pair: move the other one away."
             )
         found[name] = path
     if not found:
         raise PairingError(
-            f"The folder '{folder}' holds no picture.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
+            f"The folder '{folder}' holds no image.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
             f"  found: {len(entries)} other entries\nCheck the path."
         )
     return found

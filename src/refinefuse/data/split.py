@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from refinefuse.data.likeness import SCENE, Thumbnail, groups
+from refinefuse.data.near_duplicates import SCENE_THRESHOLD, Thumbnail, cluster_near_duplicates
 from refinefuse.errors import ConfigError, InputError
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], pattern: str = "") -> list[str]:
@@ -19,7 +19,7 @@ def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], patt
 
     Args:
         names: of the pairs.
-        thumbnails: of both pictures of each pair; not needed with a pattern.
+        thumbnails: of both images of each pair; not needed with a pattern.
         pattern: a regular expression; its first group, or all that it matches, names the scene. A name without a match
             is a scene of its own.
 
@@ -33,13 +33,13 @@ def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], patt
             raise ConfigError(f"`scene` must be a regular expression.\n  got: {pattern!r} ({error})") from None
         return [(match[1] if match.re.groups else match[0]) if match else name
                 for name, match in zip(names, found, strict=True)]  # fmt: skip
-    by_picture = groups([small for pair in thumbnails for small in pair], SCENE)
+    by_image = cluster_near_duplicates([small for pair in thumbnails for small in pair], SCENE_THRESHOLD)
     owner = [index for index, pair in enumerate(thumbnails) for _ in pair]
-    return [names[root] for root in _joined(len(names), owner, by_picture)]
+    return [names[root] for root in _joined(len(names), owner, by_image)]
 
 
 def _joined(count: int, owner: Sequence[int], group: Sequence[int]) -> list[int]:
-    """Pairs that share a group through either picture get one root."""
+    """Pairs that share a group through either image get one root."""
     root = list(range(count))
 
     def find(i: int) -> int:
@@ -54,36 +54,36 @@ def _joined(count: int, owner: Sequence[int], group: Sequence[int]) -> list[int]
     return [find(i) for i in range(count)]
 
 
-def divide(scene_by_name: Mapping[str, str], shares: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+def split_by_scene(scene_by_name: Mapping[str, str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
     """Names by part: whole scenes in a random order, each to the part that lacks most of its share.
 
     Args:
         scene_by_name: the scene of each pair.
-        shares: how much of the pairs each part gets; they sum to 1. Parts of 0 stay empty.
+        fractions: how much of the pairs each part gets; they sum to 1. Parts of 0 stay empty.
         seed: of the order.
 
     Raises:
-        ConfigError: if the shares are negative or do not sum to 1.
+        ConfigError: if the fractions are negative or do not sum to 1.
         InputError: if there are fewer scenes than parts.
     """
-    if min(shares.values()) < 0 or abs(sum(shares.values()) - 1) > 1e-6:
-        raise ConfigError(f"The shares must be 0 or more and sum to 1.\n  got: {dict(shares)}")
+    if min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ConfigError(f"The fractions must be 0 or more and sum to 1.\n  got: {dict(fractions)}")
     members: dict[str, list[str]] = {}
     for name, scene in scene_by_name.items():
         members.setdefault(scene, []).append(name)
-    wanted = [part for part, share in shares.items() if share > 0]
+    wanted = [part for part, share in fractions.items() if share > 0]
     if len(members) < len(wanted):
         raise InputError(
             f"There are fewer scenes than parts.\n  parts: {', '.join(wanted)}\n  scenes: {len(members)}\n"
-            "Pictures that look alike are one scene and stay on one side: add pictures, or make fewer parts."
+            "Images that look find_near_duplicates are one scene and stay on one side: add images, or make fewer parts."
         )
-    parts: dict[str, list[str]] = {part: [] for part in shares}
+    parts: dict[str, list[str]] = {part: [] for part in fractions}
     keys = sorted(members)
     order = [keys[i] for i in np.random.default_rng(seed).permutation(len(keys))]
     for left, scene in zip(range(len(order), 0, -1), order, strict=True):
         empty = [part for part in wanted if not parts[part]]
         among = empty if left <= len(empty) else wanted
-        part = max(among, key=lambda p: shares[p] * len(scene_by_name) - len(parts[p]))
+        part = max(among, key=lambda p: fractions[p] * len(scene_by_name) - len(parts[p]))
         parts[part] += members[scene]
     position = {name: index for index, name in enumerate(scene_by_name)}
     return {part: sorted(names, key=position.__getitem__) for part, names in parts.items()}

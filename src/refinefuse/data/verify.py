@@ -1,4 +1,4 @@
-"""Is the folder that one has the data set that it should be? Names, sizes, files, and leaks from training to test."""
+"""Is the folder that one has the dataset that it should be? Names, sizes, files, and leaks from training to test."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from refinefuse.data.catalog import CATALOG, DataSet, row_named
-from refinefuse.data.layout import expected_folders, home_of, in_split, prefix_of, present, scene_of
-from refinefuse.data.likeness import SAME, Thumbnail, alike, thumbnail
+from refinefuse.data.catalog import CATALOG, DatasetInfo, find_dataset
+from refinefuse.data.layout import dataset_root, expected_folders, in_split, prefix_of, present, scene_of
+from refinefuse.data.near_duplicates import DUPLICATE_THRESHOLD, Thumbnail, find_near_duplicates, thumbnail
 from refinefuse.data.pairs import Pair, pair_folders
-from refinefuse.errors import InputError, PairingError, RefineFuseError, listing
+from refinefuse.errors import InputError, PairingError, RefineFuseError, format_names
 from refinefuse.image.files import read_image
 
 SENSORS = "ir|vi|vis|visible|infrared|thermal|lwir|rgb|nir|ct|mri|pet|spect"
 Progress = Callable[[Iterable["_Found"], int], Iterable["_Found"]]
 
 
-class Finding(NamedTuple):
+class Issue(NamedTuple):
     """Something that is not as it should be.
 
     Attributes:
         kind: missing, misnamed, size, unreadable or leak.
-        where: the folder, or the split of a data set.
+        where: the folder, or the split of a dataset.
         what: a sentence.
         items: what it is about, most telling first.
     """
@@ -36,23 +36,23 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class VerifyReport:
     """What was looked at and what was found.
 
     Attributes:
-        pairs: number of pairs by data set and split.
+        pairs: number of pairs by dataset and split.
         findings: what is not as it should be.
     """
 
     pairs: dict[str, int]
-    findings: list[Finding]
+    findings: list[Issue]
 
 
 @dataclass
 class _Found:
-    """One pair on disk, and what was seen when its pictures were read."""
+    """One pair on disk, and what was seen when its images were read."""
 
-    row: DataSet | None
+    row: DatasetInfo | None
     split: str
     pair: Pair
     thumbnails: list[Thumbnail] = field(default_factory=list)
@@ -64,37 +64,37 @@ class _Found:
         return f"{self.row.name}/{self.pair.name}" if self.row else self.pair.name
 
 
-def verify_root(root: Path, name: str | None = None, progress: Progress | None = None) -> Report:
-    """Look at every data set of the catalogue below a folder, or at one of them.
+def verify_root(root: Path, name: str | None = None, progress: Progress | None = None) -> VerifyReport:
+    """Look at every dataset of the catalog below a folder, or at one of them.
 
     Args:
-        root: the folder of all data sets, or of one.
-        name: look at this data set alone.
+        root: the folder of all datasets, or of one.
+        name: look at this dataset alone.
         progress: wraps the pairs while they are read.
 
     Raises:
-        InputError: if no data set of the catalogue is there.
-        ConfigError: if there is no data set of that name.
+        InputError: if no dataset of the catalog is there.
+        ConfigError: if there is no dataset of that name.
     """
-    rows = [row_named(name)] if name else list(CATALOG.values())
-    homes = [(row, home) for row in rows if (home := home_of(row, root)) is not None]
-    if not homes:
-        wanted = expected_folders(rows[0]) if name else sorted({home for row in rows for home in row.homes})
+    rows = [find_dataset(name)] if name else list(CATALOG.values())
+    source_urls = [(row, folder) for row in rows if (folder := dataset_root(row, root)) is not None]
+    if not source_urls:
+        wanted = expected_folders(rows[0]) if name else sorted({folder for row in rows for folder in row.source_urls})
         raise InputError(
-            f"No data set of the catalogue is in '{root}'.\n  expected one of: {', '.join(wanted)}\n"
-            "For your own pictures give both folders: refinefuse data verify A --b B"
+            f"No dataset of the catalog is in '{root}'.\n  expected one of: {', '.join(wanted)}\n"
+            "For your own images give both folders: refinefuse data verify A --b B"
         )
-    findings: list[Finding] = []
+    findings: list[Issue] = []
     found: list[_Found] = []
-    for row, home in homes:
-        pairs, faults = _names(row, home)
+    for row, folder in source_urls:
+        pairs, faults = _names(row, folder)
         found += pairs
         findings += faults
     return _report(found, findings, progress)
 
 
-def verify_folders(a: Path, b: Path, progress: Progress | None = None) -> Report:
-    """Look at two folders of one's own: every pair's files and sizes, partners, and pictures that are there twice.
+def verify_folders(a: Path, b: Path, progress: Progress | None = None) -> VerifyReport:
+    """Look at two folders of one's own: every pair's files and sizes, partners, and images that are there twice.
 
     Raises:
         PairingError: if a folder is missing or empty, or they have no name in common.
@@ -104,43 +104,45 @@ def verify_folders(a: Path, b: Path, progress: Progress | None = None) -> Report
     return _report([_Found(None, "", pair) for pair in pairing.pairs], findings, progress)
 
 
-def all_pairs(row: DataSet, root: Path) -> list[Pair]:
-    """Every pair of a data set that is there, whatever its split.
+def all_pairs(row: DatasetInfo, root: Path) -> list[Pair]:
+    """Every pair of a dataset that is there, whatever its split.
 
     Raises:
-        InputError: if the data set is not there.
+        InputError: if the dataset is not there.
     """
-    home = home_of(row, root)
-    found = _names(row, home)[0] if home else []
+    folder = dataset_root(row, root)
+    found = _names(row, folder)[0] if folder else []
     if not found:
-        raise InputError(f"No pair of {row.name} is in '{root}'.\nExpected one of:\n{listing(expected_folders(row))}")
+        raise InputError(
+            f"No pair of {row.name} is in '{root}'.\nExpected one of:\n{format_names(expected_folders(row))}"
+        )
     return [one.pair for one in found]
 
 
-def _names(row: DataSet, home: Path) -> tuple[list[_Found], list[Finding]]:
-    """The pairs of a data set by their names, without opening them."""
-    layouts = present(row, home)
+def _names(row: DatasetInfo, folder: Path) -> tuple[list[_Found], list[Issue]]:
+    """The pairs of a dataset by their names, without opening them."""
+    layouts = present(row, folder)
     if not layouts:
         return [], [
-            Finding("missing", str(home), "none of its folders is there; expected one of", expected_folders(row))
+            Issue("missing", str(folder), "none of its folders is there; expected one of", expected_folders(row))
         ]
     found: dict[str, _Found] = {}
-    findings: list[Finding] = []
+    findings: list[Issue] = []
     for folders, a, b in layouts:
         try:
             pairing = pair_folders(a, b)
         except PairingError as error:
-            findings.append(Finding("missing", f"{a} and {b}", str(error).partition("\n")[0], []))
+            findings.append(Issue("missing", f"{a} and {b}", str(error).partition("\n")[0], []))
             continue
         findings += _partners([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
         for pair in pairing.pairs:
-            name = prefix_of(folders, a, home) + pair.name
+            name = prefix_of(folders, a, folder) + pair.name
             split = next((s for s in ("test", "val", "train") if in_split(row, s, name, folders.split)), folders.split)
             found.setdefault(name, _Found(row, split, Pair(name, pair.a, pair.b)))
-    return list(found.values()), findings + _absent(row, home, found)
+    return list(found.values()), findings + _absent(row, folder, found)
 
 
-def _absent(row: DataSet, home: Path, found: dict[str, _Found]) -> list[Finding]:
+def _absent(row: DatasetInfo, folder: Path, found: dict[str, _Found]) -> list[Issue]:
     findings = []
     there = {"train" if one.split == "val" else one.split for one in found.values()}
     for split in sorted(there):
@@ -148,18 +150,18 @@ def _absent(row: DataSet, home: Path, found: dict[str, _Found]) -> list[Finding]
         expected = row.pairs.get(split, number)
         if number != expected:
             kind = "missing" if number < expected else "misnamed"
-            findings.append(Finding(kind, f"{home}, {split}", f"{number} pairs, where its authors have {expected}", []))
+            findings.append(Issue(kind, f"{folder}, {split}", f"{number} pairs, where its authors have {expected}", []))
     for split in ("train", "val", "test"):
         if split in row.lists and split in {one.split for one in found.values()}:
             names = [name for name in row.lists[split] if not re.search(r"[*?[]", name)]
             absent = [name for name in names if name not in found]
             if absent:
                 what = f"{len(absent)} of the {len(names)} pairs that are known by name are not there"
-                findings.append(Finding("missing", f"{home}, {split}", what, absent))
+                findings.append(Issue("missing", f"{folder}, {split}", what, absent))
     return findings
 
 
-def _partners(only_a: list[str], only_b: list[str], where: str) -> list[Finding]:
+def _partners(only_a: list[str], only_b: list[str], where: str) -> list[Issue]:
     """Files without a partner, told apart by whether their partner is there under a similar name."""
     by_key = {_key(name): name for name in only_b}
     misnamed = {name: by_key[_key(name)] for name in only_a if _key(name) in by_key}
@@ -167,9 +169,9 @@ def _partners(only_a: list[str], only_b: list[str], where: str) -> list[Finding]
     findings = []
     if misnamed:
         renames = [f"{name} and {partner}" for name, partner in misnamed.items()]
-        findings.append(Finding("misnamed", where, "partners whose names are not the same", renames))
+        findings.append(Issue("misnamed", where, "partners whose names are not the same", renames))
     if alone:
-        findings.append(Finding("missing", where, "pictures without a partner", alone))
+        findings.append(Issue("missing", where, "images without a partner", alone))
     return findings
 
 
@@ -179,7 +181,7 @@ def _key(name: str) -> str:
     return re.sub(r"\d+", lambda digits: str(int(digits[0])), re.sub(r"[\W_]+", " ", bare).strip())
 
 
-def _report(found: list[_Found], findings: list[Finding], progress: Progress | None) -> Report:
+def _report(found: list[_Found], findings: list[Issue], progress: Progress | None) -> VerifyReport:
     for one in progress(found, len(found)) if progress else found:
         _look(one, one.pair.a)
         _look(one, one.pair.b)
@@ -187,7 +189,7 @@ def _report(found: list[_Found], findings: list[Finding], progress: Progress | N
     for one in found:
         key = f"{one.row.name} {one.split}".strip() if one.row else "pairs"
         counts[key] = counts.get(key, 0) + 1
-    return Report(counts, [*findings, *_files(found), *_leaks(found)])
+    return VerifyReport(counts, [*findings, *_files(found), *_leaks(found)])
 
 
 def _look(one: _Found, path: Path) -> None:
@@ -200,46 +202,46 @@ def _look(one: _Found, path: Path) -> None:
         one.thumbnails.append(thumbnail(pixels))
 
 
-def _files(found: list[_Found]) -> Iterator[Finding]:
+def _files(found: list[_Found]) -> Iterator[Issue]:
     errors = [error for one in found for error in one.errors]
     if errors:
-        yield Finding("unreadable", "files", "files that cannot be read", errors)
+        yield Issue("unreadable", "files", "files that cannot be read", errors)
     unequal = [
         f"{one.label}: {_size(one.sizes[0])} and {_size(one.sizes[1])}" for one in found if len(set(one.sizes)) > 1
     ]
     if unequal:
-        yield Finding("size", "pairs", "pairs of two sizes", unequal)
+        yield Issue("size", "pairs", "pairs of two sizes", unequal)
     for row in {one.row.name: one.row for one in found if one.row and one.row.size}.values():
         other = [one for one in found if one.row is row and one.sizes and row.size not in one.sizes]
         if other and row.size:
             sizes = sorted({_size(size) for one in other for size in one.sizes})
             what = f"{len(other)} pairs are not {_size(row.size)}, as its authors publish them, but"
-            yield Finding("size", row.name, what, sizes)
+            yield Issue("size", row.name, what, sizes)
 
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _leaks(found: list[_Found]) -> Iterator[Finding]:
-    """What training and test share: pictures by their looks, scenes by their names."""
+def _leaks(found: list[_Found]) -> Iterator[Issue]:
+    """What training and test share: images by their looks, scenes by their names."""
     tests = [one for one in found if one.split == "test"]
     trained = [one for one in found if one.split in ("train", "val")]
     rest = [one for one in found if one.row and one.split not in ("train", "val", "test")]
     own = [one for one in found if one.row is None]
     for left, right, where, what in (
-        (tests, trained, "training and test", "test pictures that training shows too"),
-        (tests, rest, "test and the rest", "test pictures that lie outside the lists too: do not train on those"),
-        (own, own, "pairs", "pictures that are there more than once: keep them on one side"),
+        (tests, trained, "training and test", "test images that training shows too"),
+        (tests, rest, "test and the rest", "test images that lie outside the lists too: do not train on those"),
+        (own, own, "pairs", "images that are there more than once: keep them on one side"),
     ):
         items = _alike(left, right)
         if items:
-            yield Finding("leak", where, what, items)
+            yield Issue("leak", where, what, items)
     for row in {one.row.name: one.row for one in tests if one.row}.values():
         tested, seen = ({scene_of(row, one.pair.name) for one in part if one.row is row} for part in (tests, trained))
         shared = sorted((tested & seen) - {""})
         if shared:
-            yield Finding("leak", row.name, "scenes of which training and test have pictures", shared)
+            yield Issue("leak", row.name, "scenes of which training and test have images", shared)
 
 
 def _alike(tests: list[_Found], others: list[_Found]) -> list[str]:
@@ -247,9 +249,9 @@ def _alike(tests: list[_Found], others: list[_Found]) -> list[str]:
     left = [(one, small) for one in tests for small in one.thumbnails]
     right = [(one, small) for one in others for small in one.thumbnails]
     best: dict[str, tuple[float, str]] = {}
-    for match in alike([small for _, small in left], [small for _, small in right], SAME):
+    for match in find_near_duplicates([small for _, small in left], [small for _, small in right], DUPLICATE_THRESHOLD):
         one, other = left[match.left][0], right[match.right][0]
-        if one is not other and match.likeness > best.get(one.label, (0.0, ""))[0]:
-            best[one.label] = (match.likeness, other.label)
+        if one is not other and match.similarity > best.get(one.label, (0.0, ""))[0]:
+            best[one.label] = (match.similarity, other.label)
     ranked = sorted(best.items(), key=lambda item: -item[1][0])
-    return [f"{name} is like {other} ({likeness:.2f})" for name, (likeness, other) in ranked]
+    return [f"{name} is like {other} ({similarity:.2f})" for name, (similarity, other) in ranked]

@@ -1,1 +1,1 @@
-"""Detection on fused pictures: labels, detectors, and how well the boxes of one agree with the other."""
+"""Detection on fused images: labels, detectors, and how well the boxes of one agree with the other."""

@@ -1,4 +1,4 @@
-"""Boxes of one picture, found or labelled, and how they are written as COCO JSON."""
+"""Boxes of one image, found or labeled, and how they are written as COCO JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float32
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes in one picture.
+    """Boxes in one image.
 
     Attributes:
-        corners: (n, 4) left, top, right, bottom in pixels; the picture's own left upper corner is 0, 0.
+        corners: (n, 4) left, top, right, bottom in pixels; the image's own left upper corner is 0, 0.
         classes: the name of each.
         scores: (n,) in [0, 1]; 1 for labels.
         crowd: (n,) of labels: whether the box only says where objects are that nobody told apart, or that are too small
@@ -31,14 +31,14 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def where(self, chosen: Sequence[bool] | Bool[np.ndarray, " n"]) -> Boxes:
+    def select(self, chosen: Sequence[bool] | Bool[np.ndarray, " n"]) -> Boxes:
         """Some of them."""
         index = np.flatnonzero(chosen)
         return Boxes(self.corners[index], tuple(self.classes[i] for i in index), self.scores[index], self.crowd[index])
 
-    def of(self, classes: Sequence[str]) -> Boxes:
+    def select_classes(self, classes: Sequence[str]) -> Boxes:
         """Those of some classes."""
-        return self.where([name in classes for name in self.classes])
+        return self.select([name in classes for name in self.classes])
 
 
 def make_boxes(
@@ -47,7 +47,7 @@ def make_boxes(
     scores: Sequence[float] | np.ndarray | None = None,
     crowd: Sequence[bool] | None = None,
 ) -> Boxes:
-    """Boxes from plain lists; none of them is a picture without objects."""
+    """Boxes from plain lists; none of them is a image without objects."""
     count = len(classes)
     return Boxes(
         np.asarray(corners, np.float32).reshape(count, 4),
@@ -61,7 +61,7 @@ def coco_json(found: Mapping[str, Boxes]) -> str:
     """Boxes as one COCO JSON: images, categories, and annotations that have a score.
 
     Args:
-        found: the boxes, by the file name of the picture.
+        found: the boxes, by the file name of the image.
     """
     names = list(dict.fromkeys(name for boxes in found.values() for name in boxes.classes))
     images = [{"id": i, "file_name": name} for i, name in enumerate(found, 1)]

@@ -1,4 +1,4 @@
-"""Detectors: whatever finds boxes in a picture. What is named says which kind it is.
+"""Detectors: whatever finds boxes in a image. What is named says which kind it is.
 
 `FILE.onnx` is a network of the YOLOX family, a folder or `owner/name` a detector of the transformers library.
 """
@@ -28,7 +28,7 @@ class Detector(Protocol):
         ...
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB picture."""
+        """What it finds in an RGB image."""
         ...
 
 
@@ -37,7 +37,7 @@ def locate_detector(source: str) -> Path:
 
     Raises:
         InputError: there is no such file or repository.
-        MissingExtra: the Hub is meant, and its library is not installed.
+        MissingDependencyError: the Hub is meant, and its library is not installed.
     """
     path = Path(source)
     if path.suffix == ".json":
@@ -60,7 +60,7 @@ def open_detector(path: Path) -> Detector:
 
     Raises:
         InputError: it is no detector of a kind that is known.
-        MissingExtra: its library is not installed.
+        MissingDependencyError: its library is not installed.
     """
     if path.suffix == ".onnx":
         return Yolox(path)
@@ -69,14 +69,14 @@ def open_detector(path: Path) -> Detector:
     return Transformer(path)
 
 
-def renamed(boxes: Boxes, same: Mapping[str, str]) -> Boxes:
+def merge_classes(boxes: Boxes, class_aliases: Mapping[str, str]) -> Boxes:
     """Boxes under other names (`truck` as `car`), each object once: what overlaps in a class is suppressed again."""
-    if not same.keys() & set(boxes.classes):
+    if not class_aliases.keys() & set(boxes.classes):
         return boxes
-    names = [same.get(name, name) for name in boxes.classes]
+    names = [class_aliases.get(name, name) for name in boxes.classes]
     found = list(dict.fromkeys(names))
     spans = np.hstack([boxes.corners[:, :2], boxes.corners[:, 2:] - boxes.corners[:, :2]])
     index = [found.index(name) for name in names]
     kept = np.asarray(cv2.dnn.NMSBoxesBatched(spans.tolist(), boxes.scores.tolist(), index, 0.0, OVERLAP), np.int64)
     chosen = np.isin(np.arange(len(names)), kept)
-    return Boxes(boxes.corners, tuple(names), boxes.scores, boxes.crowd).where(chosen)
+    return Boxes(boxes.corners, tuple(names), boxes.scores, boxes.crowd).select(chosen)

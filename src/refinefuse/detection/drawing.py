@@ -1,4 +1,4 @@
-"""Pictures with the boxes drawn into them."""
+"""Images with the boxes drawn into them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _OTHERS = ((255, 120, 200), (190, 150, 255), (255, 255, 110), (255, 130, 90), (1
 LABEL = (255, 255, 255)
 
 
-def drawn(pixels: UInt8[np.ndarray, "h w 3"], boxes: Boxes, labels: Boxes | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """A copy of an RGB picture with found boxes in the colour of their class, and labels in thin white."""
+def draw_boxes(
+    pixels: UInt8[np.ndarray, "h w 3"], boxes: Boxes, labels: Boxes | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A copy of an RGB image with found boxes in the color of their class, and labels in thin white."""
     canvas = np.ascontiguousarray(pixels).copy()
     thick = max(1, round(min(canvas.shape[:2]) / 300))
     for corners in [] if labels is None else labels.corners:

@@ -1,7 +1,7 @@
-"""How well found boxes agree with labels, by the rules of COCO, with intervals by the bootstrap over pictures.
+"""How well found boxes agree with labels, by the rules of COCO, with intervals by the bootstrap over images.
 
 Source: T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and the evaluation of its challenge:
-average precision at 101 steps of recall, at most 100 boxes a picture and class, sizes by the area of the label.
+average precision at 101 steps of recall, at most 100 boxes a image and class, sizes by the area of the label.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from refinefuse.detection.boxes import Boxes
-from refinefuse.errors import MissingExtra
+from refinefuse.errors import MissingDependencyError
 
 SIZES = ("small", "medium", "large")
 """Of labels: below 32 x 32 pixels, below 96 x 96, and more."""
@@ -23,7 +23,7 @@ DRAWS = 500
 
 
 @dataclass(frozen=True)
-class Agreement:
+class DetectionMetrics:
     """How well boxes agree with labels, 0..1; NaN where no label asks.
 
     Attributes:
@@ -33,7 +33,7 @@ class Agreement:
         ap_by_class: by class.
         recall_by_size: which part of the labels is found at an overlap of 0.5, by their size.
         labels: how many labels there are, by class.
-        draws: `ap50` and `ap` (2, n) of resampled pictures; the draws of one number of pictures are always the same, so
+        bootstrap_samples: `ap50` and `ap` (2, n) of resampled images; the bootstrap_samples of one number of images are always the same, so
             that methods can be compared draw by draw.
     """
 
@@ -43,36 +43,36 @@ class Agreement:
     ap_by_class: Mapping[str, float]
     recall_by_size: Mapping[str, float]
     labels: Mapping[str, int]
-    draws: Float[np.ndarray, "2 n"] = field(repr=False)
+    bootstrap_samples: Float[np.ndarray, "2 n"] = field(repr=False)
 
 
-def agreement(
-    labels: Mapping[str, Boxes], found: Mapping[str, Boxes], classes: Sequence[str], draws: int = DRAWS
-) -> Agreement:
-    """Compare what was found with what is labelled.
+def evaluate_detections(
+    labels: Mapping[str, Boxes], found: Mapping[str, Boxes], classes: Sequence[str], bootstrap_samples: int = DRAWS
+) -> DetectionMetrics:
+    """Compare what was found with what is labeled.
 
     Args:
-        labels: by picture; these pictures count.
-        found: by picture, at least those of `labels`.
+        labels: by image; these images count.
+        found: by image, at least those of `labels`.
         classes: which classes; others do not count.
-        draws: how often the pictures are drawn anew; 0: no intervals.
+        bootstrap_samples: how often the images are drawn anew; 0: no intervals.
 
     Raises:
-        MissingExtra: faster-coco-eval is not installed.
+        MissingDependencyError: faster-coco-eval is not installed.
     """
     evaluator = _evaluated(labels, found, classes)
     precision, recall = evaluator.eval["precision"], evaluator.eval["recall"]
     ap50_by_class = {name: _mean(precision[0, :, k, _ALL, _MOST]) for k, name in enumerate(classes)}
     ap_by_class = {name: _mean(precision[:, :, k, _ALL, _MOST]) for k, name in enumerate(classes)}
-    asked = [boxes.where(~boxes.crowd) for boxes in labels.values()]
-    return Agreement(
+    asked = [boxes.select(~boxes.crowd) for boxes in labels.values()]
+    return DetectionMetrics(
         _mean(precision[0, :, :, _ALL, _MOST]),
         _mean(precision[:, :, :, _ALL, _MOST]),
         ap50_by_class,
         ap_by_class,
         {size: _mean(recall[0, :, a, _MOST]) for a, size in enumerate(SIZES, 1)},
         {name: sum(boxes.classes.count(name) for boxes in asked) for name in classes},
-        _drawn(evaluator, len(labels), len(classes), draws),
+        _drawn(evaluator, len(labels), len(classes), bootstrap_samples),
     )
 
 
@@ -86,7 +86,7 @@ def _evaluated(labels: Mapping[str, Boxes], found: Mapping[str, Boxes], classes:
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise MissingExtra("faster-coco-eval", "detection", "Comparing boxes with labels") from error
+        raise MissingDependencyError("faster-coco-eval", "detection", "Comparing boxes with labels") from error
     categories = {name: k for k, name in enumerate(classes, 1)}
     truth, results = COCO(), COCO()
     frame = {
@@ -103,9 +103,9 @@ def _evaluated(labels: Mapping[str, Boxes], found: Mapping[str, Boxes], classes:
     return evaluator
 
 
-def _annotations(pictures: Sequence[Boxes], categories: Mapping[str, int]) -> list[dict[str, Any]]:
+def _annotations(images: Sequence[Boxes], categories: Mapping[str, int]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for image, boxes in enumerate(pictures, 1):
+    for image, boxes in enumerate(images, 1):
         sizes = boxes.corners[:, 2:] - boxes.corners[:, :2]
         for i, name in enumerate(boxes.classes):
             if name in categories:
@@ -124,8 +124,8 @@ def _annotations(pictures: Sequence[Boxes], categories: Mapping[str, int]) -> li
     return rows
 
 
-def _drawn(evaluator: Any, pictures: int, classes: int, draws: int) -> Float[np.ndarray, "2 n"]:
-    """AP50 and AP of pictures drawn with replacement: the library's own sums over what it found picture by picture.
+def _drawn(evaluator: Any, images: int, classes: int, bootstrap_samples: int) -> Float[np.ndarray, "2 n"]:
+    """AP50 and AP of images drawn with replacement: the library's own sums over what it found image by image.
 
     Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
     """
@@ -134,20 +134,20 @@ def _drawn(evaluator: Any, pictures: int, classes: int, draws: int) -> Float[np.
     params = evaluator._paramsEval
     areas = len(params.areaRng)
     params.areaRng, params.areaRngLbl, params.maxDets = params.areaRng[:1], params.areaRngLbl[:1], params.maxDets[-1:]
-    by_class = [evaluator._evalImgs_cpp[k * areas * pictures :][:pictures] for k in range(classes)]
+    by_class = [evaluator._evalImgs_cpp[k * areas * images :][:images] for k in range(classes)]
     generator = np.random.default_rng(0)
-    values = np.empty((2, draws))
-    for draw in range(draws):
-        chosen = generator.integers(0, pictures, pictures)
+    values = np.empty((2, bootstrap_samples))
+    for draw in range(bootstrap_samples):
+        chosen = generator.integers(0, images, images)
         sample = [images[i] for images in by_class for i in chosen]
         precision = np.asarray(faster_eval_api_cpp.COCOevalAccumulate(params, sample)["precision"])
         values[:, draw] = _mean(precision[0]), _mean(precision)
     return values
 
 
-def interval(draws: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """The 95 % interval of a value from its draws."""
-    if not draws.size or np.isnan(draws).all():
+def interval(bootstrap_samples: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """The 95 % interval of a value from its bootstrap_samples."""
+    if not bootstrap_samples.size or np.isnan(bootstrap_samples).all():
         return float("nan"), float("nan")
-    low, high = np.nanpercentile(draws, (2.5, 97.5))
+    low, high = np.nanpercentile(bootstrap_samples, (2.5, 97.5))
     return float(low), float(high)

@@ -17,16 +17,16 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from refinefuse.data.catalog import row_named
+from refinefuse.data.catalog import find_dataset
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.masks import boxes_of_mask
-from refinefuse.errors import ConfigError, InputError, PairingError, listing
+from refinefuse.errors import ConfigError, InputError, PairingError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
 
-Form: TypeAlias = Literal["yolo", "voc", "coco", "mask"]
+LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "mask"]
 ENDINGS: Mapping[str, tuple[str, ...]] = {"yolo": (".txt",), "voc": (".xml",), "mask": IMAGE_EXTENSIONS}
 OUTSIDE = 2.0
-"""Pixels by which a box may leave the picture, as rounding makes it; it is cut. More is refused."""
+"""Pixels by which a box may leave the image, as rounding makes it; it is cut. More is refused."""
 NOT_LABELS = ("classes.txt", "README.txt")
 
 
@@ -39,7 +39,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a set of pictures.
+    """The labels of a set of images.
 
     Attributes:
         form: how they are written.
@@ -48,74 +48,74 @@ class Labels:
             leaves it out, a star at the end makes it a region that does not count.
     """
 
-    form: Form
+    format: LabelFormat
     path: Path
     classes: Mapping[str, str]
 
     def names(self) -> list[str]:
-        """The names of the pictures that are labelled, without extension.
+        """The names of the images that are labeled, without extension.
 
         Raises:
             InputError: the folder or file is missing, or is none.
         """
-        if self.form == "coco":
+        if self.format == "coco":
             return [Path(str(image["file_name"])).stem for image in _coco(self.path)["images"]]
         return list(self._files())
 
     def _files(self) -> dict[str, Path]:
         if not self.path.is_dir():
             raise InputError(f"There is no folder of labels '{self.path}'.\nCheck the path.")
-        files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in ENDINGS[self.form])
+        files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in ENDINGS[self.format])
         return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
 
     def read(self, sizes: Mapping[str, Size]) -> dict[str, Boxes]:
-        """The labels of those pictures that have some; an empty label is a picture without objects.
+        """The labels of those images that have some; an empty label is a image without objects.
 
         Args:
-            sizes: the pictures, by name without extension.
+            sizes: the images, by name without extension.
 
         Raises:
-            PairingError: no label belongs to any of these pictures.
-            InputError: a label cannot be read, was made for a picture of other proportions, has a box outside it, or
+            PairingError: no label belongs to any of these images.
+            InputError: a label cannot be read, was made for a image of other proportions, has a box outside it, or
                 a class that the map does not know.
         """
         names = self.names()
         shared = [name for name in sizes if name in set(names)]
         if not shared:
             raise PairingError(
-                f"The labels belong to other pictures: no name is shared.\n"
-                f"labels in '{self.path}' ({len(names)}):\n{listing(names)}\n"
-                f"pictures ({len(sizes)}):\n{listing(list(sizes))}"
+                f"The labels belong to other images: no name is shared.\n"
+                f"labels in '{self.path}' ({len(names)}):\n{format_names(names)}\n"
+                f"images ({len(sizes)}):\n{format_names(list(sizes))}"
             )
-        if self.form == "coco":
+        if self.format == "coco":
             return _read_coco(self.path, {name: sizes[name] for name in shared}, self.classes)
-        files, reader = self._files(), _READERS[self.form]
+        files, reader = self._files(), _READERS[self.format]
         return {name: reader(files[name], sizes[name], self.classes) for name in shared}
 
 
-class Meaning(NamedTuple):
+class ClassMapping(NamedTuple):
     """What a label calls by some name; an empty name is left out."""
 
     name: str
     crowd: bool
 
 
-def class_map(form: str, of: str | None, classes: Mapping[str, str]) -> Mapping[str, str]:
-    """The map of classes that a plan or a recipe means: its own, or that of a data set of the catalogue.
+def class_mapping(label_format: str, classes_from: str | None, classes: Mapping[str, str]) -> Mapping[str, str]:
+    """The map of classes that a plan or a recipe means: its own, or that of a dataset of the catalog.
 
     Raises:
-        ConfigError: there is none for labels of this form.
+        ConfigError: there is none for labels of this label_format.
     """
-    known = {} if classes or of is None else row_named(of).classes
-    if not classes and form not in known:
+    known = {} if classes or classes_from is None else find_dataset(classes_from).classes
+    if not classes and label_format not in known:
         raise ConfigError(
-            f"The classes of the labels are not known.\n  expected: a map `classes`, or `of` a data set of the "
-            f"catalogue with labels as {form}\n  got: {f'{of}, with ' if of else ''}{', '.join(known) or 'neither'}"
+            f"The classes of the labels are not known.\n  expected: a map `classes`, or `classes_from` a dataset of the "
+            f"catalog with labels as {label_format}\n  got: {f'{classes_from}, with ' if classes_from else ''}{', '.join(known) or 'neither'}"
         )
-    return classes or known[form]
+    return classes or known[label_format]
 
 
-def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> Meaning:
+def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMapping:
     """What is called so in a label.
 
     Raises:
@@ -127,19 +127,19 @@ def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> Meaning:
             f"'{path}' names a class that is not known.\n  expected: {known}\n  found: {said}\n"
             "Add it to the map of classes; an empty name leaves it out."
         )
-    return Meaning(classes[said].removesuffix("*"), classes[said].endswith("*"))
+    return ClassMapping(classes[said].removesuffix("*"), classes[said].endswith("*"))
 
 
 def _inside(box: tuple[float, float, float, float], size: Size, path: Path) -> tuple[float, float, float, float]:
-    """A box cut at the edges of its picture."""
+    """A box cut at the edges of its image."""
     left, top, right, bottom = box
     outside = max(-left, -top, right - size.width, bottom - size.height)
     if not all(map(math.isfinite, box)) or outside > OUTSIDE or right <= left or bottom <= top:
         raise InputError(
-            f"A box of '{path}' does not lie in its picture.\n"
+            f"A box of '{path}' does not lie in its image.\n"
             f"  expected: left < right within 0..{size.width}, top < bottom within 0..{size.height}\n"
             f"  found: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}\n"
-            "Check that the labels belong to pictures of this size."
+            "Check that the labels belong to images of this size."
         )
     return max(left, 0), max(top, 0), min(right, size.width), min(bottom, size.height)
 
@@ -152,7 +152,7 @@ def _text(path: Path) -> str:
 
 
 def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
-    """Lines of class, centre x, centre y, width and height, the last four relative to the picture."""
+    """Lines of class, center x, center y, width and height, the last four relative to the image."""
     corners, names, crowd = [], [], []
     for number, line in enumerate(_text(path).splitlines(), 1):
         words = line.split()
@@ -165,7 +165,7 @@ def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
         except ValueError:
             raise InputError(
                 f"Line {number} of '{path}' is no YOLO label.\n"
-                f"  expected: class, centre x, centre y, width, height (each of the four from 0 to 1)\n  found: {line}"
+                f"  expected: class, center x, center y, width, height (each of the four from 0 to 1)\n  found: {line}"
             ) from None
         name, uncounted = meaning_of(words[0], classes, path)
         box = (x - w / 2) * size.width, (y - h / 2) * size.height, (x + w / 2) * size.width, (y + h / 2) * size.height
@@ -177,16 +177,16 @@ def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
 
 
 def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
-    """By how much a label's picture was scaled to the one at hand: some work with reduced copies."""
+    """By how much a label's image was scaled to the one at hand: some work with reduced copies."""
     height, width = stated
     if not (height > 0 and width > 0):
         return 1.0
     by_height, by_width = size.height / height, size.width / width
     if abs(by_height - by_width) * max(height, width) > OUTSIDE:
         raise InputError(
-            f"The label '{path}' was made for a picture of other proportions.\n"
-            f"  label: {height:g} x {width:g}\n  picture: {size.height} x {size.width}\n"
-            "Check that label and picture belong together."
+            f"The label '{path}' was made for a image of other proportions.\n"
+            f"  label: {height:g} x {width:g}\n  image: {size.height} x {size.width}\n"
+            "Check that label and image belong together."
         )
     return (by_height + by_width) / 2
 
@@ -287,7 +287,7 @@ def _read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
     mask = read_image(path)
     if mask.ndim != 2 or mask.shape != tuple(size):
         raise InputError(
-            f"The mask '{path}' does not fit its picture.\n"
+            f"The mask '{path}' does not fit its image.\n"
             f"  expected: {size.height} x {size.width}, one channel of class numbers\n"
             f"  found: {' x '.join(map(str, mask.shape))}"
         )

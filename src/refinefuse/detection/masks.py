@@ -1,11 +1,11 @@
-"""Boxes from segmentation masks, which tell classes but not one object from its neighbour.
+"""Boxes from segmentation masks, which tell classes but not one object from its neighbor.
 
-Each connected piece (8 neighbours) of a class is an object. Pieces that lie at most `GAP` pixels above one another are
+Each connected piece (8 neighbors) of a class is an object. Pieces that lie at most `GAP` pixels above one another are
 one: a railing or a bumper cuts what is one. Neighbours that touch come out as one box, and an object that something
 wide hides in the middle as two; a piece that is narrower or lower than `SMALLEST` asks for nothing, but what is found
 there is not counted as wrong.
 
-Against the 22 pictures of MSRS of which the 321 masks and drawn boxes are at hand, 33 of 38 persons and 10 of 12 cars
+Against the 22 images of MSRS of which the 321 masks and drawn boxes are at hand, 33 of 38 persons and 10 of 12 cars
 have a derived box at an overlap of 0.5 or more, 0.82 and 0.87 in the mean. Of the rest most are labels that one of the
 two lacks: masks call vans and trucks cars, the drawn boxes leave them out.
 """

@@ -9,27 +9,27 @@ from typing import Any
 
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.coco import COCO_NUMBERS
-from refinefuse.errors import InputError, PairingError, listing
+from refinefuse.errors import InputError, PairingError, format_names
 
 
-def read_predictions(path: Path, pictures: Sequence[str]) -> dict[str, Boxes]:
-    """Boxes by picture; a picture of which none is told has none.
+def read_predictions(path: Path, expected: Sequence[str]) -> dict[str, Boxes]:
+    """Boxes by image; an image without any gets none.
 
     Two forms are read: an object with `images` (with `file_name`), `categories` and `annotations` that have a `score`;
-    and COCO's list of results, whose `image_id` is the name of the picture without extension, or its number, and whose
+    and COCO's list of results, whose `image_id` is the name of the image without extension, or its number, and whose
     `category_id` is COCO's.
 
     Args:
         path: the file.
-        pictures: the names of the pictures, without extension.
+        expected: the names of the images, without extension.
 
     Raises:
         InputError: the file is none of these, or names a class by a number that is not COCO's.
-        PairingError: it tells of none of the pictures.
+        PairingError: it tells of none of the images.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        images, names, rows = _listed(content, pictures) if isinstance(content, list) else _whole(content)
+        images, names, rows = _listed(content, expected) if isinstance(content, list) else _whole(content)
         found = [
             (images.get(row["image_id"], ""), names[row["category_id"]], row["bbox"], row["score"]) for row in rows
         ]
@@ -45,20 +45,20 @@ def read_predictions(path: Path, pictures: Sequence[str]) -> dict[str, Boxes]:
     if not sound:
         raise InputError(f"The boxes '{path}' cannot be read: a bbox must be left, top, width and height.")
     told = set(images.values()) if not isinstance(content, list) else {image for image, *_ in boxes}
-    if not told & set(pictures):
+    if not told & set(expected):
         raise PairingError(
-            f"The boxes '{path}' are of other pictures: no name is shared.\nthere:\n{listing(sorted(map(str, told)))}\n"
-            f"here:\n{listing(list(pictures))}"
+            f"The boxes '{path}' are of other images: no name is shared.\nthere:\n{format_names(sorted(map(str, told)))}\n"
+            f"here:\n{format_names(list(expected))}"
         )
-    by_picture: dict[str, list[tuple[str, tuple[float, ...], float]]] = {name: [] for name in pictures}
+    by_image: dict[str, list[tuple[str, tuple[float, ...], float]]] = {name: [] for name in expected}
     for image, name, box, score in boxes:
-        if image in by_picture:
-            by_picture[image].append((name, box, score))
+        if image in by_image:
+            by_image[image].append((name, box, score))
     return {
-        picture: make_boxes(
+        image: make_boxes(
             [(x, y, x + w, y + h) for _, (x, y, w, h), _ in of], [name for name, *_ in of], [s for *_, s in of]
         )
-        for picture, of in by_picture.items()
+        for image, of in by_image.items()
     }
 
 
@@ -68,6 +68,6 @@ def _whole(content: Mapping[str, Any]) -> tuple[Mapping[Any, str], Mapping[Any, 
     return images, names, content["annotations"]
 
 
-def _listed(rows: list[Any], pictures: Sequence[str]) -> tuple[Mapping[Any, str], Mapping[Any, str], list[Any]]:
-    numbered = {int(name): name for name in pictures if name.isdecimal()}
-    return {**numbered, **{name: name for name in pictures}}, COCO_NUMBERS, rows
+def _listed(rows: list[Any], images: Sequence[str]) -> tuple[Mapping[Any, str], Mapping[Any, str], list[Any]]:
+    numbered = {int(name): name for name in images if name.isdecimal()}
+    return {**numbered, **{name: name for name in images}}, COCO_NUMBERS, rows

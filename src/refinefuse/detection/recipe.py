@@ -1,4 +1,4 @@
-"""A recipe for a detector: its schedule and its labelled pictures, the same for every method that fuses them."""
+"""A recipe for a detector: its schedule and its labeled images, the same for every method that fuses them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from refinefuse.detection.labels import Form
-from refinefuse.errors import require
+from refinefuse.detection.labels import LabelFormat
+from refinefuse.errors import check_field
 from refinefuse.settings import read_settings, write_settings
 
 
 @dataclass(frozen=True)
-class LabelledSet:
-    """Two folders of aligned pictures, and their labels.
+class LabeledDataset:
+    """Two folders of aligned images, and their labels.
 
     Args:
-        a: folder of the first source (infrared), relative to the folder of the data sets.
+        a: folder of the first source (infrared), relative to the folder of the datasets.
         b: folder of the second source (visible).
-        form: yolo, voc, coco or mask.
+        format: yolo, voc, coco or mask.
         path: the folder of the labels, or the JSON file.
-        of: the data set of the catalogue whose map of classes holds.
+        classes_from: the dataset of the catalog whose map of classes holds.
         classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
             the end says that such objects were not told apart.
         pattern: which names, as in a shell.
@@ -29,9 +29,9 @@ class LabelledSet:
 
     a: str
     b: str
-    form: Form
+    format: LabelFormat
     path: str
-    of: str | None = None
+    classes_from: str | None = None
     classes: dict[str, str] = field(default_factory=dict)
     pattern: str = "*"
 
@@ -42,41 +42,41 @@ class DetectorRecipe:
 
     Args:
         start: the detector to start from: a folder, or a repository owner/name of the Hugging Face Hub.
-        sets: labelled pictures.
+        sets: labeled images.
         classes: which classes; those of the new detector.
-        method: what fuses the pictures: a source as in a plan of `refinefuse benchmark`, or infrared or visible.
-        steps: optimiser steps.
-        pairs_per_step: pictures of a step.
+        method: what fuses the images: a source as in a plan of `refinefuse benchmark`, or infrared or visible.
+        max_steps: optimizer steps.
+        batch_size: images of a step.
         learning_rate: peak of the cosine schedule (AdamW), after a warm-up over 2 percent of the steps, 200 at least.
         weight_decay: of AdamW.
-        clip: largest norm of the gradient.
+        gradient_clip_val: largest norm of the gradient.
         precision: as Lightning names it.
         seed: of everything random.
     """
 
-    start: str
-    sets: list[LabelledSet]
+    pretrained: str
+    datasets: list[LabeledDataset]
     classes: list[str]
     method: str = ""
-    steps: int = 5000
-    pairs_per_step: int = 8
+    max_steps: int = 5000
+    batch_size: int = 8
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
-    clip: float = 0.1
+    gradient_clip_val: float = 0.1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(bool(self.sets), "sets", "at least one labelled set", "none")
-        require(bool(self.classes), "classes", "at least one class", "none")
-        require(len(set(self.classes)) == len(self.classes), "classes", "different names", self.classes)
-        require(bool(re.fullmatch(r"[^*]*", self.method)), "method", "one method", self.method)
-        for name in ("steps", "pairs_per_step"):
-            require(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
-        for name in ("learning_rate", "clip"):
-            require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
-        require(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
-        require(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        check_field(bool(self.datasets), "datasets", "at least one labeled set", "none")
+        check_field(bool(self.classes), "classes", "at least one class", "none")
+        check_field(len(set(self.classes)) == len(self.classes), "classes", "different names", self.classes)
+        check_field(bool(re.fullmatch(r"[^*]*", self.method)), "method", "one method", self.method)
+        for name in ("max_steps", "batch_size"):
+            check_field(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
+        for name in ("learning_rate", "gradient_clip_val"):
+            check_field(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
+        check_field(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+        check_field(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
 
 
 def load_detector_recipe(path: Path) -> DetectorRecipe:

@@ -1,4 +1,4 @@
-"""Fine-tune a detector of the transformers library on fused pictures."""
+"""Fine-tune a detector of the transformers library on fused images."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import Tensor
 
+from refinefuse.detection.datasets import (
+    DetectionDataModule,
+    DetectionDataset,
+    DetectorInput,
+    Target,
+    fuse_samples,
+    read_samples,
+)
 from refinefuse.detection.detectors import locate_detector
-from refinefuse.detection.material import DetectorBatches, Drawn, Seen, Target, fuse_samples, read_samples
 from refinefuse.detection.recipe import DetectorRecipe, save_detector_recipe
 from refinefuse.detection.transformer import load
 from refinefuse.errors import ConfigError
 from refinefuse.settings import claim_folder
-from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints, read_checkpoint
-from refinefuse.training.logs import StopWhereNotFinite, loggers
+from refinefuse.training.checkpoints import LAST, AtomicCheckpointIO, LastCheckpoint, read_checkpoint
+from refinefuse.training.logs import StopOnNonFinite, loggers
 from refinefuse.training.task import warmed_cosine
 from refinefuse.training.train import RECIPE, fit
 
@@ -47,16 +54,16 @@ class DetectorTask(LightningModule):
         """AdamW with a short warm-up and a cosine to zero."""
         recipe = self.recipe
         optimizer = torch.optim.AdamW(self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        return warmed_cosine(optimizer, recipe.steps)
+        return warmed_cosine(optimizer, recipe.max_steps)
 
 
 def train_detector(
     recipe: DetectorRecipe,
     data: Path,
     output: Path,
-    seen: Seen,
+    seen: DetectorInput,
     *,
-    workers: int = 0,
+    num_workers: int = 0,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> Path:
     """Fine-tune a detector, or go on with a run that was stopped.
@@ -64,9 +71,9 @@ def train_detector(
     Args:
         recipe: what to train, with its `method`.
         data: the folder below which the recipe's sets lie.
-        output: the folder of the run: recipe, fused pictures, last checkpoint, logs, and at the end the detector.
+        output: the folder of the run: recipe, fused images, last checkpoint, logs, and at the end the detector.
         seen: what the detector sees of a pair: its fusion by the recipe's method.
-        workers: processes that read pictures.
+        num_workers: processes that read images.
         accelerator: what computes; auto takes a GPU if there is one.
 
     Returns:
@@ -74,7 +81,7 @@ def train_detector(
 
     Raises:
         ConfigError: the output folder holds a run by another recipe.
-        RefineFuseError: the start, a picture or a label cannot be used.
+        RefineFuseError: the start, a image or a label cannot be used.
         TrainingError: the loss stops being finite or a checkpoint cannot be written. The one before is kept.
     """
     detector = output / DETECTOR
@@ -84,7 +91,7 @@ def train_detector(
     names = dict(enumerate(recipe.classes))
     seed_everything(recipe.seed, verbose=False)  # also for the layers that the new classes need
     model, processor = load(
-        locate_detector(recipe.start), id2label=names, label2id={v: k for k, v in names.items()},
+        locate_detector(recipe.pretrained), id2label=names, label2id={v: k for k, v in names.items()},
         ignore_mismatched_sizes=True,
     )  # fmt: skip
     _check_size(processor, recipe)
@@ -95,22 +102,22 @@ def train_detector(
     last = output / LAST
     step = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
     trainer = _trainer(recipe, output, step, accelerator)
-    fit(trainer, task, DetectorBatches(Drawn(samples, recipe, processor), step, workers), output)
+    fit(trainer, task, DetectionDataModule(DetectionDataset(samples, recipe, processor), step, num_workers), output)
     processor.save_pretrained(detector)
     model.save_pretrained(detector)
     return detector
 
 
 def _check_size(processor: Any, recipe: DetectorRecipe) -> None:
-    """Refuse a detector that is given pictures of several sizes: they make no batch."""
+    """Refuse a detector that is given images of several sizes: they make no batch."""
     shown = [np.zeros(shape, np.uint8) for shape in ((48, 96, 3), (96, 48, 3))]
     how = {"return_tensors": "pt", "input_data_format": "channels_last"}
-    made = [processor(images=[picture], **how)["pixel_values"] for picture in shown]
+    made = [processor(images=[image], **how)["pixel_values"] for image in shown]
     sizes = [" x ".join(map(str, x.shape[2:])) for x in made]
     if sizes[0] != sizes[1]:
         raise ConfigError(
-            f"The detector '{recipe.start}' must be one that is given pictures of one size.\n"
-            f"  a wide picture: {sizes[0]}\n  a tall picture: {sizes[1]}\n"
+            f"The detector '{recipe.pretrained}' must be one that is given images of one size.\n"
+            f"  a wide image: {sizes[0]}\n  a tall image: {sizes[1]}\n"
             "Set `size` to height and width in its preprocessor_config.json, and `do_pad` to false."
         )
 
@@ -120,12 +127,12 @@ def _trainer(recipe: DetectorRecipe, output: Path, first_step: int, accelerator:
         accelerator=accelerator,
         devices=1,
         use_distributed_sampler=False,
-        max_steps=recipe.steps,
+        max_steps=recipe.max_steps,
         precision=recipe.precision,
-        gradient_clip_val=recipe.clip,
+        gradient_clip_val=recipe.gradient_clip_val,
         logger=loggers(output, first_step),
-        plugins=[WholeCheckpoints()],
-        callbacks=[StopWhereNotFinite(), LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.steps))],
+        plugins=[AtomicCheckpointIO()],
+        callbacks=[StopOnNonFinite(), LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps))],
         enable_model_summary=False,
-        log_every_n_steps=min(20, recipe.steps),
+        log_every_n_steps=min(20, recipe.max_steps),
     )

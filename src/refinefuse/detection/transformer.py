@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.yolox import LOWEST_SCORE
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.errors import InputError, MissingDependencyError
 
 EXTRA = "detection"
 
@@ -26,7 +26,7 @@ def fetch(repository: str) -> Path:
     """The folder of a repository of the Hugging Face Hub, from its cache if it is there.
 
     Raises:
-        MissingExtra: huggingface_hub is not installed.
+        MissingDependencyError: huggingface_hub is not installed.
         InputError: there is no such repository, or no way to it.
     """
     if repository.count("/") != 1 or repository.startswith((".", "/")):
@@ -38,7 +38,9 @@ def fetch(repository: str) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        raise MissingExtra("transformers", EXTRA, f"Loading '{repository}' from the Hugging Face Hub") from error
+        raise MissingDependencyError(
+            "transformers", EXTRA, f"Loading '{repository}' from the Hugging Face Hub"
+        ) from error
     try:
         return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -46,20 +48,20 @@ def fetch(repository: str) -> Path:
 
 
 def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
-    """The network and what prepares its pictures.
+    """The network and what prepares its images.
 
     Args:
         folder: what `save_pretrained` wrote.
         changes: fields of the network's config that are to be others: its classes.
 
     Raises:
-        MissingExtra: transformers is not installed.
+        MissingDependencyError: transformers is not installed.
         InputError: the folder holds no detector.
     """
     try:
         transformers: Any = import_module("transformers")
     except ImportError as error:
-        raise MissingExtra("transformers", EXTRA, "A detector in a folder") from error
+        raise MissingDependencyError("transformers", EXTRA, "A detector in a folder") from error
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -89,7 +91,7 @@ class Transformer:
 
     @torch.inference_mode()
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB picture, from a score of 0.01 on, the surest first."""
+        """What it finds in an RGB image, from a score of 0.01 on, the surest first."""
         height, width = pixels.shape[:2]
         inputs = self._processor(images=[pixels], return_tensors="pt", input_data_format="channels_last")
         output = self._model(**inputs)

@@ -1,7 +1,7 @@
 """Detectors of the YOLOX family in ONNX files, run by onnxruntime on one thread of the CPU.
 
 Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021. The
-picture is scaled to fit, put into the left upper corner of a grey one (114), in BGR and 0..255, and the thresholds are
+image is scaled to fit, put into the left upper corner of a gray one (114), in BGR and 0..255, and the thresholds are
 those of its evaluation: boxes from a score of 0.01 on, and suppression within a class above an overlap of 0.65.
 """
 
@@ -20,7 +20,7 @@ from refinefuse.inference.backend import onnx_session
 
 STRIDES = (8, 16, 32)
 LOWEST_SCORE, OVERLAP, MOST = 0.01, 0.65, 300
-_GREY = 114
+_GRAY = 114
 _RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels
 
 
@@ -32,7 +32,7 @@ class Yolox:
             COCO's 80; for another number, the file of the same name that ends in .txt has one name a line.
 
     Raises:
-        MissingExtra: onnxruntime is not installed.
+        MissingDependencyError: onnxruntime is not installed.
         InputError: the file cannot be opened, or is no such network.
     """
 
@@ -78,7 +78,7 @@ class Yolox:
         return names
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB picture, at most 300 boxes, the surest first."""
+        """What it finds in an RGB image, at most 300 boxes, the surest first."""
         padded, scale = self._letterbox(pixels)
         feed = {self._input: np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32)}
         output = self._session.run(None, feed)[0]
@@ -91,7 +91,7 @@ class Yolox:
         height, width = pixels.shape[:2]
         scale = min(self.height / height, self.width / width)
         size = (max(1, int(width * scale)), max(1, int(height * scale)))
-        padded = np.full((self.height, self.width, 3), _GREY, np.uint8)
+        padded = np.full((self.height, self.width, 3), _GRAY, np.uint8)
         padded[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         return padded, scale
 
@@ -122,4 +122,4 @@ class Yolox:
         corners = np.hstack([corner, corner + size])[index].clip(0, [width, height, width, height])
         boxes = make_boxes(corners, [self.names[i] for i in best[index]], score[index])
         sizes = boxes.corners[:, 2:] - boxes.corners[:, :2]
-        return boxes.where(sizes.min(1, initial=np.inf) > 0)  # not those beside the picture
+        return boxes.select(sizes.min(1, initial=np.inf) > 0)  # not those beside the image

@@ -1,1 +1,1 @@
-"""Files, colour and depth: from a picture on disk to a tensor in [0, 1] and back, exactly."""
+"""Files, color and depth: from a image on disk to a tensor in [0, 1] and back, exactly."""

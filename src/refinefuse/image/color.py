@@ -1,10 +1,10 @@
-"""Colour between arrays, tensors, and the luma that is fused.
+"""Color between arrays, tensors, and the luma that is fused.
 
-Networks see luma alone. Colour never passes through them: a picture is split into luma, chroma and alpha (float32, so
+Networks see luma alone. Color never passes through them: a image is split into luma, chroma and alpha (float32, so
 that nothing is rounded), the luma is replaced by the fused one, and the chroma of a source is put back. The conversion
 is BT.601 in full range.
 
-Source: ITU-R BT.601-7 (2011), section 2.5.1 (luma) and 2.5.2 (colour differences).
+Source: ITU-R BT.601-7 (2011), section 2.5.1 (luma) and 2.5.2 (color differences).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from refinefuse.image.pixels import Pixels, check_pixels
 
-#: Whose chroma a fused picture gets: of the first source, of the second, of both (weighted by saturation), or none.
+#: Whose chroma a fused image gets: of the first source, of the second, of both (weighted by saturation), or none.
 Color = Literal["a", "b", "both", "gray"]
 
 _R, _G, _B = 0.299, 0.587, 0.114  # luma weights
@@ -32,13 +32,13 @@ _CB, _CR = (
 
 
 @dataclass(frozen=True)
-class Planes:
-    """A picture taken apart.
+class YCbCrImage:
+    """A image taken apart.
 
     Attributes:
         luma: (n, 1, h, w) in [0, 1].
-        chroma: (n, 2, h, w), Cb and Cr, zero-centred in [-0.5, 0.5]; None for a grey picture.
-        alpha: (n, 1, h, w) in [0, 1]; None for a picture without alpha.
+        chroma: (n, 2, h, w), Cb and Cr, zero-centered in [-0.5, 0.5]; None for a gray image.
+        alpha: (n, 1, h, w) in [0, 1]; None for a image without alpha.
     """
 
     luma: Float[Tensor, "n 1 h w"]
@@ -47,17 +47,17 @@ class Planes:
 
 
 def to_tensor(pixels: Pixels) -> Float[Tensor, "1 c h w"]:
-    """A picture as float32 in [0, 1].
+    """A image as float32 in [0, 1].
 
     Args:
-        pixels: (h, w), (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 (divided by 255 or
+        pixels: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 (divided by 255 or
             65535) or float32 in [0, 1] (as it is).
 
     Returns:
-        (1, c, h, w) with c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+        (1, c, h, w) with c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
 
     Raises:
-        InputError: the array is no such picture.
+        InputError: the array is no such image.
     """
     check_pixels(pixels)
     values = pixels.astype(np.float32) / np.float32(_maximum(pixels.dtype))
@@ -82,8 +82,8 @@ def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 
-def as_rgb(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture for looking at: 8-bit RGB, a grey one in three equal channels, without alpha."""
+def to_rgb8(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """A image for looking at: 8-bit RGB, a gray one in three equal channels, without alpha."""
     image = to_tensor(pixels)
     rgb: UInt8[np.ndarray, "h w 3"] = to_array(
         image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1), np.uint8
@@ -91,43 +91,49 @@ def as_rgb(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
     return rgb
 
 
-def as_seen(fused: Pixels, b: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    """A fused picture for looking at: a grey one gets the chroma of `b`, as a user's result would."""
-    image, source = to_tensor(fused), split(to_tensor(b))
-    planes = split(image)
+def with_source_color(fused: Pixels, b: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """A fused image for looking at: a gray one gets the chroma of `b`, as a user's result would."""
+    image, source = to_tensor(fused), to_ycbcr(to_tensor(b))
+    planes = to_ycbcr(image)
     if source.chroma is None or (planes.chroma is not None and float(planes.chroma.abs().max()) >= 1e-6):
-        return as_rgb(fused)
-    return as_rgb(to_array(merge(planes.luma, Planes(planes.luma), Planes(source.luma, source.chroma)), np.float32))
+        return to_rgb8(fused)
+    return to_rgb8(
+        to_array(
+            restore_color(planes.luma, YCbCrImage(planes.luma), YCbCrImage(source.luma, source.chroma)), np.float32
+        )
+    )
 
 
-def split(image: Float[Tensor, "n c h w"]) -> Planes:
-    """Take a picture apart into luma, chroma and alpha.
+def to_ycbcr(image: Float[Tensor, "n c h w"]) -> YCbCrImage:
+    """Take a image apart into luma, chroma and alpha.
 
     Args:
-        image: (n, c, h, w) in [0, 1]; c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA.
+        image: (n, c, h, w) in [0, 1]; c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
     """
     channels = image.shape[1]
     alpha = image[:, -1:] if channels in (2, 4) else None
     if channels < 3:
-        return Planes(image[:, :1], None, alpha)
+        return YCbCrImage(image[:, :1], None, alpha)
     red, green, blue = image[:, 0:1], image[:, 1:2], image[:, 2:3]
     luma = _R * red + _G * green + _B * blue
     chroma = torch.cat([(blue - luma) / _CB, (red - luma) / _CR], 1)
-    return Planes(luma, chroma, alpha)
+    return YCbCrImage(luma, chroma, alpha)
 
 
-def merge(luma: Float[Tensor, "n 1 h w"], a: Planes, b: Planes, color: Color = "b") -> Float[Tensor, "n c h w"]:
-    """Put a fused luma and the colour and alpha of its sources together.
+def restore_color(
+    luma: Float[Tensor, "n 1 h w"], a: YCbCrImage, b: YCbCrImage, color: Color = "b"
+) -> Float[Tensor, "n c h w"]:
+    """Put a fused luma and the color and alpha of its sources together.
 
     Args:
         luma: (n, 1, h, w) in [0, 1].
         a: the first source.
         b: the second source.
         color: whose chroma the result gets: "a", "b", "both" (each weighted by its saturation) or "gray" (none). If the
-            chosen source has no chroma, the other one gives it; the result is grey if neither has.
+            chosen source has no chroma, the other one gives it; the result is gray if neither has.
 
     Returns:
-        (n, c, h, w) in [0, 1], clipped where luma and chroma leave the RGB cube; c = 1 grey or 3 RGB, and one more for
+        (n, c, h, w) in [0, 1], clipped where luma and chroma leave the RGB cube; c = 1 gray or 3 RGB, and one more for
         alpha: that of `b`, else that of `a`.
     """
     chroma = _choose(a.chroma, b.chroma, color)
@@ -137,8 +143,8 @@ def merge(luma: Float[Tensor, "n 1 h w"], a: Planes, b: Planes, color: Color = "
     return image if alpha is None else torch.cat([image, alpha], 1)
 
 
-def pool(sources: Sequence[Planes]) -> Planes:
-    """Several sources as one that gives colour and alpha; its luma is that of the first, for the fused one comes anew.
+def merge_color_sources(sources: Sequence[YCbCrImage]) -> YCbCrImage:
+    """Several sources as one that gives color and alpha; its luma is that of the first, for the fused one comes anew.
 
     Chroma is the mean, each weighted by its saturation; alpha the greatest. The order of the sources plays no part.
 
@@ -147,14 +153,14 @@ def pool(sources: Sequence[Planes]) -> Planes:
     """
     chromas = [source.chroma for source in sources if source.chroma is not None]
     alphas = [source.alpha for source in sources if source.alpha is not None]
-    return Planes(
+    return YCbCrImage(
         sources[0].luma,
         _weigh(*chromas) if len(chromas) > 1 else next(iter(chromas), None),
         torch.stack(alphas).amax(0) if alphas else None,
     )
 
 
-def sum_in_any_order(terms: Tensor) -> Tensor:
+def order_invariant_sum(terms: Tensor) -> Tensor:
     """The sum over the first axis, the same to the last bit whatever the order of the terms."""
     return terms.sort(0).values.sum(0)
 
@@ -170,14 +176,14 @@ def _choose(a: Tensor | None, b: Tensor | None, color: Color) -> Tensor | None:
 
 
 def _weigh(*chromas: Tensor) -> Tensor:
-    """The mean of chromas, each weighted by its own distance from grey.
+    """The mean of chromas, each weighted by its own distance from gray.
 
     Source: K. R. Prabhakar, V. S. Srikar, R. V. Babu, "DeepFuse: a deep unsupervised approach for exposure fusion with
-    extreme exposure image pairs", ICCV 2017, the equation that fuses the chrominance channels (there centred at 128).
+    extreme exposure image pairs", ICCV 2017, the equation that fuses the chrominance channels (there centered at 128).
     """
     stacked = torch.stack(chromas)
-    weight = sum_in_any_order(stacked.abs())
-    return sum_in_any_order(stacked * stacked.abs()) / weight.clamp_min(torch.finfo(weight.dtype).tiny)
+    weight = order_invariant_sum(stacked.abs())
+    return order_invariant_sum(stacked * stacked.abs()) / weight.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def _rgb(luma: Tensor, chroma: Tensor) -> Tensor:

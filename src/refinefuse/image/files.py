@@ -1,4 +1,4 @@
-"""Read and write pictures: PNG, JPEG, TIFF, WebP and BMP, exactly as stored.
+"""Read and write images: PNG, JPEG, TIFF, WebP and BMP, exactly as stored.
 
 OpenCV decodes and encodes, tifffile does for TIFF. What a format cannot hold, or a decoder would change silently, is
 refused with a reason.
@@ -25,7 +25,7 @@ from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.thermal import Counts, check_counts
 from refinefuse.image.tiff import decode_tiff, encode_tiff
 
-#: The endings of file names (lower case) that are taken for pictures, and that `write_image` knows.
+#: The endings of file names (lower case) that are taken for images, and that `write_image` knows.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 _CHECKS: dict[str, Callable[[bytes], None]] = {
@@ -41,16 +41,16 @@ _LONGEST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, by
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
-    """Read a picture exactly as it is stored.
+    """Read a image exactly as it is stored.
 
-    The content decides about the format, not the name. Palettes become their colours, 1-bit pictures 0 and 255.
-    Orientation tags (EXIF, TIFF) are ignored, so that two pictures that are registered pixel by pixel stay so.
+    The content decides about the format, not the name. Palettes become their colors, 1-bit images 0 and 255.
+    Orientation tags (EXIF, TIFF) are ignored, so that two images that are registered pixel by pixel stay so.
 
     Args:
         path: a PNG, JPEG, TIFF, WebP or BMP file.
 
     Returns:
-        (h, w) grey, (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 as stored, float32 (TIFF
+        (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 as stored, float32 (TIFF
         only) in [0, 1].
 
     Raises:
@@ -61,7 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
 
 def read_counts(path: str | os.PathLike[str]) -> Counts:
-    """Read what a sensor counted: as `read_image`, but of any number type and any values, and grey alone.
+    """Read what a sensor counted: as `read_image`, but of any number type and any values, and gray alone.
 
     Three channels that are the same are one.
 
@@ -72,7 +72,7 @@ def read_counts(path: str | os.PathLike[str]) -> Counts:
         (h, w), as stored.
 
     Raises:
-        InputError: as `read_image`, or if the counts are coloured, NaN or infinite.
+        InputError: as `read_image`, or if the counts are colored, NaN or infinite.
     """
     counts = _read(Path(path), lambda pixels: check_counts(_without_copies(pixels)))
     return _without_copies(counts)
@@ -102,34 +102,34 @@ def _read(path: Path, check: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
 
 
 def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool = False) -> None:
-    """Write a picture in the format that the ending of `path` names, whole or not at all.
+    """Write a image in the format that the ending of `path` names, whole or not at all.
 
-    PNG, TIFF, BMP and WebP keep every value (WebP: all but the colours under fully transparent pixels, and grey comes
-    back as RGB); JPEG is written with quality 95 and full colour resolution. The file appears under its name only when
+    PNG, TIFF, BMP and WebP keep every value (WebP: all but the colors under fully transparent pixels, and gray comes
+    back as RGB); JPEG is written with quality 95 and full color resolution. The file appears under its name only when
     it is complete. No folder is created.
 
     Args:
         path: where to write; the folder must exist.
-        pixels: (h, w) grey, (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
+        pixels: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
             float32 in [0, 1] (TIFF).
         overwrite: replace a file that is there.
 
     Raises:
         InputError: the file exists, its folder does not or cannot be written to, the ending is unknown, the array is no
-            picture, or the format cannot hold it. Nothing is written then.
+            image, or the format cannot hold it. Nothing is written then.
     """
     write_images({Path(path): pixels}, overwrite=overwrite)
 
 
-def write_images(pictures: Mapping[Path, Pixels], *, overwrite: bool = False) -> None:
-    """Write several pictures as `write_image` does, and none of them if one cannot be written as it is asked.
+def write_images(images: Mapping[Path, Pixels], *, overwrite: bool = False) -> None:
+    """Write several images as `write_image` does, and none of them if one cannot be written as it is asked.
 
     Raises:
-        InputError: as `write_image`; only a disk that fills up can leave some pictures written and others not.
+        InputError: as `write_image`; only a disk that fills up can leave some images written and others not.
     """
-    encoded = {path: _checked(path, pixels, overwrite) for path, pixels in pictures.items()}
+    encoded = {path: _checked(path, pixels, overwrite) for path, pixels in images.items()}
     for path, data in encoded.items():
-        place_file(path, data)
+        write_atomic(path, data)
 
 
 def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
@@ -141,18 +141,18 @@ def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
         raise InputError(f"Cannot write '{path}': {error}") from None
 
 
-def place_file(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
     """
-    with placed(path) as temporary, temporary.open("xb") as file:
+    with atomic_path(path) as temporary, temporary.open("xb") as file:
         file.write(data)
 
 
 @contextmanager
-def placed(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A name to write to; the file gets its own name, `path`, when the block ends without an error.
 
     Raises:
@@ -194,8 +194,8 @@ def _decode(data: bytes) -> Pixels:
                 f"OpenCV cannot decode this {name.upper()} file: it is damaged, or of a rare kind.\n"
                 "Export it again, best as PNG or TIFF."
             )
-        grey_alpha = name == "png" and structure.png_is_grey_alpha(data)
-        pixels = np.ascontiguousarray(decoded[..., 2:]) if grey_alpha else decoded
+        gray_alpha = name == "png" and structure.png_is_gray_alpha(data)
+        pixels = np.ascontiguousarray(decoded[..., 2:]) if gray_alpha else decoded
     return pixels
 
 
@@ -211,10 +211,10 @@ def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_
             f"  expected: {', '.join(endings)}\n"
             f"  found: {path.suffix or 'none'}\nName the file accordingly."
         )
-    check_place(path, overwrite=overwrite)
+    check_writable(path, overwrite=overwrite)
 
 
-def check_place(path: Path, *, overwrite: bool) -> None:
+def check_writable(path: Path, *, overwrite: bool) -> None:
     """Refuse a path at which no file can be written, whatever its format.
 
     Raises:
@@ -238,7 +238,7 @@ def _encode(pixels: Pixels, extension: str) -> bytes:
     if extension in (".tif", ".tiff"):
         return encode_tiff(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 2:
-        return _grey_alpha_png(pixels)
+        return _gray_alpha_png(pixels)
     return opencv.encode(pixels, extension, _OPTIONS[extension])
 
 
@@ -255,20 +255,20 @@ def _check_fits(pixels: Pixels, extension: str) -> None:
         )
     without_alpha = extension in (".jpg", ".jpeg", ".bmp")
     if (channels in (2, 4) and without_alpha) or (channels == 2 and extension == ".webp"):
-        found = "grey + alpha" if channels == 2 else "RGBA"
+        found = "gray + alpha" if channels == 2 else "RGBA"
         raise InputError(
-            f"{extension} cannot hold this picture's channels.\n  found: {found}\n"
+            f"{extension} cannot hold this image's channels.\n  found: {found}\n"
             "Write .png or .tif instead, or drop the alpha channel."
         )
     longest, side = _LONGEST_SIDE.get(extension), max(pixels.shape[:2])
     if longest is not None and side > longest:
         raise InputError(
-            f"{extension} cannot hold a picture of this size.\n  expected: at most {longest} pixels a side\n"
+            f"{extension} cannot hold a image of this size.\n  expected: at most {longest} pixels a side\n"
             f"  found: {side}\nWrite .png or .tif."
         )
 
 
-def _grey_alpha_png(pixels: Pixels) -> bytes:
+def _gray_alpha_png(pixels: Pixels) -> bytes:
     """A PNG of two channels, which OpenCV cannot write. Source: ISO/IEC 15948:2004 (PNG), clauses 5 and 11.2."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:

@@ -16,7 +16,7 @@ _REORDER = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # BGR(A) to RGB(A), and back
 
 
 def decode(data: bytes) -> Pixels | None:
-    """Decode one picture exactly as stored; None if OpenCV cannot.
+    """Decode one image exactly as stored; None if OpenCV cannot.
 
     Args:
         data: a whole file.

@@ -1,7 +1,7 @@
 """What the bytes of a PNG, JPEG, WebP or BMP file promise, checked before they are decoded.
 
-Decoders forgive too much: OpenCV returns partly grey pictures for truncated files, turns CMYK into some RGB, and shows
-the first picture of an animation. Every check here raises `InputError` with the reason alone; the caller adds the path.
+Decoders forgive too much: OpenCV returns partly gray images for truncated files, turns CMYK into some RGB, and shows
+the first image of an animation. Every check here raises `InputError` with the reason alone; the caller adds the path.
 """
 
 from __future__ import annotations
@@ -40,16 +40,15 @@ def truncated(expected: int, found: int) -> InputError:
     )
 
 
-def several_pictures(count: int | str) -> InputError:
-    """The error for a file with more than one picture."""
+def several_images(count: int | str) -> InputError:
+    """The error for a file with more than one image."""
     return InputError(
-        f"the file must hold one picture.\n  expected: 1\n  found: {count}\n"
-        "Split it and pass the picture that you want."
+        f"the file must hold one image.\n  expected: 1\n  found: {count}\nSplit it and pass the image that you want."
     )
 
 
 def check_png(data: bytes) -> None:
-    """Refuse a PNG that is truncated, damaged, animated, empty, or transparent by a key colour (which decoders drop).
+    """Refuse a PNG that is truncated, damaged, animated, empty, or transparent by a key color (which decoders drop).
 
     Raises:
         InputError: with what is wrong.
@@ -58,24 +57,24 @@ def check_png(data: bytes) -> None:
     header = chunks.get(b"IHDR", b"")
     if len(header) != 13:
         raise InputError("the file is damaged: it has no PNG header.\nCopy or export it again.")
-    width, height, _depth, colour = struct.unpack_from(">IIBB", header)
+    width, height, _depth, color = struct.unpack_from(">IIBB", header)
     _check_size(height, width)
     if b"acTL" in chunks:
-        raise several_pictures(f"an animation of {int.from_bytes(chunks[b'acTL'][:4], 'big')}")
-    if b"tRNS" in chunks and colour != 3:
+        raise several_images(f"an animation of {int.from_bytes(chunks[b'acTL'][:4], 'big')}")
+    if b"tRNS" in chunks and color != 3:
         raise InputError(
-            "the transparency is one key colour, which is not supported.\n"
-            "Save the picture with an alpha channel, or without transparency."
+            "the transparency is one key color, which is not supported.\n"
+            "Save the image with an alpha channel, or without transparency."
         )
 
 
-def png_is_grey_alpha(data: bytes) -> bool:
-    """Whether a checked PNG stores grey + alpha, which OpenCV hands over as four channels."""
+def png_is_gray_alpha(data: bytes) -> bool:
+    """Whether a checked PNG stores gray + alpha, which OpenCV hands over as four channels."""
     return data[25] == 4
 
 
 def _png_chunks(data: bytes) -> dict[bytes, bytes]:
-    """The chunks up to the end of the picture, without the pixels; the checksums of those that matter are checked."""
+    """The chunks up to the end of the image, without the pixels; the checksums of those that matter are checked."""
     chunks: dict[bytes, bytes] = {}
     start, kind = len(PNG_SIGNATURE), b""
     while kind != b"IEND":
@@ -127,15 +126,15 @@ def _check_jpeg_frame(data: bytes, position: int) -> None:
         raise cmyk()
     if bits != 8:
         raise InputError(
-            f"a JPEG must have 8 bits a sample.\n  found: {bits}\nExport the picture as a 16-bit PNG or TIFF."
+            f"a JPEG must have 8 bits a sample.\n  found: {bits}\nExport the image as a 16-bit PNG or TIFF."
         )
 
 
 def cmyk() -> InputError:
-    """The error for a picture made of printing inks."""
+    """The error for a image made of printing inks."""
     return InputError(
-        "the colours must be grey or RGB.\n  found: CMYK (printing inks)\n"
-        "Convert the picture to RGB with its own colour profile and export it again."
+        "the colors must be gray or RGB.\n  found: CMYK (printing inks)\n"
+        "Convert the image to RGB with its own color profile and export it again."
     )
 
 
@@ -149,7 +148,7 @@ def check_webp(data: bytes) -> None:
     if len(data) < max(expected, 21):
         raise truncated(max(expected, 21), len(data))
     if data[12:16] == b"VP8X" and data[20] & 0x02:
-        raise several_pictures("an animation")
+        raise several_images("an animation")
 
 
 def check_bmp(data: bytes) -> None:
@@ -173,5 +172,5 @@ def check_bmp(data: bytes) -> None:
 def _check_size(height: int, width: int) -> None:
     if not (height and width):
         raise InputError(
-            f"the picture holds no pixels.\n  expected: at least 1 x 1\n  found: {height} x {width}\nExport it again."
+            f"the image holds no pixels.\n  expected: at least 1 x 1\n  found: {height} x {width}\nExport it again."
         )

@@ -26,7 +26,7 @@ _FEW_LEVELS, _MANY_CLIPPED, _MANY_SATURATED = 1 / 8, 0.2, 0.05
 
 
 @dataclass(frozen=True)
-class Range:
+class IntensityRange:
     """The rule that brings counts to [0, 1]: `low` becomes 0, `high` becomes 1, what lies outside is clipped.
 
     Attributes:
@@ -41,7 +41,7 @@ class Range:
     Example:
         >>> import numpy as np
         >>> frames = [np.array([[7000, 8000]], np.uint16), np.array([[7500, 9000]], np.uint16)]
-        >>> fixed = Range.parse("percentile:0,100").fit(frames)
+        >>> fixed = IntensityRange.parse("percentile:0,100").fit(frames)
         >>> fixed.apply(frames[0]).tolist()
         [[0.0, 0.5]]
     """
@@ -60,7 +60,7 @@ class Range:
             raise InputError(f"The kelvins of one count must be a positive number.\n  got: {self.kelvins:g}")
 
     @classmethod
-    def parse(cls, text: str) -> Range:
+    def parse(cls, text: str) -> IntensityRange:
         """Read a rule as users write it: `full`, `percentile:1,99`, `7000,9000`, `celsius:-10,40`.
 
         Raises:
@@ -82,7 +82,7 @@ class Range:
             return cls("counts", *values)
         raise InputError(f"A range must be one of\n  {RULES}\n  got: {text!r}")
 
-    def fit(self, frames: Iterable[Counts]) -> Range:
+    def fit(self, frames: Iterable[Counts]) -> IntensityRange:
         """The rule with fixed counts, so that equal counts look equal in every frame.
 
         Args:
@@ -107,16 +107,16 @@ class Range:
                     f"The counts between these percentiles hold one value only, {low:g}: the frame is empty or "
                     "saturated.\nGive wider percentiles, or the range itself (--range MIN,MAX)."
                 )
-            return Range("counts", low, high)
+            return IntensityRange("counts", low, high)
         _check_not_negative(first, self.rule)
         if self.rule == "full":
-            return Range("counts", 0, float(np.iinfo(first.dtype).max) if first.dtype.kind in "iu" else 1)
+            return IntensityRange("counts", 0, float(np.iinfo(first.dtype).max) if first.dtype.kind in "iu" else 1)
         if first.dtype == np.uint8:
             raise InputError(
                 "Temperatures need counts of more than 8 bits.\n  expected: 16 bit or float\n  found: uint8\n"
-                "An 8-bit picture holds no temperatures any more: give --range percentile:1,99 or leave it out."
+                "An 8-bit image holds no temperatures any more: give --range percentile:1,99 or leave it out."
             )
-        return Range("counts", *((limit + ZERO_CELSIUS) / self.kelvins for limit in (self.low, self.high)))
+        return IntensityRange("counts", *((limit + ZERO_CELSIUS) / self.kelvins for limit in (self.low, self.high)))
 
     def apply(self, counts: Counts) -> Float32[np.ndarray, "h w"]:
         """Counts as float32 in [0, 1]; a rule that is not fitted is fitted to these counts alone.
@@ -135,7 +135,7 @@ class Range:
         scaled = (counts.astype(np.float64) - fixed.low) / (fixed.high - fixed.low)
         return scaled.clip(0, 1).astype(np.float32)
 
-    def doubts(self, counts: Counts) -> list[str]:
+    def warnings(self, counts: Counts) -> list[str]:
         """What a user should know about a fixed range and a frame: saturated, or mostly clipped."""
         highest, found = counts.max(), []
         saturated = float((counts == highest).mean())
@@ -148,7 +148,7 @@ class Range:
 
 
 def looks_raw(pixels: Counts) -> bool:
-    """Whether 16-bit grey values use so little of their range that they are raw counts, and no picture yet."""
+    """Whether 16-bit gray values use so little of their range that they are raw counts, and no image yet."""
     if pixels.ndim != 2 or pixels.dtype != np.uint16:
         return False
     return int(pixels.max()) - int(pixels.min()) < _FEW_LEVELS * np.iinfo(np.uint16).max
@@ -158,13 +158,13 @@ def check_counts(counts: Counts) -> None:
     """Refuse an array that holds no counts.
 
     Raises:
-        InputError: colour, no pixels, or values that are no finite numbers.
+        InputError: color, no pixels, or values that are no finite numbers.
     """
     if counts.ndim != 2 or counts.size == 0 or counts.dtype.kind not in "iuf":
         raise InputError(
-            "counts must be grey: one number a pixel.\n  expected: (h, w)\n"
+            "counts must be gray: one number a pixel.\n  expected: (h, w)\n"
             f"  found: {counts.shape}, {counts.dtype}\n"
-            "A thermal picture in false colour holds no counts: export the raw counts, or leave --range out."
+            "A thermal image in false color holds no counts: export the raw counts, or leave --range out."
         )
     _check_finite(counts)
 
@@ -174,7 +174,7 @@ def _check_finite(counts: Counts) -> None:
     if bad:
         raise InputError(
             f"counts must be finite numbers.\n  found: {bad} of {counts.size} are NaN or infinite\n"
-            "Replace dead pixels first, for example by the median of their neighbours."
+            "Replace dead pixels first, for example by the median of their neighbors."
         )
 
 

@@ -1,4 +1,4 @@
-"""TIFF: one page, its colours and its compression, read exactly or refused."""
+"""TIFF: one page, its colors and its compression, read exactly or refused."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 from refinefuse.errors import InputError
 from refinefuse.image import opencv
 from refinefuse.image.pixels import Pixels
-from refinefuse.image.structure import cmyk, several_pictures, truncated
+from refinefuse.image.structure import cmyk, several_images, truncated
 
 _SIZES = {256, 257, 258, 259, 262, 273, 277, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
 _ORIENTATION = 274
-_COLOURS = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
+_COLORS = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
 
 
 def decode_tiff(data: bytes) -> Pixels:
@@ -32,11 +32,11 @@ def decode_tiff(data: bytes) -> Pixels:
         data: a whole file. Thumbnails (pages of reduced resolution) are passed over; the orientation tag is ignored.
 
     Returns:
-        (h, w) grey, (h, w, 2) grey + alpha, (h, w, 3) RGB or (h, w, 4) RGBA of the stored type; 1 bit becomes 0 and 255
-        (uint8), a palette its colours.
+        (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA of the stored type; 1 bit becomes 0 and 255
+        (uint8), a palette its colors.
 
     Raises:
-        InputError: truncated, damaged, several pages, CMYK or another colour space, premultiplied alpha, or a coding
+        InputError: truncated, damaged, several pages, CMYK or another color space, premultiplied alpha, or a coding
             that neither tifffile nor OpenCV reads.
     """
     with damage_reported(len(data)), tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -66,7 +66,7 @@ def damage_reported(size: int) -> Iterator[None]:
 
 
 def checked_page(file: tifffile.TiffFile, data: bytes | mmap.mmap) -> Any:
-    """The only page of a file that is not a thumbnail, refused where it is truncated or not grey or RGB.
+    """The only page of a file that is not a thumbnail, refused where it is truncated or not gray or RGB.
 
     Raises:
         InputError: with what is wrong.
@@ -80,12 +80,12 @@ def checked_page(file: tifffile.TiffFile, data: bytes | mmap.mmap) -> Any:
 def encode_tiff(pixels: Pixels) -> bytes:
     """A TIFF of one page, deflated without loss, with nothing in it that differs from run to run."""
     alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
-    colour = pixels.ndim == 3 and pixels.shape[2] >= 3
+    color = pixels.ndim == 3 and pixels.shape[2] >= 3
     file = io.BytesIO()
     tifffile.imwrite(
         file,
         pixels,
-        photometric="rgb" if colour else "minisblack",
+        photometric="rgb" if color else "minisblack",
         planarconfig="contig" if pixels.ndim == 3 else None,
         extrasamples=["unassalpha"] if alpha else None,
         compression="zlib",
@@ -101,7 +101,7 @@ def _only_page(file: tifffile.TiffFile) -> Any:
     if not pages:
         raise InputError("the TIFF file holds no page: it is truncated or damaged.\nCopy or export it again.")
     if len(pages) > 1:
-        raise several_pictures(f"{len(pages)} pages")
+        raise several_images(f"{len(pages)} pages")
     return pages[0]
 
 
@@ -125,10 +125,10 @@ def _check_whole(file: tifffile.TiffFile, page: Any, data: bytes | mmap.mmap) ->
 def _check_kind(page: Any) -> None:
     if page.photometric == PHOTOMETRIC.SEPARATED:
         raise cmyk()
-    if page.photometric not in _COLOURS:
+    if page.photometric not in _COLORS:
         found = getattr(page.photometric, "name", page.photometric)
         raise InputError(
-            f"the colours must be grey or RGB.\n  found: {found}\nConvert the picture to RGB and export it again."
+            f"the colors must be gray or RGB.\n  found: {found}\nConvert the image to RGB and export it again."
         )
     if page.bitspersample not in (1, 8, 16, 32, 64):
         raise InputError(
@@ -137,7 +137,7 @@ def _check_kind(page: Any) -> None:
         )
     if EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
         raise InputError(
-            "the alpha channel must be straight (unassociated).\n  found: colours premultiplied by alpha\n"
+            "the alpha channel must be straight (unassociated).\n  found: colors premultiplied by alpha\n"
             "Export it again with straight alpha, or as PNG."
         )
 
@@ -149,14 +149,14 @@ def _decode_page(page: Any, data: bytes) -> Pixels:
         pixels = page.asarray()
     except ValueError:  # a compression that tifffile leaves to a library of its own (LZW, JPEG, fax)
         return _by_opencv(page, data)
-    return as_picture(page, np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels)
+    return as_image(page, np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels)
 
 
-def as_picture(page: Any, pixels: Pixels) -> Pixels:
-    """Stored samples (h, w) or (h, w, c) of a page as a picture: colours for a palette, 0 and 255 for bits."""
+def as_image(page: Any, pixels: Pixels) -> Pixels:
+    """Stored samples (h, w) or (h, w, c) of a page as a image: colors for a palette, 0 and 255 for bits."""
     if page.photometric == PHOTOMETRIC.PALETTE:
-        colours: Pixels = _colours(page.colormap)[pixels]
-        return colours
+        colors: Pixels = _colors(page.colormap)[pixels]
+        return colors
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
@@ -164,17 +164,17 @@ def as_picture(page: Any, pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 
-def _colours(colormap: Pixels) -> Pixels:
+def _colors(colormap: Pixels) -> Pixels:
     """A TIFF's palette (3, n) as (n, 3): 8 bit if nothing is lost by that, as it is (16 bit) otherwise."""
-    colours = np.ascontiguousarray(colormap.T)
-    high = colours >> 8
-    eight_bit = ((colours == high * 257) | (colours == high * 256)).all()
-    return high.astype(np.uint8) if eight_bit else colours
+    colors = np.ascontiguousarray(colormap.T)
+    high = colors >> 8
+    eight_bit = ((colors == high * 257) | (colors == high * 256)).all()
+    return high.astype(np.uint8) if eight_bit else colors
 
 
 def _by_opencv(page: Any, data: bytes) -> Pixels:
     """Decode with OpenCV, and take the result only if nothing was dropped or reduced."""
-    if tag := page.tags.get(_ORIENTATION):  # OpenCV would turn the picture, and a pair would no longer be registered
+    if tag := page.tags.get(_ORIENTATION):  # OpenCV would turn the image, and a pair would no longer be registered
         form = page.parent.tiff
         data = data[: tag.valueoffset] + struct.pack(f"{form.byteorder}H", 1) + data[tag.valueoffset + 2 :]
     pixels = opencv.decode(data)

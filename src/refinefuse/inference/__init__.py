@@ -1,1 +1,1 @@
-"""From pictures in any form to fused pictures in the same form."""
+"""From images in any form to fused images in the same form."""

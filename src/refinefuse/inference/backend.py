@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinefuse.errors import ConfigError, InputError, MissingExtra, WeightsError
-from refinefuse.export import REDUCED, RESULTS, SOURCES, import_onnx, to_onnx
+from refinefuse.errors import ConfigError, InputError, MissingDependencyError, WeightsError
+from refinefuse.export import RESULTS, SOURCES, STATS, import_onnx, to_onnx
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context
-from refinefuse.network.head import Painting
+from refinefuse.network.fusion_model import FusionModel
+from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
 from refinefuse.network.pretrained import CONFIG_KEY
-from refinefuse.network.windows import Painter
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,17 +38,17 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
         extra: the extra that brings onnxruntime there.
 
     Raises:
-        MissingExtra: if onnxruntime is not installed.
+        MissingDependencyError: if onnxruntime is not installed.
         InputError: if the model cannot be opened.
     """
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingExtra("onnxruntime", extra, purpose) from error
+        raise MissingDependencyError("onnxruntime", extra, purpose) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Threads that wait by spinning take the processor from torch's, which prepare and finish every picture.
+    # Threads that wait by spinning take the processor from torch's, which prepare and finish every image.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
     try:
@@ -58,21 +58,21 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
         raise InputError(f"{called} cannot be opened.\n  {error}") from None
 
 
-class OnnxPainter(Painter):
+class OnnxModel(FusionModel):
     """A network that another runtime computes on the CPU, from an ONNX file of this package.
 
-    Its context is the pair of reduced pictures itself: the graph makes the tokens anew for every window, which costs
+    Its context is the pair of reduced images itself: the graph makes the tokens anew for every window, which costs
     next to nothing.
 
     Args:
-        model: what `to_onnx` returned, or `read_onnx` read; it may be quantised.
+        model: what `to_onnx` returned, or `read_onnx` read; it may be quantized.
         threads: of the runtime.
     """
 
     def __init__(self, model: ModelProto, threads: int) -> None:
         onnx = import_onnx("Using an ONNX file")
         self.config = config_of(model)
-        by_windows = onnx.utils.Extractor(model).extract_model(SOURCES + REDUCED, RESULTS)
+        by_windows = onnx.utils.Extractor(model).extract_model(SOURCES + STATS, RESULTS)
         self.run = self.load(by_windows.SerializeToString(), threads)
 
     @staticmethod
@@ -80,18 +80,18 @@ class OnnxPainter(Painter):
     def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
         """Prepare a graph: the function that maps its inputs by name to its outputs in order."""
 
-    def context_of_reduced(self, a: Tensor, b: Tensor) -> Context:
-        """The reduced pictures as they are."""
+    def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
+        """The reduced images as they are."""
         return Context(a, b)
 
-    def paint_crop(self, a: Tensor, b: Tensor, context: Context) -> Painting:
-        """Paint a picture whose sides are multiples of the stride."""
-        given = zip(SOURCES + REDUCED, (a, b, *context), strict=True)
+    def predict_padded(self, a: Tensor, b: Tensor, context: Context) -> FusionOutput:
+        """Paint a image whose sides are multiples of the stride."""
+        given = zip(SOURCES + STATS, (a, b, *context), strict=True)
         outputs = self.run({name: np.ascontiguousarray(x.numpy(), np.float32) for name, x in given})
-        return Painting(*(torch.from_numpy(np.asarray(x)) for x in outputs))
+        return FusionOutput(*(torch.from_numpy(np.asarray(x)) for x in outputs))
 
 
-class OnnxRuntimePainter(OnnxPainter):
+class OnnxRuntimeModel(OnnxModel):
     """By Microsoft's onnxruntime."""
 
     @staticmethod
@@ -101,16 +101,16 @@ class OnnxRuntimePainter(OnnxPainter):
         return lambda feed: session.run(RESULTS, feed)
 
 
-class OpenVinoPainter(OnnxPainter):
-    """By Intel's OpenVINO: the fastest on Intel's processors, above all for quantised networks."""
+class OpenVinoModel(OnnxModel):
+    """By Intel's OpenVINO: the fastest on Intel's processors, above all for quantized networks."""
 
     @staticmethod
     def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
-        """Prepare a graph for the CPU, in float32 where it is not quantised."""
+        """Prepare a graph for the CPU, in float32 where it is not quantized."""
         try:
             import openvino
         except ImportError as error:
-            raise MissingExtra("openvino", "openvino", "The backend openvino") from error
+            raise MissingDependencyError("openvino", "openvino", "The backend openvino") from error
         core = openvino.Core()
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
@@ -122,7 +122,7 @@ class OpenVinoPainter(OnnxPainter):
         return run
 
 
-PAINTERS: dict[str, type[OnnxPainter]] = {"onnxruntime": OnnxRuntimePainter, "openvino": OpenVinoPainter}
+BACKENDS: dict[str, type[OnnxModel]] = {"onnxruntime": OnnxRuntimeModel, "openvino": OpenVinoModel}
 
 
 def is_exported(weights: str | os.PathLike[str]) -> bool:
@@ -142,12 +142,12 @@ def check_runtime(backend: str, device: str, precision: str) -> None:
         )
     if precision not in ("auto", "float32"):
         raise InputError(
-            f"The backend {backend} computes as its file says: in float32, or quantised.\n  precision: {precision!r}\n"
+            f"The backend {backend} computes as its file says: in float32, or quantized.\n  precision: {precision!r}\n"
             "Leave --precision out, or use --backend torch."
         )
 
 
-def load_painter(weights: str | os.PathLike[str], backend: Backend) -> Painter:
+def load_backend(weights: str | os.PathLike[str], backend: Backend) -> FusionModel:
     """The network of some weights on a backend, on the CPU.
 
     Args:
@@ -157,7 +157,7 @@ def load_painter(weights: str | os.PathLike[str], backend: Backend) -> Painter:
     Raises:
         WeightsError: if the weights cannot be used.
         InputError: if the backend is unknown, or cannot use an ONNX file.
-        MissingExtra: if the backend is not installed.
+        MissingDependencyError: if the backend is not installed.
     """
     if backend not in get_args(Backend):
         raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
@@ -168,7 +168,7 @@ def load_painter(weights: str | os.PathLike[str], backend: Backend) -> Painter:
         )
     if not exported and backend in ("auto", "torch"):
         return RefineFuse.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-    painter = PAINTERS["onnxruntime" if backend == "auto" else backend]
+    painter = BACKENDS["onnxruntime" if backend == "auto" else backend]
     model = read_onnx(Path(weights)) if exported else to_onnx(RefineFuse.from_pretrained(weights))
     return painter(model, torch.get_num_threads())
 
@@ -178,9 +178,9 @@ def read_onnx(path: Path) -> ModelProto:
 
     Raises:
         WeightsError: if it cannot be read, is damaged, or is another network's.
-        MissingExtra: if onnx is not installed.
+        MissingDependencyError: if onnx is not installed.
     """
-    onnx = import_onnx("Reading an ONNX file")
+    onnx = import_onnx("ThermalOptions an ONNX file")
     from google.protobuf.message import DecodeError  # comes with onnx
 
     try:

@@ -15,7 +15,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
-def choose_device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
     """The device that a name means; `auto` is the first of CUDA, MPS and CPU that this machine has.
 
     Raises:
@@ -43,7 +43,7 @@ def available_devices() -> list[str]:
     return [*cuda, *mps, "cpu"]
 
 
-def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
     """The dtype of the network's features; `auto` is float32, but bfloat16 on a CUDA device that computes in it.
 
     Raises:
@@ -56,10 +56,10 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     return _DTYPES[name]
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Tell glibc to keep large blocks that are freed instead of giving them back to the kernel.
 
-    A network frees and takes the same large blocks for every picture; by default each of them is mapped and faulted
+    A network frees and takes the same large blocks for every image; by default each of them is mapped and faulted
     in anew, which costs a factor of 2 to 3 on a CPU. It changes the whole process, so the command line calls it and
     the library never does. Without effect where the C library is not glibc.
     """

@@ -11,72 +11,72 @@ import numpy as np
 from tqdm import tqdm
 
 from refinefuse.data.pairs import pair_folders
-from refinefuse.errors import InputError, PairingError, RefineFuseError, listing
+from refinefuse.errors import InputError, PairingError, RefineFuseError, format_names
 from refinefuse.image.color import to_array
 from refinefuse.image.files import check_target, write_images
-from refinefuse.image.thermal import Range
-from refinefuse.inference.fuser import Explained, Fuser
-from refinefuse.inference.large import LargePair, opened_large
-from refinefuse.inference.pictures import Source, read_source
-from refinefuse.inference.placing import AS_THEY_LIE, Placing
-from refinefuse.inference.sheet import share_map, side_by_side
-from refinefuse.inference.thermal import AS_STORED, Reading, doubts_of
+from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.alignment_options import AS_ALIGNED, AlignmentOptions
+from refinefuse.inference.fuser import Fuser, FusionResult
+from refinefuse.inference.inputs import LoadedImage, load_input
+from refinefuse.inference.montage import share_map, side_by_side
+from refinefuse.inference.streaming import StreamedPair, open_streamed
+from refinefuse.inference.thermal import STORED_VALUES, ThermalOptions, warnings_of
 
 
 @dataclass(frozen=True)
-class Targets:
+class OutputPaths:
     """Where results go: files for one pair, folders for many.
 
     Attributes:
-        output: the fused picture.
-        explain: the map of the share of `a`; None: not wanted.
-        sheet: sources and result side by side; None: not wanted.
+        output: the fused image.
+        weight_map: the map of the weight_map of `a`; None: not wanted.
+        montage: sources and result side by side; None: not wanted.
     """
 
     output: Path
-    explain: Path | None = None
-    sheet: Path | None = None
+    weight_map: Path | None = None
+    montage: Path | None = None
 
     def wanted(self) -> list[Path]:
-        """The paths that are not None, the fused picture first."""
-        return [path for path in (self.output, self.explain, self.sheet) if path is not None]
+        """The paths that are not None, the fused image first."""
+        return [path for path in (self.output, self.weight_map, self.montage) if path is not None]
 
-    def inside(self, name: str, suffix: str) -> Targets:
-        """The files of one pair of a folder run; `suffix` is that of the fused picture, the others are PNG."""
-        return Targets(
+    def inside(self, name: str, suffix: str) -> OutputPaths:
+        """The files of one pair of a folder run; `suffix` is that of the fused image, the others are PNG."""
+        return OutputPaths(
             self.output / f"{name}{suffix}",
-            self.explain and self.explain / f"{name}.png",
-            self.sheet and self.sheet / f"{name}.png",
+            self.weight_map and self.weight_map / f"{name}.png",
+            self.montage and self.montage / f"{name}.png",
         )
 
 
 @dataclass
-class Outcome:
+class FolderResult:
     """What became of a folder run.
 
     Attributes:
         fused: names of the pairs that were fused now.
         skipped: names of the pairs whose files were all there.
         failed: what went wrong, by the name of the pair.
-        alone: names of the files without a partner.
-        doubts: what looks wrong, and the names of the pairs in which it does.
+        unpaired: names of the files without a partner.
+        warnings: what looks wrong, and the names of the pairs in which it does.
         ranges: the fixed ranges of the sources but the last, if ranges were fitted.
     """
 
     fused: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    alone: list[str] = field(default_factory=list)
-    doubts: dict[str, list[str]] = field(default_factory=dict)
-    ranges: list[Range] = field(default_factory=list)
+    unpaired: list[str] = field(default_factory=list)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+    ranges: list[IntensityRange] = field(default_factory=list)
 
 
 def fuse_files(
     fuser: Fuser,
     sources: Sequence[Path],
-    targets: Targets,
-    reading: Reading = AS_STORED,
-    placing: Placing = AS_THEY_LIE,
+    targets: OutputPaths,
+    thermal: ThermalOptions = STORED_VALUES,
+    alignment: AlignmentOptions = AS_ALIGNED,
     *,
     overwrite: bool = False,
 ) -> list[str]:
@@ -84,10 +84,10 @@ def fuse_files(
 
     Args:
         fuser: the network.
-        sources: two or more; the last is the one whose colour is kept.
+        sources: two or more; the last is the one whose color is kept.
         targets: files for the results.
-        reading: how all but the last are read.
-        placing: how they are brought onto the grid of the last.
+        thermal: how all but the last are read.
+        alignment: how they are brought onto the grid of the last.
         overwrite: replace files that are there.
 
     Returns:
@@ -95,41 +95,41 @@ def fuse_files(
 
     Raises:
         InputError: saying which file, and why.
-        AlignmentError: the pictures cannot be aligned, or look wrong where that is refused.
+        AlignmentError: the images cannot be aligned, or look wrong where that is refused.
     """
     check_apart(targets, sources)
     for path in targets.wanted():
         check_target(path, overwrite=overwrite)
-    if not placing.moves:
-        with opened_large(fuser, sources, reading) as large:
+    if not alignment.moves:
+        with open_streamed(fuser, sources, thermal) as large:
             if large is not None:
-                return _fuse_large(large, targets, placing, overwrite)
-    results, doubts = _fuse(fuser, sources, targets, [reading] * (len(sources) - 1), placing)
+                return _fuse_large(large, targets, alignment, overwrite)
+    results, warnings = _fuse(fuser, sources, targets, [thermal] * (len(sources) - 1), alignment)
     write_images(results, overwrite=overwrite)
-    return doubts
+    return warnings
 
 
 def fuse_folders(
     load: Callable[[], Fuser],
     sources: Sequence[Path],
-    targets: Targets,
-    reading: Reading = AS_STORED,
-    placing: Placing = AS_THEY_LIE,
+    targets: OutputPaths,
+    thermal: ThermalOptions = STORED_VALUES,
+    alignment: AlignmentOptions = AS_ALIGNED,
     *,
     each: bool = False,
     overwrite: bool = False,
-) -> Outcome:
+) -> FolderResult:
     """Fuse all pairs of two folders, go on where one fails, and show progress on standard error.
 
     Results are PNG, but TIFF where the sources are float, or TIFF and so large that they are read by rows.
 
     Args:
         load: makes the fuser; called when the folders are known to hold pairs.
-        sources: two or more folders; pictures that belong together share their name without extension.
+        sources: two or more folders; images that belong together weight_map their name without extension.
         targets: folders for the results, which are made if need be.
-        reading: how the pictures of all folders but the last are read. A range is fitted once to each folder.
-        placing: how they are brought onto the grid of the last.
-        each: fit the range to each picture by itself.
+        thermal: how the images of all folders but the last are read. A range is fitted once to each folder.
+        alignment: how they are brought onto the grid of the last.
+        each: fit the range to each image by itself.
         overwrite: replace files that are there; otherwise only files that are missing are written.
 
     Raises:
@@ -141,15 +141,17 @@ def fuse_folders(
     fuser = load()
     for folder in targets.wanted():
         _make_folder(folder)
-    outcome = Outcome(alone=alone, skipped=[name for name in groups if not overwrite and _is_done(targets, name)])
+    outcome = FolderResult(
+        unpaired=alone, skipped=[name for name in groups if not overwrite and _is_done(targets, name)]
+    )
     todo = {name: files for name, files in groups.items() if name not in set(outcome.skipped)}
-    readings = [reading] * (len(sources) - 1)
-    if todo and reading.range is not None and not each:
-        readings = [reading.fitted([files[i] for files in groups.values()]) for i in range(len(readings))]
+    readings = [thermal] * (len(sources) - 1)
+    if todo and thermal.range is not None and not each:
+        readings = [thermal.fitted([files[i] for files in groups.values()]) for i in range(len(readings))]
         outcome.ranges = [one.range for one in readings if one.range is not None]
     with tqdm(todo.items(), "fusing", unit="pair", file=sys.stderr) as bar:
         for name, files in bar:
-            _fuse_group(fuser, name, files, targets, readings, placing, overwrite, outcome)
+            _fuse_group(fuser, name, files, targets, readings, alignment, overwrite, outcome)
     return outcome
 
 
@@ -164,8 +166,8 @@ def _match(folders: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[s
         if all(pair.name in files for files in partners)
     }
     if not groups:
-        named = listing([str(folder) for folder in folders])
-        raise PairingError(f"The folders share no file name, so nothing can be fused:\n{named}")
+        named = format_names([str(folder) for folder in folders])
+        raise PairingError(f"The folders weight_map no file name, so nothing can be fused:\n{named}")
     used = {file for files in groups.values() for file in files}
     found = [(pair.a, pair.b) for pairing in pairings for pair in pairing.pairs]
     alone = [str(file) for files in found for file in files if file not in used]
@@ -174,7 +176,7 @@ def _match(folders: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[s
     return groups, list(dict.fromkeys(alone))
 
 
-def _is_done(targets: Targets, name: str) -> bool:
+def _is_done(targets: OutputPaths, name: str) -> bool:
     return any(all(path.exists() for path in targets.inside(name, suffix).wanted()) for suffix in (".png", ".tif"))
 
 
@@ -182,21 +184,21 @@ def _fuse_group(
     fuser: Fuser,
     name: str,
     files: Sequence[Path],
-    targets: Targets,
-    readings: Sequence[Reading],
-    placing: Placing,
+    targets: OutputPaths,
+    readings: Sequence[ThermalOptions],
+    alignment: AlignmentOptions,
     overwrite: bool,
-    outcome: Outcome,
+    outcome: FolderResult,
 ) -> None:
     """Fuse one group of a folder run, and enter into the outcome what became of it."""
     try:
-        doubts = None
-        if not placing.moves:
-            with opened_large(fuser, files, readings[0]) as large:
+        warnings = None
+        if not alignment.moves:
+            with open_streamed(fuser, files, readings[0]) as large:
                 if large is not None:
-                    doubts = _fuse_large(large, targets.inside(name, large.suffix), placing, overwrite)
-        if doubts is None:
-            results, doubts = _fuse(fuser, files, targets, readings, placing, name)
+                    warnings = _fuse_large(large, targets.inside(name, large.suffix), alignment, overwrite)
+        if warnings is None:
+            results, warnings = _fuse(fuser, files, targets, readings, alignment, name)
             missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
             write_images(missing, overwrite=overwrite)
     except RefineFuseError as error:
@@ -205,57 +207,57 @@ def _fuse_group(
         outcome.failed[name] = f"{type(error).__name__}: {error}"
     else:
         outcome.fused.append(name)
-        for doubt in doubts:
-            outcome.doubts.setdefault(doubt, []).append(name)
+        for warning in warnings:
+            outcome.warnings.setdefault(warning, []).append(name)
 
 
-def _fuse_large(large: LargePair, targets: Targets, placing: Placing, overwrite: bool) -> list[str]:
-    """Fuse by bands and write what is wanted; doubts."""
-    if targets.sheet is not None:
+def _fuse_large(large: StreamedPair, targets: OutputPaths, alignment: AlignmentOptions, overwrite: bool) -> list[str]:
+    """Fuse by bands and write what is wanted; warnings."""
+    if targets.montage is not None:
         raise InputError(
-            f"A sheet is for pictures that are painted in one piece.\n  got: {large.height} x {large.width} pixels\n"
-            "Leave --sheet out, or add --tile off if the memory suffices."
+            f"A montage is for images that are painted in one piece.\n  got: {large.height} x {large.width} pixels\n"
+            "Leave --montage out, or add --tile off if the memory suffices."
         )
-    return large.write(targets.output, targets.explain, placing, overwrite=overwrite)
+    return large.write(targets.output, targets.weight_map, alignment, overwrite=overwrite)
 
 
 def _fuse(
     fuser: Fuser,
     files: Sequence[Path],
-    targets: Targets,
-    readings: Sequence[Reading],
-    placing: Placing,
+    targets: OutputPaths,
+    readings: Sequence[ThermalOptions],
+    alignment: AlignmentOptions,
     name: str | None = None,
 ) -> tuple[dict[Path, np.ndarray], list[str]]:
-    """Results by path, and doubts; with a name, the targets are folders."""
-    read = [reading.read(file) for reading, file in zip(readings, files[:-1], strict=True)]
-    last = read_source(files[-1], "b")
-    placed = [placing.place(source, last) for source, _ in read]
-    sources = [*(source for source, _ in placed), last]
-    doubts = [doubt for _, found in (*read, *placed) for doubt in found]
-    for source, reading in zip(sources[:-1], readings, strict=True):
-        doubts += doubts_of(source, last, reading)
-    placing.check(doubts)
-    explained = fuser.explain(*sources)
+    """Results by path, and warnings; with a name, the targets are folders."""
+    read = [rule.read(file) for rule, file in zip(readings, files[:-1], strict=True)]
+    last = load_input(files[-1], "b")
+    aligned = [alignment.place(source, last) for source, _ in read]
+    sources = [*(source for source, _ in aligned), last]
+    warnings = [warning for _, found in (*read, *aligned) for warning in found]
+    for source, rule in zip(sources[:-1], readings, strict=True):
+        warnings += warnings_of(source, last, rule)
+    alignment.check(warnings)
+    result = fuser.fuse_with_weight_map(*sources)
     if name is not None:
-        targets = targets.inside(name, ".tif" if np.asarray(explained.fused).dtype == np.float32 else ".png")
-    return _render(explained, sources, targets), list(dict.fromkeys(doubts))
+        targets = targets.inside(name, ".tif" if np.asarray(result.fused).dtype == np.float32 else ".png")
+    return _render(result, sources, targets), list(dict.fromkeys(warnings))
 
 
-def _render(explained: Explained, sources: Sequence[Source], targets: Targets) -> dict[Path, np.ndarray]:
+def _render(result: FusionResult, sources: Sequence[LoadedImage], targets: OutputPaths) -> dict[Path, np.ndarray]:
     """What is to be written, by path."""
-    fused = np.asarray(explained.fused)
+    fused = np.asarray(result.fused)
     results = {targets.output: fused}
-    if targets.explain is not None:
-        results[targets.explain] = share_map(explained.share)
-    if targets.sheet is not None:
+    if targets.weight_map is not None:
+        results[targets.weight_map] = share_map(result.weight_map)
+    if targets.montage is not None:
         names = ["a", "b"] if len(sources) == 2 else [f"source {index + 1}" for index in range(len(sources))]
         shown = {name: to_array(source.image, np.uint8) for name, source in zip(names, sources, strict=True)}
-        results[targets.sheet] = side_by_side({**shown, "fused": fused})
+        results[targets.montage] = side_by_side({**shown, "fused": fused})
     return results
 
 
-def check_apart(targets: Targets, sources: Sequence[Path]) -> None:
+def check_apart(targets: OutputPaths, sources: Sequence[Path]) -> None:
     """Refuse a result that is a source or another result: nothing that is wanted may be lost.
 
     Raises:

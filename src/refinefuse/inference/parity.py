@@ -11,10 +11,10 @@ from torch import Tensor
 
 from refinefuse.data.pairs import pair_folders
 from refinefuse.errors import InputError
-from refinefuse.image.color import split
-from refinefuse.inference.pictures import read_source
+from refinefuse.image.color import to_ycbcr
+from refinefuse.inference.inputs import load_input
 from refinefuse.metrics import evaluate
-from refinefuse.network.windows import Painter
+from refinefuse.network.fusion_model import FusionModel
 
 LIMIT = 1.0
 """Levels by which an exported network in float32 may differ from torch."""
@@ -23,7 +23,7 @@ CALIBRATION = 16
 SIZES = ((480, 640), (161, 250), (33, 17), (1, 1))
 """A usual size, two that no stride divides, and the smallest."""
 SIZES_SAID = ", ".join(f"{height} x {width}" for height, width in SIZES)
-METRICS = ("SCD", "VIF", "Qabf", "SSIM", "kept", "lost", "noise")
+METRICS = ("SCD", "VIF", "Qabf", "SSIM", "edge_recall", "missed_targets", "noise_gain")
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,29 @@ class Losses:
 
 
 @torch.inference_mode()
-def fused(painter: Painter, a: Tensor, b: Tensor) -> Tensor:
+def fused(painter: FusionModel, a: Tensor, b: Tensor) -> Tensor:
     """The fused luma (1, 1, h, w) in [0, 1]."""
-    return painter.paint(a, b, painter.context(a, b)).fused
+    return painter.predict(a, b, painter.encode_context(a, b)).fused
 
 
-def worst_difference(expected: Painter, got: Painter) -> float:
-    """The largest difference in 8-bit levels over random pictures of `SIZES`: every value meets every other there."""
+def max_abs_difference(expected: FusionModel, got: FusionModel) -> float:
+    """The largest difference in 8-bit levels over random images of `SIZES`: every value meets every other there."""
     noise = torch.Generator().manual_seed(0)
     pairs = [torch.rand(2, 1, 1, *size, generator=noise) for size in SIZES]
     return max(255 * float((fused(expected, *pair) - fused(got, *pair)).abs().max()) for pair in pairs)
 
 
-def checked_difference(expected: Painter, got: Painter) -> float:
-    """`worst_difference`, if it is within `LIMIT`.
+def check_equivalence(expected: FusionModel, got: FusionModel) -> float:
+    """`max_abs_difference`, if it is within `LIMIT`.
 
     Raises:
         InputError: if it is not.
     """
-    apart = worst_difference(expected, got)
+    apart = max_abs_difference(expected, got)
     if not apart <= LIMIT:
         raise InputError(
             f"The exported network differs from torch: nothing was written.\n  expected: at most {LIMIT:g} level\n"
-            f"  got: {apart:.3g} levels, over pictures of {SIZES_SAID}\n"
+            f"  got: {apart:.3g} levels, over images of {SIZES_SAID}\n"
             "Try another --opset or version of onnxruntime."
         )
     return apart
@@ -87,7 +87,9 @@ def calibration_pairs(folder: Path) -> list[tuple[Tensor, Tensor]]:
         raise InputError(f"'{folder}' must hold two folders of pairs, named `ir` and `vi`, or `a` and `b`.")
     pairs = pair_folders(*(folder / name for name in named[0])).pairs
     chosen = pairs[:: max(1, -(-len(pairs) // (2 * CALIBRATION)))]
-    luma = [tuple(split(read_source(path, side).image).luma for side, path in (("a", p.a), ("b", p.b))) for p in chosen]
+    luma = [
+        tuple(to_ycbcr(load_input(path, side).image).luma for side, path in (("a", p.a), ("b", p.b))) for p in chosen
+    ]
     usable = [(a, b) for a, b in luma if a.shape == b.shape]
     if len(usable) < 2:
         raise InputError(
@@ -96,7 +98,7 @@ def calibration_pairs(folder: Path) -> list[tuple[Tensor, Tensor]]:
     return usable
 
 
-def losses(expected: Painter, got: Painter, pairs: Iterable[tuple[Tensor, Tensor]]) -> Losses:
+def losses(expected: FusionModel, got: FusionModel, pairs: Iterable[tuple[Tensor, Tensor]]) -> Losses:
     """What real pairs lose.
 
     Args:
@@ -106,11 +108,11 @@ def losses(expected: Painter, got: Painter, pairs: Iterable[tuple[Tensor, Tensor
     """
     means, largest, scores = [], [], []
     for a, b in pairs:
-        pictures = [fused(painter, a, b) for painter in (expected, got)]
-        apart = 255 * (pictures[0] - pictures[1]).abs()
+        images = [fused(painter, a, b) for painter in (expected, got)]
+        apart = 255 * (images[0] - images[1]).abs()
         means.append(float(apart.mean()))
         largest.append(float(apart.max()))
-        rounded = torch.cat([(255 * picture).round() for picture in pictures])
+        rounded = torch.cat([(255 * image).round() for image in images])
         rows = evaluate(rounded, *(255 * x.expand_as(rounded) for x in (a, b)), metrics=METRICS)
         scores.append(torch.stack([rows[name].double().reshape(2, -1).mean(1) for name in METRICS]))
     both = torch.stack(scores).mean(0)

@@ -1,4 +1,4 @@
-"""Read thermal pictures: their range and polarity, and what looks wrong with them."""
+"""Read thermal images: their range and polarity, and what looks wrong with them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
 from refinefuse.image.files import read_counts
-from refinefuse.image.polarity import pair_doubts
-from refinefuse.image.thermal import Counts, Range, looks_raw
-from refinefuse.inference.pictures import Source, read_source
+from refinefuse.image.polarity import pair_warnings
+from refinefuse.image.thermal import Counts, IntensityRange, looks_raw
+from refinefuse.inference.inputs import LoadedImage, load_input
 
 RAW = (
     "`a` uses less than 1/8 of its 16 bits, so that little contrast is left: if it holds raw thermal counts, "
@@ -25,48 +25,48 @@ RAW = (
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a source that gives no colour is read.
+class ThermalOptions:
+    """How a source that gives no color is read.
 
     Attributes:
-        range: which counts become 0 and 1; None: the file is a picture, read as it is.
+        range: which counts become 0 and 1; None: the file is a image, read as it is.
         polarity: what hot things are in it; None: not said, taken for white-hot and checked.
     """
 
-    range: Range | None = None
+    range: IntensityRange | None = None
     polarity: Literal["white-hot", "black-hot"] | None = None
 
-    def fitted(self, files: Sequence[Path]) -> Reading:
+    def fitted(self, files: Sequence[Path]) -> ThermalOptions:
         """With one fixed range for all files of a sequence. Files that cannot be read are passed over."""
         return self if self.range is None else replace(self, range=self.range.fit(_readable(files)))
 
-    def read(self, path: Path) -> tuple[Source, list[str]]:
+    def read(self, path: Path) -> tuple[LoadedImage, list[str]]:
         """The source, white-hot, in the depth of its file, and what looks wrong with its counts.
 
         Raises:
             InputError: if the file cannot be read, or its counts do not go with the range.
         """
         if self.range is None:
-            source = read_source(path, "a")
-            doubts = [RAW] if looks_raw(np.asarray(source.given)) else []
+            source = load_input(path, "a")
+            warnings = [RAW] if looks_raw(np.asarray(source.given)) else []
         else:
-            source, doubts = _read_counts(path, self.range)
+            source, warnings = _read_counts(path, self.range)
         if self.polarity == "black-hot":
-            colours = source.image.shape[1] - (source.image.shape[1] in (2, 4))
-            image = torch.cat([1 - source.image[:, :colours], source.image[:, colours:]], 1)
+            colors = source.image.shape[1] - (source.image.shape[1] in (2, 4))
+            image = torch.cat([1 - source.image[:, :colors], source.image[:, colors:]], 1)
             source = replace(source, image=image)
-        return source, doubts
+        return source, warnings
 
 
-AS_STORED = Reading()
+STORED_VALUES = ThermalOptions()
 
 
-def doubts_of(a: Source, b: Source, reading: Reading) -> list[str]:
+def warnings_of(a: LoadedImage, b: LoadedImage, thermal: ThermalOptions) -> list[str]:
     """What makes a pair look swapped, or `a` black-hot where its polarity was not said."""
-    return pair_doubts(a.image, b.image, polarity=reading.polarity is None)
+    return pair_warnings(a.image, b.image, polarity=thermal.polarity is None)
 
 
-def _read_counts(path: Path, rule: Range) -> tuple[Source, list[str]]:
+def _read_counts(path: Path, rule: IntensityRange) -> tuple[LoadedImage, list[str]]:
     counts = read_counts(path)
     try:
         fixed = rule.fit([counts])
@@ -75,7 +75,7 @@ def _read_counts(path: Path, rule: Range) -> tuple[Source, list[str]]:
         raise InputError(f"Cannot use '{path}': {error}") from None
     depth = counts.dtype if counts.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
     depth = np.dtype(np.uint16) if counts.dtype == np.int16 else depth
-    return Source(image, np.zeros(counts.shape, depth), str(path)), fixed.doubts(counts)
+    return LoadedImage(image, np.zeros(counts.shape, depth), str(path)), fixed.warnings(counts)
 
 
 def _readable(files: Sequence[Path]) -> Iterator[Counts]:

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from refinefuse.errors import InputError
-from refinefuse.image.color import split, to_array, to_tensor
-from refinefuse.image.files import check_place, check_target, write_image
+from refinefuse.image.color import to_array, to_tensor, to_ycbcr
+from refinefuse.image.files import check_target, check_writable, write_image
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
 from refinefuse.image.medical.intensity import Colormap, colored, parse_window, range_of, scaled
 from refinefuse.image.medical.nifti import ENDINGS, is_nifti, read_nifti, write_nifti
-from refinefuse.image.medical.secondary import check_folder, write_secondary
-from refinefuse.image.medical.volume import Slice, Volume, onto, turn_back, upright
-from refinefuse.image.thermal import Range
-from refinefuse.inference.folders import Targets, check_apart
+from refinefuse.image.medical.secondary_capture import check_folder, write_secondary_capture
+from refinefuse.image.medical.volume import Slice, Volume, display_orientation, reorient_back, resample_to
+from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.folders import OutputPaths, check_apart
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.sheet import montage
+from refinefuse.inference.montage import volume_montage
 
 _LITTLE = 0.5  # share of the grid in which a source has data, below which that is said
 _FINER = 1.5  # how much finer the grid of another source must be to be mentioned
@@ -38,15 +38,15 @@ class VolumeOptions:
         window: of CT: a name or CENTER,WIDTH in HU; None: the file's own, else soft tissue.
         range: of MRI and of volumes of unknown kind; None: 0.5th to 99.5th percentile.
         suv: of PET, in SUV; None: from 0 to the 99.9th percentile.
-        colormap: of the last source; None: inferno for PET and SPECT, grey otherwise.
+        colormap: of the last source; None: inferno for PET and SPECT, gray otherwise.
         grid: on whose grid the result lies.
         series: numbers or UIDs, one for each source, where folders hold several series.
         anonymize: keep nothing of patient and study in DICOM results.
     """
 
-    window: Range | None = None
-    range: Range | None = None
-    suv: Range | None = None
+    window: IntensityRange | None = None
+    range: IntensityRange | None = None
+    suv: IntensityRange | None = None
     colormap: Colormap | None = None
     grid: Literal["a", "b"] = "b"
     series: tuple[str | None, ...] = ()
@@ -61,10 +61,10 @@ class VolumeOptions:
         Raises:
             InputError: if one of them is not understood.
         """
-        limits = None if suv is None else Range.parse(suv)
+        limits = None if suv is None else IntensityRange.parse(suv)
         if limits is not None and limits.rule != "counts":
-            raise InputError(f"--suv needs two numbers, MIN,MAX.\n  got: {suv!r}")
-        shown = None if rule is None else Range.parse(rule)
+            raise InputError(f"--suv-range needs two numbers, MIN,MAX.\n  got: {suv!r}")
+        shown = None if rule is None else IntensityRange.parse(rule)
         if shown is not None and shown.rule not in ("counts", "percentile"):
             raise InputError(f"--range of a volume must be MIN,MAX or percentile:LOW,HIGH.\n  got: {rule!r}")
         chosen = tuple(word.strip() or None for word in series.split(",")) if series else ()
@@ -78,15 +78,15 @@ class VolumeOptions:
 
 
 @dataclass
-class Told:
+class VolumeResult:
     """What a user is told.
 
     Attributes:
-        lines: what was read, and what became of it.
+        messages: what was read, and what became of it.
         warnings: what looks wrong.
     """
 
-    lines: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -94,31 +94,31 @@ def are_volumes(paths: Sequence[Path]) -> bool:
     """Whether all sources are volumes; False if none is.
 
     Raises:
-        InputError: volumes and pictures are mixed.
+        InputError: volumes and images are mixed.
     """
     found = [is_nifti(path) or is_dicom(path) for path in paths]
     if any(found) and not all(found):
-        volume, picture = paths[found.index(True)], paths[found.index(False)]
+        volume, image = paths[found.index(True)], paths[found.index(False)]
         raise InputError(
-            "A volume and a picture cannot be fused.\n"
-            f"  volume: '{volume}'\n  picture: '{picture}'\n"
-            "Pass two volumes (NIfTI files, DICOM files or folders), or two pictures."
+            "A volume and a image cannot be fused.\n"
+            f"  volume: '{volume}'\n  image: '{image}'\n"
+            "Pass two volumes (NIfTI files, DICOM files or folders), or two images."
         )
     return all(found)
 
 
 def fuse_volumes(
-    load: Callable[[], Fuser], paths: Sequence[Path], targets: Targets, options: VolumeOptions, *, overwrite: bool
-) -> Told:
+    load: Callable[[], Fuser], paths: Sequence[Path], targets: OutputPaths, options: VolumeOptions, *, overwrite: bool
+) -> VolumeResult:
     """Fuse volumes slice by slice, and write NIfTI or a series of DICOM secondary captures.
 
-    Each slice of the grid is fused as a picture; ranges are fixed over the volumes, so that slices do not differ by
+    Each slice of the grid is fused as a image; ranges are fixed over the volumes, so that slices do not differ by
     more than the patient does. Where only one source has data, the others are taken to agree with it.
 
     Args:
         load: makes the fuser; called when the volumes are known to go together.
-        paths: two or more; the last gives the colour, the first (`a`) or last (`b`) the grid.
-        targets: a NIfTI file or a folder for DICOM; shares in a NIfTI file; a picture for the montage.
+        paths: two or more; the last gives the color, the first (`a`) or last (`b`) the grid.
+        targets: a NIfTI file or a folder for DICOM; weight_maps in a NIfTI file; a image for the montage.
         options: of volumes.
         overwrite: replace what is there.
 
@@ -130,29 +130,29 @@ def fuse_volumes(
     """
     _check_targets(targets, paths, overwrite)
     volumes = _read(paths, options)
-    told = Told(warnings=[note for volume in volumes for note in volume.notes])
+    told = VolumeResult(warnings=[note for volume in volumes for note in volume.warnings])
     told.warnings += _strangers(volumes)
     grid = volumes[0] if options.grid == "a" else volumes[-1]
-    order, signs, affine = upright(grid.affine, grid.values.shape)
+    order, signs, affine = display_orientation(grid.affine, grid.values.shape)
     shape = tuple(grid.values.shape[axis] for axis in order)
     ranges = _ranges(volumes, options)
-    cuts = [onto(volume, affine, shape) for volume in volumes]
+    cuts = [resample_to(volume, affine, shape) for volume in volumes]
     colormap = options.colormap or ("inferno" if volumes[-1].modality in ("PT", "NM") else "gray")
-    told.lines += [f"{_line(volume, fixed)}" for volume, fixed in zip(volumes, ranges, strict=True)]
+    told.messages += [f"{_line(volume, fixed)}" for volume, fixed in zip(volumes, ranges, strict=True)]
     told.warnings += _hints(volumes, grid, options)
-    fused, shares, shown = _fuse_slices(load(), cuts, ranges, colormap, shape, told, targets)
-    _write(targets, fused, shares, (order, signs, affine, grid), volumes, options.anonymize)
-    if targets.sheet is not None:
+    fused, weight_maps, shown = _fuse_slices(load(), cuts, ranges, colormap, shape, told, targets)
+    _write(targets, fused, weight_maps, (order, signs, affine, grid), volumes, options.anonymize)
+    if targets.montage is not None:
         lengths = np.linalg.norm(affine[:3, :2], axis=0)
-        write_image(targets.sheet, montage(shown, float(lengths[0] / lengths[1])), overwrite=overwrite)
-    told.lines.append(f"{shape[2]} slices of {shape[0]} x {shape[1]} fused on the grid of '{grid.path}'.")
+        write_image(targets.montage, volume_montage(shown, float(lengths[0] / lengths[1])), overwrite=overwrite)
+    told.messages.append(f"{shape[2]} slices of {shape[0]} x {shape[1]} fused on the grid of '{grid.path}'.")
     return told
 
 
-def _check_targets(targets: Targets, paths: Sequence[Path], overwrite: bool) -> None:
+def _check_targets(targets: OutputPaths, paths: Sequence[Path], overwrite: bool) -> None:
     check_apart(targets, paths)
     if is_nifti(targets.output):
-        check_place(targets.output, overwrite=overwrite)
+        check_writable(targets.output, overwrite=overwrite)
     elif targets.output.suffix and not targets.output.is_dir():
         raise InputError(
             f"Cannot write '{targets.output}': a volume becomes NIfTI or a folder of DICOM files.\n"
@@ -161,15 +161,15 @@ def _check_targets(targets: Targets, paths: Sequence[Path], overwrite: bool) -> 
         )
     else:
         check_folder(targets.output, overwrite=overwrite)
-    if targets.explain is not None:
-        if not is_nifti(targets.explain):
+    if targets.weight_map is not None:
+        if not is_nifti(targets.weight_map):
             raise InputError(
-                f"Cannot write '{targets.explain}': the shares of a volume are a volume.\n"
+                f"Cannot write '{targets.weight_map}': the weight maps of a volume are a volume.\n"
                 f"  expected: {', '.join(ENDINGS)}\nName the file accordingly."
             )
-        check_place(targets.explain, overwrite=overwrite)
-    if targets.sheet is not None:
-        check_target(targets.sheet, overwrite=overwrite)
+        check_writable(targets.weight_map, overwrite=overwrite)
+    if targets.montage is not None:
+        check_target(targets.montage, overwrite=overwrite)
 
 
 def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
@@ -187,18 +187,18 @@ def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
         if volumes[0].modality:
             raise InputError(
                 "--window is for CT, and none of the sources is one.\n"
-                + "\n".join(f"  {volume.described()}" for volume in volumes)
+                + "\n".join(f"  {volume.description}" for volume in volumes)
                 + "\nLeave it out, or give --range."
             )
-        volumes[0] = replace(volumes[0], modality="CT", unit="HU")  # NIfTI does not say it; the window does
+        volumes[0] = replace(volumes[0], modality="CT", units="HU")  # NIfTI does not say it; the window does
     return volumes
 
 
-def _ranges(volumes: Sequence[Volume], options: VolumeOptions) -> list[Range]:
+def _ranges(volumes: Sequence[Volume], options: VolumeOptions) -> list[IntensityRange]:
     if options.window is not None and options.range is not None:
         raise InputError("--window and --range both say what becomes black and white.\nGive one of them.")
     if options.suv is not None and not any(volume.modality == "PT" for volume in volumes):
-        raise InputError("--suv is for PET, and none of the sources is one.\nLeave it out.")
+        raise InputError("--suv-range is for PET, and none of the sources is one.\nLeave it out.")
     return [
         range_of(volume, options.window, options.range if index < len(volumes) - 1 else None, options.suv)
         for index, volume in enumerate(volumes)
@@ -221,8 +221,8 @@ def _strangers(volumes: Sequence[Volume]) -> list[str]:
 
 def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> list[str]:
     found = [
-        f"nothing says what made '{volume.path}': taken for grey values (NIfTI: put ct, mri, pet or spect into the "
-        "name; --colormap colours the last source)"
+        f"nothing says what made '{volume.path}': taken for gray values (NIfTI: put ct, mri, pet or spect into the "
+        "name; --colormap colors the last source)"
         for volume in volumes
         if not volume.modality and not (volume is volumes[-1] and options.colormap)
     ]
@@ -235,52 +235,52 @@ def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> l
     return found
 
 
-def _line(volume: Volume, fixed: Range) -> str:
-    unit = f" {volume.unit}" if volume.unit else ""
-    return f"{volume.described()}, black to white: {fixed.low:g} to {fixed.high:g}{unit}"
+def _line(volume: Volume, fixed: IntensityRange) -> str:
+    unit = f" {volume.units}" if volume.units else ""
+    return f"{volume.description}, black to white: {fixed.low:g} to {fixed.high:g}{unit}"
 
 
 def _fuse_slices(
     fuser: Fuser,
     cuts: Sequence[Callable[[int], Slice]],
-    ranges: Sequence[Range],
+    ranges: Sequence[IntensityRange],
     colormap: Colormap,
     shape: tuple[int, ...],
-    told: Told,
-    targets: Targets,
+    told: VolumeResult,
+    targets: OutputPaths,
 ) -> tuple[NDArray[Any], NDArray[Any] | None, list[list[NDArray[Any]]]]:
-    """The fused volume, the shares if they are wanted, and the slices of the montage."""
+    """The fused volume, the weight_maps if they are wanted, and the slices of the montage."""
     color = colormap != "gray" and fuser.color != "gray"
     fused = np.empty((*shape, 3), np.uint8) if color else np.empty(shape, np.float32)
-    shares = np.empty(shape, np.float32) if targets.explain is not None else None
+    weight_maps = np.empty(shape, np.float32) if targets.weight_map is not None else None
     covered, shown = np.zeros(len(cuts)), []
-    wanted = set(_spread(shape[2])) if targets.sheet is not None else set()
-    for k in tqdm(range(shape[2]), "fusing", unit="slice", file=sys.stderr):
+    wanted = set(_spread(shape[2])) if targets.montage is not None else set()
+    for k in tqdm(range(shape[2]), "fusing", units="slice", file=sys.stderr):
         slices = [cut(k) for cut in cuts]
         covered += [inside.mean() for _, inside in slices]
-        pictures = _pictures(slices, ranges, colormap)
-        explained = fuser.explain(*(to_tensor(picture) for picture in pictures))
-        result = to_array(torch.as_tensor(explained.fused), np.uint8 if color else np.float32)
-        fused[:, :, k] = result
-        if shares is not None:
-            shares[:, :, k] = explained.share[0, 0].cpu().numpy()
+        images = _images(slices, ranges, colormap)
+        result = fuser.fuse_with_weight_map(*(to_tensor(image) for image in images))
+        pixels = to_array(torch.as_tensor(result.fused), np.uint8 if color else np.float32)
+        fused[:, :, k] = pixels
+        if weight_maps is not None:
+            weight_maps[:, :, k] = result.weight_map[0, 0].cpu().numpy()
         if k in wanted:
-            shown.append([*pictures, result])
+            shown.append([*images, pixels])
     for index, share in enumerate(covered / shape[2]):
         if share < _LITTLE:
             told.warnings.append(f"source {index + 1} has data in {share:.0%} of the result's field of view only")
-    return fused, shares, shown
+    return fused, weight_maps, shown
 
 
-def _pictures(slices: Sequence[Slice], ranges: Sequence[Range], colormap: Colormap) -> list[NDArray[Any]]:
-    """The slices as pictures; where a source has no data, it agrees with those that have."""
-    grey = [scaled(values, fixed) for (values, _), fixed in zip(slices, ranges, strict=True)]
+def _images(slices: Sequence[Slice], ranges: Sequence[IntensityRange], colormap: Colormap) -> list[NDArray[Any]]:
+    """The slices as images; where a source has no data, it agrees with those that have."""
+    gray = [scaled(values, fixed) for (values, _), fixed in zip(slices, ranges, strict=True)]
     there = [inside for _, inside in slices]
-    known = np.max([np.where(inside, values, 0) for values, inside in zip(grey[:-1], there[:-1], strict=True)], 0)
-    last: NDArray[Any] = grey[-1] if colormap == "gray" else colored(grey[-1], colormap)
-    luma = split(to_tensor(last)).luma[0, 0].numpy()
+    known = np.max([np.where(inside, values, 0) for values, inside in zip(gray[:-1], there[:-1], strict=True)], 0)
+    last: NDArray[Any] = gray[-1] if colormap == "gray" else colored(gray[-1], colormap)
+    luma = to_ycbcr(to_tensor(last)).luma[0, 0].numpy()
     filling = np.where(there[-1], luma, known)
-    others = [np.where(inside, values, filling) for values, inside in zip(grey[:-1], there[:-1], strict=True)]
+    others = [np.where(inside, values, filling) for values, inside in zip(gray[:-1], there[:-1], strict=True)]
     shape = there[-1].shape + (1,) * (last.ndim - 2)
     return [*others, np.where(there[-1].reshape(shape), last, known.reshape(shape))]
 
@@ -291,17 +291,17 @@ def _spread(count: int, wanted: int = 6) -> list[int]:
 
 
 def _write(
-    targets: Targets,
+    targets: OutputPaths,
     fused: NDArray[Any],
-    shares: NDArray[Any] | None,
+    weight_maps: NDArray[Any] | None,
     place: tuple[list[int], list[int], NDArray[Any], Volume],
     volumes: Sequence[Volume],
     anonymize: bool,
 ) -> None:
     order, signs, affine, grid = place
     if is_nifti(targets.output):
-        write_nifti(targets.output, turn_back(fused, order, signs), grid)
+        write_nifti(targets.output, reorient_back(fused, order, signs), grid)
     else:
-        write_secondary(targets.output, fused, affine, volumes, anonymize=anonymize)
-    if shares is not None and targets.explain is not None:
-        write_nifti(targets.explain, turn_back(shares, order, signs), grid)
+        write_secondary_capture(targets.output, fused, affine, volumes, anonymize=anonymize)
+    if weight_maps is not None and targets.weight_map is not None:
+        write_nifti(targets.weight_map, reorient_back(weight_maps, order, signs), grid)

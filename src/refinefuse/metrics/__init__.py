@@ -1,25 +1,75 @@
 """Metrics of image fusion: pure functions of tensors, the table of them, and the conventions of published tables."""
 
+from refinefuse.metrics.caching import caching
 from refinefuse.metrics.contrast import qcb, qcv
 from refinefuse.metrics.conventions import CONVENTIONS, Convention
 from refinefuse.metrics.detail import qm, qsf
+from refinefuse.metrics.diagnostics import edge_recall, gradient_reversal, missed_targets, noise_gain, overshoot
 from refinefuse.metrics.evaluate import evaluate
-from refinefuse.metrics.faults import inversion, kept, lost, noise, overshoot
 from refinefuse.metrics.features import fmi_dct, fmi_edge, fmi_gradient, fmi_pixel, fmi_wavelet
 from refinefuse.metrics.gradient import ei, labf, nabf, nabf_p, qabf, qabf_p, qg
 from refinefuse.metrics.information import ce, en, mi, qmi, qncie, qte
-from refinefuse.metrics.perception import vif, viff
 from refinefuse.metrics.phase import qp
-from refinefuse.metrics.sharing import sharing
 from refinefuse.metrics.similarity import qc, qe, qs, qw, qy
 from refinefuse.metrics.statistics import ag, cc, mse, psnr, rmse, scd, sd, sf, var
 from refinefuse.metrics.structure import mef_ms_ssim, ms_ssim, ssim
-from refinefuse.metrics.table import FAULTS, METRICS, USUAL, Metric
+from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS, Metric
+from refinefuse.metrics.vif import vif, viff
 
 __all__ = [
-    "CONVENTIONS", "FAULTS", "METRICS", "USUAL", "Convention", "Metric", "ag", "cc", "ce", "ei", "en", "evaluate",
-    "fmi_dct", "fmi_edge", "fmi_gradient", "fmi_pixel", "fmi_wavelet", "inversion", "kept", "labf", "lost",
-    "mef_ms_ssim", "mi", "ms_ssim", "mse", "nabf", "nabf_p", "noise", "overshoot", "psnr", "qabf", "qabf_p", "qc",
-    "qcb", "qcv", "qe", "qg", "qm", "qmi", "qncie", "qp", "qs", "qsf", "qte", "qw", "qy", "rmse", "scd", "sd", "sf",
-    "sharing", "ssim", "var", "vif", "viff",
+    "COMMON",
+    "CONVENTIONS",
+    "DIAGNOSTICS",
+    "METRICS",
+    "Convention",
+    "Metric",
+    "ag",
+    "caching",
+    "cc",
+    "ce",
+    "edge_recall",
+    "ei",
+    "en",
+    "evaluate",
+    "fmi_dct",
+    "fmi_edge",
+    "fmi_gradient",
+    "fmi_pixel",
+    "fmi_wavelet",
+    "gradient_reversal",
+    "labf",
+    "mef_ms_ssim",
+    "mi",
+    "missed_targets",
+    "ms_ssim",
+    "mse",
+    "nabf",
+    "nabf_p",
+    "noise_gain",
+    "overshoot",
+    "psnr",
+    "qabf",
+    "qabf_p",
+    "qc",
+    "qcb",
+    "qcv",
+    "qe",
+    "qg",
+    "qm",
+    "qmi",
+    "qncie",
+    "qp",
+    "qs",
+    "qsf",
+    "qte",
+    "qw",
+    "qy",
+    "rmse",
+    "scd",
+    "sd",
+    "sf",
+    "ssim",
+    "var",
+    "vif",
+    "viff",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Metrics that filter the pictures with the contrast sensitivity of the eye: Chen and Varshney's, Chen and Blum's.
+"""Metrics that filter the images with the contrast sensitivity of the eye: Chen and Varshney's, Chen and Blum's.
 
-Both stretch each picture to 0..255 first, as the programs of Liu et al. and VIFB do.
+Both stretch each image to 0..255 first, as the programs of Liu et al. and VIFB do.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.filters import blur
+from refinefuse.metrics.caching import cached
 from refinefuse.metrics.gradient import edge_strength, safe_quotient
 from refinefuse.metrics.information import stretched
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_mean, pixel_sum
 
 
 def _frequency(like: Image, divisor: float) -> Float[Tensor, "h half"]:
@@ -39,7 +39,7 @@ def _blocks(x: Image) -> Image:
     return F.avg_pool2d(F.pad(x, (0, -w % 16, 0, -h % 16)), 16) * 256
 
 
-def qcv(fused: Image, a: Image, b: Image) -> Score:
+def qcv(fused: Image, a: Image, b: Image) -> MetricValue:
     """Chen and Varshney's: visible difference to the sources in 16x16 blocks, by their edge strength; lower is better.
 
     Two sources without any edge score 0.
@@ -63,9 +63,9 @@ def _gauss_cut(sigma: float) -> tuple[float, ...]:
     return tuple(math.exp(-(i**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi)) for i in range(-15, 16))
 
 
-@shared
+@cached
 def _visible_contrast(x: Image) -> Image:
-    """The contrast that the eye sees: local contrast of the picture filtered by its sensitivity, with masking."""
+    """The contrast that the eye sees: local contrast of the image filtered by its sensitivity, with masking."""
     x = stretched(x)
     r = _frequency(x, 30)
     seen = _filtered(x, torch.exp(-((r / 15.3870) ** 2)) - 0.7622 * torch.exp(-((r / 1.3456) ** 2)))
@@ -75,10 +75,10 @@ def _visible_contrast(x: Image) -> Image:
     return contrast**3 / (contrast**2 + 1e-4)
 
 
-def qcb(fused: Image, a: Image, b: Image) -> Score:
+def qcb(fused: Image, a: Image, b: Image) -> MetricValue:
     """Chen and Blum's: how well the visible contrast of the sources is kept, weighted by it, 0..1.
 
-    On a black background it divides rounding by rounding, so that its third digit is chance on medical pictures.
+    On a black background it divides rounding by rounding, so that its third digit is chance on medical images.
 
     Source: Y. Chen, R. S. Blum, "A new automated quality assessment algorithm for image fusion", Image and Vision
     Computing 27(10), 2009.

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from refinefuse.errors import InputError, listing
-from refinefuse.metrics import gradient, information, perception, similarity, statistics, steerable, structure
-from refinefuse.metrics.table import FAULTS, METRICS, USUAL, Function
+from refinefuse.errors import InputError, format_names
+from refinefuse.metrics import gradient, information, similarity, statistics, steerable, structure, vif
+from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS, Function
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Variant:
     Attributes:
         function: as that of a metric.
         note: in a few words, what is other.
-        smallest: the smallest side of a picture that it can score, where that too is other.
+        min_size: the smallest side of a image that it can score, where that too is other.
     """
 
     function: Function
     note: str
-    smallest: int | None = None
+    min_size: int | None = None
 
 
 SAME = None
@@ -44,7 +44,7 @@ class Convention:
         key: its name.
         used_by: whose tables.
         variants: its metrics, each with its variant or `SAME`.
-        side_by_side: metrics for which the colour channels are laid side by side, as one wide picture.
+        side_by_side: metrics for which the color channels are laid side by side, as one wide image.
     """
 
     key: str
@@ -57,24 +57,24 @@ class Convention:
         variant = self.variants.get(key)
         return METRICS[key].function if variant is None else variant.function
 
-    def smallest(self, key: str) -> int:
-        """The smallest side of a picture that can be scored in a metric."""
+    def min_size(self, key: str) -> int:
+        """The smallest side of a image that can be scored in a metric."""
         variant = self.variants.get(key)
-        return METRICS[key].smallest if variant is None or variant.smallest is None else variant.smallest
+        return METRICS[key].min_size if variant is None or variant.min_size is None else variant.min_size
 
 
 def _same(*keys: str) -> dict[str, Variant | None]:
     return dict.fromkeys(keys, SAME)
 
 
-_NATS = Variant(partial(information.mi, unit="nats"), "in nats")
+_NATS = Variant(partial(information.mi, base=math.e), "in nats")
 _INNER = Variant(partial(statistics.ag, divisor="inner"), "divided by (h-1)(w-1)")
 _PIXELS = Variant(partial(statistics.sf, divisor="pixels"), "both sums divided by h w")
 _TIES = Variant(partial(gradient.qabf, ties="strength"), "equal edges count by their strength")
 _TIES_01 = Variant(partial(gradient.qabf, ties="strength", peak=1.0), "on 0..1, equal edges count by their strength")
 _MSE_01 = Variant(partial(statistics.mse, peak=1.0), "on 0..1")
 _PSNR_48 = Variant(partial(statistics.psnr, gain=20 * math.log10(255)), "48.13 dB more: error on 0..1, peak 255")
-_SWAPPED = Variant(partial(gradient.nabf, order="fused last"), "scores `a` as the fused picture")
+_SWAPPED = Variant(partial(gradient.nabf, order="fused last"), "scores `a` as the fused image")
 _FOLDED = Variant(partial(information.mi, folded=True), "level 255 counts as 254 in the joint histogram")
 _UNIFORM_2 = Variant(partial(structure.ssim, window="uniform7", data_range=2.0), "uniform 7x7, data range 2")
 _UNIFORM_255 = Variant(partial(structure.ssim, window="uniform7"), "uniform 7x7")
@@ -87,7 +87,7 @@ _SINGLE: dict[str, Any] = {"window": "gauss11 single", "data_range": 1.0, "reduc
 _CDDFUSE: dict[str, Variant | None] = {
     **_same("EN", "SD", "SF", "AG", "MSE", "CC", "SCD", "VIF"),
     "MI": _NATS,
-    "PSNR": Variant(partial(statistics.psnr, peak="fused"), "peak of the fused picture"),
+    "PSNR": Variant(partial(statistics.psnr, peak="fused"), "peak of the fused image"),
     "Qabf": _TIES,
     "SSIM": _UNIFORM_2,
 }
@@ -103,7 +103,7 @@ _TANG: dict[str, Variant | None] = {
     "SSIM": _MEAN_1,
 }
 _LIU = {
-    "QMI": Variant(partial(information.qmi, stretch=True), "pictures stretched to 0..255"),
+    "QMI": Variant(partial(information.qmi, stretch=True), "images stretched to 0..255"),
     "QTE": Variant(partial(information.qte, swapped=True), "single histograms exchanged"),
     "QG": Variant(partial(gradient.qg, form="liu2012"), "mean over pixels, flat ones score 1"),
     "QS": Variant(partial(similarity.qs, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
@@ -128,7 +128,7 @@ _ROWS = (
             **_TANG,
             "SD": Variant(partial(statistics.sd, form="uint8"), "in 8-bit arithmetic: bright pixels only"),
             "SF": Variant(partial(statistics.sf, peak=1.0), "on 0..1"),
-            "VIF": Variant(partial(perception.vif, saturated=True), "products of levels stop at 255"),
+            "VIF": Variant(partial(vif.vif, saturated=True), "products of levels stop at 255"),
             "Qabf": _TIES_01,
             "SSIM": _MEAN,
         },
@@ -154,19 +154,19 @@ _ROWS = (
         {
             **_same("EN", "SCD", "MEF-MS-SSIM"),
             "SD": Variant(partial(statistics.sd, form="sum01"), "root of the sum of squares on 0..1"),
-            "VIF": Variant(steerable.vif_steerable, "of wavelets, on 0..1, mean", smallest=steerable.SMALLEST),
+            "VIF": Variant(steerable.vif_steerable, "of wavelets, on 0..1, mean", min_size=steerable.SMALLEST),
             "MI": Variant(information.mi_twice_entropy, "twice EN, whatever the sources"),
             "Qabf": _TIES_01,
-            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh alike"),
+            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh find_near_duplicates"),
             "SSIM": _MEAN,
         },
     ),
     Convention(
         "vifb",
-        "The benchmarks VIFB and MEFB. Their tables of colour pictures take each channel by itself.",
+        "The benchmarks VIFB and MEFB. Their tables of color images take each channel by itself.",
         {
             **_same("EN", "CE", "EI", "SSIM", "QCB", "QCV"),
-            "MI": Variant(partial(information.mi, unit="nats", stretch=True), "in nats, pictures stretched to 0..255"),
+            "MI": Variant(partial(information.mi, base=math.e, stretch=True), "in nats, images stretched to 0..255"),
             "AG": _INNER,
             "SF": _PIXELS,
             "VAR": Variant(statistics.sd, "is SD"),
@@ -209,12 +209,12 @@ def chosen_metrics(keys: list[str] | None, convention: Convention) -> list[str]:
     """
     if keys is None:
         return list(convention.variants)
-    groups = {"usual": list(USUAL), "faults": list(FAULTS), "all": list(METRICS)}
+    groups = {"common": list(COMMON), "diagnostics": list(DIAGNOSTICS), "all": list(METRICS)}
     spelling = {key.lower(): [key] for key in METRICS} | groups
     unknown = [key for key in keys if key.lower() not in spelling]
     if unknown:
         raise InputError(
-            f"There is no metric of the name:\n{listing(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
+            f"There is no metric of the name:\n{format_names(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
             "`refinefuse metrics` says what each one is."
         )
     return list(dict.fromkeys(found for key in keys for found in spelling[key.lower()]))

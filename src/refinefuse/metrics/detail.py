@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from refinefuse.filters import root
+from refinefuse.metrics.caching import cached
 from refinefuse.metrics.gradient import safe_quotient
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_sum, sum_of
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_sum, sum_of
 
 
-@shared
+@cached
 def _haar(x: Image) -> tuple[Image, tuple[Image, Image, Image]]:
-    """One level of the orthonormal Haar transform: the coarse picture and its three bands; odd ends are dropped."""
+    """One level of the orthonormal Haar transform: the coarse image and its three bands; odd ends are dropped."""
     h, w = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
     top, bottom = x[..., 0:h:2, :w], x[..., 1:h:2, :w]
     total, fall = (top + bottom) / 2, (top - bottom) / 2
@@ -21,7 +21,7 @@ def _haar(x: Image) -> tuple[Image, tuple[Image, Image, Image]]:
     return total[..., ::2] + total[..., 1::2], bands
 
 
-def qm(fused: Image, a: Image, b: Image) -> Score:
+def qm(fused: Image, a: Image, b: Image) -> MetricValue:
     """Wang's multi-scale quality: how exactly two levels of Haar bands are kept, weighted by their energy, 0..3.
 
     Source: P.-W. Wang, B. Liu, "A novel image fusion metric based on multi-scale analysis", ICSP 2008.
@@ -40,9 +40,9 @@ def qm(fused: Image, a: Image, b: Image) -> Score:
     return product
 
 
-@shared
+@cached
 def _directional(x: Image) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Differences of neighbours in a row, in a column and along the two diagonals."""
+    """Differences of neighbors in a row, in a column and along the two diagonals."""
     return (
         x[..., 1:] - x[..., :-1],
         x[..., 1:, :] - x[..., :-1, :],
@@ -51,8 +51,8 @@ def _directional(x: Image) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-def qsf(fused: Image, a: Image, b: Image) -> Score:
-    """Zheng's spatial-frequency error: how much detail the fused picture has beyond the sharper source; 0 is neutral.
+def qsf(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Zheng's spatial-frequency error: how much detail the fused image has beyond the sharper source; 0 is neutral.
 
     Negative where detail is lost, positive where it is added (noise too); 0 for two flat sources.
 

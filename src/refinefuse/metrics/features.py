@@ -1,4 +1,4 @@
-"""Feature mutual information: what the small neighbourhoods of the pictures say about each other.
+"""Feature mutual information: what the small neighbourhoods of the images say about each other.
 
 In each 3x3 window the nine feature values, rescaled to sum 1, are taken for a distribution over the nine places. The
 joint distribution of two windows is the mixture of independence and of the strongest possible dependence that has their
@@ -19,9 +19,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from refinefuse.filters import Kernel, sobel
+from refinefuse.metrics.caching import cached
 from refinefuse.metrics.gradient import safe_quotient
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, central_differences, sum_of
+from refinefuse.metrics.statistics import Image, MetricValue, central_differences, sum_of
 
 _LEAST = 1e-150  # instead of a share of 0: its logarithm is finite, and so is that of its square
 _WEAKEST = 1e-12  # a dependence that can be no stronger is none
@@ -44,12 +44,12 @@ _LOW: Kernel = (*_MEYER, *_MEYER[-2::-1], 0.0)
 _HIGH: Kernel = tuple(w if i % 2 else -w for i, w in enumerate(_LOW))[::-1]
 
 
-@shared
+@cached
 def _gradient(x: Image) -> Image:
     return central_differences(x)
 
 
-@shared
+@cached
 def _edges(x: Image) -> Image:
     """The edges of a thinned Sobel detector as MATLAB's `edge` has it: 1 on an edge, else 0."""
     across, down = (d / 8 for d in sobel(x, "replicate"))
@@ -59,14 +59,14 @@ def _edges(x: Image) -> Image:
     left, right = around[..., 1:-1, :-2], around[..., 1:-1, 2:]
     up, below = around[..., :-2, 1:-1], around[..., 2:, 1:-1]
     slack = 100 * torch.finfo(x.dtype).eps
-    upright = (across.abs() >= down.abs() - slack) & (left <= strength) & (strength > right)
+    display_orientation = (across.abs() >= down.abs() - slack) & (left <= strength) & (strength > right)
     lying = (down.abs() >= across.abs() - slack) & (up <= strength) & (strength > below)
-    return ((strength > cut) & (upright | lying)).to(x.dtype)
+    return ((strength > cut) & (display_orientation | lying)).to(x.dtype)
 
 
-@shared
+@cached
 def _cosines(x: Image) -> Image:
-    """The orthonormal discrete cosine transform (type II) of the whole picture."""
+    """The orthonormal discrete cosine transform (type II) of the whole image."""
     for axis in (-1, -2):
         n = x.shape[axis]
         spectrum = torch.fft.rfft(torch.cat((x, x.flip(axis)), axis), dim=axis).narrow(axis, 0, n)
@@ -103,9 +103,9 @@ def _halved(x: Tensor, kernel: Kernel) -> Tensor:
     return torch.cat(done, -2)
 
 
-@shared
+@cached
 def _wavelets(x: Image) -> Image:
-    """One level of the discrete Meyer wavelet transform, its four bands in one picture, rescaled to 0..1."""
+    """One level of the discrete Meyer wavelet transform, its four bands in one image, rescaled to 0..1."""
     halves = [_halved(x, kernel) for kernel in (_LOW, _HIGH)]
     bands = torch.cat([torch.cat([_halved(half, kernel) for half in halves], -1) for kernel in (_LOW, _HIGH)], -2)
     low, high = bands.amin((1, 2, 3), keepdim=True), bands.amax((1, 2, 3), keepdim=True)
@@ -123,7 +123,7 @@ class _Tables(NamedTuple):
 
     sums: Float[Tensor, "11 9"]  # the running sums but for the last; mean squared and mean place; distances of the sums
     falling: Float[Tensor, "8 9"]  # the running sums, the last first
-    steps: Float[Tensor, "18 16"]  # differences of neighbours, but for the 1 at the end; distances of all from all
+    steps: Float[Tensor, "18 16"]  # differences of neighbors, but for the 1 at the end; distances of all from all
     before: Float[Tensor, "17 16"]  # how many are passed at each cell
 
 
@@ -168,7 +168,7 @@ def _described(values: Float[Tensor, "9 m"], low: Float[Tensor, " m"], high: Flo
 
 
 def _windows(x: Float[Tensor, "h w"]) -> _Windows:
-    """All 3x3 windows of a picture, each as nine values column by column."""
+    """All 3x3 windows of a image, each as nine values column by column."""
     h, w = x.shape[0] - 2, x.shape[1] - 2
     values = torch.stack([x[i : i + h, j : j + w] for j in range(3) for i in range(3)]).flatten(1)
     return _described(values, _least(x), -_least(-x))
@@ -190,7 +190,7 @@ def _in_order(falling: Float[Tensor, "8 m"], rising: Float[Tensor, "8 m"]) -> Fl
 
 
 def _information(x: _Windows, f: _Windows) -> Float[Tensor, " m"]:
-    """The normalised mutual information of each pair of windows."""
+    """The normalized mutual information of each pair of windows."""
     tables, (column, cell) = _tables(x.share.device), _columns(*x.share.shape[1:], x.share.device)
     covariance = (x.share * f.share).sum(0).sub_(1 / 9)
     against = (covariance < 0).double()  # then one window is read backwards
@@ -251,13 +251,13 @@ def _mean_binary(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"]) ->
     return mean
 
 
-def _fmi(feature: Callable[[Image], Image], fused: Image, a: Image, b: Image) -> Score:
+def _fmi(feature: Callable[[Image], Image], fused: Image, a: Image, b: Image) -> MetricValue:
     mean = _mean_binary if feature is _edges else _mean_information
     features = [feature(x.detach().double())[:, 0] for x in (fused, a, b)]
-    return torch.stack([mean(*pictures) for pictures in zip(*features, strict=True)]).to(fused.dtype)
+    return torch.stack([mean(*images) for images in zip(*features, strict=True)]).to(fused.dtype)
 
 
-def fmi_pixel(fused: Image, a: Image, b: Image) -> Score:
+def fmi_pixel(fused: Image, a: Image, b: Image) -> MetricValue:
     """Feature mutual information of the levels themselves, in 3x3 windows, 0..1.
 
     Source: M. Haghighat, M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014; M. Haghighat,
@@ -268,7 +268,7 @@ def fmi_pixel(fused: Image, a: Image, b: Image) -> Score:
     return _fmi(lambda x: x, fused, a, b)
 
 
-def fmi_gradient(fused: Image, a: Image, b: Image) -> Score:
+def fmi_gradient(fused: Image, a: Image, b: Image) -> MetricValue:
     """Feature mutual information of the horizontal gradient, 0..1.
 
     Source: as FMI_pixel.
@@ -276,7 +276,7 @@ def fmi_gradient(fused: Image, a: Image, b: Image) -> Score:
     return _fmi(_gradient, fused, a, b)
 
 
-def fmi_edge(fused: Image, a: Image, b: Image) -> Score:
+def fmi_edge(fused: Image, a: Image, b: Image) -> MetricValue:
     """Feature mutual information of the edges that a Sobel detector finds, 0..1; tables call it FMI_pixel.
 
     Source: as FMI_pixel.
@@ -284,19 +284,19 @@ def fmi_edge(fused: Image, a: Image, b: Image) -> Score:
     return _fmi(_edges, fused, a, b)
 
 
-def fmi_dct(fused: Image, a: Image, b: Image) -> Score:
-    """Feature mutual information of the cosine transform of the whole picture, 0..1.
+def fmi_dct(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Feature mutual information of the cosine transform of the whole image, 0..1.
 
     Source: as FMI_pixel.
     """
     return _fmi(_cosines, fused, a, b)
 
 
-def fmi_wavelet(fused: Image, a: Image, b: Image) -> Score:
+def fmi_wavelet(fused: Image, a: Image, b: Image) -> MetricValue:
     """Feature mutual information of one level of the discrete Meyer wavelet transform, 0..1.
 
     On flat ground the details are rounding, which the rescaling of each window magnifies: there programs that add in
-    another order differ in the third digit, as on the black background of medical pictures.
+    another order differ in the third digit, as on the black background of medical images.
 
     Source: as FMI_pixel.
     """

@@ -1,4 +1,4 @@
-"""Metrics of edges: how much of the sources' edges the fused picture carries, and how much it invents."""
+"""Metrics of edges: how much of the sources' edges the fused image carries, and how much it invents."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 
 from refinefuse.filters import Border, magnitude, pad, sobel
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
+from refinefuse.metrics.caching import cached
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_mean, pixel_sum, strips, sum_of
 
 _WEAKEST = 1e-12  # a weaker edge is none
 
 
-@shared
+@cached
 def derivatives(x: Image, border: Border) -> tuple[Tensor, Tensor]:
     """Sobel's derivatives, remembered."""
     return sobel(x, border)
 
 
-@shared
+@cached
 def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
     """Sobel's derivatives on the scale 0..peak.
 
     On 0..1 rounding decides which edges are equal, so that the terms are added in the order of the programs: that
-    of Octave's `conv2` where the border is zero, sums of the columns of each neighbourhood where it is mirrored.
+    of Octave's `conv2` where the border is zero, sums of the columns of each neighborhood where it is mirrored.
     """
     if peak == 255:
         return derivatives(x, border)
@@ -38,14 +38,14 @@ def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
     return (t2 + 2 * m2 + b2) - (t0 + 2 * m0 + b0), (b0 - t0) + 2 * (b1 - t1) + (b2 - t2)
 
 
-@shared
+@cached
 def edge_strength(x: Image, border: Border) -> Image:
     """The length of Sobel's gradient, remembered."""
     return magnitude(*derivatives(x, border))
 
 
-def ei(fused: Image, a: Image, b: Image) -> Score:
-    """Edge intensity: mean length of Sobel's gradient (not divided by 8) of the fused picture.
+def ei(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Edge intensity: mean length of Sobel's gradient (not divided by 8) of the fused image.
 
     Source: B. Rajalingam, R. Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in
     medical diagnosis", International Journal of Engineering Science Invention 2, 2018.
@@ -65,26 +65,28 @@ def _ratio(x: Tensor, y: Tensor) -> Tensor:
 
 def _edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
     """Strength, and orientation from -pi/2 on, which it is where nothing changes from left to right."""
-    upright = across == 0
-    turn = torch.atan(down / torch.where(upright, 1.0, across))
-    return magnitude(across, down), torch.where(upright, -math.pi / 2, turn)
+    display_orientation = across == 0
+    turn = torch.atan(down / torch.where(display_orientation, 1.0, across))
+    return magnitude(across, down), torch.where(display_orientation, -math.pi / 2, turn)
 
 
 def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
-    """How well an edge is kept whose strength has that ratio and whose orientation turned by so much."""
+    """How well an edge is kept whose strength has that ratio and whose orientation rotated_or_flipped by so much."""
     kept = torch.sigmoid(15 * strength - 7.5) * torch.sigmoid(4.4 - (44 / math.pi) * turn)
     return (0.9994 * 0.9879) * kept
 
 
-def qabf(fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] = "one", peak: float = 255.0) -> Score:
-    """Edge transfer: the edges of both sources that the fused picture keeps, weighted by their strength, 0..0.99.
+def qabf(
+    fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] = "one", peak: float = 255.0
+) -> MetricValue:
+    """Edge transfer: the edges of both sources that the fused image keeps, weighted by their strength, 0..0.99.
 
     Two sources without any edge score 0.
 
     Source: C. S. Xydeas, V. Petrovic, "Objective image fusion performance measure", Electronics Letters 36(4), 2000.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         ties: where an edge has exactly the source's strength, most programs take the `strength` itself for the ratio
@@ -116,14 +118,14 @@ def _transfer_liu(strength: Tensor, turn: Tensor) -> Tensor:
     return torch.sigmoid(10 * (strength - 0.5)) * torch.sigmoid(20 * (alignment - 0.75))
 
 
-def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"] = "corrected") -> Score:
+def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"] = "corrected") -> MetricValue:
     """Gradient metric of Liu et al.: Qabf with another sign of the orientation, 0..0.99.
 
     Source: Z. Liu, E. Blasch, Z. Xue, J. Zhao, R. Laganiere, W. Wu, "Objective assessment of multiresolution image
     fusion algorithms for context enhancement in night vision", IEEE TPAMI 34(1), 2012.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         form: `liu2012` has other constants and takes the mean over pixels, flat ones included, which score 1.
@@ -158,8 +160,10 @@ def _petrovic_weight(strength: Tensor, floor: float) -> Tensor:
     return torch.where(strong, torch.where(strong, strength, 2.0) ** 1.5, floor)
 
 
-@shared
-def _petrovic(fused: Image, a: Image, b: Image, peak: float, floor: float) -> tuple[Score, Score, Score, Score]:
+@cached
+def _petrovic(
+    fused: Image, a: Image, b: Image, peak: float, floor: float
+) -> tuple[MetricValue, MetricValue, MetricValue, MetricValue]:
     """The shares of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
     slopes = [d for x in (fused, a, b) for d in _slopes(x, "mirror", peak)]
     sums = []
@@ -175,17 +179,17 @@ def _petrovic(fused: Image, a: Image, b: Image, peak: float, floor: float) -> tu
         doubled = (2 - quality_a - quality_b) * total
         sums.append([pixel_sum(x) for x in (total, kept, missing * ~added, missing * added, doubled * added)])
     total, *parts = (sum_of(part) for part in zip(*sums, strict=True))
-    kept, lost, artefacts, original = (safe_quotient(part, total) for part in parts)
-    return kept, lost, artefacts, original
+    kept, lost, artifacts, original = (safe_quotient(part, total) for part in parts)
+    return kept, lost, artifacts, original
 
 
-def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> Score:
+def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue:
     """Petrovic's edge transfer: the share of the sources' edge weight that is kept, 0..1; 1 - Labf - Nabf.
 
-    Source: V. Petrovic, C. Xydeas, "Objective image fusion performance characterisation", ICCV 2005.
+    Source: V. Petrovic, C. Xydeas, "Objective image fusion performance characterization", ICCV 2005.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         peak: the highest level of the scale on which an edge of 2 is strong; on 0..1 none ever is.
@@ -193,13 +197,13 @@ def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> Score:
     return _petrovic(fused, a, b, peak, 0.001)[0]
 
 
-def labf(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> Score:
+def labf(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue:
     """Fusion loss: the share of the sources' edge weight that is lost, 0..1.
 
     Source: as Qabf_p.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         peak: as in `qabf_p`.
@@ -215,26 +219,26 @@ def nabf(
     peak: float = 255.0,
     floor: float = 0.001,
     order: Literal["fused first", "fused last"] = "fused first",
-) -> Score:
-    """Fusion artefacts: the share of edge weight where the fused edge is stronger than both sources', 0..1.
+) -> MetricValue:
+    """Fusion artifacts: the share of edge weight where the fused edge is stronger than both sources', 0..1.
 
     Source: B. K. Shreyamsha Kumar, "Multifocus and multispectral image fusion based on pixel significance using
     discrete cosine harmonic wavelet transform", Signal, Image and Video Processing 7, 2013.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         peak: as in `qabf_p`.
         floor: the weight of an edge that is not strong.
-        order: `fused last` scores `a` as the fused picture of `b` and `fused`, a slip in a well-known program.
+        order: `fused last` scores `a` as the fused image of `b` and `fused`, a slip in a well-known program.
     """
-    pictures = (fused, a, b) if order == "fused first" else (a, b, fused)
-    return _petrovic(*pictures, peak, floor)[2]
+    images = (fused, a, b) if order == "fused first" else (a, b, fused)
+    return _petrovic(*images, peak, floor)[2]
 
 
-def nabf_p(fused: Image, a: Image, b: Image) -> Score:
-    """Petrovic's own artefacts: as Nabf, but each source's loss counted with the weights of both.
+def nabf_p(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Petrovic's own artifacts: as Nabf, but each source's loss counted with the weights of both.
 
     Source: as Qabf_p.
     """

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from refinefuse.metrics.conventions import CONVENTIONS
-from refinefuse.metrics.table import METRICS, USUAL, Metric
+from refinefuse.metrics.table import COMMON, METRICS, Metric
 
 Scores = Mapping[str, Mapping[str, float]]
 """Method -> metric -> mean."""
@@ -15,14 +15,14 @@ _INTRODUCTION = """# Metrics
 
 Every paper scores image fusion with code that disagrees with the next one's. Here each metric is defined once, on 8-bit
 levels, and the deviations behind published tables are named conventions: a table is worth nothing without the name of
-its own. `refinefuse score FUSED A B` prints one, `refinefuse metrics --compare FUSED,A,B` shows one picture in all.
+its own. `refinefuse score FUSED A B` prints one, `refinefuse metrics --compare FUSED,A,B` shows one image in all.
 """
 
 _FAULTS = """## What the usual metrics do not see
 
-A plain copy of one source is no fusion. The experiment: the pictures of published methods on {title}, and beside them
-four pictures that anybody makes in one line: a copy of each source, their average and their maximum. Mean over the
-pictures, convention `default`; in brackets the place among the {n}. (`benchmarks/copies.py` measures it anew.)
+A plain copy of one source is no fusion. The experiment: the images of published methods on {title}, and beside them
+four images that anybody makes in one line: a copy of each source, their average and their maximum. Mean over the
+images, convention `default`; in brackets the place among the {n}. (`benchmarks/copies.py` measures it anew.)
 
 {table}
 
@@ -33,20 +33,20 @@ So look at the five fusion faults beside every table, and put the copies among t
 
 _EXACT = """## How exact
 
-Values of the authors' own programs on real pictures are reproduced to a relative 1e-6, with these exceptions, in each
+Values of the authors' own programs on real images are reproduced to a relative 1e-6, with these exceptions, in each
 of which rounding decides:
 
-- **QCB** on black backgrounds (medical pictures): the contrast there is rounding divided by rounding. The third digit.
+- **QCB** on black backgrounds (medical images): the contrast there is rounding divided by rounding. The third digit.
 - **FMI_wavelet** where flat ground is large: the details of a flat window are rounding, and each window is rescaled.
   Adding the same terms in another order changes the third digit; here they are always added in the same one, that of
-  PyWavelets inside the picture (2e-6).
+  PyWavelets inside the image (2e-6).
 - **SSIM** of `tang_py`: it computes in single precision with a data range of 1 on levels 0..255, so that its window,
   whose weights sum to 3e-8 less than 1, and the order of additions in a convolution show (1e-5).
 - **Qabf** of `li`: on 0..1 the last bit decides which edges are equal. The order of additions is that of the program,
   the square root is that of the machine (1e-5).
 
-Constant pictures have defined values: 0 for a correlation, 1 for the fidelity to a source that holds nothing. NaN comes
-from `liu2012` (QC and QY on flat ground) and from pictures smaller than a metric's window, with a warning.
+Constant images have defined values: 0 for a correlation, 1 for the fidelity to a source that holds nothing. NaN comes
+from `liu2012` (QC and QY on flat ground) and from images smaller than a metric's window, with a warning.
 """
 
 _ORDER = "The metrics look at different things, and each can be misled. Higher is better, unless it says otherwise."
@@ -57,7 +57,7 @@ def guide(experiment: Scores, title: str) -> str:
 
     Args:
         experiment: what published methods, copies and simple rules score in every metric.
-        title: the data set of the experiment, as in "TNO, 25 pairs".
+        title: the dataset of the experiment, as in "TNO, 25 pairs".
     """
     parts = [_INTRODUCTION, f"## The metrics\n\n{_ORDER}\n\n{_metrics()}", f"## Conventions\n\n{_conventions()}"]
     parts.append(_FAULTS.format(title=title, n=len(experiment), table=_table(experiment), reading=_reading(experiment)))
@@ -69,14 +69,14 @@ def guide(experiment: Scores, title: str) -> str:
 def _metrics() -> str:
     lines = ["| metric | what it sees | range | when it misleads |", "|---|---|---|---|"]
     for key, row in METRICS.items():
-        mark = {"higher": "", "lower": " (lower is better)", "middle": f" (best is {row.neutral:g})"}[row.better]
-        small = f" Needs {row.smallest} pixels." if row.smallest > 16 else ""
-        lines.append(f"| **{key}**{mark} | {row.sees}{small} | {_limits(row)} | {row.misleads} |")
+        mark = {"higher": "", "lower": " (lower is better)", "middle": f" (best is {row.ideal:g})"}[row.direction]
+        small = f" Needs {row.min_size} pixels." if row.min_size > 16 else ""
+        lines.append(f"| **{key}**{mark} | {row.summary}{small} | {_limits(row)} | {row.caveat} |")
     return "\n".join(lines) + "\n"
 
 
 def _limits(row: Metric) -> str:
-    low, high = (f"{x:.4g}" if math.isfinite(x) else "" for x in (row.low, row.high))
+    low, high = (f"{x:.4g}" if math.isfinite(x) else "" for x in (row.lower_bound, row.upper_bound))
     return f"{low or '-∞'} .. {high or '∞'}"
 
 
@@ -92,7 +92,7 @@ def _conventions() -> str:
     return "\n".join(lines) + "\n"
 
 
-def place(experiment: Scores, key: str, method: str) -> int:
+def rank(experiment: Scores, key: str, method: str) -> int:
     """The place of a method in a metric, 1 for the best."""
     row = METRICS[key]
     worth = {name: _worth(row, scores[key]) for name, scores in experiment.items()}
@@ -100,7 +100,7 @@ def place(experiment: Scores, key: str, method: str) -> int:
 
 
 def _worth(row: Metric, value: float) -> float:
-    return {"higher": value, "lower": -value, "middle": -abs(value - row.neutral)}[row.better]
+    return {"higher": value, "lower": -value, "middle": -abs(value - row.ideal)}[row.direction]
 
 
 def _table(experiment: Scores) -> str:
@@ -108,7 +108,7 @@ def _table(experiment: Scores) -> str:
     keys = [key for key in METRICS if all(key in scores for scores in experiment.values())]
     lines = [f"| | {' | '.join(methods)} |", f"|---|{'---|' * len(methods)}"]
     for key in keys:
-        cells = [f"{experiment[m][key]:.4g} ({place(experiment, key, m)})" for m in methods]
+        cells = [f"{experiment[m][key]:.4g} ({rank(experiment, key, m)})" for m in methods]
         lines.append(f"| **{key}** | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -118,8 +118,8 @@ def _reading(experiment: Scores) -> str:
     simple = [name for name in experiment if name.startswith(("copy", "average", "maximum"))]
     lines = []
     for name in simple:
-        won = [key for key in METRICS if key in experiment[name] and place(experiment, key, name) == 1]
-        mean = sum(place(experiment, key, name) for key in USUAL) / len(USUAL)
+        won = [key for key in METRICS if key in experiment[name] and rank(experiment, key, name) == 1]
+        mean = sum(rank(experiment, key, name) for key in COMMON) / len(COMMON)
         lines.append(f"- **{name}** is first in {_listed(won)}; its mean place in the usual nine is {mean:.1f}.")
     return "\n".join(lines)
 
@@ -129,5 +129,5 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _sources() -> str:
-    lines = [f"- **{key}**: {row.source}. {row.differs}".rstrip() for key, row in METRICS.items()]
+    lines = [f"- **{key}**: {row.source}. {row.differs_from}".rstrip() for key, row in METRICS.items()]
     return "\n".join(lines) + "\n"

@@ -6,25 +6,24 @@ Levels are rounded half up and clipped to 0..255, one bin a level, so nothing he
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score
+from refinefuse.metrics.caching import cached
+from refinefuse.metrics.statistics import Image, MetricValue
 
 
-@shared
+@cached
 def levels(x: Image) -> Int[Tensor, "n p"]:
     """The 8-bit level of each pixel."""
     return (x.detach() + 0.5).clamp_(0, 255).flatten(1).to(torch.int32)
 
 
-@shared
+@cached
 def stretched(x: Image) -> Image:
-    """The picture stretched so that its darkest pixel is 0 and its brightest 255, and rounded; a constant one is 0."""
+    """The image stretched so that its darkest pixel is 0 and its brightest 255, and rounded; a constant one is 0."""
     low, high = x.flatten(1).aminmax(dim=1)
     span = torch.where(high > low, high - low, 1.0)
     return ((x - low[:, None, None, None]) / span[:, None, None, None] * 255 + 0.5).floor()
@@ -36,32 +35,32 @@ def _frequencies(index: Tensor, bins: int) -> Tensor:
     return counts.double() / index.shape[1]
 
 
-@shared
+@cached
 def histogram(x: Image) -> Float[Tensor, "n 256"]:
     """The share of pixels at each level."""
     return _frequencies(levels(x), 256)
 
 
-@shared
+@cached
 def joint_histogram(x: Image, y: Image) -> Float[Tensor, "n 256 256"]:
     """The share of pixels at each pair of levels, those of `x` first."""
     return _frequencies(levels(x) * 256 + levels(y), 65536).reshape(-1, 256, 256)
 
 
-def bits(p: Float[Tensor, "n k"]) -> Score:
+def bits(p: Float[Tensor, "n k"]) -> MetricValue:
     """Shannon's entropy of a distribution in bits, 0 log 0 = 0."""
     p = p.flatten(1)
     return -(p * torch.log2(torch.where(p > 0, p, 1.0))).sum(1)
 
 
-@shared
-def _entropy(x: Image) -> Score:
+@cached
+def _entropy(x: Image) -> MetricValue:
     return bits(histogram(x))
 
 
-@shared
-def mutual(x: Image, y: Image) -> Score:
-    """The mutual information of two pictures in bits."""
+@cached
+def mutual(x: Image, y: Image) -> MetricValue:
+    """The mutual information of two images in bits."""
     return _entropy(x) + _entropy(y) - bits(joint_histogram(x, y))
 
 
@@ -71,14 +70,14 @@ def _fold(joint: Tensor) -> Tensor:
     return torch.cat((joint[:, :, :254], joint[:, :, 254:].sum(2, keepdim=True)), 2)
 
 
-def en(fused: Image, a: Image, b: Image, *, offset: float = 0.0) -> Score:
-    """Entropy of the fused picture's levels in bits, 0..8.
+def en(fused: Image, a: Image, b: Image, *, offset: float = 0.0) -> MetricValue:
+    """Entropy of the fused image's levels in bits, 0..8.
 
     Source: J. W. Roberts, J. A. van Aardt, F. B. Ahmed, "Assessment of image fusion procedures using entropy, image
     quality, and multispectral classification", Journal of Applied Remote Sensing 2(1), 2008.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
         offset: what is added inside the logarithm.
@@ -94,21 +93,21 @@ def mi(
     a: Image,
     b: Image,
     *,
-    unit: Literal["bits", "nats"] = "bits",
+    base: float = 2.0,
     stretch: bool = False,
     folded: bool = False,
-) -> Score:
-    """Mutual information of the fused picture with each source, summed; a copy of one source scores highest.
+) -> MetricValue:
+    """Mutual information of the fused image with each source, summed; a copy of one source scores highest.
 
     Source: G. Qu, D. Zhang, P. Yan, "Information measure for performance of image fusion", Electronics Letters 38(7),
     2002.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        unit: `nats` is 0.693 times the bits.
-        stretch: stretch each picture to 0..255 first.
+        base: of the logarithm; 2 gives bits, `math.e` nats.
+        stretch: stretch each image to 0..255 first.
         folded: level 255 counts as 254 in the joint histograms, but not in the single ones.
     """
     if stretch:
@@ -116,27 +115,27 @@ def mi(
     total = mutual(a, fused) + mutual(b, fused)
     if folded:
         total = total + sum(bits(h) - bits(_fold(h)) for h in (joint_histogram(x, fused) for x in (a, b)))
-    return (total * math.log(2) if unit == "nats" else total).to(fused.dtype)
+    return (total / math.log2(base)).to(fused.dtype)
 
 
-def mi_twice_entropy(fused: Image, a: Image, b: Image) -> Score:
-    """Twice the entropy of the fused picture, whatever the sources: what the MATLAB code of DenseFuse prints as MI."""
+def mi_twice_entropy(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Twice the entropy of the fused image, whatever the sources: what the MATLAB code of DenseFuse prints as MI."""
     return 2 * en(fused, a, b)
 
 
-def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> Score:
+def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> MetricValue:
     """Normalised mutual information: with each source, over the sum of the two entropies, doubled and summed, 0..2.
 
-    A pair of constant pictures, whose entropies are 0, counts as 0.
+    A pair of constant images, whose entropies are 0, counts as 0.
 
     Source: M. Hossny, S. Nahavandi, D. Creighton, "Comments on 'Information measure for performance of image fusion'",
     Electronics Letters 44(18), 2008.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        stretch: stretch each picture to 0..255 first.
+        stretch: stretch each image to 0..255 first.
     """
     if stretch:
         fused, a, b = stretched(fused), stretched(a), stretched(b)
@@ -144,8 +143,8 @@ def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> Score:
     return (2 * (parts[0] + parts[1])).to(fused.dtype)
 
 
-def qncie(fused: Image, a: Image, b: Image) -> Score:
-    """Nonlinear correlation information entropy of the three pictures together, 0..1; usually 0.80 to 0.83.
+def qncie(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Nonlinear correlation information entropy of the three images together, 0..1; usually 0.80 to 0.83.
 
     Source: Q. Wang, Y. Shen, J. Jin, "Performance evaluation of image fusion techniques", in Image Fusion: Algorithms
     and Applications, 2008.
@@ -158,7 +157,7 @@ def qncie(fused: Image, a: Image, b: Image) -> Score:
     return (1 - bits(share) / 8).to(fused.dtype)
 
 
-def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> Score:
+def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> MetricValue:
     """Tsallis' mutual information of order q."""
     rows, columns = (histogram(y), histogram(x)) if swapped else (histogram(x), histogram(y))
     expected = rows[:, :, None] * columns[:, None, :]
@@ -168,41 +167,41 @@ def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> Score:
 
 
 def qte(
-    fused: Image, a: Image, b: Image, *, q: float = 0.43137, normalised: bool = True, swapped: bool = False
-) -> Score:
-    """Tsallis entropy metric: Tsallis' mutual information with the two sources, normalised.
+    fused: Image, a: Image, b: Image, *, q: float = 0.43137, normalized: bool = True, swapped: bool = False
+) -> MetricValue:
+    """Tsallis entropy metric: Tsallis' mutual information with the two sources, normalized.
 
     Source: R. Nava, G. Cristobal, B. Escalante-Ramirez, "Mutual information improves image fusion quality assessments",
     SPIE Newsroom, 2007; N. Cvejic, C. N. Canagarajah, D. R. Bull, "Image fusion metric based on mutual information and
     Tsallis entropy", Electronics Letters 42(11), 2006.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         q: the order; Cvejic takes 1.85.
-        normalised: divide as Nava does; Cvejic's sum is unbounded.
-        swapped: divide the joint histogram by the single ones of the other picture, as Liu's MATLAB code does.
+        normalized: divide as Nava does; Cvejic's sum is unbounded.
+        swapped: divide the joint histogram by the single ones of the other image, as Liu's MATLAB code does.
     """
     fused, a, b = stretched(fused), stretched(a), stretched(b)
     total = _tsallis(a, fused, q, swapped) + _tsallis(b, fused, q, swapped)
-    if normalised:
+    if normalized:
         scale = _entropy(a) ** q + _entropy(b) ** q + _tsallis(a, b, q, swapped)
         total = total / torch.where(scale > 0, scale, 1.0)
     return total.to(fused.dtype)
 
 
-def _divergence(x: Image, y: Image) -> Score:
-    """Kullback and Leibler's divergence in bits over the levels that both pictures have."""
+def _divergence(x: Image, y: Image) -> MetricValue:
+    """Kullback and Leibler's divergence in bits over the levels that both images have."""
     p, q = histogram(x), histogram(y)
     both = (p > 0) & (q > 0)
     return (p * torch.log2(torch.where(both, p, 1.0) / torch.where(both, q, 1.0))).sum(1)
 
 
-def ce(fused: Image, a: Image, b: Image) -> Score:
+def ce(fused: Image, a: Image, b: Image) -> MetricValue:
     """Cross entropy: divergence of each source's histogram from the fused one's, averaged, in bits.
 
-    Levels that are missing in the fused picture are skipped, so it is no true divergence and can be negative.
+    Levels that are missing in the fused image are skipped, so it is no true divergence and can be negative.
 
     Source: D. M. Bulanon, T. F. Burks, V. Alchanatis, "Image fusion of visible and thermal images for fruit detection",
     Biosystems Engineering 103(1), 2009.

@@ -1,4 +1,4 @@
-"""Phase congruency, and the metric of Zhao that compares it between the pictures.
+"""Phase congruency, and the metric of Zhao that compares it between the images.
 
 Phase congruency marks features (edges, lines, corners) by where the waves of all scales are in step, whatever their
 contrast; its two moments tell edges from corners.
@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.filters import blur
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, percentile, pixel_sum, strips
+from refinefuse.metrics.caching import cached
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_sum, quantile, strips
 from refinefuse.metrics.structure import GAUSS_11, local_mean, local_product
 
 _SCALES, _ORIENTATIONS, _SHORTEST, _FACTOR = 4, 6, 3.0, 2.1
@@ -72,7 +72,7 @@ def _filters(h: int, w: int, device: torch.device) -> _Filters:
 
 def _noise_threshold(power: Image, filters: _Filters, orientation: int) -> Float[Tensor, "n 1 1 1"]:
     """The energy that noise alone would give in one orientation, from the power of the finest scale."""
-    tau = percentile(power, 0.5) / math.log(2) / filters.peak_energy[orientation] * filters.noise_energy[orientation]
+    tau = quantile(power, 0.5) / math.log(2) / filters.peak_energy[orientation] * filters.noise_energy[orientation]
     tau = tau.sqrt()
     return (tau * math.sqrt(math.pi / 2) + _NOISE * tau * math.sqrt(2 - math.pi / 2)) / 1.7
 
@@ -89,7 +89,7 @@ def _in_step(real: Tensor, imaginary: Tensor, threshold: Tensor) -> tuple[Tensor
     return energy.mul_(width.mul_(_GAIN / _SCALES).sub_(_GAIN * _CUTOFF).sigmoid_()), amplitude
 
 
-@shared
+@cached
 def _features(x: Image) -> _Features:
     h, w = x.shape[-2:]
     filters = _filters(h, w, x.device)
@@ -97,8 +97,8 @@ def _features(x: Image) -> _Features:
     energy, amplitude, xx, yy, xy = torch.zeros(5, *x.shape, dtype=torch.float64, device=x.device)
     rows = max(1, 2**14 // (len(x) * w))  # so that a strip of all waves stays in the processor's cache
     for o in range(_ORIENTATIONS):
-        turned = torch.view_as_real(spectrum * filters.angular[o])
-        waves = [torch.fft.ifft2(torch.view_as_complex(turned * radial)) for radial in filters.radial]
+        rotated_or_flipped = torch.view_as_real(spectrum * filters.angular[o])
+        waves = [torch.fft.ifft2(torch.view_as_complex(rotated_or_flipped * radial)) for radial in filters.radial]
         threshold = _noise_threshold(waves[0].real ** 2 + waves[0].imag ** 2, filters, o)
         cos, sin = math.cos(o * math.pi / _ORIENTATIONS), math.sin(o * math.pi / _ORIENTATIONS)
         for top in range(0, h, rows):
@@ -128,10 +128,10 @@ def _agreement(x: Image, fused: Image) -> Image:
     return whole
 
 
-def qp(fused: Image, a: Image, b: Image) -> Score:
+def qp(fused: Image, a: Image, b: Image) -> MetricValue:
     """Zhao's phase congruency metric: local correlation of the features with those of the sources, 0..1.
 
-    Computed in float64 without a gradient. Pictures without features score 0.
+    Computed in float64 without a gradient. Images without features score 0.
 
     Source: J. Zhao, R. Laganiere, Z. Liu, "Performance assessment of combinative pixel-level image fusion based on an
     absolute feature measurement", International Journal of Innovative Computing, Information and Control 3(6A), 2007;

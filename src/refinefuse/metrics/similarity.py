@@ -1,6 +1,6 @@
 """Local similarity to the source that matters at each place: the metrics of Piella, Cvejic and Yang.
 
-Each weighs the similarity to the two sources by a share that the sources, or the fused picture, decide pixel by pixel.
+Each weighs the similarity to the two sources by a share that the sources, or the fused image, decide pixel by pixel.
 The defaults are the universal quality index on a uniform 8x8 window, as the papers define them and Yu Liu's programs
 compute them; `liu2012` are the programs of Liu et al., with other windows and constants.
 """
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from refinefuse.filters import Kernel, box, gaussian, magnitude
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum
+from refinefuse.metrics.caching import cached
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_mean, pixel_sum
 from refinefuse.metrics.structure import GAUSS_11, local_covariance, local_mean
 
-Form: TypeAlias = Literal["corrected", "liu2012"]
+Formulation: TypeAlias = Literal["corrected", "liu2012"]
 
 _UNIFORM_8 = box(8)
 _GAUSS_7 = gaussian(7, 1.5)
 
 
-@shared
+@cached
 def _variance(x: Image, kernel: Kernel) -> Image:
     """The variance under the window; what rounding leaves of a flat place is 0, so that it cannot decide a share."""
     variance = local_covariance(x, x, kernel, "valid")
@@ -46,28 +46,28 @@ def _share(part: Tensor, rest: Tensor, otherwise: float) -> Tensor:
     return torch.where(whole == 0, otherwise, part / torch.where(whole == 0, 1.0, whole))
 
 
-@shared
-def _piella_constants(form: Form) -> tuple[Kernel, float, float]:
+@cached
+def _piella_constants(form: Formulation) -> tuple[Kernel, float, float]:
     if form == "corrected":
         return _UNIFORM_8, (1e-6 * 255) ** 2, (1e-6 * 255) ** 2
     return GAUSS_11, (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-@shared
-def _piella_map(fused: Image, a: Image, b: Image, form: Form) -> Image:
+@cached
+def _piella_map(fused: Image, a: Image, b: Image, form: Formulation) -> Image:
     """The similarity to both sources, each weighted by its share of the variance."""
     kernel, c1, c2 = _piella_constants(form)
     share = _share(_variance(a, kernel), _variance(b, kernel), 0.5)
     return share * _index(a, fused, kernel, c1, c2) + (1 - share) * _index(b, fused, kernel, c1, c2)
 
 
-def qs(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
+def qs(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
     """Piella's fusion quality: similarity to the sources, weighted pixel by pixel by their variances, -1..1.
 
     Source: G. Piella, H. Heijmans, "A new quality metric for image fusion", ICIP 2003.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         form: the paper's index on uniform 8x8, or SSIM with its constants on the Gaussian 11x11.
@@ -75,7 +75,7 @@ def qs(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     return pixel_mean(_piella_map(fused, a, b, form))
 
 
-def qw(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
+def qw(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
     """Piella's weighted quality: as QS, but places with more variance count more, -1..1.
 
     A place that is flat in both sources counts as one of variance 0.5, as in the programs of Liu et al.
@@ -83,7 +83,7 @@ def qw(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     Source: as QS.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         form: as in `qs`.
@@ -94,7 +94,7 @@ def qw(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     return pixel_sum(salience * _piella_map(fused, a, b, form)) / pixel_sum(salience)
 
 
-@shared
+@cached
 def _edge_image(x: Image) -> Image:
     """The length of Prewitt's gradient with a border of zeros."""
     x = torch.nn.functional.pad(x, (1, 1, 1, 1))
@@ -103,13 +103,13 @@ def _edge_image(x: Image) -> Image:
     return magnitude(rows[..., 2:] - rows[..., :-2], columns[..., 2:, :] - columns[..., :-2, :])
 
 
-def qe(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
-    """Piella's edge-dependent quality: QW of the pictures times QW of their edges, -1..1.
+def qe(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
+    """Piella's edge-dependent quality: QW of the images times QW of their edges, -1..1.
 
     Source: as QS.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         form: as in `qs`.
@@ -117,17 +117,17 @@ def qe(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     return qw(fused, a, b, form=form) * qw(_edge_image(fused), _edge_image(a), _edge_image(b), form=form)
 
 
-def qc(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
-    """Cvejic's quality: similarity to the sources, weighted by their covariance with the fused picture, -1..1.
+def qc(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
+    """Cvejic's quality: similarity to the sources, weighted by their covariance with the fused image, -1..1.
 
     Source: N. Cvejic, A. Loza, D. Bull, N. Canagarajah, "A similarity metric for assessment of image fusion
     algorithms", International Journal of Signal Processing 2(3), 2005.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: `liu2012` has the Gaussian 7x7 and shares outside 0..1, and is NaN where a place is flat in all pictures.
+        form: `liu2012` has the Gaussian 7x7 and shares outside 0..1, and is NaN where a place is flat in all images.
     """
     kernel = _UNIFORM_8 if form == "corrected" else _GAUSS_7
     cov_a, cov_b = local_covariance(a, fused, kernel, "valid"), local_covariance(b, fused, kernel, "valid")
@@ -140,14 +140,14 @@ def qc(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
     return pixel_mean(torch.where(share < 0, 0.0, torch.where(share > 1, 1.0, quality)))
 
 
-def qy(fused: Image, a: Image, b: Image, *, form: Form = "corrected") -> Score:
+def qy(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
     """Yang's quality: as QS where the sources agree, else the similarity to the source that is closer, -1..1.
 
     Source: C. Yang, J.-Q. Zhang, X.-R. Wang, X. Liu, "A novel similarity based quality metric for image fusion",
     Information Fusion 9(2), 2008.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         form: `liu2012` is NaN where both sources are flat.

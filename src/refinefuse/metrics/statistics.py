@@ -1,6 +1,6 @@
-"""Statistics of the fused picture alone, and its distance to the sources pixel by pixel.
+"""Statistics of the fused image alone, and its distance to the sources pixel by pixel.
 
-None of the first group looks at the sources: noise, a stretch or a sharpening of the fused picture raises them all.
+None of the first group looks at the sources: noise, a stretch or a sharpening of the fused image raises them all.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.filters import magnitude, root
-from refinefuse.metrics.sharing import shared
+from refinefuse.metrics.caching import cached
 
 Image: TypeAlias = Float[Tensor, "n 1 h w"]
-Score: TypeAlias = Float[Tensor, " n"]
+MetricValue: TypeAlias = Float[Tensor, " n"]
 
 
-def pixel_mean(x: Float[Tensor, "n c h w"]) -> Score:
-    """The mean over all pixels of each picture."""
+def pixel_mean(x: Float[Tensor, "n c h w"]) -> MetricValue:
+    """The mean over all pixels of each image."""
     return x.flatten(1).mean(1)
 
 
-def pixel_sum(x: Float[Tensor, "n c h w"]) -> Score:
-    """The sum over all pixels of each picture."""
+def pixel_sum(x: Float[Tensor, "n c h w"]) -> MetricValue:
+    """The sum over all pixels of each image."""
     return x.flatten(1).sum(1)
 
 
@@ -47,7 +47,7 @@ def sum_of(parts: Sequence[Tensor]) -> Tensor:
     return reduce(torch.add, parts)
 
 
-def percentile(x: Float[Tensor, "n ..."], share: float) -> Float[Tensor, "n ..."]:
+def quantile(x: Float[Tensor, "n ..."], share: float) -> Float[Tensor, "n ..."]:
     """The value below which `share` (0..1) of the pixels lie, with linear interpolation, shaped to compare with `x`.
 
     The values must not be negative.
@@ -71,26 +71,28 @@ def _ranked(row: Float[Tensor, " p"], rank: int) -> tuple[Tensor, Tensor]:
     return near[rank - start], near[after - start]
 
 
-@shared
-def centred(x: Image) -> Image:
-    """Each picture less its own mean."""
+@cached
+def centered(x: Image) -> Image:
+    """Each image less its own mean."""
     return x - pixel_mean(x)[:, None, None, None]
 
 
-def sd(fused: Image, a: Image, b: Image, *, form: Literal["population", "uint8", "sum01"] = "population") -> Score:
+def sd(
+    fused: Image, a: Image, b: Image, *, form: Literal["population", "uint8", "sum01"] = "population"
+) -> MetricValue:
     """Standard deviation: how far the fused levels spread around their mean, in levels.
 
     Source: Y.-J. Rao, "In-fibre Bragg grating sensors", Measurement Science and Technology 8(4), 1997, which the fusion
     literature cites for it.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
         form: `uint8` is the same in saturating 8-bit arithmetic, which sees only what is brighter than the mean;
             `sum01` is the root of the sum (not the mean) of squares on the range 0..1.
     """
-    deviation = centred(fused)
+    deviation = centered(fused)
     if form == "uint8":
         bright = (deviation + 0.5).floor().clamp(0, 255)
         return root(pixel_mean((bright**2).clamp(max=255)))
@@ -98,24 +100,24 @@ def sd(fused: Image, a: Image, b: Image, *, form: Literal["population", "uint8",
     return spread if form == "population" else spread * (math.sqrt(fused[0].numel()) / 255)
 
 
-def var(fused: Image, a: Image, b: Image) -> Score:
+def var(fused: Image, a: Image, b: Image) -> MetricValue:
     """Variance: the square of SD, in squared levels.
 
     Source: as SD.
     """
-    return pixel_mean(centred(fused) ** 2)
+    return pixel_mean(centered(fused) ** 2)
 
 
 def sf(
     fused: Image, a: Image, b: Image, *, divisor: Literal["differences", "pixels"] = "differences", peak: float = 255.0
-) -> Score:
-    """Spatial frequency: root of the mean squared horizontal plus vertical difference of neighbours, in levels.
+) -> MetricValue:
+    """Spatial frequency: root of the mean squared horizontal plus vertical difference of neighbors, in levels.
 
     Source: A. M. Eskicioglu, P. S. Fisher, "Image quality measures and their performance", IEEE Trans. Communications
     43(12), 1995.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
         divisor: what each of the two sums is divided by; the paper divides by all pixels.
@@ -131,19 +133,19 @@ def sf(
 
 
 def central_differences(x: Tensor) -> Tensor:
-    """Differences of the two neighbours in a row, halved; one-sided at its two ends."""
+    """Differences of the two neighbors in a row, halved; one-sided at its two ends."""
     first, last = x[..., 1:2] - x[..., :1], x[..., -1:] - x[..., -2:-1]
     return torch.cat((first, (x[..., 2:] - x[..., :-2]) / 2, last), -1)
 
 
-def ag(fused: Image, a: Image, b: Image, *, divisor: Literal["pixels", "inner"] = "pixels") -> Score:
+def ag(fused: Image, a: Image, b: Image, *, divisor: Literal["pixels", "inner"] = "pixels") -> MetricValue:
     """Average gradient: mean of sqrt((gx^2 + gy^2) / 2) with central differences, in levels a pixel.
 
     Source: G. Cui, H. Feng, Z. Xu, Q. Li, Y. Chen, "Detail preserved fusion of visible and infrared images using
     regional saliency extraction and multi-scale image decomposition", Optics Communications 341, 2015.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
         divisor: `inner` divides the sum over all h w pixels by (h - 1)(w - 1), as most tools do.
@@ -154,20 +156,20 @@ def ag(fused: Image, a: Image, b: Image, *, divisor: Literal["pixels", "inner"] 
     return mean if divisor == "pixels" else mean * (h * w / ((h - 1) * (w - 1)))
 
 
-@shared
-def correlation(x: Image, y: Image) -> Score:
-    """Pearson's correlation of two pictures; 0 where one of them is constant."""
-    energy_x, energy_y = pixel_mean(centred(x) ** 2), pixel_mean(centred(y) ** 2)
-    # A constant picture leaves the rounding of its mean, which must not be divided by itself.
+@cached
+def correlation(x: Image, y: Image) -> MetricValue:
+    """Pearson's correlation of two images; 0 where one of them is constant."""
+    energy_x, energy_y = pixel_mean(centered(x) ** 2), pixel_mean(centered(y) ** 2)
+    # A constant image leaves the rounding of its mean, which must not be divided by itself.
     rounding = (8 * torch.finfo(x.dtype).eps) ** 2
     constant = (energy_x <= rounding * pixel_mean(x**2)) | (energy_y <= rounding * pixel_mean(y**2))
-    return pixel_mean(centred(x) * centred(y)) / torch.where(constant, 1.0, energy_x * energy_y).sqrt() * ~constant
+    return pixel_mean(centered(x) * centered(y)) / torch.where(constant, 1.0, energy_x * energy_y).sqrt() * ~constant
 
 
-def cc(fused: Image, a: Image, b: Image) -> Score:
+def cc(fused: Image, a: Image, b: Image) -> MetricValue:
     """Correlation coefficient: Pearson's correlation with each source, averaged, -1..1.
 
-    A constant picture correlates with nothing: 0.
+    A constant image correlates with nothing: 0.
 
     Source: M. Deshmukh, U. Bhosale, "Image fusion and image quality assessment of fused images", International Journal
     of Image Processing 4(5), 2010, which the fusion literature cites for it.
@@ -175,12 +177,12 @@ def cc(fused: Image, a: Image, b: Image) -> Score:
     return (correlation(a, fused) + correlation(b, fused)) / 2
 
 
-@shared
+@cached
 def _difference(x: Image, y: Image) -> Image:
     return x - y
 
 
-def scd(fused: Image, a: Image, b: Image) -> Score:
+def scd(fused: Image, a: Image, b: Image) -> MetricValue:
     """Sum of the correlations of differences, rho(fused - b, a) + rho(fused - a, b), -2..2.
 
     A plain copy of one source leaves a difference of zero, whose correlation counts as 0.
@@ -191,13 +193,13 @@ def scd(fused: Image, a: Image, b: Image) -> Score:
     return correlation(_difference(fused, b), a) + correlation(_difference(fused, a), b)
 
 
-def mse(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> Score:
+def mse(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue:
     """Mean squared error to each source, averaged, in squared levels.
 
     Source: P. Jagalingam, A. V. Hegde, "A review of quality metrics for fused image", Aquatic Procedia 4, 2015.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         peak: the highest level of the scale that the result is given in, 255 or 1.
@@ -206,7 +208,7 @@ def mse(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> Score:
     return error / 2 * (peak / 255) ** 2
 
 
-def rmse(fused: Image, a: Image, b: Image) -> Score:
+def rmse(fused: Image, a: Image, b: Image) -> MetricValue:
     """Root of the mean squared error to both sources, in levels.
 
     Source: as MSE.
@@ -214,7 +216,7 @@ def rmse(fused: Image, a: Image, b: Image) -> Score:
     return root(mse(fused, a, b))
 
 
-def rmse_vifb(fused: Image, a: Image, b: Image) -> Score:
+def rmse_vifb(fused: Image, a: Image, b: Image) -> MetricValue:
     """VIFB's RMSE: the root of the sum (not the mean) of squares, divided by the number of pixels; mean of two.
 
     Source: X. Zhang, P. Ye, G. Xiao, "VIFB: a visible and infrared image fusion benchmark", CVPR Workshops, 2020.
@@ -223,23 +225,25 @@ def rmse_vifb(fused: Image, a: Image, b: Image) -> Score:
     return error / 2 / math.sqrt(fused[0].numel())
 
 
-def psnr(fused: Image, a: Image, b: Image, *, peak: Literal["scale", "fused"] = "scale", gain: float = 0.0) -> Score:
-    """Peak signal to noise ratio of the error to both sources, in dB; infinite where all three pictures are equal.
+def psnr(
+    fused: Image, a: Image, b: Image, *, peak: Literal["scale", "fused"] = "scale", gain: float = 0.0
+) -> MetricValue:
+    """Peak signal to noise ratio of the error to both sources, in dB; infinite where all three images are equal.
 
     Source: as MSE.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        peak: the peak is 255, or the highest level of the fused picture.
+        peak: the peak is 255, or the highest level of the fused image.
         gain: dB added: 48.13 = 20 log10(255) where the error was measured on 0..1 and the peak taken as 255.
     """
     top = fused.flatten(1).amax(1) if peak == "fused" else fused.new_tensor(255.0)
     return _decibel(top**2, mse(fused, a, b)) + gain
 
 
-def psnr_vifb(fused: Image, a: Image, b: Image) -> Score:
+def psnr_vifb(fused: Image, a: Image, b: Image) -> MetricValue:
     """VIFB's PSNR: 20 log10(255 / sqrt(RMSE)) with VIFB's own RMSE, in dB.
 
     Source: X. Zhang, P. Ye, G. Xiao, "VIFB: a visible and infrared image fusion benchmark", CVPR Workshops, 2020.

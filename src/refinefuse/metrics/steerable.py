@@ -1,6 +1,6 @@
 """Visual information fidelity in the domain of a steerable pyramid, on 0..1: the VIF of H. Li's tables.
 
-The default VIF is the authors' simpler form in the pixel domain. This one models each 3x3 neighbourhood of the
+The default VIF is the authors' simpler form in the pixel domain. This one models each 3x3 neighborhood of the
 horizontal and vertical band of four levels as a Gaussian scale mixture.
 """
 
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from refinefuse.filters import Kernel, blur, box, pad
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_sum, sum_of
+from refinefuse.metrics.caching import cached
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_sum, sum_of
 
 SMALLEST = 65
-"""The smallest side at which the coarsest level has a whole neighbourhood inside its margins."""
+"""The smallest side at which the coarsest level has a whole neighborhood inside its margins."""
 
 _LEVELS, _BLOCK, _NOISE, _TINY = 4, 3, 0.4, 1e-15
 
@@ -61,15 +61,15 @@ def _filtered(x: Image, parts: Sequence[tuple[Kernel, Kernel]], step: int = 1) -
     return sum_of([blur(x, column, "mirror", across=row, step=step) for column, row in parts])
 
 
-@shared
+@cached
 def _bands(x: Image) -> list[Image]:
     """The horizontal and the vertical band of each level, the finest first, cut to whole blocks."""
     low = _filtered(x / 255, _separated(_FIRST, 1))
-    upright, lying = _separated(_BAND, -1), tuple((row, column) for column, row in _separated(_BAND, -1))
+    display_orientation, lying = _separated(_BAND, -1), tuple((row, column) for column, row in _separated(_BAND, -1))
     bands = []
     for _ in range(_LEVELS):
         h, w = (side // _BLOCK * _BLOCK for side in low.shape[-2:])
-        bands += [_filtered(low, parts)[..., :h, :w].contiguous() for parts in (upright, lying)]
+        bands += [_filtered(low, parts)[..., :h, :w].contiguous() for parts in (display_orientation, lying)]
         low = _filtered(low, _separated(_LOW, 1), step=2)
     return bands
 
@@ -83,7 +83,7 @@ def _energy(x: Image, y: Image, window: int) -> Image:
 
 
 def _channel(x: Image, fused: Image, window: int) -> tuple[Image, Image]:
-    """The gain from a band of the source to that of the fused picture in each block, and the variance it adds."""
+    """The gain from a band of the source to that of the fused image in each block, and the variance it adds."""
     common = _energy(x, fused, window)
     source, result = (_energy(z, z, window).clamp(min=0) for z in (x, fused))
     flat, gone = source < _TINY, result < _TINY
@@ -103,7 +103,7 @@ def _scale_mixture(x: Image) -> tuple[Image, Tensor]:
     return strength.reshape(len(x), 1, x.shape[2] // _BLOCK, x.shape[3] // _BLOCK), variances * present
 
 
-def _fidelity(x: Image, fused: Image) -> Score:
+def _fidelity(x: Image, fused: Image) -> MetricValue:
     kept, held = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
     for i, (band, band_f) in enumerate(zip(_bands(x), _bands(fused), strict=True)):
         window = 2 ** (_LEVELS - i // 2) + 1
@@ -118,7 +118,7 @@ def _fidelity(x: Image, fused: Image) -> Score:
     return torch.where(empty, 1.0, kept / torch.where(empty, 1.0, held))
 
 
-def vif_steerable(fused: Image, a: Image, b: Image) -> Score:
+def vif_steerable(fused: Image, a: Image, b: Image) -> MetricValue:
     """Visual information fidelity in the wavelet domain, on 0..1, averaged over the sources.
 
     The noise of the eye is meant for levels 0..255; on 0..1 it is so strong that the coarsest bands decide.

@@ -1,4 +1,4 @@
-"""Structural similarity of the fused picture to its sources, at one scale and at several."""
+"""Structural similarity of the fused image to its sources, at one scale and at several."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from refinefuse.filters import Border, Kernel, blur, box, gaussian
-from refinefuse.metrics.sharing import shared
-from refinefuse.metrics.statistics import Image, Score, pixel_mean, pixel_sum, strips, sum_of
+from refinefuse.metrics.caching import cached
+from refinefuse.metrics.statistics import Image, MetricValue, pixel_mean, pixel_sum, strips, sum_of
 
 GAUSS_11 = gaussian(11, 1.5)
 UNIFORM_7 = box(7)
@@ -26,32 +26,32 @@ def _gauss_single() -> Kernel:
     return tuple((weights / weights.sum()).tolist())
 
 
-@shared
+@cached
 def _in_single(x: Image) -> Image:
     return x.float()
 
 
-@shared
+@cached
 def local_mean(x: Image, kernel: Kernel, border: Border) -> Image:
     """The mean under the window at each pixel."""
     return blur(x, kernel, border)
 
 
-@shared
+@cached
 def local_product(x: Image, y: Image, kernel: Kernel, border: Border) -> Image:
-    """The mean of the product of two pictures under the window at each pixel."""
+    """The mean of the product of two images under the window at each pixel."""
     return blur(x * y, kernel, border)
 
 
-@shared
+@cached
 def local_covariance(x: Image, y: Image, kernel: Kernel, border: Border) -> Image:
-    """The covariance under the window at each pixel; of a picture with itself the variance, not clipped at 0."""
+    """The covariance under the window at each pixel; of a image with itself the variance, not clipped at 0."""
     means = local_mean(x, kernel, border), local_mean(y, kernel, border)
     return torch.addcmul(local_product(x, y, kernel, border), *means, value=-1)
 
 
 class Moments(NamedTuple):
-    """What two pictures are like under the window at each pixel."""
+    """What two images are like under the window at each pixel."""
 
     mean_x: Tensor
     mean_y: Tensor
@@ -61,7 +61,7 @@ class Moments(NamedTuple):
 
 
 def moments(x: Image, y: Image, kernel: Kernel, border: Border = "valid") -> Iterator[Moments]:
-    """The local moments of two pictures, strip by strip."""
+    """The local moments of two images, strip by strip."""
     mean_x, mean_y = local_mean(x, kernel, border), local_mean(y, kernel, border)
     products = [local_product(u, v, kernel, border) for u, v in ((x, x), (y, y), (x, y))]
     for mx, my, xx, yy, xy in strips(mean_x, mean_y, *products):
@@ -71,8 +71,8 @@ def moments(x: Image, y: Image, kernel: Kernel, border: Border = "valid") -> Ite
 
 def _similarity(
     x: Image, y: Image, kernel: Kernel, border: Border, data_range: float, correction: float = 1.0
-) -> tuple[Score, Score]:
-    """Structural similarity of two pictures, and its part that is contrast and structure, without light."""
+) -> tuple[MetricValue, MetricValue]:
+    """Structural similarity of two images, and its part that is contrast and structure, without light."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     whole, part = [], []
     count = 0
@@ -94,19 +94,19 @@ def ssim(
     border: Border = "valid",
     data_range: float = 255.0,
     reduce: Literal["sum", "mean"] = "sum",
-) -> Score:
+) -> MetricValue:
     """Structural similarity to the two sources, summed: -2..2; their mean is half of it.
 
     Source: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE Trans. Image Processing 13(4), 2004, equation 13.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         window: the paper's Gaussian 11x11 of sigma 1.5; `single`: computed in single precision, as PyTorch programs do
             it; or scikit-image's uniform 7x7 with sample (n - 1) covariances.
-        border: what lies outside the picture.
+        border: what lies outside the image.
         data_range: L of the constants (0.01 L)^2 and (0.03 L)^2. By accident many tables took 1 or 2 on levels 0..255.
         reduce: over the two sources.
     """
@@ -121,14 +121,14 @@ def ssim(
 _MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-@shared
+@cached
 def _halved(x: Image) -> Image:
     """Half the size by means of 2x2; an odd side gets a margin of zeros on both of its ends first."""
     h, w = x.shape[-2:]
     return F.avg_pool2d(x, 2, padding=(h % 2, w % 2))
 
 
-def _ms_ssim(x: Image, y: Image, kernel: Kernel, data_range: float) -> Score:
+def _ms_ssim(x: Image, y: Image, kernel: Kernel, data_range: float) -> MetricValue:
     product = x.new_ones(len(x))
     for scale, weight in enumerate(_MS_WEIGHTS):
         whole, part = _similarity(x, y, kernel, "valid", data_range)
@@ -147,14 +147,14 @@ def ms_ssim(
     window: Literal["gauss11", "gauss11 single"] = "gauss11",
     data_range: float = 255.0,
     reduce: Literal["sum", "mean"] = "sum",
-) -> Score:
+) -> MetricValue:
     """Structural similarity at five scales, to the two sources, summed: 0..2; needs sides of 161 pixels or more.
 
     Source: Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multiscale structural similarity for image quality assessment",
     Asilomar Conference, 2003.
 
     Args:
-        fused: the fused picture, levels 0..255.
+        fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
         window: as in `ssim`.
@@ -168,7 +168,7 @@ def ms_ssim(
     return total if reduce == "sum" else total / 2
 
 
-def mef_ms_ssim(fused: Image, a: Image, b: Image) -> Score:
+def mef_ms_ssim(fused: Image, a: Image, b: Image) -> MetricValue:
     """Structural similarity of exposure fusion: to the structure that both sources suggest together, 0..1.
 
     MATLAB tables of image fusion call it MS_SSIM, which it is not.
@@ -186,7 +186,7 @@ def mef_ms_ssim(fused: Image, a: Image, b: Image) -> Score:
     return product
 
 
-@shared
+@cached
 def _shrunk(x: Image) -> Image:
     """Half the size by means of 2x2 around every second pixel, the last row and column repeated."""
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")

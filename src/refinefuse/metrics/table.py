@@ -12,19 +12,19 @@ from typing import Literal
 from refinefuse.metrics import (
     contrast,
     detail,
-    faults,
+    diagnostics,
     features,
     gradient,
     information,
-    perception,
     phase,
     similarity,
     statistics,
     structure,
+    vif,
 )
-from refinefuse.metrics.statistics import Score
+from refinefuse.metrics.statistics import MetricValue
 
-Function = Callable[..., Score]
+Function = Callable[..., MetricValue]
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,29 @@ class Metric:
     Attributes:
         key: the name by which it is asked for and printed.
         function: (fused, a, b) -> (n,), the default definition.
-        better: which direction is better; for `middle` the value that is neutral is in `neutral`.
+        direction: which direction is better; for `middle` the value that is neutral is in `neutral`.
         low: the least value that is possible.
         high: the largest.
         sources: whether it looks at the sources at all.
         symmetric: whether exchanging `a` and `b` changes nothing.
-        misleads: when a better value is no better picture.
-        smallest: the smallest side of a picture that it can score.
-        neutral: the best value, where the middle is better.
+        caveat: when a better value is no better image.
+        min_size: the smallest side of a image that it can score.
+        ideal: the best value, where the middle is better.
     """
 
     key: str
     function: Function
-    better: Literal["higher", "lower", "middle"]
-    low: float
-    high: float
+    direction: Literal["higher", "lower", "middle"]
+    lower_bound: float
+    upper_bound: float
     sources: bool
     symmetric: bool
-    misleads: str
-    smallest: int = 2
-    neutral: float = 0.0
+    caveat: str
+    min_size: int = 2
+    ideal: float = 0.0
 
     @property
-    def sees(self) -> str:
+    def summary(self) -> str:
         """What it measures: the first sentence of its docstring."""
         return _paragraphs(self.function)[0]
 
@@ -69,7 +69,7 @@ class Metric:
         return METRICS[_by_name(reference[1])].source + reference[2] if reference else found
 
     @property
-    def differs(self) -> str:
+    def differs_from(self) -> str:
         """What it is not: the `Differs from` of its docstring, or nothing."""
         text = " ".join(_paragraphs(self.function))
         return text[text.index("Differs from ") :].split(" Args:")[0] if "Differs from " in text else ""
@@ -102,7 +102,7 @@ _ROWS = (
     Metric("QNCIE", information.qncie, "higher", 0, 1, True, True, "Hardly moves: 0.80 to 0.83. " + _HISTOGRAM),
     Metric("QTE", information.qte, "higher", -_INF, _INF, True, True, _HISTOGRAM),
     Metric("CE", information.ce, "lower", -_INF, _INF, True, True, "Blind to where things are."),
-    Metric("FMI_pixel", features.fmi_pixel, "higher", 0, 1, True, True, "Every window counts alike, flat ones too.", 3),
+    Metric("FMI_pixel", features.fmi_pixel, "higher", 0, 1, True, True, "Every window counts find_near_duplicates, flat ones too.", 3),
     Metric("FMI_gradient", features.fmi_gradient, "higher", 0, 1, True, True, "As FMI_pixel.", 3),
     Metric("FMI_edge", features.fmi_edge, "higher", 0, 1, True, True, "Mostly counts windows without any edge.", 3),
     Metric("FMI_dct", features.fmi_dct, "higher", 0, 1, True, True, "Noise of the high frequencies decides it.", 3),
@@ -115,12 +115,12 @@ _ROWS = (
     Metric("SSIM", structure.ssim, "higher", -2, 2, True, True, "Rewards dull averages. " + _FLAT, 11),
     Metric("MS-SSIM", structure.ms_ssim, "higher", 0, 2, True, True, "As SSIM.", 161),
     Metric("MEF-MS-SSIM", structure.mef_ms_ssim, "higher", 0, 1, True, True, "Blind to local brightness.", 41),
-    Metric("VIF", perception.vif, "higher", 0, _INF, True, True, _COPY + " Contrast and halos raise it.", 17),
-    Metric("VIFF", perception.viff, "higher", 0, _INF, True, False, "Contrast and halos raise it.", 41),
+    Metric("VIF", vif.vif, "higher", 0, _INF, True, True, _COPY + " Contrast and halos raise it.", 17),
+    Metric("VIFF", vif.viff, "higher", 0, _INF, True, False, "Contrast and halos raise it.", 41),
     Metric("Qabf", gradient.qabf, "higher", 0, 0.9994 * 0.9879, True, True, _COPY),
     Metric("Qabf_p", gradient.qabf_p, "higher", 0, 1, True, True, _COPY),
     Metric("Labf", gradient.labf, "lower", 0, 1, True, True, "Small where everything is sharpened."),
-    Metric("Nabf", gradient.nabf, "lower", 0, 1, True, True, "A blurred picture scores best."),
+    Metric("Nabf", gradient.nabf, "lower", 0, 1, True, True, "A blurred image scores best."),
     Metric("Nabf_p", gradient.nabf_p, "lower", 0, 2, True, True, "As Nabf."),
     Metric("QG", gradient.qg, "higher", 0, 0.9994 * 0.9879, True, True, _COPY),
     Metric("QM", detail.qm, "higher", 0, 3, True, True, "Asks for exact coefficients: " + _COPY.lower(), 4),
@@ -133,15 +133,15 @@ _ROWS = (
     Metric("QY", similarity.qy, "higher", -1, 1, True, True, _COPY, 7),
     Metric("QCV", contrast.qcv, "lower", 0, _INF, True, True, "One strong block can decide it: fifth powers."),
     Metric("QCB", contrast.qcb, "higher", 0, 1, True, True, "Chance on black backgrounds."),
-    Metric("kept", faults.kept, "higher", 0, 100, True, True, "Says nothing of noise or halos."),
-    Metric("lost", faults.lost, "lower", 0, 100, True, False, "Means nothing where hot is not white."),
-    Metric("inversion", faults.inversion, "lower", 0, 100, True, True, "Few pixels on dull pairs."),
-    Metric("overshoot", faults.overshoot, "lower", 0, 100, True, True, "Blind to halos within the range near by."),
-    Metric("noise", faults.noise, "middle", 0, _INF, True, True, "A blur lowers it below 1.", 4, neutral=1.0),
+    Metric("edge_recall", diagnostics.edge_recall, "higher", 0, 100, True, True, "Says nothing of noise or halos."),
+    Metric("missed_targets", diagnostics.missed_targets, "lower", 0, 100, True, False, "Means nothing where hot is not white."),
+    Metric("gradient_reversal", diagnostics.gradient_reversal, "lower", 0, 100, True, True, "Few pixels on dull pairs."),
+    Metric("overshoot", diagnostics.overshoot, "lower", 0, 100, True, True, "Blind to halos within the range near by."),
+    Metric("noise_gain", diagnostics.noise_gain, "middle", 0, _INF, True, True, "A blur lowers it below 1.", 4, ideal=1.0),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {row.key: row for row in _ROWS}
-USUAL = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
+COMMON = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
 """The nine columns of most published tables."""
-FAULTS = ("kept", "lost", "inversion", "overshoot", "noise")
+DIAGNOSTICS = ("edge_recall", "missed_targets", "gradient_reversal", "overshoot", "noise_gain")
 """What those nine do not see."""

@@ -1,4 +1,4 @@
-"""The convolutions of which every part is made. No normalisation: nothing here depends on the size of the crop."""
+"""The convolutions of which every part is made. No normalization: nothing here depends on the size of the crop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around one ReLU, added to their input. Starts as the identity.
 
     Args:
-        channels: channels in and out.
-        groups: 2 where the channels are those of a pair, which do not meet here.
+        in_channels: in_channels in and out.
+        groups: 2 where the in_channels are those of a pair, which do not meet here.
     """
 
-    def __init__(self, channels: int, groups: int = 1) -> None:
+    def __init__(self, in_channels: int, groups: int = 1) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
+        self.first = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
+        self.second = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
@@ -35,17 +35,17 @@ class PairEncoder(nn.Module):
     convolutions): half as many calls as two encoders, and nothing to concatenate where the modalities meet.
 
     Args:
-        channels: channels in, of each modality.
-        width: channels out, of each modality.
+        in_channels: in_channels in, of each modality.
+        width: in_channels out, of each modality.
         stride: side of the blocks, without overlap, that become one cell each.
     """
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.step = nn.Conv2d(2 * channels, 2 * width, stride, stride, groups=2)
+        self.step = nn.Conv2d(2 * in_channels, 2 * width, stride, stride, groups=2)
         self.block = ResidualBlock(2 * width, groups=2)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        """Features of the pair (n, 2 channels, h, w) to (n, 2 width, h / stride, w / stride)."""
+        """Features of the pair (n, 2 in_channels, h, w) to (n, 2 width, h / stride, w / stride)."""
         features: Tensor = self.block(F.relu(self.step(x), inplace=True))
         return features

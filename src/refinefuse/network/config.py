@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from refinefuse.errors import ConfigError, require
+from refinefuse.errors import ConfigError, check_field
 
 LARGEST = 1024
 """No network needs more channels, cells or heads, and a damaged file must not ask for terabytes."""
@@ -15,56 +15,62 @@ COUNTS = f"whole numbers up to {LARGEST}"
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What `RefineFuse.from_config` builds. The three switches and `widths` make every ablation a config.
+    """What `RefineFuse.from_config` builds. The three switches and `channels` make every ablation a config.
 
     Args:
-        widths: channels at each scale, from shallow to deep; each scale halves the one before. One entry: single scale.
-        fold: side of the pixel blocks that are one cell of the first scale each (1, 2 or 4).
-        interactions: number of shallow scales at which the modalities interact in the pixel domain.
-        grid: side of the reduced picture from which the context is computed, in cells, a multiple of 4.
-        context_width: channels of the context's tokens.
-        heads: heads of the global attention; they divide the deepest width.
+        channels: channels at each scale, from shallow to deep; each scale halves the one before. One entry: single scale.
+        patch_size: side of the pixel blocks that are one cell of the first scale each (1, 2 or 4).
+        num_interactions: number of shallow scales at which the modalities interact in the pixel domain.
+        context_size: side of the reduced image from which the context is computed, in cells, a multiple of 4.
+        context_channels: channels of the context's tokens.
+        num_heads: heads of the global attention; they divide the deepest width.
         pixel_interaction: False leaves plain features, which meet only where they are concatenated.
         global_attention: False leaves the deepest features as they are.
         gradual_refinement: False lets the deepest features enter once, at the end, instead of scale by scale.
-        correction: how far the level of a place may be moved from the mix, in multiples of the sources' difference.
+        residual_bound: how far the level of a place may be moved from the mix, in multiples of the sources' difference.
     """
 
-    widths: tuple[int, ...] = (32, 48, 64)
-    fold: int = 4
-    interactions: int = 2
-    grid: int = 32
-    context_width: int = 64
-    heads: int = 4
+    channels: tuple[int, ...] = (32, 48, 64)
+    patch_size: int = 4
+    num_interactions: int = 2
+    context_size: int = 32
+    context_channels: int = 64
+    num_heads: int = 4
     pixel_interaction: bool = True
     global_attention: bool = True
     gradual_refinement: bool = True
-    correction: float = 1.0
+    residual_bound: float = 1.0
 
     def __post_init__(self) -> None:
-        self._require(isinstance(self.widths, tuple | list), "widths", "a list of whole numbers")
-        object.__setattr__(self, "widths", tuple(self.widths))
-        self._require(all(type(width) is int and 1 <= width <= LARGEST for width in self.widths), "widths", COUNTS)
-        self._require(1 <= len(self.widths) <= 8, "widths", "1 to 8 widths")
-        for name in ("fold", "interactions", "grid", "context_width", "heads"):
+        self._check_field(isinstance(self.channels, tuple | list), "channels", "a list of whole numbers")
+        object.__setattr__(self, "channels", tuple(self.channels))
+        self._check_field(
+            all(type(width) is int and 1 <= width <= LARGEST for width in self.channels), "channels", COUNTS
+        )
+        self._check_field(1 <= len(self.channels) <= 8, "channels", "1 to 8 channels")
+        for name in ("patch_size", "num_interactions", "context_size", "context_channels", "num_heads"):
             value = getattr(self, name)
-            self._require(type(value) is int and 0 <= value <= LARGEST, name, COUNTS)
+            self._check_field(type(value) is int and 0 <= value <= LARGEST, name, COUNTS)
         for name in ("pixel_interaction", "global_attention", "gradual_refinement"):
-            self._require(type(getattr(self, name)) is bool, name, "true or false")
-        self._require(self.fold in (1, 2, 4), "fold", "1, 2 or 4")
-        self._require(self.grid >= 4 and self.grid % 4 == 0, "grid", "a multiple of 4")
-        self._require(self.context_width >= 2, "context_width", "2 or more")
-        self._require(self.heads >= 1 and self.widths[-1] % self.heads == 0, "heads", "a divisor of the deepest width")
-        sound = isinstance(self.correction, int | float) and 0 <= self.correction <= 10
-        self._require(sound, "correction", "a number from 0 to 10")
+            self._check_field(type(getattr(self, name)) is bool, name, "true or false")
+        self._check_field(self.patch_size in (1, 2, 4), "patch_size", "1, 2 or 4")
+        self._check_field(self.context_size >= 4 and self.context_size % 4 == 0, "context_size", "a multiple of 4")
+        self._check_field(self.context_channels >= 2, "context_channels", "2 or more")
+        self._check_field(
+            self.num_heads >= 1 and self.channels[-1] % self.num_heads == 0,
+            "num_heads",
+            "a divisor of the deepest width",
+        )
+        sound = isinstance(self.residual_bound, int | float) and 0 <= self.residual_bound <= 10
+        self._check_field(sound, "residual_bound", "a number from 0 to 10")
 
-    def _require(self, holds: bool, name: str, rule: str) -> None:
-        require(holds, name, rule, getattr(self, name))
+    def _check_field(self, holds: bool, name: str, rule: str) -> None:
+        check_field(holds, name, rule, getattr(self, name))
 
     @property
     def stride(self) -> int:
-        """Pixels of the picture that one cell of the deepest scale covers, a side."""
-        return self.fold << (len(self.widths) - 1)
+        """Pixels of the image that one cell of the deepest scale covers, a side."""
+        return self.patch_size << (len(self.channels) - 1)
 
     def to_json(self) -> str:
         """The config as one line of JSON, as it stands in the metadata of a weights file."""
@@ -96,7 +102,7 @@ class NetworkConfig:
 
 
 STANDARD = NetworkConfig()
-"""The best pictures."""
+"""The best images."""
 
-SMALL = NetworkConfig(widths=(16, 32, 32), interactions=1, context_width=32)
+SMALL = NetworkConfig(channels=(16, 32, 32), num_interactions=1, context_channels=32)
 """Narrower, with one interaction: video on a small processor."""

@@ -1,8 +1,8 @@
-"""What the network knows of the whole pair: tokens of each source, from the picture reduced to a fixed grid.
+"""What the network knows of the whole pair: tokens of each source, from the image reduced to a fixed grid.
 
-All global information passes through here, so a window painted with the context of the whole picture is the same as
-that window of the whole painting. The reduction is linear in the rows of the picture: it can be summed block by
-block for pictures that do not fit into memory.
+All global information passes through here, so a window painted with the context of the whole image is the same as
+that window of the whole output. The reduction is linear in the rows of the image: it can be summed block by
+block for images that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Context(NamedTuple):
 
 
 STEP = 16
-"""Sides that round up to the same multiple have the same cells: a picture that loses a column keeps its context."""
+"""Sides that round up to the same multiple have the same cells: a image that loses a column keeps its context."""
 
 
 def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
@@ -43,8 +43,8 @@ def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
     return overlap.clamp(min=0) * (cells / whole)
 
 
-def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
-    """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for a picture of any size."""
+def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
+    """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for a image of any size."""
     rows, columns = (area_weights(side, grid).to(x.device, x.dtype) for side in x.shape[2:])
     with torch.autocast(x.device.type, enabled=False):  # the difference of two means needs every digit
         mean = rows @ x @ columns.T
@@ -52,12 +52,12 @@ def reduced(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid g
     return torch.cat([mean, deviation], 1)
 
 
-class Reduction:
-    """`reduced` for a picture that comes in bands of rows; summed in float64.
+class StreamingGridStatistics:
+    """`grid_statistics` for a image that comes in bands of rows; summed in float64.
 
     Args:
-        height: of the whole picture, in pixels.
-        width: of the whole picture.
+        height: of the whole image, in pixels.
+        width: of the whole image.
         grid: cells a side.
     """
 
@@ -81,7 +81,7 @@ class Reduction:
 
 
 class ContextEncoder(nn.Module):
-    """Three small convolutions from the reduced picture of one source to its tokens."""
+    """Three small convolutions from the reduced image of one source to its tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class ContextEncoder(nn.Module):
         self.third = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "n 2 g g"]) -> Float[Tensor, "n t d"]:
-        """Reduced picture (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
+        """Reduced image (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
         features = self.third(F.relu(self.second(F.relu(self.first(x)))))
         tokens: Tensor = features.flatten(2).transpose(1, 2)
         return tokens

@@ -18,29 +18,29 @@ from typing_extensions import Self
 from refinefuse.network.blocks import PairEncoder
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context, ContextEncoder
-from refinefuse.network.head import MixAndDetail, Painting
+from refinefuse.network.fusion_model import FusionModel
+from refinefuse.network.head import FusionHead, FusionOutput
 from refinefuse.network.pixel import PixelInteraction
 from refinefuse.network.pretrained import Pretrained
 from refinefuse.network.refinement import DirectDecoder, GradualDecoder
 from refinefuse.network.semantic import GlobalCrossAttention
-from refinefuse.network.windows import Painter
 
 
-class RefineFuse(Pretrained, Painter):
+class RefineFuse(Pretrained, FusionModel):
     """Two encoders, interaction at every scale, one decoder, trained in one stage.
 
-    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `context` reads the whole pair once;
-    `paint` then paints any window of it, the same as in the whole painting. Calling the model does both.
+    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `encode_context` reads the whole pair once;
+    `predict` then paints any window of it, the same as in the whole output. Calling the model does both.
 
     Args:
         config: the numbers that the parts were built with; it is saved with the weights.
-        contexts: one encoder of the reduced picture a modality.
+        contexts: one encoder of the reduced image a modality.
         encoders: one stage a scale, shallow to deep.
         interactions: one `PixelInteraction` for each of the first scales; may be empty.
         attention: `GlobalCrossAttention` at the deepest scale, or None.
         merges: one convolution a scale, from the features of both to fused ones.
         decoder: from the fused features of every scale to refined ones.
-        head: from features to the picture.
+        head: from features to the image.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class RefineFuse(Pretrained, Painter):
         attention: GlobalCrossAttention | None,
         merges: Sequence[nn.Conv2d],
         decoder: GradualDecoder | DirectDecoder,
-        head: MixAndDetail,
+        head: FusionHead,
     ) -> None:
         super().__init__()
         self.config = config
@@ -67,34 +67,36 @@ class RefineFuse(Pretrained, Painter):
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Self:
         """The network that a config describes, with random weights: it returns the average of the sources."""
-        widths = config.widths
-        channels = (1, *widths[:-1])
-        strides = (config.fold, *[2] * (len(widths) - 1))
-        shallow = widths[: config.interactions] if config.pixel_interaction else ()
-        attention = GlobalCrossAttention(widths[-1], config.context_width, config.heads)
+        channels = config.channels
+        in_channels = (1, *channels[:-1])
+        strides = (config.patch_size, *[2] * (len(channels) - 1))
+        shallow = channels[: config.num_interactions] if config.pixel_interaction else ()
+        attention = GlobalCrossAttention(channels[-1], config.context_channels, config.num_heads)
         return cls(
             config,
-            contexts=[ContextEncoder(config.context_width) for _ in range(2)],
-            encoders=[PairEncoder(c, w, s) for c, w, s in zip(channels, widths, strides, strict=True)],
-            interactions=[PixelInteraction(w, config.context_width) for w in shallow],
+            contexts=[ContextEncoder(config.context_channels) for _ in range(2)],
+            encoders=[PairEncoder(c, w, s) for c, w, s in zip(in_channels, channels, strides, strict=True)],
+            interactions=[PixelInteraction(w, config.context_channels) for w in shallow],
             attention=attention if config.global_attention else None,
-            merges=[nn.Conv2d(2 * w, w, 1) for w in widths],
-            decoder=GradualDecoder(widths) if config.gradual_refinement else DirectDecoder(widths),
-            head=MixAndDetail(widths, config.fold, config.correction),
+            merges=[nn.Conv2d(2 * w, w, 1) for w in channels],
+            decoder=GradualDecoder(channels) if config.gradual_refinement else DirectDecoder(channels),
+            head=FusionHead(channels, config.patch_size, config.residual_bound),
         )
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
         """The fused luma in [0, 1], of the size of the sources."""
-        return self.paint(a, b, self.context(a, b)).fused
+        return self.predict(a, b, self.encode_context(a, b)).fused
 
-    def context_of_reduced(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
+    def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
         """The tokens of both sources, from the sources reduced to the grid."""
         return Context(self.contexts[0](a), self.contexts[1](b))
 
-    def paint_crop(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context) -> Painting:
-        """Paint a picture, or a crop in training, whose sides are multiples of the stride."""
-        painting: Painting = self.head(self.decoder(self._encode(torch.cat([a, b], 1), context)), a, b)
-        return painting
+    def predict_padded(
+        self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context
+    ) -> FusionOutput:
+        """Paint a image, or a crop in training, whose sides are multiples of the stride."""
+        output: FusionOutput = self.head(self.decoder(self._encode(torch.cat([a, b], 1), context)), a, b)
+        return output
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""

@@ -19,12 +19,12 @@ class PixelInteraction(nn.Module):
 
     Args:
         width: channels of the features of each modality.
-        context_width: channels of the context's tokens.
+        context_channels: channels of the context's tokens.
     """
 
-    def __init__(self, width: int, context_width: int) -> None:
+    def __init__(self, width: int, context_channels: int) -> None:
         super().__init__()
-        self.channel = nn.Linear(2 * context_width, 2 * width)
+        self.channel = nn.Linear(2 * context_channels, 2 * width)
         self.spatial = nn.Conv2d(2 * width, 2, 1)
         self.offer = nn.Conv2d(2 * width, 2 * width, 1)
 

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from refinefuse.errors import ConfigError, WeightsError, listing
+from refinefuse.errors import ConfigError, WeightsError, format_names
 from refinefuse.network.config import NetworkConfig
 from refinefuse.weights import store
 
-CONFIG_KEY = "refinefuse.network"
+CONFIG_KEY = "refinefuse.config"
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
 """First bytes of what `torch.save` writes, now and before version 1.6."""
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -27,7 +27,7 @@ library_name: refinefuse
 tags: [image-fusion]
 ---
 A RefineFuse network. Load it with `refinefuse.RefineFuse.from_pretrained(...)` or `refinefuse fuse --weights ...`.
-What it was trained on, and under which licence it may be used, is for its publisher to say here.
+What it was trained on, and under which license it may be used, is for its publisher to say here.
 """
 
 
@@ -97,7 +97,7 @@ class Pretrained(nn.Module):
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             os.close(handle)
             try:
-                save_file(tensors, temporary, metadata={CONFIG_KEY: self.config.to_json()})
+                save_file(tensors, temporary, metadata={"format": "pt", CONFIG_KEY: self.config.to_json()})
                 Path(temporary).chmod(0o644)
                 Path(temporary).replace(path)
             finally:
@@ -151,7 +151,7 @@ def _check(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) ->
             name for name in shared if found[name].dtype in FLOATS and not torch.isfinite(found[name]).all()
         ],
     }
-    said = [f"{kind} ({len(names)}):\n{listing(names)}" for kind, names in faults.items() if names]
+    said = [f"{kind} ({len(names)}):\n{format_names(names)}" for kind, names in faults.items() if names]
     if said:
         raise WeightsError(
             f"The tensors in '{path}' are not those of the network that its config describes.\n" + "\n".join(said)

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from refinefuse.network.blocks import ResidualBlock
 
 
-def enlarged(x: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement by a whole factor; the grid of cells stays aligned with the picture."""
+def upsample(x: Tensor, factor: int) -> Tensor:
+    """Bilinear enlargement by a whole factor; the grid of cells stays aligned with the image."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
@@ -38,7 +38,7 @@ class GradualRefinement(nn.Module):
 
     def forward(self, shallow: Float[Tensor, "n c h w"], deep: Float[Tensor, "n d i j"]) -> Float[Tensor, "n c h w"]:
         """Shallow features (n, c, h, w) refined by deep ones (n, d, h / 2, w / 2)."""
-        meaning = enlarged(self.narrow(deep), 2)
+        meaning = upsample(self.narrow(deep), 2)
         gate = torch.sigmoid(self.gate(torch.cat([shallow, meaning], 1)))
         refined: Tensor = self.block(shallow * gate + meaning)
         return refined
@@ -47,9 +47,9 @@ class GradualRefinement(nn.Module):
 class GradualDecoder(nn.Module):
     """`GradualRefinement` at every scale, from the deepest to the first."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in pairwise(widths))
+        self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in pairwise(channels))
 
     def forward(self, scales: list[Tensor]) -> list[Tensor]:
         """Fused features of every scale, shallow to deep, to refined ones; the deepest stay as they are."""
@@ -60,15 +60,15 @@ class GradualDecoder(nn.Module):
 
 
 class DirectDecoder(nn.Module):
-    """The ablation: the deepest features are enlarged once and join the first scale; those between are left out."""
+    """The ablation: the deepest features are upsample once and join the first scale; those between are left out."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.narrow = nn.Conv2d(widths[-1], widths[0], 1)
-        self.block = ResidualBlock(widths[0])
-        self.factor = 2 ** (len(widths) - 1)
+        self.narrow = nn.Conv2d(channels[-1], channels[0], 1)
+        self.block = ResidualBlock(channels[0])
+        self.factor = 2 ** (len(channels) - 1)
 
     def forward(self, scales: list[Tensor]) -> list[Tensor]:
         """Fused features of every scale, shallow to deep, with refined ones at the first scale."""
-        refined: Tensor = self.block(scales[0] + enlarged(self.narrow(scales[-1]), self.factor))
+        refined: Tensor = self.block(scales[0] + upsample(self.narrow(scales[-1]), self.factor))
         return [refined, *scales[1:]]

@@ -15,21 +15,21 @@ class GlobalCrossAttention(nn.Module):
 
     The paper's abstract fixes a "global attention mechanism" that couples the deep features of the modalities. Our
     choice: softmax attention whose keys and values are the other modality's context tokens. Their number is fixed,
-    so the cost is linear in the pixels, every query sees the whole picture, and a window gives the same answer as
+    so the cost is linear in the pixels, every query sees the whole image, and a window gives the same answer as
     the whole.
 
     Args:
         width: channels of the deepest features of each modality.
-        context_width: channels of the context's tokens.
+        context_channels: channels of the context's tokens.
         heads: attention heads; they divide `width`.
     """
 
-    def __init__(self, width: int, context_width: int, heads: int) -> None:
+    def __init__(self, width: int, context_channels: int, num_heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.num_heads = num_heads
         self.query = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
-        self.key_value_a = nn.Linear(context_width, 2 * width)
-        self.key_value_b = nn.Linear(context_width, 2 * width)
+        self.key_value_a = nn.Linear(context_channels, 2 * width)
+        self.key_value_b = nn.Linear(context_channels, 2 * width)
         self.answer = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
         nn.init.zeros_(self.answer.weight)
         nn.init.zeros_(self.answer.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
@@ -37,9 +37,9 @@ class GlobalCrossAttention(nn.Module):
     def forward(self, pair: Float[Tensor, "n c h w"], context: Context) -> Float[Tensor, "n c h w"]:
         """The deepest features of the pair (n, 2 width, h, w), each modality's with what the other knows."""
         n, _, h, w = pair.shape
-        query = self.query(pair).reshape(2 * n, self.heads, -1, h * w).transpose(2, 3)
+        query = self.query(pair).reshape(2 * n, self.num_heads, -1, h * w).transpose(2, 3)
         known = torch.stack([self.key_value_b(context.b), self.key_value_a(context.a)], 1)  # `a` asks `b`
-        key, value = known.reshape(2 * n, known.shape[2], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        key, value = known.reshape(2 * n, known.shape[2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         answer = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).reshape(n, -1, h, w)
         mixed: Tensor = self.answer(answer)
         return mixed.add_(pair)

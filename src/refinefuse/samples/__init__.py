@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from refinefuse.errors import InputError, listing
+from refinefuse.errors import InputError, format_names
 from refinefuse.image.files import write_image
 from refinefuse.image.pixels import Pixels
 from refinefuse.samples import head, night_street, ridge, smoke
@@ -37,7 +37,7 @@ SAMPLES = (
 
 
 def render(name: str, seed: int = 0) -> tuple[Pixels, Pixels]:
-    """Render one pair; the same seed gives the same pictures.
+    """Render one pair; the same seed gives the same images.
 
     Args:
         name: "night_street" (480 x 640, 8 bit), "smoke" (480 x 640, 8 bit), "ridge_16bit" (480 x 640, 16 bit) or
@@ -78,7 +78,7 @@ def write_samples(folder: str | os.PathLike[str], *, overwrite: bool = False) ->
     present = [str(path) for path in files if path.exists()]
     if present and not overwrite:
         raise InputError(
-            f"{len(present)} of the {len(files)} files exist:\n{listing(present)}\n"
+            f"{len(present)} of the {len(files)} files exist:\n{format_names(present)}\n"
             "Allow them to be replaced (--overwrite), or choose another folder."
         )
     for path in files:

@@ -12,11 +12,11 @@ from refinefuse.samples.noise import Array, floats
 
 @dataclass(frozen=True)
 class Camera:
-    """Looks along z; x is to the right, y up, in metres.
+    """Looks along z; x is to the right, y up, in meters.
 
     Attributes:
-        height: rows of the picture.
-        width: columns of the picture.
+        height: rows of the image.
+        width: columns of the image.
         focal: focal length in pixels.
         horizon: the row of the horizon (a shifted lens: what is upright stays upright).
         eye: where the camera is.
@@ -29,7 +29,7 @@ class Camera:
     eye: tuple[float, float, float]
 
     def rays(self) -> Array:
-        """(h, w, 3) directions of one metre depth: the point at depth t is eye + t * direction."""
+        """(h, w, 3) directions of one meter depth: the point at depth t is eye + t * direction."""
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         across, up = (x + 0.5 - self.width / 2) / self.focal, (self.horizon - y - 0.5) / self.focal
         return np.stack([across, up, np.ones_like(across)], -1)
@@ -40,9 +40,9 @@ class Camera:
         return self.width / 2 + self.focal * x / z, self.horizon - self.focal * y / z
 
 
-def blur(picture: Array, sigma: float) -> Array:
+def blur(image: Array, sigma: float) -> Array:
     """Gaussian blur, reflecting at the borders."""
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
 
 
 def glow(light: Array, strength: float, reach: float) -> Array:

@@ -1,4 +1,4 @@
-"""People and vehicles: what is warm in a thermal picture."""
+"""People and vehicles: what is warm in a thermal image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from refinefuse.samples.solids import Solid, block, both, length, limb, melt, ou
 
 Rgb = tuple[float, float, float]
 
-_PROFILE = (  # of a car: z and y in metres, the front at +z
+_PROFILE = (  # of a car: z and y in meters, the front at +z
     (-2.06, 0.28), (-2.14, 0.62), (-2.05, 0.97), (-1.62, 1.38), (-0.95, 1.47), (0.05, 1.43),
     (0.98, 0.98), (1.75, 0.84), (2.08, 0.68), (2.14, 0.40), (2.02, 0.24),
 )  # fmt: skip
@@ -23,7 +23,7 @@ def person(texture: Texture, *, jacket: Rgb, trousers: Rgb, stride: float = 0.25
         texture: gives folds to the clothes.
         jacket: reflectance.
         trousers: reflectance.
-        stride: how far the feet are apart, in metres along z.
+        stride: how far the feet are apart, in meters along z.
         seed: moves the folds.
     """
     s = stride
@@ -72,22 +72,22 @@ def person(texture: Texture, *, jacket: Rgb, trousers: Rgb, stride: float = 0.25
 
     def paint(p: Array, _normals: Array) -> tuple[Array, Array]:
         which = np.argmin([part(p) for part in parts], 0)
-        colours = floats([(0.42, 0.27, 0.2), jacket, trousers, (0.03, 0.03, 0.03), (0.05, 0.035, 0.025)])
+        colors = floats([(0.42, 0.27, 0.2), jacket, trousers, (0.03, 0.03, 0.03), (0.05, 0.035, 0.025)])
         heat = floats([0.97, 0.70, 0.66, 0.50, 0.78])[which]
         folds = texture(p[:, 0] + seed, p[:, 1] + p[:, 2], 0.01, 0.35, 4)
         cloth = (which == 1) | (which == 2)
         warm_chest = 0.10 * np.exp(-(((p[:, 1] - 1.28) / 0.18) ** 2))
         heat = heat + np.where(cloth, 0.045 * folds + warm_chest, 0.015 * folds)
-        return colours[which] * (1 + 0.25 * cloth * folds)[:, None].clip(0.3, 1.8), heat
+        return colors[which] * (1 + 0.25 * cloth * folds)[:, None].clip(0.3, 1.8), heat
 
     return Solid(distance, paint, (0.42, 0.55, 1.82))
 
 
-def car(*, colour: Rgb, running: float) -> Solid:
+def car(*, color: Rgb, running: float) -> Solid:
     """A small car, 4.3 m long.
 
     Args:
-        colour: reflectance of the body.
+        color: reflectance of the body.
         running: how warm the engine is, from 0 (parked since the morning) to 1.
     """
 
@@ -125,7 +125,7 @@ def car(*, colour: Rgb, running: float) -> Solid:
             & (union(*(np.abs(z - at) for at in (-0.42, 0.72, -1.3))) < 0.012)
             & (y > 0.4)
         )
-        reflectance = np.where(glass[:, None], 0.02, floats(colour))
+        reflectance = np.where(glass[:, None], 0.02, floats(color))
         reflectance = np.where((grille | seams)[:, None], 0.02, reflectance)
         reflectance = np.where(tyre[:, None], np.where(hub, 0.25, 0.025)[:, None], reflectance)
         reflectance = np.where(

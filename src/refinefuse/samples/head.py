@@ -12,10 +12,10 @@ from refinefuse.samples.camera import blur
 from refinefuse.samples.layers import levels
 from refinefuse.samples.noise import Array, clouds, step
 
-_SIZE, _FINE = 256, 2  # pixels of the picture; drawn that many times finer
+_SIZE, _FINE = 256, 2  # pixels of the image; drawn that many times finer
 _SIDE = _SIZE * _FINE
-_GYRUS = 13.5  # millimetres from furrow to furrow
-_PIXEL = 230 / _SIDE  # millimetres, at the fine scale
+_GYRUS = 13.5  # millimeters from furrow to furrow
+_PIXEL = 230 / _SIDE  # millimeters, at the fine scale
 
 # What each tissue gives: CT in Hounsfield units, and the signal of T2-weighted MR in [0, 1].
 _HU: dict[str, float] = {
@@ -45,7 +45,7 @@ _T2: dict[str, float] = {
 def render(seed: int = 0) -> tuple[Array, Array]:
     """CT and T2-weighted MR, both (256, 256) uint8."""
     generator = np.random.default_rng([seed, 3])
-    y, x = (np.mgrid[:_SIDE, :_SIDE].astype(np.float32) + 0.5 - _SIDE / 2) * _PIXEL  # millimetres, the face is up
+    y, x = (np.mgrid[:_SIDE, :_SIDE].astype(np.float32) + 0.5 - _SIDE / 2) * _PIXEL  # millimeters, the face is up
     head = _anatomy(x, y + 2, generator)
     ct = _tomograph(head, x, y, generator)
     mr = _resonance(head, x, y, generator)
@@ -53,7 +53,7 @@ def render(seed: int = 0) -> tuple[Array, Array]:
 
 
 def _egg(x: Array, y: Array, wide: float, long: float) -> Array:
-    """Distance in millimetres to the outline of a head: an oval, broader behind, flatter at the temples."""
+    """Distance in millimeters to the outline of a head: an oval, broader behind, flatter at the temples."""
     behind = y / long
     half = wide * (1 + 0.09 * behind - 0.03 * behind**2)
     radius = ((np.abs(x) / half) ** 2.15 + (np.abs(y) / long) ** 2.15) ** (1 / 2.15)
@@ -77,7 +77,7 @@ class _Slice:
 
 
 def _within(distance: Array, soft: float = 0.5) -> Array:
-    """1 inside, 0 outside, smooth over `soft` millimetres on either side."""
+    """1 inside, 0 outside, smooth over `soft` millimeters on either side."""
     return step(soft, -soft, distance)
 
 
@@ -111,7 +111,7 @@ def _brain(head: _Slice, x: Array, y: Array, surface: Array, generator: np.rando
 
 
 def _furrows(x: Array, y: Array, surface: Array, middle: Array, generator: np.random.Generator) -> Array:
-    """Distance in millimetres to the nearest furrow, the fissure between the halves among them."""
+    """Distance in millimeters to the nearest furrow, the fissure between the halves among them."""
     u, v = (clouds(generator, (_SIDE, _SIDE), 3.4) for _ in range(2))
     field = cv2.GaussianBlur(
         generator.standard_normal((_SIDE, _SIDE)).astype(np.float32), (0, 0), _GYRUS / 4.4 / _PIXEL
@@ -138,7 +138,7 @@ def _pixels(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _nuclei(head: _Slice, x: Array, y: Array, rough: Array) -> None:
-    """The nuclei and the ventricles, the same on both sides but for `rough` millimetres."""
+    """The nuclei and the ventricles, the same on both sides but for `rough` millimeters."""
     side = np.abs(x)
 
     def oval(cx: float, cy: float, a: float, b: float, turn: float = 0.0) -> Array:
@@ -183,7 +183,7 @@ def _tomograph(head: _Slice, x: Array, y: Array, generator: np.random.Generator)
 
 
 def _resonance(head: _Slice, x: Array, y: Array, generator: np.random.Generator) -> Array:
-    """MR: signal by tissue, the coil's uneven sensitivity, and noise of magnitude pictures (Rician)."""
+    """MR: signal by tissue, the coil's uneven sensitivity, and noise of magnitude images (Rician)."""
     signal = head.mix(_T2)
     texture = 1 + 0.035 * clouds(generator, (_SIDE, _SIDE), 2.2)
     coil = 1.0 + 0.10 * (x / 80) ** 2 + 0.13 * (y / 90) ** 2 - 0.05 * x / 80

@@ -1,4 +1,4 @@
-"""The picture while it is painted: light, heat and depth of every pixel."""
+"""The image while it is painted: light, heat and depth of every pixel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Layers:
     Attributes:
         light: (h, w, 3) linear light that leaves the surfaces towards the camera; 1 is white at an exposure of 1.
         heat: (h, w) in [0, 1].
-        depth: (h, w) metres along the camera's axis.
+        depth: (h, w) meters along the camera's axis.
     """
 
     light: Array

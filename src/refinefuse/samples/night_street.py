@@ -12,10 +12,10 @@ from refinefuse.samples.noise import Array, Texture, chance, clouds, floats, ste
 from refinefuse.samples.solids import Seen, Solid, length, limb, look
 
 _CAMERA = Camera(height=480, width=640, focal=600, horizon=218, eye=(1.4, 1.65, 0))
-_WALL, _KERB = 7.2, 4.6  # metres from the middle of the street to the fronts, and to the kerbs
+_WALL, _KERB = 7.2, 4.6  # meters from the middle of the street to the fronts, and to the kerbs
 _ONES = np.ones(3, np.float32)
 _FAR = 130.0
-_HOUSE, _FLOOR, _BAY = 11.0, 3.3, 2.2  # metres: width of a house, height of a floor, distance of the windows
+_HOUSE, _FLOOR, _BAY = 11.0, 3.3, 2.2  # meters: width of a house, height of a floor, distance of the windows
 _SODIUM, _WHITE = (1.0, 0.62, 0.28), (1.0, 0.95, 0.85)
 _LAMPS = ((-5.0, 6.2, 27.0), (5.0, 6.2, 44.0), (-5.0, 6.2, 62.0), (5.0, 6.2, 80.0), (-5.0, 6.2, 98.0))
 _HEADLIGHTS = ((-2.75, 0.69, 17.9), (-1.45, 0.69, 17.9))
@@ -26,19 +26,19 @@ def render(seed: int = 0) -> tuple[Array, Array]:
     generator = np.random.default_rng([seed, 1])
     texture = Texture(generator)
     rays = _CAMERA.rays()
-    picture = _background(rays, texture, generator)
+    image = _background(rays, texture, generator)
     for lamp in _LAMPS:
         post = look(_CAMERA, _post(lamp), (lamp[0], lamp[2]))
-        picture.place(post, _shine(post))
+        image.place(post, _shine(post))
     for seen, bright in _things(texture):
-        picture.place(seen, bright * _shine(seen))
-    light = _wet(picture, rays, texture)
+        image.place(seen, bright * _shine(seen))
+    light = _wet(image, rays, texture)
     light = (
-        light * np.exp(-picture.depth / 160)[..., None]
-        + floats([0.0030, 0.0026, 0.0024]) * (1 - np.exp(-picture.depth / 90))[..., None]
+        light * np.exp(-image.depth / 160)[..., None]
+        + floats([0.0030, 0.0026, 0.0024]) * (1 - np.exp(-image.depth / 90))[..., None]
     )
     visible = expose(_glare(light), generator, gain=2.4, read=0.006, shot=0.0009)
-    infrared = detect(1.2 * picture.heat - 0.1, generator, softness=0.9, noise=0.011)
+    infrared = detect(1.2 * image.heat - 0.1, generator, softness=0.9, noise=0.011)
     return levels(infrared, np.uint8), levels(visible, np.uint8)
 
 
@@ -48,15 +48,15 @@ def _background(rays: Array, texture: Texture, generator: np.random.Generator) -
     up = np.clip((_CAMERA.horizon - np.arange(height)) / _CAMERA.horizon, 0, 1)[:, None] * np.ones((1, width))
     haze = clouds(generator, (512, 1024), 3.2, 3.0)[:height, :width]
     light = floats([0.0065, 0.0058, 0.0062]) * (1.3 - up + 0.15 * haze)[..., None]
-    picture = Layers(
+    image = Layers(
         light.astype(np.float32),
         (0.17 - 0.09 * up + 0.006 * haze).astype(np.float32),
         np.full((height, width), _FAR, np.float32),
     )
     for side in (-1.0, 1.0):
-        _front(picture, rays, side, texture)
-    _ground(picture, rays, texture)
-    return picture
+        _front(image, rays, side, texture)
+    _ground(image, rays, texture)
+    return image
 
 
 def _lit(points: Array, normals: Array, reflectance: Array) -> Array:
@@ -86,7 +86,7 @@ def _beams(points: Array, normals: Array) -> Array:
     return total * floats([1.0, 0.97, 0.9])
 
 
-def _front(picture: Layers, rays: Array, side: float, texture: Texture) -> None:
+def _front(image: Layers, rays: Array, side: float, texture: Texture) -> None:
     """One row of houses."""
     across = rays[..., 0] * side
     depth = np.where(across > 1e-3, (_WALL - side * _CAMERA.eye[0]) / np.maximum(across, 1e-3), np.inf)
@@ -99,14 +99,14 @@ def _front(picture: Layers, rays: Array, side: float, texture: Texture) -> None:
     points = np.stack([np.full_like(y, side * _WALL), y, depth], -1)
     reflectance, glowing, heat, relief = _masonry(z, y, depth, house, top, side, texture)
     normals = np.stack([np.full_like(y, -side), relief, 0.4 * relief], -1)
-    picture.put(there, _lit(points, normals, reflectance) + glowing, heat, depth)
+    image.put(there, _lit(points, normals, reflectance) + glowing, heat, depth)
 
 
 def _masonry(
     z: Array, y: Array, depth: Array, house: Array, top: Array, side: float, texture: Texture
 ) -> tuple[Array, Array, Array, Array]:
-    """Reflectance, own light, heat and relief of house fronts at z, y metres."""
-    pixel = depth * depth / (_CAMERA.focal * 5)  # metres that a pixel covers along the street
+    """Reflectance, own light, heat and relief of house fronts at z, y meters."""
+    pixel = depth * depth / (_CAMERA.focal * 5)  # meters that a pixel covers along the street
     bay, floor = np.floor(z / _BAY), np.floor((y - 0.4) / _FLOOR)
     u, v = z - _BAY * (bay + 0.5), y - 0.4 - _FLOOR * (floor + 0.5)
     ground_floor, roof = floor < 1, y > top
@@ -140,15 +140,15 @@ def _room(u: Array, v: Array, w: Array, h: Array, luck: Array, shown: Array) -> 
     lamp = np.exp(-(((u / w - 0.8 * (luck - 0.5)) / 0.9) ** 2) - ((v / h - 0.35) / 0.9) ** 2)
     amount = 0.22 * (0.35 + luck) * (0.35 + lamp) * (1 - 0.55 * curtain * folds)
     warm, cold = floats([1.0, 0.68, 0.33]), floats([0.45, 0.65, 1.0])
-    colour = np.where((luck > 0.86)[:, None], cold * 0.6, warm)
-    return np.asarray((amount * shown)[:, None] * colour)
+    color = np.where((luck > 0.86)[:, None], cold * 0.6, warm)
+    return np.asarray((amount * shown)[:, None] * color)
 
 
-def _ground(picture: Layers, rays: Array, texture: Texture) -> None:
+def _ground(image: Layers, rays: Array, texture: Texture) -> None:
     """Road, kerbs and pavements."""
     below = rays[..., 1] < -1e-4
     depth = np.where(below, _CAMERA.eye[1] / np.maximum(-rays[..., 1], 1e-4), np.inf)
-    there = below & (depth < picture.depth)
+    there = below & (depth < image.depth)
     depth, x = depth[there], (_CAMERA.eye[0] + rays[..., 0] * depth)[there]
     z = depth
     pixel = depth * depth / (_CAMERA.focal * _CAMERA.eye[1])
@@ -178,7 +178,7 @@ def _ground(picture: Layers, rays: Array, texture: Texture) -> None:
     under = np.exp(-(((x + 2.1) / 0.9) ** 2)) * (
         np.exp(-(((z - 19.5) / 1.8) ** 2)) + 0.35 * np.exp(-(np.clip(z - 20, 0, None) / 12)) * (z > 20)
     )
-    picture.put(there, light, heat + 0.13 * under, depth)
+    image.put(there, light, heat + 0.13 * under, depth)
 
 
 def _things(texture: Texture) -> list[tuple[Seen, float]]:
@@ -189,14 +189,14 @@ def _things(texture: Texture) -> list[tuple[Seen, float]]:
         return person(texture, jacket=jacket, trousers=dark, stride=stride, seed=seed)
 
     placed: list[tuple[Solid, float, float, float, float]] = [
-        (car(colour=(0.3, 0.3, 0.32), running=0.6), 2.1, 46, 0.0, 1.0),
+        (car(color=(0.3, 0.3, 0.32), running=0.6), 2.1, 46, 0.0, 1.0),
         (walker(brown, 0.2, 3), -5.6, 34, 2.6, 0.8),
         (walker(blue, 0.25, 9), 5.7, 29, 0.1, 0.8),
-        (car(colour=(0.25, 0.05, 0.05), running=1.0), -2.1, 20, np.pi, 0.5),
+        (car(color=(0.25, 0.05, 0.05), running=1.0), -2.1, 20, np.pi, 0.5),
         (walker(dark, 0.28, 1), 5.55, 17.5, 3.4, 0.5),
         (walker(brown, 0.2, 5), 6.2, 17.9, 3.2, 0.5),
         (walker(dark, 0.36, 2), 0.35, 13.2, 1.35, 0.12),
-        (car(colour=(0.10, 0.11, 0.13), running=0.0), 3.75, 10.2, 0.0, 0.8),
+        (car(color=(0.10, 0.11, 0.13), running=0.0), 3.75, 10.2, 0.0, 0.8),
         (walker(blue, 0.16, 7), -5.2, 14.4, 0.5, 0.6),
     ]
     return [(look(_CAMERA, solid, (x, z), turn), bright) for solid, x, z, turn, bright in placed]
@@ -227,17 +227,17 @@ def _shine(seen: Seen) -> Array:
     return np.asarray(_lit(seen.points, seen.normals, seen.reflectance) + glimmer[:, None] * floats(_SODIUM))
 
 
-def _wet(picture: Layers, rays: Array, texture: Texture) -> Array:
+def _wet(image: Layers, rays: Array, texture: Texture) -> Array:
     """The road after rain: every light above it is drawn out towards the camera."""
     columns, rows = _CAMERA.project(floats(_HEADLIGHTS + _LAMPS))
     y, x = np.mgrid[: _CAMERA.height, : _CAMERA.width].astype(np.float32)
-    ground = (rays[..., 1] < 0) & (np.abs(picture.depth + _CAMERA.eye[1] / np.minimum(rays[..., 1], -1e-4)) < 0.02)
-    depth = np.where(ground, picture.depth, 1.0)
+    ground = (rays[..., 1] < 0) & (np.abs(image.depth + _CAMERA.eye[1] / np.minimum(rays[..., 1], -1e-4)) < 0.02)
+    depth = np.where(ground, image.depth, 1.0)
     across = _CAMERA.eye[0] + rays[..., 0] * depth
     ripple = texture(across, depth, depth**2 / 900, 0.9, 4)
     horizon = int(_CAMERA.horizon)
-    mirrored = np.zeros_like(picture.light)
-    mirrored[horizon : 2 * horizon] = cv2.flip(picture.light[:horizon], 0)
+    mirrored = np.zeros_like(image.light)
+    mirrored[horizon : 2 * horizon] = cv2.flip(image.light[:horizon], 0)
     mirrored = cv2.GaussianBlur(mirrored, (0, 0), sigmaX=1.5, sigmaY=14)
     for i, (column, row, lamp) in enumerate(zip(columns, rows, _HEADLIGHTS + _LAMPS, strict=True)):
         mirror_row = 2 * (_CAMERA.horizon + _CAMERA.focal * _CAMERA.eye[1] / lamp[2]) - row
@@ -251,7 +251,7 @@ def _wet(picture: Layers, rays: Array, texture: Texture) -> Array:
             * floats(_WHITE if i < 2 or i % 2 == 0 else _SODIUM)
         )
     gloss = 0.22 * np.clip(0.55 + 0.35 * ripple, 0.1, 1.2) * (np.abs(across) < _KERB) * ground
-    return np.asarray(picture.light + gloss[..., None] * mirrored)
+    return np.asarray(image.light + gloss[..., None] * mirrored)
 
 
 def _glare(light: Array) -> Array:
@@ -263,10 +263,10 @@ def _glare(light: Array) -> Array:
         headlight = i < 2
         radius = 4.2 if headlight else 45 / _LAMPS[i - 2][2]
         square = ((x - column) / (1.0 if headlight else 2.0)) ** 2 + (y - row) ** 2
-        colour = floats(_WHITE if headlight or i % 2 == 0 else _SODIUM)
-        light += (60.0 if headlight else 7.0) * np.exp(-square / radius**2)[..., None] * colour
+        color = floats(_WHITE if headlight or i % 2 == 0 else _SODIUM)
+        light += (60.0 if headlight else 7.0) * np.exp(-square / radius**2)[..., None] * color
         if headlight:
             angle = np.arctan2(y - row, x - column)
             rays = 0.35 + 0.65 * np.abs(np.cos(3 * angle + 0.4)) ** 24 + 0.3 * np.abs(np.cos(11 * angle + i)) ** 8
-            light += (9.0 * rays / (square / 16 + 2) ** 1.05)[..., None] * colour
+            light += (9.0 * rays / (square / 16 + 2) ** 1.05)[..., None] * color
     return glow(light, 0.03, 90)

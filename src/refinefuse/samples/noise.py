@@ -49,10 +49,10 @@ class Texture:
         """Noise of about unit deviation.
 
         Args:
-            u: first coordinate, in metres.
-            v: second coordinate, in metres.
-            footprint: what one pixel covers, in metres: finer octaves are left out, as a lens would.
-            scale: the coarsest structures, in metres.
+            u: first coordinate, in meters.
+            v: second coordinate, in meters.
+            footprint: what one pixel covers, in meters: finer octaves are left out, as a lens would.
+            scale: the coarsest structures, in meters.
             octaves: how many halvings of the scale.
         """
         total = np.zeros(np.broadcast(u, v).shape, np.float32)

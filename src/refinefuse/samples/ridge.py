@@ -1,4 +1,4 @@
-"""Wooded hills at dusk with walkers and a cabin, in 16 bits: raw counts of a thermal camera beside a colour camera."""
+"""Wooded hills at dusk with walkers and a cabin, in 16 bits: raw counts of a thermal camera beside a color camera."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from refinefuse.samples.solids import Solid, block, both, look, outline, union
 
 _CAMERA = Camera(height=480, width=640, focal=760, horizon=190, eye=(0, 2.6, 0))
 _SUN = floats([-0.86, 0.16, 0.48])  # low, to the left, a little ahead
-_STEPS = np.geomspace(5.0, 7000.0, 500, dtype=np.float32)  # metres at which the ground is looked up
-_CELL = 11.0  # metres a point of the relief
+_STEPS = np.geomspace(5.0, 7000.0, 500, dtype=np.float32)  # meters at which the ground is looked up
+_CELL = 11.0  # meters a point of the relief
 _CABIN, _CABIN_TURN = (-7.5, 47.0), 2.6
 
 
@@ -50,16 +50,16 @@ def render(seed: int = 0) -> tuple[Array, Array]:
     """Infrared (480, 640) and visible (480, 640, 3), both uint16."""
     generator = np.random.default_rng([seed, 4])
     texture, land = Texture(generator), _Land(generator)
-    picture = _sky(generator)
-    _ground(picture, land, texture)
+    image = _sky(generator)
+    _ground(image, land, texture)
     for solid, (x, z), turn in _things(texture):
         above = replace(_CAMERA, eye=(0, _CAMERA.eye[1] - float(land.height(floats([[x]]), floats([[z]]))[0, 0]), 0))
         seen = look(above, solid, (x, z), turn)
         light = _dusk(seen.normals, np.ones(len(seen.depth), np.float32)) * seen.reflectance
         glowing = (seen.reflectance[:, :1] > 0.9) * floats([1.0, 0.62, 0.25]) * 0.9
-        picture.place(seen, np.where(glowing > 0, glowing, light))
-    visible = expose(picture.light, generator, gain=1.15, read=0.0025, shot=0.0002)
-    infrared = detect(picture.heat, generator, softness=0.8, noise=0.005)
+        image.place(seen, np.where(glowing > 0, glowing, light))
+    visible = expose(image.light, generator, gain=1.15, read=0.0025, shot=0.0002)
+    infrared = detect(image.heat, generator, softness=0.8, noise=0.005)
     return levels(0.12 + 0.72 * infrared, np.uint16), levels(visible, np.uint16)
 
 
@@ -80,7 +80,7 @@ def _sky(generator: np.random.Generator) -> Layers:
 
 
 def _hits(land: _Land) -> Array:
-    """Depth (h, w) in metres at which each pixel's ray meets the ground; infinite in the sky."""
+    """Depth (h, w) in meters at which each pixel's ray meets the ground; infinite in the sky."""
     across = (np.arange(_CAMERA.width, dtype=np.float32) + 0.5 - _CAMERA.width / 2) / _CAMERA.focal
     heights = land.height(across * _STEPS[:, None], np.broadcast_to(_STEPS[:, None], (len(_STEPS), _CAMERA.width)))
     rows = _CAMERA.horizon - _CAMERA.focal * (heights - _CAMERA.eye[1]) / _STEPS[:, None]
@@ -97,7 +97,7 @@ def _hits(land: _Land) -> Array:
     return depth
 
 
-def _ground(picture: Layers, land: _Land, texture: Texture) -> None:
+def _ground(image: Layers, land: _Land, texture: Texture) -> None:
     depth = _hits(land)
     there = np.isfinite(depth)
     z = np.where(there, depth, 7000.0).astype(np.float32)
@@ -128,14 +128,14 @@ def _ground(picture: Layers, land: _Land, texture: Texture) -> None:
     air = air + 0.16 * (np.exp(-(((here + 50) / 22) ** 2)) * step(350, 900, z))[..., None] * (
         1 - air
     )  # mist in the valley
-    glow = picture.light[int(_CAMERA.horizon) - 60].mean(0) * 0.55 + picture.light[int(_CAMERA.horizon) - 60] * 0.45
+    glow = image.light[int(_CAMERA.horizon) - 60].mean(0) * 0.55 + image.light[int(_CAMERA.horizon) - 60] * 0.45
     light = light * (1 - air) + air * glow * 0.85
     sunny = np.clip(normals @ _SUN + 0.1, 0, 1)
     heat = 0.30 + 0.13 * wood + 0.16 * sunny + 0.05 * dry[..., 0] + 0.022 * tufts + 0.014 * blades + 0.13 * path
     heat = heat + 0.04 * wood * leaves + 0.03 * step(-60, 200, here)
     thick = 1 - np.exp(-z / 9000)
     heat = heat * (1 - thick) + 0.27 * thick
-    picture.put(there, light[there], heat[there], depth[there])
+    image.put(there, light[there], heat[there], depth[there])
 
 
 def _dusk(normals: Array, open_sky: Array) -> Array:

@@ -13,7 +13,7 @@ from refinefuse.samples.solids import Seen, look
 
 _CAMERA = Camera(height=480, width=640, focal=780, horizon=175, eye=(0, 2.4, 0))
 _SUN = floats([-0.55, 0.62, -0.56])  # where the light comes from
-_WOOD = 62.0  # metres to the wood's edge
+_WOOD = 62.0  # meters to the wood's edge
 _SKY = floats([0.78, 0.86, 0.96])
 
 
@@ -21,15 +21,15 @@ def render(seed: int = 0) -> tuple[Array, Array]:
     """Infrared (480, 640) and visible (480, 640, 3), both uint8."""
     generator = np.random.default_rng([seed, 2])
     texture = Texture(generator)
-    picture = _sky(generator)
-    _hills(picture, generator)
-    _field(picture, texture)
-    _wood(picture, generator)
+    image = _sky(generator)
+    _hills(image, generator)
+    _field(image, texture)
+    _wood(image, generator)
     for seen in _things(texture):
-        picture.place(seen, _daylight(seen))
-    _bushes(picture, generator)
-    _haze(picture)
-    light, heat = _screen(picture, generator)
+        image.place(seen, _daylight(seen))
+    _bushes(image, generator)
+    _haze(image)
+    light, heat = _screen(image, generator)
     visible = expose(light, generator, gain=0.95, read=0.004, shot=0.00025)
     infrared = detect(heat, generator, softness=0.9, noise=0.009)
     return levels(infrared, np.uint8), levels(visible, np.uint8)
@@ -47,11 +47,11 @@ def _sky(generator: np.random.Generator) -> Layers:
     return Layers(light.astype(np.float32), heat.astype(np.float32), np.full((height, width), 2000, np.float32))
 
 
-def _hills(picture: Layers, generator: np.random.Generator) -> None:
+def _hills(image: Layers, generator: np.random.Generator) -> None:
     """Two wooded ridges far away."""
     y = np.arange(_CAMERA.height, dtype=np.float32)[:, None]
     rough = clouds(generator, (512, 1024), 2.0)[: _CAMERA.height, : _CAMERA.width]
-    for depth, lift, colour, heat in (
+    for depth, lift, color, heat in (
         (1200.0, 36.0, (0.07, 0.095, 0.06), 0.30),
         (500.0, 17.0, (0.055, 0.08, 0.04), 0.33),
     ):
@@ -60,15 +60,15 @@ def _hills(picture: Layers, generator: np.random.Generator) -> None:
             + clouds(generator, (1, 1024), 1.6)[0, : _CAMERA.width] * 1.3
         )
         there = (y > _CAMERA.horizon - lift - line) & (y < _CAMERA.horizon + 9)
-        picture.put(
+        image.put(
             there,
-            (1 + 0.3 * rough[there])[:, None] * floats(colour),
+            (1 + 0.3 * rough[there])[:, None] * floats(color),
             heat + 0.012 * rough[there],
             floats(depth),
         )
 
 
-def _field(picture: Layers, texture: Texture) -> None:
+def _field(image: Layers, texture: Texture) -> None:
     """Dry grass with a sandy track to the lorry."""
     rays = _CAMERA.rays()
     there = rays[..., 1] < -_CAMERA.eye[1] / 300
@@ -76,15 +76,15 @@ def _field(picture: Layers, texture: Texture) -> None:
     x = rays[there][:, 0] * depth
     pixel = depth * depth / (_CAMERA.focal * _CAMERA.eye[1])
     patches = texture(x, depth, pixel, 14, 5)
-    upright = _CAMERA.eye[1] * np.log(depth)  # equal steps of it are equal steps in the picture: grass stands up
+    upright = _CAMERA.eye[1] * np.log(depth)  # equal steps of it are equal steps in the image: grass stands up
     blades = texture(x, 0.8 * upright, depth / _CAMERA.focal, 0.16, 3)
     tufts = 0.6 * texture(x + 30, 1.1 * upright, depth / _CAMERA.focal, 0.7, 5) + 0.6 * texture(
         x, depth, pixel * 0.4, 2.5, 4
     )
-    centre = 1.0 + 0.035 * (depth - 25) + 1.2 * np.sin(depth / 17)
-    rut = np.abs(np.abs(x - centre + 0.12 * tufts) - 0.95)
+    center = 1.0 + 0.035 * (depth - 25) + 1.2 * np.sin(depth / 17)
+    rut = np.abs(np.abs(x - center + 0.12 * tufts) - 0.95)
     sand = np.clip(
-        step(0.48, 0.22, rut + 0.1 * blades) + 0.35 * step(1.7, 0.9, np.abs(x - centre)) * step(-0.2, 0.9, tufts), 0, 1
+        step(0.48, 0.22, rut + 0.1 * blades) + 0.35 * step(1.7, 0.9, np.abs(x - center)) * step(-0.2, 0.9, tufts), 0, 1
     )
     dry = step(-1.2, 1.4, patches + 0.35 * tufts)[:, None]
     grass = (1 - dry) * floats([0.085, 0.125, 0.038]) + dry * floats([0.22, 0.19, 0.085])
@@ -106,7 +106,7 @@ def _field(picture: Layers, texture: Texture) -> None:
         - 0.10 * _shadow(x, depth)
         - 0.05 * (1 - wood)
     )
-    picture.put(there, light, heat, depth)
+    image.put(there, light, heat, depth)
 
 
 def _shadow(x: Array, z: Array) -> Array:
@@ -140,7 +140,7 @@ def _daylight(seen: Seen) -> Array:
     return np.asarray(seen.reflectance * light + sheen[:, None] * _SKY)
 
 
-def _wood(picture: Layers, generator: np.random.Generator) -> None:
+def _wood(image: Layers, generator: np.random.Generator) -> None:
     """Trees from the back of the wood to its edge."""
     for row, depth in enumerate((104.0, 90.0, 78.0, 69.0, _WOOD)):
         count = 9 + row
@@ -149,7 +149,7 @@ def _wood(picture: Layers, generator: np.random.Generator) -> None:
                 continue
             tall = generator.uniform(7.5, 12.5)
             _tree(
-                picture,
+                image,
                 generator,
                 (float(x), depth + generator.uniform(-2, 2)),
                 tall,
@@ -157,7 +157,7 @@ def _wood(picture: Layers, generator: np.random.Generator) -> None:
             )
 
 
-def _bushes(picture: Layers, generator: np.random.Generator) -> None:
+def _bushes(image: Layers, generator: np.random.Generator) -> None:
     for x, z, tall in (
         (-9.0, 30, 1.9),
         (-7.9, 27, 1.3),
@@ -166,11 +166,11 @@ def _bushes(picture: Layers, generator: np.random.Generator) -> None:
         (-5.6, 17.5, 0.75),
         (4.6, 14.2, 0.6),
     ):
-        _tree(picture, generator, (x, z), tall, tall * 0.95, trunk=False)
+        _tree(image, generator, (x, z), tall, tall * 0.95, trunk=False)
 
 
 def _tree(
-    picture: Layers,
+    image: Layers,
     generator: np.random.Generator,
     place: tuple[float, float],
     tall: float,
@@ -190,7 +190,7 @@ def _tree(
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
     v, u = np.mgrid[rows, columns].astype(np.float32)
-    u, v = (u - left - size / 2) / scale, (foot - v) / scale  # metres beside and above the foot
+    u, v = (u - left - size / 2) / scale, (foot - v) / scale  # meters beside and above the foot
     leaves, heap = _crown(generator, u, v, tall, wide, size, (rows.start - top, columns.start - left), trunk)
     stem = trunk & (np.abs(u + 0.1 * np.sin(v)) < 0.025 * tall * (1.15 - v / tall)) & (v > -0.05) & (v < tall * 0.6)
     sunny = np.clip(0.55 - 0.35 * u / wide + 0.30 * (v / tall - 0.5) + 0.34 * heap, 0.10, 1.5)
@@ -199,8 +199,8 @@ def _tree(
     )
     light = np.where(leaves[..., None], sunny[..., None] * tint * 1.5, floats([0.05, 0.04, 0.03]))
     heat = np.where(leaves, 0.345 + 0.05 * sunny + 0.02 * heap, 0.40)
-    there = (leaves | stem) & (picture.depth[rows, columns] > z)
-    for layer, values in ((picture.light, light), (picture.heat, heat), (picture.depth, np.full_like(heat, z))):
+    there = (leaves | stem) & (image.depth[rows, columns] > z)
+    for layer, values in ((image.light, light), (image.heat, heat), (image.depth, np.full_like(heat, z))):
         layer[rows, columns][there] = values[there]
 
 
@@ -224,26 +224,26 @@ def _crown(
     return leaves, 0.75 * rough - 0.45 * lobes
 
 
-def _haze(picture: Layers) -> None:
-    clear = np.exp(-picture.depth / 900)[..., None]
-    far = (picture.depth < 1900)[..., None]
-    picture.light[...] = np.where(far, picture.light * clear + _SKY * 0.72 * (1 - clear), picture.light)
+def _haze(image: Layers) -> None:
+    clear = np.exp(-image.depth / 900)[..., None]
+    far = (image.depth < 1900)[..., None]
+    image.light[...] = np.where(far, image.light * clear + _SKY * 0.72 * (1 - clear), image.light)
 
 
-def _screen(picture: Layers, generator: np.random.Generator) -> tuple[Array, Array]:
+def _screen(image: Layers, generator: np.random.Generator) -> tuple[Array, Array]:
     """The smoke: dense to visible light, thin to long waves, and hot where it comes from."""
-    height, width = picture.heat.shape
+    height, width = image.heat.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     dense = _plume(generator, x, y)
     down, right = np.gradient(blur(dense, 5))
     relief = np.clip(0.60 + 0.30 * np.tanh(9 * down + 13 * right) - 0.10 * np.tanh(blur(dense, 14) - 1.5), 0.2, 1.0)
     white = relief[..., None] * floats([0.74, 0.735, 0.73])
     cover = (1 - np.exp(-2.6 * dense))[..., None]
-    light = picture.light * (1 - cover) + white * cover
+    light = image.light * (1 - cover) + white * cover
     thin = 1 - np.exp(-0.10 * dense)
     pots = sum(np.exp(-(((x - column) / 3.2) ** 2) - ((y - row) / 2.6) ** 2) for column, row in _POTS)
     near = sum(np.exp(-(((x - column - 10) / 26) ** 2) - ((y - row + 12) / 16) ** 2) for column, row in _POTS)
-    heat = picture.heat * (1 - thin) + 0.43 * thin + 0.07 * near * np.clip(dense, 0, 1.5)
+    heat = image.heat * (1 - thin) + 0.43 * thin + 0.07 * near * np.clip(dense, 0, 1.5)
     flame = np.clip(np.asarray(pots), 0, 1)[..., None]
     light = light * (1 - 0.9 * flame) + flame * floats([1.0, 0.62, 0.22])
     return np.asarray(light), np.asarray(heat * (1 - flame[..., 0]) + flame[..., 0])

@@ -14,7 +14,7 @@ from refinefuse.samples.noise import Array, floats
 Point = tuple[float, float, float]
 
 _STEPS = 48
-_NEAR = 0.006  # metres: closer than this is a hit
+_NEAR = 0.006  # meters: closer than this is a hit
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Solid:
     """Something with a surface, in its own frame: it stands on y = 0 and faces +z.
 
     Attributes:
-        distance: signed distance in metres of points (n, 3).
+        distance: signed distance in meters of points (n, 3).
         paint: reflectance (n, 3) and heat (n,) of surface points with normals (n, 3).
         half: half of its extent along x and z, and its height.
     """
@@ -39,7 +39,7 @@ class Seen:
     Attributes:
         rows: (n,) rows.
         columns: (n,) columns.
-        depth: (n,) metres along z.
+        depth: (n,) meters along z.
         points: (n, 3) in the world.
         normals: (n, 3) in the world.
         local: (n, 3) in the solid's frame.
@@ -76,7 +76,7 @@ def look(camera: Camera, solid: Solid, place: tuple[float, float], turn: float =
 
 
 def _window(camera: Camera, solid: Solid, rotation: Array, origin: Array) -> tuple[slice, slice]:
-    """The part of the picture that the solid's box covers."""
+    """The part of the image that the solid's box covers."""
     half_x, half_z, height = solid.half
     corners = floats([[x, y, z] for x in (-half_x, half_x) for y in (0, height) for z in (-half_z, half_z)])
     columns, rows = camera.project(corners @ rotation.T + origin)
@@ -132,16 +132,16 @@ def limb(p: Array, a: Point, b: Point, thick: float, thin: float | None = None) 
     return np.asarray(np.sqrt(square) - (thick + t * ((thin or thick) - thick)))
 
 
-def block(p: Array, centre: Point, half: Point, rounding: float = 0.0) -> Array:
+def block(p: Array, center: Point, half: Point, rounding: float = 0.0) -> Array:
     """Distance to a box with rounded edges."""
-    x, y, z = (np.abs(p[:, i] - centre[i]) - half[i] + rounding for i in range(3))
+    x, y, z = (np.abs(p[:, i] - center[i]) - half[i] + rounding for i in range(3))
     outside = np.sqrt(np.maximum(x, 0) ** 2 + np.maximum(y, 0) ** 2 + np.maximum(z, 0) ** 2)
     return np.asarray(outside + np.minimum(np.maximum(np.maximum(x, y), z), 0) - rounding)
 
 
-def wheel(p: Array, centre: Point, radius: float, half_width: float) -> Array:
+def wheel(p: Array, center: Point, radius: float, half_width: float) -> Array:
     """Distance to a cylinder around an axis along x."""
-    x, y, z = (p[:, i] - centre[i] for i in range(3))
+    x, y, z = (p[:, i] - center[i] for i in range(3))
     return both(np.hypot(y, z) - radius, np.abs(x) - half_width, 0.03)
 
 
@@ -152,7 +152,7 @@ def both(first: Array, second: Array, rounding: float) -> Array:
 
 
 def melt(*distances: Array, radius: float = 0.05) -> Array:
-    """The union of solids with seams filled over `radius` metres."""
+    """The union of solids with seams filled over `radius` meters."""
     total = distances[0]
     for other in distances[1:]:
         h = np.maximum(radius - np.abs(total - other), 0) / radius

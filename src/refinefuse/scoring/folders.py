@@ -1,6 +1,6 @@
-"""Score files and folders: fused pictures of one or several methods against their sources.
+"""Score files and folders: fused images of one or several methods against their sources.
 
-Means are taken over the pictures that every method has, with intervals by the bootstrap over pictures.
+Means are taken over the images that every method has, with intervals by the bootstrap over images.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Channels: TypeAlias = Literal["luma", "rgb"]
 
 @dataclass(frozen=True)
 class Triplet:
-    """One fused picture and its sources.
+    """One fused image and its sources.
 
     Attributes:
-        method: whose picture it is.
+        method: whose image it is.
         name: the name of the scene.
         fused: its file.
         a: the file of the first source.
@@ -46,23 +46,23 @@ class Triplet:
 
 
 @dataclass(frozen=True)
-class Task:
+class ScoringTask:
     """What there is to score.
 
     Attributes:
         triplets: method by method.
-        orphans: fused pictures without a source.
-        missing: for each method, how many pairs of sources it has no picture of.
+        unmatched: fused images without a source.
+        missing: for each method, how many pairs of sources it has no image of.
     """
 
     triplets: tuple[Triplet, ...]
-    orphans: tuple[str, ...]
+    unmatched: tuple[str, ...]
     missing: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over pictures with its 95 % interval."""
+    """A mean over images with its 95 % interval."""
 
     value: float
     low: float
@@ -70,13 +70,13 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Result:
+class ScoreTable:
     """Scores.
 
     Attributes:
         convention: the key of the convention.
         metrics: the keys of the metrics, in order.
-        scores: method -> picture -> metric -> value.
+        scores: method -> image -> metric -> value.
         failures: what could not be scored, each with its reason.
     """
 
@@ -87,24 +87,24 @@ class Result:
 
     @property
     def common(self) -> list[str]:
-        """The pictures that every method has."""
+        """The images that every method has."""
         methods = list(self.scores.values())
         return [name for name in methods[0] if all(name in other for other in methods)] if methods else []
 
     def means(self) -> dict[str, dict[str, Mean]]:
-        """Method -> metric -> mean over the common pictures."""
+        """Method -> metric -> mean over the common images."""
         return {
             method: {key: bootstrap([images[name][key] for name in self.common]) for key in self.metrics}
             for method, images in self.scores.items()
         }
 
 
-def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> Task:
-    """Match fused pictures with their sources by name.
+def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
+    """Match fused images with their sources by name.
 
     Args:
-        fused: pictures, folders of pictures, or folders of such folders; each folder of pictures is a method.
-        a: the first source: a picture or a folder, as `fused`.
+        fused: images, folders of images, or folders of such folders; each folder of images is a method.
+        a: the first source: a image or a folder, as `fused`.
         b: the second source.
 
     Raises:
@@ -115,20 +115,20 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> Task:
             if not path.is_file():
                 found = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
                 raise PairingError(f"The sources are files, but '{path}' {found}.\nPass three files, or three folders.")
-        return Task(tuple(Triplet(_file_method(path, fused), a.stem, path, a, b) for path in fused), (), {})
+        return ScoringTask(tuple(Triplet(_file_method(path, fused), a.stem, path, a, b) for path in fused), (), {})
     sources = {pair.name: pair for pair in pair_folders(a, b).pairs}
     triplets: list[Triplet] = []
-    orphans: list[str] = []
+    unmatched: list[str] = []
     missing = {}
     for method, folder in _methods(fused).items():
         pairing = pair_folders(folder, a)
         matched = [pair for pair in pairing.pairs if pair.name in sources]
         unmatched = [pair.a.name for pair in pairing.pairs if pair.name not in sources]
         triplets += [Triplet(method, p.name, p.a, p.b, sources[p.name].b) for p in matched]
-        orphans += [str(folder / name) for name in (*pairing.only_a, *unmatched)]
+        unmatched += [str(folder / name) for name in (*pairing.only_a, *unmatched)]
         if len(sources) > len(matched):
             missing[method] = len(sources) - len(matched)
-    return Task(tuple(triplets), tuple(orphans), missing)
+    return ScoringTask(tuple(triplets), tuple(unmatched), missing)
 
 
 def _file_method(path: Path, paths: Sequence[Path]) -> str:
@@ -140,19 +140,19 @@ def _file_method(path: Path, paths: Sequence[Path]) -> str:
 def _methods(fused: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in fused:
-        folders = [path] if _holds_pictures(path) else sorted(f for f in path.glob("*") if _holds_pictures(f))
+        folders = [path] if _holds_images(path) else sorted(f for f in path.glob("*") if _holds_images(f))
         for folder in folders or [path]:
             name = folder.name if folder.name not in found else str(folder)
             found[name] = folder
     return found
 
 
-def _holds_pictures(folder: Path) -> bool:
+def _holds_images(folder: Path) -> bool:
     return folder.is_dir() and any(f.suffix.lower() in IMAGE_EXTENSIONS for f in folder.iterdir())
 
 
 def read_levels(path: Path, channels: Channels) -> Float[Tensor, "1 c h w"]:
-    """The 8-bit levels of a picture as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
+    """The 8-bit levels of a image as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
     pixels = read_image(path)
     scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257}.get(pixels.dtype, 255.0)
     values = np.atleast_3d(pixels).astype(np.float64) * scale
@@ -165,18 +165,18 @@ def read_levels(path: Path, channels: Channels) -> Float[Tensor, "1 c h w"]:
 
 
 def read_triplet(triplet: Triplet, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
-    """The levels of the three pictures.
+    """The levels of the three images.
 
     Raises:
         InputError: a file cannot be read, or the sizes differ.
     """
     files = {"fused": triplet.fused, "a": triplet.a, "b": triplet.b}
-    pictures = {name: read_levels(path, channels) for name, path in files.items()}
-    sizes = {name: "{} x {}".format(*picture.shape[-2:]) for name, picture in pictures.items()}
+    images = {name: read_levels(path, channels) for name, path in files.items()}
+    sizes = {name: "{} x {}".format(*image.shape[-2:]) for name, image in images.items()}
     if len(set(sizes.values())) > 1:
         lines = "\n".join(f"  {name + ':':<7}{sizes[name]}   '{path}'" for name, path in files.items())
-        raise InputError(f"The fused picture and its sources must have the same height and width.\n{lines}")
-    return pictures["fused"], pictures["a"], pictures["b"]
+        raise InputError(f"The fused image and its sources must have the same height and width.\n{lines}")
+    return images["fused"], images["a"], images["b"]
 
 
 def score_triplets(
@@ -184,17 +184,17 @@ def score_triplets(
     metrics: Sequence[str] | None = None,
     convention: str = "default",
     channels: Channels = "luma",
-    jobs: int = 1,
+    num_workers: int = 1,
     progress: Callable[[Iterator[None], int], Iterable[None]] | None = None,
-) -> Result:
+) -> ScoreTable:
     """Score triplets of files; one that fails is reported and left out.
 
     Args:
         triplets: what to score.
         metrics: keys, as in `evaluate`.
         convention: whose definitions.
-        channels: luma, or the three colour channels one by one.
-        jobs: how many at the same time, each on one thread; with 1, torch divides the work as it likes.
+        channels: luma, or the three color channels one by one.
+        num_workers: how many at the same time, each on one thread; with 1, torch divides the work as it likes.
         progress: wraps the steps, given their number.
     """
     triplets = list(triplets)
@@ -210,7 +210,7 @@ def score_triplets(
         return {key: float(value) for key, value in values.items()}
 
     def collect() -> Iterator[None]:
-        for triplet, found in zip(triplets, _in_parallel(work, triplets, jobs), strict=True):
+        for triplet, found in zip(triplets, _in_parallel(work, triplets, num_workers), strict=True):
             if isinstance(found, RefineFuseError):
                 failures.append(f"{triplet.method}, {triplet.name}: {found}")
             else:
@@ -219,27 +219,27 @@ def score_triplets(
 
     for _ in progress(collect(), len(triplets)) if progress else collect():
         pass
-    return Result(convention, tuple(keys), scores, tuple(failures))
+    return ScoreTable(convention, tuple(keys), scores, tuple(failures))
 
 
 def _in_parallel(
-    work: Callable[[Triplet], dict[str, float] | RefineFuseError], triplets: list[Triplet], jobs: int
+    work: Callable[[Triplet], dict[str, float] | RefineFuseError], triplets: list[Triplet], num_workers: int
 ) -> Iterator[dict[str, float] | RefineFuseError]:
     """Results in order. Threads suffice: torch lets go of the interpreter while it computes."""
-    if jobs == 1:
+    if num_workers == 1:
         yield from map(work, triplets)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(work, triplets)
     finally:
         torch.set_num_threads(threads)
 
 
-def bootstrap(values: Sequence[float], draws: int = 2000) -> Mean:
-    """The mean and its 95 % interval by the percentile bootstrap, always with the same draws; NaN values are left out.
+def bootstrap(values: Sequence[float], bootstrap_samples: int = 2000) -> Mean:
+    """The mean and its 95 % interval by the percentile bootstrap, always with the same bootstrap_samples; NaN values are left out.
 
     Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
     """
@@ -247,7 +247,7 @@ def bootstrap(values: Sequence[float], draws: int = 2000) -> Mean:
     sample = sample[~np.isnan(sample)]
     if not sample.size:
         return Mean(float("nan"), float("nan"), float("nan"))
-    index = np.random.default_rng(0).integers(0, sample.size, (draws, sample.size))
+    index = np.random.default_rng(0).integers(0, sample.size, (bootstrap_samples, sample.size))
     low, high = np.quantile(sample[index].mean(1), [0.025, 0.975], method="inverted_cdf")  # infinity has no midpoint
     return Mean(float(sample.mean()), float(low), float(high))
 

@@ -9,20 +9,20 @@ import math
 
 from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.metrics.table import METRICS
-from refinefuse.scoring.folders import Result
+from refinefuse.scoring.folders import ScoreTable
 
 ARROWS = {"higher": "up", "lower": "down", "middle": "mid"}
 
 
-def places(result: Result) -> dict[str, dict[str, int]]:
+def ranks(result: ScoreTable) -> dict[str, dict[str, int]]:
     """Metric -> method -> place, 1 for the best; equal values share a place, NaN has none."""
     means = result.means()
     found: dict[str, dict[str, int]] = {}
     for key in result.metrics:
         row = METRICS[key]
-        sign = {"higher": -1.0, "lower": 1.0, "middle": 1.0}[row.better]
+        sign = {"higher": -1.0, "lower": 1.0, "middle": 1.0}[row.direction]
         worth = {
-            method: abs(mean[key].value - row.neutral) if row.better == "middle" else sign * mean[key].value
+            method: abs(mean[key].value - row.ideal) if row.direction == "middle" else sign * mean[key].value
             for method, mean in means.items()
         }
         ordered = sorted(value for value in worth.values() if not math.isnan(value))
@@ -30,34 +30,34 @@ def places(result: Result) -> dict[str, dict[str, int]]:
     return found
 
 
-def as_text(result: Result) -> str:
+def as_text(result: ScoreTable) -> str:
     """A table for the terminal: methods and metrics, or for one method its means with their intervals."""
     head = f"convention {result.convention}: {CONVENTIONS[result.convention].used_by}\n{_count(result)}"
     return f"{head}\n\n{_comparison(result) if len(result.scores) > 1 else _single(result)}"
 
 
-def _count(result: Result) -> str:
+def _count(result: ScoreTable) -> str:
     n = len(result.common)
     left_out = sum(len(images) - n for images in result.scores.values())
-    text = f"{n} picture{'' if n == 1 else 's'}"
+    text = f"{n} image{'' if n == 1 else 's'}"
     return f"{text} that all methods have ({left_out} others left out of the means)" if left_out else text
 
 
-def _single(result: Result) -> str:
+def _single(result: ScoreTable) -> str:
     (means,) = result.means().values()
     lines = []
     for key, mean in means.items():
         interval = f"   {mean.low:.3f} .. {mean.high:.3f}" if len(result.common) > 1 else ""
-        lines.append(f"{key:<13}{ARROWS[METRICS[key].better]:<6}{mean.value:>11.3f}{interval}")
+        lines.append(f"{key:<13}{ARROWS[METRICS[key].direction]:<6}{mean.value:>11.3f}{interval}")
     if len(result.common) > 1:
-        lines.append("\nmean, and its 95 % interval by the bootstrap over pictures")
+        lines.append("\nmean, and its 95 % interval by the bootstrap over images")
     return "\n".join(lines)
 
 
-def _comparison(result: Result) -> str:
-    means, place = result.means(), places(result)
+def _comparison(result: ScoreTable) -> str:
+    means, place = result.means(), ranks(result)
     marks = {1: "*", 2: "+"}
-    cells = [["method", *result.metrics], ["", *(ARROWS[METRICS[key].better] for key in result.metrics)]]
+    cells = [["method", *result.metrics], ["", *(ARROWS[METRICS[key].direction] for key in result.metrics)]]
     for method, mean in means.items():
         marked = [f"{mean[key].value:.3f}{marks.get(place[key].get(method, 0), ' ')}" for key in result.metrics]
         cells.append([method, *marked])
@@ -69,8 +69,8 @@ def _comparison(result: Result) -> str:
     return "\n".join([*lines, "\n* best, + second"])
 
 
-def as_csv(result: Result) -> str:
-    """One line a picture, every digit."""
+def as_csv(result: ScoreTable) -> str:
+    """One line a image, every digit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["convention", "method", "image", *result.metrics])
@@ -80,11 +80,11 @@ def as_csv(result: Result) -> str:
     return text.getvalue()
 
 
-def as_json(result: Result) -> str:
-    """Everything: pictures, means, intervals, failures; NaN is null."""
+def as_json(result: ScoreTable) -> str:
+    """Everything: images, means, intervals, failures; NaN is null."""
     document = {
         "convention": result.convention,
-        "metrics": {key: {"better": METRICS[key].better} for key in result.metrics},
+        "metrics": {key: {"better": METRICS[key].direction} for key in result.metrics},
         "methods": {
             method: {
                 "means": {
@@ -105,16 +105,16 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def as_latex(result: Result) -> str:
+def as_latex(result: ScoreTable) -> str:
     """A `booktabs` table with the best in bold and the second underlined."""
     arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "middle": ""}
-    place = places(result)
+    place = ranks(result)
     wraps = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
     lines = [
         rf"% Convention {result.convention}: {CONVENTIONS[result.convention].used_by} {_count(result)}.",
         rf"\begin{{tabular}}{{l{'r' * len(result.metrics)}}}",
         r"\toprule",
-        " & ".join(["Method", *(_escaped(key) + arrows[METRICS[key].better] for key in result.metrics)]) + r" \\",
+        " & ".join(["Method", *(_escaped(key) + arrows[METRICS[key].direction] for key in result.metrics)]) + r" \\",
         r"\midrule",
     ]
     for method, means in result.means().items():

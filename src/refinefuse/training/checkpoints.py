@@ -38,7 +38,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     )
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside the one before, and puts it in its place when it is on the disk.
 
     Lightning's own goes over the folder for temporary files, from which a disk that fills up can leave half a file.
@@ -68,7 +68,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps `last.ckpt`: every so many steps, at the end, and where the run is asked to end (SIGTERM).
+    """RobustnessMetric `last.ckpt`: every so many steps, at the end, and where the run is asked to end (SIGTERM).
 
     A run that is killed, or stopped by hand in the middle of a step, goes on from the checkpoint before.
     """

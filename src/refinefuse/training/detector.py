@@ -29,9 +29,9 @@ Attributes = dict[str, Any]
 
 
 def _conv(x: Values, how: Attributes) -> Tensor:
-    picture, weight, bias = (*x, None)[:3]
+    image, weight, bias = (*x, None)[:3]
     strides, dilations, pads = how.get("strides", 1), how.get("dilations", 1), how.get("pads", (0, 0))
-    return F.conv2d(picture, weight, bias, strides, pads[:2], dilations, how.get("group", 1))
+    return F.conv2d(image, weight, bias, strides, pads[:2], dilations, how.get("group", 1))
 
 
 def _max_pool(x: Values, how: Attributes) -> Tensor:
@@ -40,11 +40,11 @@ def _max_pool(x: Values, how: Attributes) -> Tensor:
 
 
 def _slice(x: Values, how: Attributes) -> Tensor:
-    picture, start, end, axes, steps = x
-    cut = [slice(None)] * picture.ndim
+    image, start, end, axes, steps = x
+    cut = [slice(None)] * image.ndim
     for axis, first, last, step in zip(*(v.tolist() for v in (axes, start, end, steps)), strict=True):
         cut[axis] = slice(first, last, step)
-    sliced: Tensor = picture[tuple(cut)]
+    sliced: Tensor = image[tuple(cut)]
     return sliced
 
 
@@ -57,7 +57,7 @@ OPERATIONS: dict[str, Callable[[Values, Attributes], Tensor]] = {
     "MaxPool": _max_pool,
     "Slice": _slice,
     "Resize": lambda x, how: F.interpolate(x[0], scale_factor=2.0, mode="nearest"),
-    "Reshape": lambda x, how: x[0].flatten(2),  # the places of a head in a row, whatever the size of the picture
+    "Reshape": lambda x, how: x[0].flatten(2),  # the places of a head in a row, whatever the size of the image
     "Transpose": lambda x, how: x[0].permute(how["perm"]),
 }
 """What the graphs of YOLOX are made of."""
@@ -84,13 +84,13 @@ def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
 
 def _refusal(path: Path, found: set[str]) -> InputError:
     return InputError(
-        f"'{path}' is no YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)} (pads alike on "
+        f"'{path}' is no YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)} (pads find_near_duplicates on "
         f"both sides, nearest by 2), and {BOX} + {CLASSES} columns\n  found also: {', '.join(sorted(found))}"
     )
 
 
 class FrozenDetector:
-    """A detector of the YOLOX family, computed by torch so that gradients reach the picture; its weights do not change.
+    """A detector of the YOLOX family, computed by torch so that gradients reach the image; its weights do not change.
 
     Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021.
 
@@ -99,7 +99,7 @@ class FrozenDetector:
             (1, places, 5 + classes of COCO).
 
     Raises:
-        MissingExtra: if onnx is not installed.
+        MissingDependencyError: if onnx is not installed.
         InputError: if the file cannot be read, has an operation, or a form of one, that these networks do not have, or
             other classes than COCO's.
     """
@@ -131,14 +131,14 @@ class FrozenDetector:
             raise _refusal(path, unknown)
 
     def scores(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n places groups"]:
-        """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as a picture without colour.
+        """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as a image without color.
 
         What reaches beyond a multiple of `STRIDE` at the right and at the bottom is not looked at.
         """
         height, width = (side // STRIDE * STRIDE for side in luma.shape[2:])
-        picture = luma[..., :height, :width].expand(-1, 3, -1, -1) * 255
+        image = luma[..., :height, :width].expand(-1, 3, -1, -1) * 255
         self.constants = {name: value.to(luma.device) for name, value in self.constants.items()}
-        values: dict[str, Any] = {**self.constants, self.entry: picture}
+        values: dict[str, Any] = {**self.constants, self.entry: image}
         for node, how in self.nodes:
             values[node.output[0]] = OPERATIONS[node.op_type]([values[name] for name in node.input if name], how)
         found = values[self.exit]
@@ -146,13 +146,13 @@ class FrozenDetector:
         return torch.stack([classes[..., list(group)].amax(-1) for group in GROUPS], -1)
 
 
-def detected(
+def detection_loss(
     fused: Float[Tensor, "n 1 h w"], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], detector: FrozenDetector
 ) -> Tensor:
-    """How far the detector's scores on the fused picture fall short of the highest on a source, or on their mean.
+    """How far the detector's scores on the fused image fall short of the highest on a source, or on their mean.
 
     The mean over places and classes, each weighted by that highest score: where it sees nothing in any of them,
-    nothing is asked. The mean of the sources is no good picture, but detectors see much in it. Luma in [0, 1]. Our
+    nothing is asked. The mean of the sources is no good image, but detectors see much in it. Luma in [0, 1]. Our
     choice.
     """
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a run says while it goes on: losses and metrics as CSV and for TensorBoard, pictures, and when to stop."""
+"""What a run says while it goes on: losses and metrics as CSV and for TensorBoard, images, and when to stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 TENSORBOARD, CSV = "tensorboard", "csv"
 SHOWN = 4
-"""Validation pairs of which TensorBoard gets pictures."""
+"""Validation pairs of which TensorBoard gets images."""
 
 
 def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger]:
@@ -38,8 +38,8 @@ def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger
     return [board, log]
 
 
-class Pictures(Callback):
-    """Sends the first validation pairs to TensorBoard: `a`, `b` and the fused picture, side by side."""
+class ImageLogger(Callback):
+    """Sends the first validation pairs to TensorBoard: `a`, `b` and the fused image, side by side."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names[:SHOWN]
@@ -63,7 +63,7 @@ class Pictures(Callback):
                 logger.experiment.add_image(f"a, b, fused: {self.names[index]}", row, trainer.global_step)
 
 
-class StopWhereNotFinite(Callback):
+class StopOnNonFinite(Callback):
     """Stops before a step with a gradient that is not finite can spoil the weights.
 
     In float16 such gradients are no fault: the scaler leaves the step out by itself.

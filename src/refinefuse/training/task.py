@@ -1,4 +1,4 @@
-"""The network, its losses and its optimiser, as Lightning wants them. It holds no loop."""
+"""The network, its losses and its optimizer, as Lightning wants them. It holds no loop."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lightning.pytorch import LightningModule
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
-from refinefuse.data.crops import Crops
+from refinefuse.data.crops import CropBatch
 from refinefuse.errors import ConfigError
 from refinefuse.losses import fusion_loss
 from refinefuse.metrics import evaluate
 from refinefuse.network.model import RefineFuse
-from refinefuse.training.detector import FrozenDetector, detected
+from refinefuse.training.detector import FrozenDetector, detection_loss
 from refinefuse.training.recipe import Recipe
 
 VALIDATION_METRICS = (
@@ -29,11 +29,11 @@ VALIDATION_METRICS = (
     "VIF",
     "Qabf",
     "SSIM",
-    "kept",
-    "lost",
-    "inversion",
+    "edge_recall",
+    "missed_targets",
+    "gradient_reversal",
     "overshoot",
-    "noise",
+    "noise_gain",
 )
 
 
@@ -51,25 +51,25 @@ class FusionTask(LightningModule):
         self.detector = FrozenDetector(data / recipe.detector) if recipe.detector else None
         self.network = _first_network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def training_step(self, batch: Crops, batch_index: int) -> Tensor:
+    def training_step(self, batch: CropBatch, batch_index: int) -> Tensor:
         """The loss of one batch of crops."""
-        context = self.network.context_of_reduced(batch.reduced_a, batch.reduced_b)
+        context = self.network.encode_context_from_stats(batch.stats_a, batch.stats_b)
         context = type(context)(*(tokens.repeat_interleave(self.recipe.crops_per_pair, 0) for tokens in context))
-        fused = self.network.paint_crop(batch.a, batch.b, context).fused
+        fused = self.network.predict_padded(batch.a, batch.b, context).fused
         with torch.autocast(self.device.type, enabled=False):
             loss, terms = fusion_loss(
-                fused.float(), batch.a, batch.reference, self.recipe.losses, self.recipe.crops_per_pair
+                fused.float(), batch.a, batch.reference, self.recipe.loss_weights, self.recipe.crops_per_pair
             )
             if self.detector is not None:
-                terms["detected"] = detected(fused.float(), batch.a, batch.reference, self.detector)
-                loss = loss + self.recipe.detected * terms["detected"]
+                terms["detection"] = detection_loss(fused.float(), batch.a, batch.reference, self.detector)
+                loss = loss + self.recipe.loss_weights.detection * terms["detection"]
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite, { {k: v.item() for k, v in terms.items()} }")
         self.log_dict({"loss": loss, **{f"loss/{name}": term.detach() for name, term in terms.items()}})
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        """Metrics and fusion faults of one whole validation pair, to choose between recipes, and its fused picture."""
+        """Metrics and fusion faults of one whole validation pair, to choose between recipes, and its fused image."""
         a, b = batch
         with torch.autocast(self.device.type, enabled=False):
             fused: Tensor = self.network(a, b)
@@ -85,7 +85,7 @@ class FusionTask(LightningModule):
         """
         recipe = self.recipe
         optimizer = SOAP(self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
-        return warmed_cosine(optimizer, recipe.steps)
+        return warmed_cosine(optimizer, recipe.max_steps)
 
 
 WARM_UP = 200
@@ -93,7 +93,7 @@ WARM_UP = 200
 
 
 def warmed_cosine(optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    """The optimiser, whose rate rises over the first 2 percent of the steps (200 at least) and falls as a cosine."""
+    """The optimizer, whose rate rises over the first 2 percent of the steps (200 at least) and falls as a cosine."""
     warm_up = max(WARM_UP, steps // 50)
 
     def factor(step: int) -> float:
@@ -104,12 +104,12 @@ def warmed_cosine(optimizer: torch.optim.Optimizer, steps: int) -> Any:
 
 
 def _first_network(recipe: Recipe) -> RefineFuse:
-    if recipe.start is None:
+    if recipe.pretrained is None:
         return RefineFuse.from_config(recipe.network)
-    model = RefineFuse.from_pretrained(recipe.start)
+    model = RefineFuse.from_pretrained(recipe.pretrained)
     if model.config != recipe.network:
         raise ConfigError(
-            f"The weights '{recipe.start}' that the recipe starts from belong to another network.\n"
+            f"The weights '{recipe.pretrained}' that the recipe starts from belong to another network.\n"
             f"  recipe: {recipe.network.to_json()}\n  weights: {model.config.to_json()}"
         )
     return model.train()

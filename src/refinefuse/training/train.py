@@ -13,12 +13,12 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from refinefuse.errors import TrainingError, listing
+from refinefuse.errors import TrainingError, format_names
 from refinefuse.settings import claim_folder
-from refinefuse.training.checkpoints import LAST, LastCheckpoint, WholeCheckpoints, read_checkpoint
-from refinefuse.training.loaders import Batches, check_processes
-from refinefuse.training.logs import Pictures, StopWhereNotFinite, loggers
-from refinefuse.training.material import Material, read_sets
+from refinefuse.training.checkpoints import LAST, AtomicCheckpointIO, LastCheckpoint, read_checkpoint
+from refinefuse.training.data_module import FusionDataModule, check_processes
+from refinefuse.training.datasets import TrainingData, load_datasets
+from refinefuse.training.logs import ImageLogger, StopOnNonFinite, loggers
 from refinefuse.training.recipe import Recipe, save_recipe
 from refinefuse.training.task import FusionTask
 
@@ -26,9 +26,9 @@ CHECKPOINT_EVERY = 500  # steps
 RECIPE = "recipe.yaml"
 _EXPECTED = (
     "Checkpoint directory .* exists and is not empty",  # it is the run's own
-    "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on by number: `StepShare`
+    "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on by number: `StepSampler`
     "Experiment logs directory .* exists and is not empty",  # `loggers` keeps what is in it
-    "The '.*_dataloader' does not have many workers",
+    "The '.*_dataloader' does not have many num_workers",
     "The number of training batches",
     "Be aware that when using `ckpt_path`",
     "`isinstance\\(treespec",
@@ -41,7 +41,7 @@ def train(
     data: Path,
     output: Path,
     *,
-    workers: int = 1,
+    num_workers: int = 1,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int = 1,
     num_nodes: int = 1,
@@ -58,11 +58,11 @@ def train(
         recipe: what to train.
         data: the folder below which the recipe's sets lie.
         output: the folder of the run.
-        workers: processes that cut crops beside each training process.
+        num_workers: processes that cut crops beside each training process.
         accelerator: what computes; auto takes a GPU if there is one.
         devices: training processes on this machine, each with a device of its own.
         num_nodes: machines.
-        cache: a folder for decoded pictures, mapped into memory; None keeps them in the memory of each process.
+        cache: a folder for decoded images, mapped into memory; None keeps them in the memory of each process.
 
     Returns:
         The path of the weights.
@@ -78,17 +78,17 @@ def train(
     claim_folder(output, RECIPE, recipe)
     if weights.exists():
         return weights
-    material = read_sets(recipe, data, cache)
-    _say_left_out(material)
+    training_data = load_datasets(recipe, data, cache)
+    _say_left_out(training_data)
     save_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed)
     task = FusionTask(recipe, data)
     last = output / LAST
     checkpoint: dict[str, Any] = read_checkpoint(last) if last.exists() else {"global_step": 0}
-    if checkpoint["global_step"] < recipe.steps:
+    if checkpoint["global_step"] < recipe.max_steps:
         step = checkpoint["global_step"]
-        batches = Batches(recipe, material, first_step=step, workers=workers)
-        trainer = _trainer(recipe, output, material, step, accelerator, devices, num_nodes)
+        batches = FusionDataModule(recipe, training_data, first_step=step, num_workers=num_workers)
+        trainer = _trainer(recipe, output, training_data, step, accelerator, devices, num_nodes)
         fit(trainer, task, batches, output)
         if not trainer.is_global_zero:
             return weights
@@ -99,14 +99,14 @@ def train(
 
 
 @rank_zero_only
-def _say_left_out(material: Material) -> None:
-    if material.left_out:
-        reasons = [f"{label}: {why}" for label, why in material.left_out.items()]
-        print(f"Left out ({len(reasons)}):\n{listing(reasons)}", file=sys.stderr)  # noqa: T201  # the recipe says skip
+def _say_left_out(training_data: TrainingData) -> None:
+    if training_data.skipped:
+        reasons = [f"{label}: {why}" for label, why in training_data.skipped.items()]
+        print(f"Left out ({len(reasons)}):\n{format_names(reasons)}", file=sys.stderr)  # noqa: T201  # the recipe says skip
 
 
-class Named(Protocol):
-    """What tells which pictures a step draws."""
+class HasNames(Protocol):
+    """What tells which images a step draws."""
 
     def names_of(self, step: int) -> list[str]:
         """Their names."""
@@ -119,13 +119,13 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
     Args:
         trainer: with `LastCheckpoint` of the same folder.
         task: what is trained.
-        batches: the data module, which is `Named`.
+        batches: the data module, which is `HasNames`.
         output: the folder of the run.
 
     Raises:
         TrainingError: if the loss stops being finite or a checkpoint cannot be written. The one before is kept.
     """
-    named: Named = batches
+    named: HasNames = batches
     last = output / LAST
     try:
         with warnings.catch_warnings():
@@ -142,8 +142,8 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
         step = trainer.global_step
         raise TrainingError(
             f"Training cannot go on: {error}, in step {step}.\nIts pairs:\n"
-            f"{listing(named.names_of(min(step, trainer.max_steps - 1)))}\n{_kept(last)}\n"
-            "Look at these pictures, or take a lower learning rate, in a new output folder."
+            f"{format_names(named.names_of(min(step, trainer.max_steps - 1)))}\n{_kept(last)}\n"
+            "Look at these images, or take a lower learning rate, in a new output folder."
         ) from error
     except OSError as error:
         raise TrainingError(
@@ -160,7 +160,13 @@ def _kept(last: Path) -> str:
 
 
 def _trainer(
-    recipe: Recipe, output: Path, material: Material, first_step: int, accelerator: str, devices: int, num_nodes: int
+    recipe: Recipe,
+    output: Path,
+    training_data: TrainingData,
+    first_step: int,
+    accelerator: str,
+    devices: int,
+    num_nodes: int,
 ) -> Trainer:
     return Trainer(
         accelerator=accelerator,
@@ -168,18 +174,18 @@ def _trainer(
         num_nodes=num_nodes,
         strategy="ddp" if devices * num_nodes > 1 else "auto",
         use_distributed_sampler=False,
-        max_steps=recipe.steps,
+        max_steps=recipe.max_steps,
         precision=recipe.precision,
-        gradient_clip_val=recipe.clip,
-        val_check_interval=min(recipe.validate_every, recipe.steps),
+        gradient_clip_val=recipe.gradient_clip_val,
+        val_check_interval=min(recipe.val_check_interval, recipe.max_steps),
         logger=loggers(output, first_step),
-        plugins=[WholeCheckpoints()],
+        plugins=[AtomicCheckpointIO()],
         callbacks=[
-            StopWhereNotFinite(),
-            EMAWeightAveraging(decay=recipe.average),
+            StopOnNonFinite(),
+            EMAWeightAveraging(decay=recipe.ema_decay),
             LearningRateMonitor("step"),
-            Pictures(material.validation_names),
-            LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.steps)),
+            ImageLogger(training_data.validation_names),
+            LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps)),
         ],
         num_sanity_val_steps=0,
         enable_model_summary=False,

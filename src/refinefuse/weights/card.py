@@ -9,22 +9,22 @@ from refinefuse.weights.store import Entry, shipped
 
 
 def card(entry: Entry) -> str:
-    """The card of one row as Markdown: purpose, data with licences, recipe, commit, scores, limits."""
+    """The card of one row as Markdown: purpose, data with licenses, recipe, commit, scores, limits."""
     parts = [
         f"# Weights `{entry.name}`",
         "<!-- Made from src/refinefuse/weights/manifest.json by `make cards`; change that. -->",
-        f"For {entry.purpose}. {entry.parameters:,} parameters.",
+        f"For {entry.intended_use}. {entry.num_parameters:,} parameters.",
         f"| | |\n|---|---|\n| file | `{entry.file}` |\n| sha256 | `{entry.sha256}` |\n| recipe | {entry.recipe} |\n"
         f"| commit | `{entry.commit}` |",
         "## Data",
         _data(entry),
-        entry.terms,
+        entry.license_note,
         "## Scores",
-        "Means over the pictures of each set, all by these weights, in the convention `cddfuse`; what the columns mean "
+        "Means over the images of each set, all by these weights, in the convention `cddfuse`; what the columns mean "
         "is in [metrics.md](../metrics.md).",
         _scores(entry),
         "## Limits",
-        "\n".join(f"- {limit}" for limit in entry.limits) or "None are recorded.",
+        "\n".join(f"- {limit}" for limit in entry.limitations) or "None are recorded.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -40,9 +40,9 @@ def write_cards(folder: Path) -> list[Path]:
 
 
 def _data(entry: Entry) -> str:
-    lines = ["| set | trained on | validated on | source | licence |", "|---|---|---|---|---|"]
-    for part in entry.data:
-        cells = [str(part.get(key, "")) for key in ("name", "trained_on", "validated_on", "source", "licence")]
+    lines = ["| set | trained on | validated on | source | license |", "|---|---|---|---|---|"]
+    for part in entry.datasets:
+        cells = [str(part.get(key, "")) for key in ("name", "num_train", "num_val", "source", "license")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from refinefuse.errors import MissingExtra, WeightsError, listing
+from refinefuse.errors import MissingDependencyError, WeightsError, format_names
 
 DEFAULT = "infrared-visible"
 MEDICAL = "medical"
@@ -29,27 +29,27 @@ class Entry:
         name: what `--weights` takes.
         file: the file beside the manifest.
         sha256: its checksum.
-        purpose: what it fuses, in a few words.
-        parameters: number of trained values.
+        intended_use: what it fuses, in a few words.
+        num_parameters: number of trained values.
         recipe: the recipes that it was trained by, and the commits at which each was run.
         commit: the commit of this project that holds these recipes under their names.
-        data: what it was trained on: name, number of pairs, licence.
+        datasets: what it was trained on: name, number of pairs, license.
         scores: by test set, the means of the usual metrics and of the fusion faults.
-        terms: what the licences of the data mean for the user.
-        limits: what they are not for, or do badly.
+        license_note: what the licenses of the data mean for the user.
+        limitations: what they are not for, or do badly.
     """
 
     name: str
     file: str
     sha256: str
-    purpose: str
-    parameters: int
+    intended_use: str
+    num_parameters: int
     recipe: str
     commit: str
-    data: list[dict[str, Any]]
+    datasets: list[dict[str, Any]]
     scores: dict[str, dict[str, float]]
-    terms: str
-    limits: list[str] = field(default_factory=list)
+    license_note: str
+    limitations: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> Path:
@@ -84,7 +84,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
 
     Raises:
         WeightsError: if nothing is found, or a shipped file is not the one that was released.
-        MissingExtra: if a Hub repository is meant and huggingface_hub is not installed.
+        MissingDependencyError: if a Hub repository is meant and huggingface_hub is not installed.
     """
     entry = shipped().get(str(weights))
     if entry is not None:
@@ -105,7 +105,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
     if _is_repository(str(weights)):
         return _from_hub(str(weights), revision, local_files_only)
     raise WeightsError(
-        f"There are no weights '{weights}', neither by name nor as a file.\nKnown names:\n{listing(list(shipped()))}"
+        f"There are no weights '{weights}', neither by name nor as a file.\nKnown names:\n{format_names(list(shipped()))}"
     )
 
 
@@ -120,12 +120,14 @@ def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> 
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        raise MissingExtra("huggingface_hub", "hub", f"Loading '{repository}' from the Hugging Face Hub") from error
+        raise MissingDependencyError(
+            "huggingface_hub", "hub", f"Loading '{repository}' from the Hugging Face Hub"
+        ) from error
     try:
         return Path(hf_hub_download(repository, FILE_NAME, revision=revision, local_files_only=local_files_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise WeightsError(
             f"'{repository}' is neither shipped weights nor a file, and the Hugging Face Hub gave no '{FILE_NAME}'.\n"
             f"  {error}\n"
-            f"Known names:\n{listing(list(shipped()))}"
+            f"Known names:\n{format_names(list(shipped()))}"
         ) from error

@@ -6,7 +6,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical import dicom
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
 from refinefuse.image.medical.suv import suv_factor
@@ -40,13 +40,13 @@ def test_slope_and_intercept_give_hounsfield_units(tmp_path):
                  WindowWidth=[80, 1500])  # fmt: skip
     volume = read_dicom(tmp_path / "s")
     np.testing.assert_array_equal(volume.values, values)
-    assert (volume.modality, volume.unit, volume.window) == ("CT", "HU", (40, 80))
+    assert (volume.modality, volume.units, volume.window) == ("CT", "HU", (40, 80))
 
 
 def test_a_single_file_is_a_volume_of_one_slice():
     volume = read_dicom(bundled("CT_small.dcm"))
     assert volume.values.shape == (128, 128, 1)
-    assert volume.unit == "HU"
+    assert volume.units == "HU"
     np.testing.assert_allclose(at(volume, 0, 0, 0), (-158.135803, -179.035797, -75.699997))
     assert volume.values.min() == -896
 
@@ -61,7 +61,7 @@ def test_a_decoder_that_is_missing_is_named(monkeypatch):
         raise RuntimeError("Unable to decompress because all plugins are missing dependencies:\n\tgdcm - requires ...")
 
     monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(fail))
-    with pytest.raises(MissingExtra, match=r"(?s)JPEG-LS Lossless.*refinefuse\[medical\]"):
+    with pytest.raises(MissingDependencyError, match=r"(?s)JPEG-LS Lossless.*refinefuse\[medical\]"):
         read_dicom(bundled("MR_small_jpeg_ls_lossless.dcm"))
 
 
@@ -79,7 +79,7 @@ def test_bundled_ct_series():
     volume = read_dicom(bundled("dicomdirtests/98892001/CT5N/2062").parent)
     assert volume.values.shape == (16, 16, 5)
     np.testing.assert_allclose(volume.spacing, (0.488281, 0.488281, 2.5), atol=1e-5)
-    assert volume.unit == "HU"
+    assert volume.units == "HU"
 
 
 def test_series_are_chosen_by_number_or_uid(tmp_path):
@@ -193,8 +193,8 @@ class TestRefused:
         with pytest.raises(InputError, match="Cannot decode"):
             read_dicom(bundled("MR_truncated.dcm"))
 
-    def test_colours(self):
-        with pytest.raises(InputError, match="colours"):
+    def test_colors(self):
+        with pytest.raises(InputError, match="colors"):
             read_dicom(bundled("SC_rgb_small_odd.dcm"))
 
     def test_no_geometry(self):
@@ -230,7 +230,7 @@ class TestSUV:
         volume = read_dicom(tmp_path / "p")
         dose = 4e8 * 2 ** (-3600 / 6586.2)
         np.testing.assert_allclose(volume.values, np.rint(head() / 10) * 10 * 80_000 / dose, rtol=1e-5)
-        assert volume.unit == "SUV"
+        assert volume.units == "SUV"
 
     def test_corrected_to_the_injection(self):
         header = Dataset()
@@ -252,5 +252,5 @@ class TestSUV:
             tags["AcquisitionTime"] = None
         write_series(tmp_path / "p", head(), **tags)
         volume = read_dicom(tmp_path / "p")
-        assert volume.unit != "SUV"
-        assert ("times of" if name == "SeriesTime" else name) in volume.notes[0]
+        assert volume.units != "SUV"
+        assert ("times of" if name == "SeriesTime" else name) in volume.warnings[0]

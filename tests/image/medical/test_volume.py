@@ -1,4 +1,4 @@
-"""Grids: NIfTI and back, one onto the other, upright, and from units to [0, 1]."""
+"""Grids: NIfTI and back, one onto the other, display_orientation, and from units to [0, 1]."""
 
 import cv2
 import nibabel
@@ -7,27 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical import volume as volumes
 from refinefuse.image.medical.intensity import WINDOWS, colored, parse_window, range_of, scaled
 from refinefuse.image.medical.nifti import modality_of, read_nifti, write_nifti
-from refinefuse.image.medical.volume import Volume, onto, turn, turn_back, upright
-from refinefuse.image.thermal import Range
+from refinefuse.image.medical.volume import Volume, display_orientation, reorient, reorient_back, resample_to
+from refinefuse.image.thermal import IntensityRange
 from series import head
 
 HERE = volumes.Path("here.nii")
 
 
 def rotation(x, y, z):
-    turned = np.eye(3)
+    rotated_or_flipped = np.eye(3)
     for axis, angle in enumerate((x, y, z)):
         c, s = np.cos(angle), np.sin(angle)
         i, j = [(1, 2), (2, 0), (0, 1)][axis]
         one = np.eye(3)
         one[i, i] = one[j, j] = c
         one[i, j], one[j, i] = -s, s
-        turned = one @ turned
-    return turned
+        rotated_or_flipped = one @ rotated_or_flipped
+    return rotated_or_flipped
 
 
 def affine_of(angles=(0.2, -0.3, 0.1), spacing=(1.0, 1.5, 3.0), origin=(5, -7, 11)):
@@ -47,7 +47,7 @@ def field(affine, shape):
 def test_linear_values_come_out_exactly_on_an_oblique_anisotropic_grid():
     source = affine_of(spacing=(2, 2, 2), origin=(-40, -40, -40), angles=(0, 0.05, 0))
     target = affine_of(spacing=(2, 2.5, 4), origin=(-12, -10, -11))
-    cut = onto(Volume(field(source, (45, 45, 45)), source, HERE), target, (10, 9, 6))
+    cut = resample_to(Volume(field(source, (45, 45, 45)), source, HERE), target, (10, 9, 6))
     expected = field(target, (10, 9, 6))
     for k in range(6):
         values, inside = cut(k)
@@ -59,46 +59,46 @@ def test_linear_values_come_out_exactly_on_an_oblique_anisotropic_grid():
 @given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([1, -1]), min_size=3, max_size=3), st.integers(0, 9))
 def test_a_turned_grid_gives_the_same_values_without_resampling(order, signs, seed):
     values = np.random.default_rng(seed).random((4, 5, 6), np.float32)
-    affine, turned = affine_of(), affine_of()
+    affine, rotated_or_flipped = affine_of(), affine_of()
     for new, (voxel, sign) in enumerate(zip(order, signs, strict=True)):
-        turned[:, new] = affine[:, voxel] * sign
-        turned[:, 3] += affine[:, voxel] * (values.shape[voxel] - 1) * (sign < 0)
-    expected = turn(values, order, signs)
-    cut = onto(Volume(values, affine, HERE), turned, expected.shape)
+        rotated_or_flipped[:, new] = affine[:, voxel] * sign
+        rotated_or_flipped[:, 3] += affine[:, voxel] * (values.shape[voxel] - 1) * (sign < 0)
+    expected = reorient(values, order, signs)
+    cut = resample_to(Volume(values, affine, HERE), rotated_or_flipped, expected.shape)
     np.testing.assert_array_equal(np.stack([cut(k)[0] for k in range(expected.shape[2])], -1), expected)
-    np.testing.assert_array_equal(turn_back(expected, order, signs), values)
+    np.testing.assert_array_equal(reorient_back(expected, order, signs), values)
 
 
 @settings(max_examples=60)
 @given(st.tuples(*[st.floats(-3.1, 3.1)] * 3), st.permutations([1.0, 1.1, 3.0]))
 def test_upright_slices_face_the_reader(angles, spacing):
     affine, shape = affine_of(angles, np.array(spacing)), (4, 5, 6)
-    order, signs, turned = upright(affine, shape)
-    np.testing.assert_allclose(np.linalg.norm(turned[:3, 2]), 3)  # across the widest spacing
-    along = np.abs(turned[:3, :3] / np.linalg.norm(turned[:3, :3], axis=0)).argmax(0)
+    order, signs, rotated_or_flipped = display_orientation(affine, shape)
+    np.testing.assert_allclose(np.linalg.norm(rotated_or_flipped[:3, 2]), 3)  # across the widest spacing
+    along = np.abs(rotated_or_flipped[:3, :3] / np.linalg.norm(rotated_or_flipped[:3, :3], axis=0)).argmax(0)
     if sorted(along) == [0, 1, 2]:
-        down, right = turned[along[0], 0], turned[along[1], 1]
+        down, right = rotated_or_flipped[along[0], 0], rotated_or_flipped[along[1], 1]
         assert down < 0  # to the back or to the feet
         assert right < 0  # to the patient's left... seen from the feet, or to the back
     values = np.arange(120).reshape(shape)
-    np.testing.assert_array_equal(turn_back(turn(values, order, signs), order, signs), values)
-    last = np.array(turn(values, order, signs).shape) - 1
-    place = np.linalg.inv(affine) @ turned @ [*last, 1]
-    assert values[tuple(np.rint(place[:3]).astype(int))] == turn(values, order, signs)[tuple(last)]
+    np.testing.assert_array_equal(reorient_back(reorient(values, order, signs), order, signs), values)
+    last = np.array(reorient(values, order, signs).shape) - 1
+    place = np.linalg.inv(affine) @ rotated_or_flipped @ [*last, 1]
+    assert values[tuple(np.rint(place[:3]).astype(int))] == reorient(values, order, signs)[tuple(last)]
 
 
 def test_a_finer_volume_is_smoothed_before_it_is_thinned():
     stripes = np.zeros((64, 64, 8), np.float32)
     stripes[::2] = 1.0
     coarse = np.diag([4.0, 4.0, 1.0, 1.0])
-    values, _ = onto(Volume(stripes, np.eye(4), HERE), coarse, (14, 14, 8))(4)
+    values, _ = resample_to(Volume(stripes, np.eye(4), HERE), coarse, (14, 14, 8))(4)
     assert np.abs(values[2:-2] - 0.5).max() < 0.02
 
 
 def test_outside_the_field_of_view_is_said():
     shifted = np.eye(4)
     shifted[0, 3] = 6
-    _, inside = onto(Volume(head((10, 10, 3)), np.eye(4), HERE), shifted, (10, 10, 3))(1)
+    _, inside = resample_to(Volume(head((10, 10, 3)), np.eye(4), HERE), shifted, (10, 10, 3))(1)
     assert inside[:4].all()
     assert not inside[4:].any()
 
@@ -107,7 +107,7 @@ def test_no_overlap():
     far = np.eye(4)
     far[2, 3] = 500
     with pytest.raises(InputError, match=r"(?s)do not overlap.*500 .. 50[23]"):
-        onto(Volume(head((10, 10, 3)), np.eye(4), HERE), far, (10, 10, 3))
+        resample_to(Volume(head((10, 10, 3)), np.eye(4), HERE), far, (10, 10, 3))
 
 
 @pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.diag([1.0, 1, 0, 1]), np.full((4, 4), np.nan)])
@@ -132,7 +132,7 @@ class TestNifti:
         np.testing.assert_array_equal(after.get_fdata(), before.get_fdata())
         assert b"Not a medical device" in after.header["descrip"].item()
 
-    def test_colour(self, tmp_path):
+    def test_color(self, tmp_path):
         rgb = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), np.uint8)
         grid = Volume(np.zeros((5, 6, 7), np.float32), affine_of(), HERE)
         write_nifti(tmp_path / "out.nii", rgb, grid)
@@ -160,7 +160,7 @@ class TestNifti:
         nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "x.nii")
         volume = read_nifti(tmp_path / "x.nii")
         assert volume.values.min() == volume.values[0, 0, 0] == 0
-        assert "1296 voxels" in volume.notes[0]
+        assert "1296 voxels" in volume.warnings[0]
         nibabel.save(nibabel.Nifti1Image(values * np.nan, np.eye(4)), tmp_path / "x.nii")
         with pytest.raises(InputError, match="all voxels"):
             read_nifti(tmp_path / "x.nii")
@@ -186,7 +186,7 @@ class TestNifti:
             read_nifti(folder / "row_major.dconn.nii")
 
     def test_a_library_that_is_missing(self):
-        with pytest.raises(MissingExtra, match=r"refinefuse\[medical\]"):
+        with pytest.raises(MissingDependencyError, match=r"refinefuse\[medical\]"):
             volumes.load("nibabel_that_is_not_there", "nibabel")
 
 
@@ -201,9 +201,9 @@ def test_kind_by_name(name, modality):
 
 class TestIntensity:
     def test_windows(self):
-        assert parse_window("brain") == Range("counts", 0, 80)
-        assert parse_window("lung") == Range("counts", -1350, 150)
-        assert parse_window("-50,300") == Range("counts", -200, 100)
+        assert parse_window("brain") == IntensityRange("counts", 0, 80)
+        assert parse_window("lung") == IntensityRange("counts", -1350, 150)
+        assert parse_window("-50,300") == IntensityRange("counts", -200, 100)
         for text in ("head", "40", "40,0", "40,-5", "a,b", "1,2,3"):
             with pytest.raises(InputError, match="CENTER,WIDTH"):
                 parse_window(text)
@@ -218,19 +218,25 @@ class TestIntensity:
             == tissue
             == parse_window("{},{}".format(*WINDOWS["tissue"]))
         )
-        assert range_of(self.volume(modality="CT", window=(30, 60)), None, None, None) == Range("counts", 0, 60)
+        assert range_of(self.volume(modality="CT", window=(30, 60)), None, None, None) == IntensityRange(
+            "counts", 0, 60
+        )
         assert range_of(self.volume(modality="CT", window=(30, 60)), parse_window("bone"), None, None).high == 1300
         uptake = range_of(self.volume(modality="PT"), None, None, None)
         assert uptake.low == 0
         assert uptake.high == pytest.approx(np.percentile(head(), 99.9, method="inverted_cdf"))
-        assert range_of(self.volume(modality="PT", unit="SUV"), None, None, Range("counts", 0, 7)).high == 7
+        assert range_of(self.volume(modality="PT", units="SUV"), None, None, IntensityRange("counts", 0, 7)).high == 7
         fixed = range_of(self.volume(modality="MR"), None, None, None)
         assert fixed.high == pytest.approx(np.percentile(head(), 99.5, method="inverted_cdf"))
-        assert range_of(self.volume(modality="MR"), None, Range("counts", 5, 9), None) == Range("counts", 5, 9)
+        assert range_of(self.volume(modality="MR"), None, IntensityRange("counts", 5, 9), None) == IntensityRange(
+            "counts", 5, 9
+        )
 
     def test_an_suv_that_is_not_there(self):
         with pytest.raises(InputError, match="lack PatientWeight"):
-            range_of(self.volume(modality="PT", notes=("lack PatientWeight",)), None, None, Range("counts", 0, 7))
+            range_of(
+                self.volume(modality="PT", warnings=("lack PatientWeight",)), None, None, IntensityRange("counts", 0, 7)
+            )
 
     def test_nothing_in_it(self):
         with pytest.raises(InputError, match="one value only"):
@@ -250,5 +256,5 @@ class TestIntensity:
 
     def test_scaled(self):
         np.testing.assert_array_equal(
-            scaled(np.array([[-5.0, 0, 5, 15]], np.float32), Range("counts", 0, 10)), [[0, 0, 0.5, 1]]
+            scaled(np.array([[-5.0, 0, 5, 15]], np.float32), IntensityRange("counts", 0, 10)), [[0, 0, 0.5, 1]]
         )

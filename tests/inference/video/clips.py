@@ -11,12 +11,10 @@ av = pytest.importorskip("av", reason="the extra `video` is not installed")
 
 def scene(index, height=48, width=64, seed=0):
     """A still background with a bright square that moves by two pixels a frame; (h, w) uint8."""
-    picture = (
-        np.random.default_rng(seed).integers(40, 120, (height // 4, width // 4), np.uint8).repeat(4, 0).repeat(4, 1)
-    )
+    image = np.random.default_rng(seed).integers(40, 120, (height // 4, width // 4), np.uint8).repeat(4, 0).repeat(4, 1)
     left = (2 * index) % (width - 10)
-    picture[10:20, left : left + 10] = 230
-    return picture
+    image[10:20, left : left + 10] = 230
+    return image
 
 
 def write_video(
@@ -31,7 +29,7 @@ def write_video(
     options=None,
     container=None,
 ) -> Path:
-    """A video of arrays: (h, w) for grey formats, (h, w, 3) RGB for others."""
+    """A video of arrays: (h, w) for gray formats, (h, w, 3) RGB for others."""
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pixel_format

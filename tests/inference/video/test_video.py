@@ -1,4 +1,4 @@
-"""Videos in, a video out: exact planes, time stamps, sound, and what goes wrong."""
+"""Videos in, a video out: exact planes, timestamps, sound, and what goes wrong."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from clips import av, plane, read_video, scene, write_video
 from refinefuse import Fuser
 from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
-from refinefuse.image.thermal import Range
-from refinefuse.inference.thermal import Reading
-from refinefuse.inference.video.fuse import VideoOutcome, fuse_videos
+from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.video.fuse import VideoResult, fuse_videos
 
 
 def fuse(fuser, a, b, output, **options):
@@ -92,7 +92,7 @@ def test_the_shorter_ends_it_and_that_is_said(fuser, tmp_path, longer):
 
 
 def test_every_third_frame_at_its_own_time(fuser, pair, tmp_path):
-    outcome = fuse(fuser, *pair, tmp_path / "o.mkv", codec="ffv1", every=3)
+    outcome = fuse(fuser, *pair, tmp_path / "o.mkv", codec="ffv1", frame_stride=3)
     assert outcome.frames == 4
     assert times(read_video(tmp_path / "o.mkv")) == pytest.approx([0, 0.3, 0.6, 0.9])
 
@@ -115,12 +115,12 @@ def test_range_and_polarity_of_the_user(fuser, tmp_path, codec):
     a = write_video(tmp_path / "a.mkv", counts, pixel_format="gray16le")
     b = write_video(tmp_path / "b.mkv", [np.zeros((16, 16), np.uint8)] * 4)
     for polarity, expected in ((None, (0, 1, 2, 4)), ("black-hot", (4, 3, 2, 0))):
-        reading = Reading(Range.parse("7000,11000"), polarity)
-        fuse(fuser, a, b, tmp_path / "o.mkv", codec=codec, reading=reading, overwrite=True)
+        thermal = ThermalOptions(IntensityRange.parse("7000,11000"), polarity)
+        fuse(fuser, a, b, tmp_path / "o.mkv", codec=codec, thermal=thermal, overwrite=True)
         white = 255 if codec == "ffv1" else 219
         black = 0 if codec == "ffv1" else 16
         found = [int(plane(frame)[8, 8]) for frame in read_video(tmp_path / "o.mkv")]
-        assert found == pytest.approx([black + white * share / 8 for share in expected], abs=1.5)
+        assert found == pytest.approx([black + white * weight_map / 8 for weight_map in expected], abs=1.5)
 
 
 def test_counts_that_are_all_equal_are_refused(fuser, tmp_path):
@@ -134,8 +134,8 @@ def test_folders_of_frames_become_a_video(fuser, tmp_path):
     for folder, channels in (("ir", None), ("vi", 3)):
         (tmp_path / folder).mkdir()
         for index in range(11):
-            picture = scene(index) if channels is None else np.stack([scene(index, seed=s) for s in (1, 2, 3)], -1)
-            write_image(tmp_path / folder / f"{index}.png", picture)
+            image = scene(index) if channels is None else np.stack([scene(index, seed=s) for s in (1, 2, 3)], -1)
+            write_image(tmp_path / folder / f"{index}.png", image)
     outcome = fuse(fuser, tmp_path / "ir", tmp_path / "vi", tmp_path / "o.mkv", fps=12.5)
     fused = read_video(tmp_path / "o.mkv")
     assert outcome.frames == len(fused) == 11
@@ -154,9 +154,9 @@ def test_rgb_and_odd_sizes_keep_white_and_size(fuser, tmp_path):
         assert rgb.min() >= 253
 
 
-def test_gray_takes_the_colour_out(fuser, pair, tmp_path):
-    grey = Fuser(fuser.model, device="cpu", color="gray")
-    fuse(grey, *pair, tmp_path / "o.mkv", codec="ffv1")
+def test_gray_takes_the_color_out(fuser, pair, tmp_path):
+    gray = Fuser(fuser.model, device="cpu", color="gray")
+    fuse(gray, *pair, tmp_path / "o.mkv", codec="ffv1")
     assert np.unique(plane(read_video(tmp_path / "o.mkv")[3], 1)).tolist() == [128]
 
 
@@ -180,7 +180,7 @@ class TestDamage:
         assert "frame 6 of" in outcome.damaged[0]
         assert "bad.mkv" in outcome.damaged[0]
 
-    def test_of_a_is_replaced_by_its_neighbour(self, fuser, pair, damaged, tmp_path):
+    def test_of_a_is_replaced_by_its_neighbor(self, fuser, pair, damaged, tmp_path):
         assert fuse(fuser, damaged, pair[1], tmp_path / "o.mkv").frames == 12
 
     def test_ends_it_if_asked(self, fuser, pair, damaged, tmp_path):
@@ -242,7 +242,7 @@ class TestBadInput:
             fuse(fuser, *pair, pair[1], overwrite=True)
 
     def test_every_and_fps(self, fuser, pair, tmp_path):
-        self.refused(fuser, *pair, tmp_path / "o.mp4", "`every`", every=0)
+        self.refused(fuser, *pair, tmp_path / "o.mp4", "`frame_stride`", frame_stride=0)
         self.refused(fuser, *pair, tmp_path / "o.mp4", "`fps`", fps=-1.0)
 
     def test_color_of_a(self, fuser, pair, tmp_path):
@@ -251,15 +251,15 @@ class TestBadInput:
     def test_empty_folders(self, fuser, tmp_path):
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
-        self.refused(fuser, tmp_path / "a", tmp_path / "b", tmp_path / "o.mp4", "no picture", PairingError)
+        self.refused(fuser, tmp_path / "a", tmp_path / "b", tmp_path / "o.mp4", "no image", PairingError)
 
 
 def test_the_lowest_rate_is_that_of_the_stretch_with_fewest_frames():
     even, stalled = [i / 10 for i in range(40)], [0.1, 0.2, 0.3, 1.8, 1.9, 2.5, 2.6]
-    assert VideoOutcome(written=even).lowest_rate(2.0) == pytest.approx(10, abs=0.5)
-    assert VideoOutcome(written=stalled).lowest_rate(1.0) == 0  # nothing from 0.3 to 1.3
-    assert VideoOutcome(written=even[:5]).lowest_rate(2.0) is None
-    assert VideoOutcome().lowest_rate(2.0) is None
+    assert VideoResult(written=even).lowest_rate(2.0) == pytest.approx(10, abs=0.5)
+    assert VideoResult(written=stalled).lowest_rate(1.0) == 0  # nothing from 0.3 to 1.3
+    assert VideoResult(written=even[:5]).lowest_rate(2.0) is None
+    assert VideoResult().lowest_rate(2.0) is None
 
 
 def test_every_written_frame_is_timed(fuser, pair, tmp_path):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refinefuse.errors import InputError, MissingExtra, listing
+from refinefuse.errors import InputError, MissingDependencyError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
-from refinefuse.image.medical.planes import Plane, planes_of, stacked
+from refinefuse.image.medical.slice_geometry import SliceGeometry, slice_geometries, sort_slices
 from refinefuse.image.medical.suv import suv_factor
 from refinefuse.image.medical.volume import Modality, Volume, load
 
@@ -22,7 +22,7 @@ _LISTED = 20  # series: the user has to choose among them
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, or a folder holds DICOM files (at any depth) and no pictures of its own."""
+    """Whether a file is DICOM, or a folder holds DICOM files (at any depth) and no images of its own."""
     if path.is_dir():
         if any(entry.suffix.lower() in IMAGE_EXTENSIONS for entry in path.iterdir()):
             return False
@@ -45,12 +45,14 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
 
     Raises:
         InputError: no image, several series and no choice, slices that are missing, doubled, tilted against each other
-            or of different sizes, colour, pixels that are missing or cannot be decoded.
-        MissingExtra: pydicom is not installed.
+            or of different sizes, color, pixels that are missing or cannot be decoded.
+        MissingDependencyError: pydicom is not installed.
     """
     with _quiet():
         headers = _choose(path, _headers(path), series)
-        planes, step = stacked([plane for file, header in headers for plane in planes_of(file, header)], path)
+        planes, step = sort_slices(
+            [plane for file, header in headers for plane in slice_geometries(file, header)], path
+        )
         return _assemble(path, planes, step)
 
 
@@ -75,7 +77,7 @@ def _headers(path: Path) -> list[tuple[Path, Any]]:
             found.append((file, header))
     if not found:
         raise InputError(
-            f"Cannot read '{path}': there is no DICOM image in it.\n  found:\n{listing(others)}\n"
+            f"Cannot read '{path}': there is no DICOM image in it.\n  found:\n{format_names(others)}\n"
             "Pass the folder or file of the images themselves."
         )
     return found
@@ -120,7 +122,7 @@ def _choose(path: Path, found: list[tuple[Path, Any]], series: str | None) -> li
     )
 
 
-def _assemble(path: Path, planes: list[Plane], step: NDArray[Any]) -> Volume:
+def _assemble(path: Path, planes: list[SliceGeometry], step: NDArray[Any]) -> Volume:
     first = planes[0]
     affine = np.eye(4)
     affine[:3, 0] = first.axes[0] * first.spacing[0]
@@ -150,16 +152,16 @@ def _assemble(path: Path, planes: list[Plane], step: NDArray[Any]) -> Volume:
         affine=affine,
         path=path,
         modality=modality,
-        unit=unit,
+        units=unit,
         patient=f"{header.get('PatientName', '')} ({header.get('PatientID', '')})",
         frame=str(header.get("FrameOfReferenceUID", "")),
         headers=tuple(plane.header for plane in planes),
         window=_window(header),
-        notes=tuple(notes),
+        warnings=tuple(notes),
     )
 
 
-def _frame(plane: Plane, frames: NDArray[Any]) -> NDArray[Any]:
+def _frame(plane: SliceGeometry, frames: NDArray[Any]) -> NDArray[Any]:
     if plane.frame >= len(frames):
         raise InputError(
             f"Cannot use '{plane.file}': it is damaged, or no image of values (a segmentation?).\n"
@@ -180,7 +182,9 @@ def _pixels(file: Path) -> NDArray[Any]:
         stored = dataset.pixel_array
     except Exception as error:  # each decoder has its own
         if "missing dependencies" in str(error):
-            raise MissingExtra("python-gdcm", "medical", f"'{file}' is compressed ({syntax}): decoding it") from error
+            raise MissingDependencyError(
+                "python-gdcm", "medical", f"'{file}' is compressed ({syntax}): decoding it"
+            ) from error
         raise InputError(
             f"Cannot decode '{file}' ({syntax}).\n  found: {error}\nCopy the file again, or export it uncompressed."
         ) from None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
-from refinefuse.image.files import place_file
+from refinefuse.image.files import write_atomic
 from refinefuse.image.medical.volume import NOT_A_DEVICE, Modality, Volume, load
 
 ENDINGS = (".nii", ".nii.gz")
@@ -31,11 +31,11 @@ def is_nifti(path: Path) -> bool:
 def read_nifti(path: Path) -> Volume:
     """Read a NIfTI file, scaled by its slope and intercept.
 
-    NIfTI does not say what made the picture; a word of the name does (ct, mri, t1w, flair, pet, spect, ...).
+    NIfTI does not say what made the image; a word of the name does (ct, mri, t1w, flair, pet, spect, ...).
 
     Raises:
-        InputError: no such file, no NIfTI, damaged, several volumes, colour or complex voxels, or no usable affine.
-        MissingExtra: nibabel is not installed.
+        InputError: no such file, no NIfTI, damaged, several volumes, color or complex voxels, or no usable affine.
+        MissingDependencyError: nibabel is not installed.
     """
     nibabel = load("nibabel", "nibabel")
     try:
@@ -56,10 +56,17 @@ def read_nifti(path: Path) -> Volume:
         values = values[..., 0]
     notes = []
     if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
-        notes.append(f"'{path}' does not say how it lies in the patient (sform and qform are 0): taken as upright")
+        notes.append(
+            f"'{path}' does not say how it lies in the patient (sform and qform are 0): taken as display_orientation"
+        )
     values, found = without_gaps(path, values)
     return Volume(
-        values, np.array(image.affine, np.float64), path, modality_of(path), header=image.header, notes=(*notes, *found)
+        values,
+        np.array(image.affine, np.float64),
+        path,
+        modality_of(path),
+        header=image.header,
+        warnings=(*notes, *found),
     )
 
 
@@ -68,7 +75,7 @@ def _check_kind(path: Path, image: Any) -> None:
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise InputError(
             f"Cannot use '{path}': its voxels must be one real number each.\n  found: {dtype}\n"
-            "Colours: pass the volume that they were made from. Complex numbers: take the magnitude."
+            "Colors: pass the volume that they were made from. Complex numbers: take the magnitude."
         )
     if any(side != 1 for side in shape[3:]):
         raise InputError(
@@ -110,7 +117,7 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
 
     Raises:
         InputError: the folder cannot be written to.
-        MissingExtra: nibabel is not installed.
+        MissingDependencyError: nibabel is not installed.
     """
     nibabel = load("nibabel", "nibabel")
     if values.ndim == 4:
@@ -129,4 +136,4 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
     header.set_xyzt_units("mm")
     header["descrip"] = NOT_A_DEVICE.encode("ascii")[:79]
     data = image.to_bytes()
-    place_file(path, gzip.compress(data, 6, mtime=0) if path.suffix == ".gz" else data)
+    write_atomic(path, gzip.compress(data, 6, mtime=0) if path.suffix == ".gz" else data)

@@ -1,4 +1,4 @@
-"""The standardised uptake value of PET by body weight."""
+"""The standardized uptake value of PET by body weight."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def suv_factor(header: Any) -> tuple[float | None, str]:
     which all attributes are present.
 
     Args:
-        header: a DICOM data set of the series.
+        header: a DICOM dataset of the series.
 
     Returns:
         The factor and an empty string, or None and what the tags lack.

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 
-from refinefuse.errors import InputError, MissingExtra
+from refinefuse.errors import InputError, MissingDependencyError
 
 Modality = Literal["CT", "MR", "PT", "NM", ""]
 NAMES = {"CT": "CT", "MR": "MRI", "PT": "PET", "NM": "SPECT", "": "of unknown kind"}
@@ -26,17 +26,17 @@ class Volume:
 
     Attributes:
         values: (i, j, k) in `unit`.
-        affine: (4, 4), from voxel (i, j, k, 1) to millimetres, x to the left-to-right, y to the front, z to the head
+        affine: (4, 4), from voxel (i, j, k, 1) to millimeters, x to the left-to-right, y to the front, z to the head
             (RAS+, as NIfTI has it).
         path: the file or folder that it was read from.
         modality: as DICOM abbreviates it; empty where nothing says.
         unit: HU, SUV, another unit as the file names it, or empty.
         patient: name and identity, for messages; empty where the file has none.
         frame: DICOM's frame of reference: volumes that share it lie in one space; empty where the file has none.
-        headers: DICOM data sets without pixels, one a slice; empty for NIfTI.
+        headers: DICOM datasets without pixels, one a slice; empty for NIfTI.
         header: the NIfTI header; None for DICOM.
         window: center and width that a DICOM file suggests for display.
-        notes: what a user should know about how it was read.
+        warnings: what a user should know about how it was read.
 
     Raises:
         InputError: the affine has no inverse, or there are no voxels.
@@ -46,13 +46,13 @@ class Volume:
     affine: Float[np.ndarray, "4 4"]
     path: Path
     modality: Modality = ""
-    unit: str = ""
+    units: str = ""
     patient: str = ""
     frame: str = ""
     headers: tuple[Any, ...] = ()
     header: Any = None
     window: tuple[float, float] | None = None
-    notes: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.size == 0:
@@ -71,35 +71,36 @@ class Volume:
 
     @property
     def spacing(self) -> Float[np.ndarray, " 3"]:
-        """Distance of neighbouring voxels along i, j and k in millimetres."""
+        """Distance of neighboring voxels along i, j and k in millimeters."""
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
-    def described(self) -> str:
+    @property
+    def description(self) -> str:
         """One line on what it is."""
         size = " x ".join(str(side) for side in self.values.shape)
         spacing = " x ".join(f"{side:.4g}" for side in self.spacing)
         return f"{NAMES[self.modality]}, {size} voxels of {spacing} mm, '{self.path}'"
 
     def corners(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
-        """The box in millimetres that holds all voxels."""
+        """The box in millimeters that holds all voxels."""
         ends = np.array(np.meshgrid(*[(-0.5, side - 0.5) for side in self.values.shape])).reshape(3, -1)
         places = self.affine[:3, :3] @ ends + self.affine[:3, 3:]
         return places.min(1), places.max(1)
 
 
-def upright(affine: NDArray[Any], shape: tuple[int, ...]) -> tuple[list[int], list[int], NDArray[Any]]:
-    """How to turn a grid so that its slices are pictures as a radiologist sees them, the first axis being the rows.
+def display_orientation(affine: NDArray[Any], shape: tuple[int, ...]) -> tuple[list[int], list[int], NDArray[Any]]:
+    """How to turn a grid so that its slices are images as a radiologist sees them, the first axis being the rows.
 
     Slices are cut across the axis with the widest spacing if it is wider by a fifth, as scanners do, and along the
-    body (axial) otherwise. Axial pictures have the front at the top and the patient's right on their left.
+    body (axial) otherwise. Axial images have the front at the top and the patient's right on their left.
 
     Args:
-        affine: (4, 4), voxel to RAS+ millimetres.
+        affine: (4, 4), voxel to RAS+ millimeters.
         shape: of the grid.
 
     Returns:
         The order of the axes (rows, columns, slices), +1 or -1 for each of the new axes (-1: reversed), and the affine
-        of the turned grid. Values are turned by `turn`, and back by `turn_back`.
+        of the rotated_or_flipped grid. Values are rotated_or_flipped by `turn`, and back by `reorient_back`.
     """
     world = load("nibabel.orientations", "nibabel").io_orientation(affine)[:, 0]
     world = np.where(np.isnan(world), 3, world).astype(int)
@@ -111,28 +112,28 @@ def upright(affine: NDArray[Any], shape: tuple[int, ...]) -> tuple[list[int], li
     wanted = (*plans[world[across]], (world[across], 1))
     order = [int(np.flatnonzero(world == axis)[0]) for axis, _ in wanted]
     signs = [1 if affine[axis, voxel] * sign > 0 else -1 for voxel, (axis, sign) in zip(order, wanted, strict=True)]
-    turned = affine.copy()
+    rotated_or_flipped = affine.copy()
     for new, (voxel, sign) in enumerate(zip(order, signs, strict=True)):
-        turned[:, new] = affine[:, voxel] * sign
+        rotated_or_flipped[:, new] = affine[:, voxel] * sign
         if sign < 0:
-            turned[:, 3] += affine[:, voxel] * (shape[voxel] - 1)
-    return order, signs, turned
+            rotated_or_flipped[:, 3] += affine[:, voxel] * (shape[voxel] - 1)
+    return order, signs, rotated_or_flipped
 
 
-def turn(values: NDArray[Any], order: list[int], signs: list[int]) -> NDArray[Any]:
-    """Turn the first three axes as `upright` says, without copying."""
+def reorient(values: NDArray[Any], order: list[int], signs: list[int]) -> NDArray[Any]:
+    """Turn the first three axes as `display_orientation` says, without copying."""
     rest = list(range(3, values.ndim))
     return values.transpose(*order, *rest)[tuple(slice(None, None, sign) for sign in signs)]
 
 
-def turn_back(values: NDArray[Any], order: list[int], signs: list[int]) -> NDArray[Any]:
+def reorient_back(values: NDArray[Any], order: list[int], signs: list[int]) -> NDArray[Any]:
     """The inverse of `turn`."""
     rest = list(range(3, values.ndim))
     back = values[tuple(slice(None, None, sign) for sign in signs)]
     return back.transpose(*np.argsort(order).tolist(), *rest)
 
 
-def onto(source: Volume, affine: NDArray[Any], shape: tuple[int, ...]) -> Callable[[int], Slice]:
+def resample_to(source: Volume, affine: NDArray[Any], shape: tuple[int, ...]) -> Callable[[int], Slice]:
     """A function that gives one slice of a volume on another grid at a time, and where the volume has data.
 
     Linear interpolation; none at all where the grids coincide. Before it goes onto a coarser grid, the volume is
@@ -143,7 +144,7 @@ def onto(source: Volume, affine: NDArray[Any], shape: tuple[int, ...]) -> Callab
 
     Args:
         source: what is brought onto the grid.
-        affine: (4, 4) of the grid, voxel to RAS+ millimetres.
+        affine: (4, 4) of the grid, voxel to RAS+ millimeters.
         shape: (h, w, slices) of the grid.
 
     Raises:
@@ -154,11 +155,15 @@ def onto(source: Volume, affine: NDArray[Any], shape: tuple[int, ...]) -> Callab
     moved = step[:3, :3] @ ends + step[:3, 3:]
     order, signs = _same_grid(step)
     if order is not None:
-        turned = turn(source.values, order, signs)
+        rotated_or_flipped = reorient(source.values, order, signs)
         places = np.rint(moved).astype(int)
-        if turned.shape == tuple(shape) and np.abs(moved - places).max() < _PARALLEL and not places.min(1).any():
+        if (
+            rotated_or_flipped.shape == tuple(shape)
+            and np.abs(moved - places).max() < _PARALLEL
+            and not places.min(1).any()
+        ):
             everywhere = np.ones(shape[:2], np.bool_)
-            return lambda k: (np.ascontiguousarray(turned[:, :, k]), everywhere)
+            return lambda k: (np.ascontiguousarray(rotated_or_flipped[:, :, k]), everywhere)
     return _resampled(source, step, shape)
 
 
@@ -215,11 +220,11 @@ def load(module: str, library: str) -> Any:
     """Import a module of the extra `medical`.
 
     Raises:
-        MissingExtra: if it is not installed.
+        MissingDependencyError: if it is not installed.
     """
     from importlib import import_module
 
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtra(library, "medical", "Reading and writing medical volumes") from error
+        raise MissingDependencyError(library, "medical", "ThermalOptions and writing medical volumes") from error

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from tqdm import tqdm
 
-from refinefuse.alignment.lay import lay
 from refinefuse.alignment.transform import Transform
+from refinefuse.alignment.warp import warp_and_fill
 from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.thermal import AS_STORED, Reading
-from refinefuse.inference.video.channel import Channel, Stage
-from refinefuse.inference.video.levels import (
-    Levels,
+from refinefuse.inference.thermal import STORED_VALUES, ThermalOptions
+from refinefuse.inference.video.color_range import (
+    LumaRange,
     converted,
-    counted_levels,
-    levels_of,
+    estimate_luma_range,
     luma_plane,
+    luma_range_of,
     neutral_chroma,
     with_luma,
 )
-from refinefuse.inference.video.match import Matched
-from refinefuse.inference.video.sources import Damaged, Frame, Source, VideoSource, listening, open_sources
+from refinefuse.inference.video.frame_queue import FrameQueue, StageTimer
+from refinefuse.inference.video.match import TimestampMatcher
+from refinefuse.inference.video.sources import CorruptFrame, Frame, Source, VideoSource, listening, open_sources
 from refinefuse.inference.video.writer import Codec, VideoWriter, check_video_target, pixel_format
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _WAITING = 4  # frames between two stages
 
 
 @dataclass
-class VideoOutcome:
+class VideoResult:
     """What became of a video.
 
     Attributes:
@@ -62,7 +62,7 @@ class VideoOutcome:
     note: str = ""
     failure: str = ""
     interrupted: bool = False
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageTimer, ...] = ()
     written: list[float] = field(default_factory=list)
 
     def lowest_rate(self, window: float) -> float | None:
@@ -75,7 +75,7 @@ class VideoOutcome:
         counts = [bisect_right(self.written, start + window) - bisect_right(self.written, start) for start in starts]
         return min(counts) / window if counts else None
 
-    def slowest(self) -> Stage:
+    def slowest(self) -> StageTimer:
         """The stage that worked longest: the others wait for it."""
         return max(self.stages, key=lambda stage: stage.busy)
 
@@ -85,40 +85,40 @@ def fuse_videos(
     a: str,
     b: str,
     output: Path,
-    reading: Reading = AS_STORED,
+    thermal: ThermalOptions = STORED_VALUES,
     transform: Transform | None = None,
     *,
     codec: str = "auto",
     fps: float | None = None,
-    every: int = 1,
+    frame_stride: int = 1,
     on_error: OnError = "skip",
     overwrite: bool = False,
-) -> VideoOutcome:
-    """Fuse two videos; the pace, the time stamps, the colour and the sound are those of `b`.
+) -> VideoResult:
+    """Fuse two videos; the pace, the timestamps, the color and the sound are those of `b`.
 
     Luma is fused, the chroma planes of `b` are kept as they are. The frame of `a` that is nearest in time goes with
     each frame of `b`. Interrupted, or with a disk that is full, what was written is a file that can be played.
 
     Args:
         load: makes the fuser; called when both sources are known to be usable.
-        a: video file, folder of pictures, camera or URL of the first source.
+        a: video file, folder of images, camera or URL of the first source.
         b: of the second source.
         output: the fused video; its ending gives the format.
-        reading: range and polarity of `a`. Without a range, grey of more than 8 bits is scaled from its own lowest and
+        thermal: range and polarity of `a`. Without a range, gray of more than 8 bits is scaled from its own lowest and
             highest counts, fixed over the sequence.
         transform: where in `a` each pixel of `b` lies; None: at the same place.
         codec: h264, hevc, ffv1, or auto (by the ending).
         fps: frames a second of folders; None: that of the video beside it, or 25.
-        every: fuse only each n-th frame of `b`.
+        frame_stride: fuse only each n-th frame of `b`.
         on_error: what to do about a damaged frame: leave it out, or end there.
         overwrite: replace a file that is there.
 
     Raises:
         InputError: if a source cannot be used, the sizes differ, or the result cannot be written.
-        MissingExtra: if PyAV is not installed.
+        MissingDependencyError: if PyAV is not installed.
     """
-    if every < 1:
-        raise InputError(f"`every` must be 1 or more.\n  got: {every}")
+    if frame_stride < 1:
+        raise InputError(f"`frame_stride` must be 1 or more.\n  got: {frame_stride}")
     for name in (a, b):
         if Path(name).resolve() == output.resolve():
             raise InputError(f"'{output}' is named twice, as a source and as the result.\nGive it a place of its own.")
@@ -130,7 +130,7 @@ def fuse_videos(
         if transform is not None:
             transform.check_size("a", sources[0].size)
             transform.check_size("b", sources[1].size)
-        return _Run(load(), sources, reading, transform, output, chosen, every, on_error).run()
+        return _Run(load(), sources, thermal, transform, output, chosen, frame_stride, on_error).run()
 
 
 class _Run:
@@ -140,25 +140,33 @@ class _Run:
         self,
         fuser: Fuser,
         sources: tuple[Source, Source],
-        reading: Reading,
+        thermal: ThermalOptions,
         transform: Transform | None,
         output: Path,
         codec: Codec,
-        every: int,
+        frame_stride: int,
         on_error: OnError,
     ) -> None:
         if fuser.color not in ("b", "gray"):
             raise InputError(f"`color` must be b or gray for videos.\n  got: {fuser.color}")
-        self.fuser, self.output, self.codec, self.every, self.on_error = fuser, output, codec, every, on_error
-        (self.a, self.b), self.reading, self.transform = sources, reading, transform
-        self.outcome = VideoOutcome(stages=tuple(map(Stage, ("decode a", "decode b", "fuse", "encode"))))
-        self.frames_a, self.frames_b = (Channel[Frame | Damaged](_WAITING, drop=source.is_camera) for source in sources)
-        self.fused: Channel[VideoFrame] = Channel(_WAITING)
-        self.levels_a: Levels | None = None
+        self.fuser, self.output, self.codec, self.frame_stride, self.on_error = (
+            fuser,
+            output,
+            codec,
+            frame_stride,
+            on_error,
+        )
+        (self.a, self.b), self.thermal, self.transform = sources, thermal, transform
+        self.outcome = VideoResult(stages=tuple(map(StageTimer, ("decode a", "decode b", "fuse", "encode"))))
+        self.frames_a, self.frames_b = (
+            FrameQueue[Frame | CorruptFrame](_WAITING, drop=source.is_camera) for source in sources
+        )
+        self.fused: FrameQueue[VideoFrame] = FrameQueue(_WAITING)
+        self.levels_a: LumaRange | None = None
         self.errors: list[Exception] = []
         self.start = 0.0
 
-    def run(self) -> VideoOutcome:
+    def run(self) -> VideoResult:
         """Start the threads, fuse, and end them all, whatever happens."""
         self.start = time.perf_counter()
         decode_a, decode_b, *_ = self.outcome.stages
@@ -188,7 +196,11 @@ class _Run:
         return self.outcome
 
     def _read(
-        self, source: Source, channel: Channel[Frame | Damaged], stage: Stage, prepared: Callable[[VideoFrame], Any]
+        self,
+        source: Source,
+        queue: FrameQueue[Frame | CorruptFrame],
+        stage: StageTimer,
+        prepared: Callable[[VideoFrame], Any],
     ) -> None:
         """The work of a reading thread."""
         frames = iter(source)
@@ -197,28 +209,28 @@ class _Run:
                 with stage.working():
                     frame = next(frames, None)
                     if isinstance(frame, Frame):
-                        frame = replace(frame, picture=prepared(frame.picture))
-                if frame is None or not channel.put(frame):
+                        frame = replace(frame, image=prepared(frame.image))
+                if frame is None or not queue.put(frame):
                     break
-            channel.finish()
+            queue.finish()
         except Exception as error:  # raised again where the frames are read
-            channel.finish(error)
+            queue.finish(error)
 
-    def _prepared_a(self, picture: VideoFrame) -> VideoFrame:
+    def _prepared_a(self, image: VideoFrame) -> VideoFrame:
         """A frame of `a` whose first plane is its luma; the first one settles what is black and white."""
-        prepared = with_luma(picture)
+        prepared = with_luma(image)
         if self.levels_a is None:
-            counts = picture.format.name.startswith("gray") and picture.format.components[0].bits > 8
-            levels = levels_of(prepared)
-            if counts or self.reading.range is not None:
-                levels = counted_levels(self.a.sample() or [luma_plane(prepared)], self.reading.range)
-            self.levels_a = levels.inverted() if self.reading.polarity == "black-hot" else levels
+            counts = image.format.name.startswith("gray") and image.format.components[0].bits > 8
+            levels = luma_range_of(prepared)
+            if counts or self.thermal.range is not None:
+                levels = estimate_luma_range(self.a.sample() or [luma_plane(prepared)], self.thermal.range)
+            self.levels_a = levels.inverted() if self.thermal.polarity == "black-hot" else levels
         return prepared
 
-    def _prepared_b(self, picture: VideoFrame) -> VideoFrame:
+    def _prepared_b(self, image: VideoFrame) -> VideoFrame:
         """A frame of `b` in the form in which it is encoded, free to be changed."""
-        wanted = pixel_format(self.codec, picture.format, self.b.size)
-        prepared = converted(picture, wanted)
+        wanted = pixel_format(self.codec, image.format, self.b.size)
+        prepared = converted(image, wanted)
         prepared.make_writable()
         if self.fuser.color == "gray":
             for plane in prepared.planes[1:3]:
@@ -228,10 +240,13 @@ class _Run:
     def _fuse(self) -> None:
         """The work of the calling thread."""
         stage = self.outcome.stages[2]
-        pairs = Matched(
-            self._sound(self.frames_a), self._sound(self.frames_b), period=float(1 / self.a.rate), every=self.every
+        pairs = TimestampMatcher(
+            self._sound(self.frames_a),
+            self._sound(self.frames_b),
+            period=float(1 / self.a.rate),
+            frame_stride=self.frame_stride,
         )
-        counts = [int(source.count / source.rate * self.b.rate / self.every) for source in (self.a, self.b)]
+        counts = [int(source.count / source.rate * self.b.rate / self.frame_stride) for source in (self.a, self.b)]
         total = min(filter(None, counts), default=None)
         with tqdm(total=total, desc="fusing", unit="frame", file=sys.stderr) as bar:
             for a, b in pairs:
@@ -243,7 +258,7 @@ class _Run:
                 bar.update()
         self.outcome.note = "" if self.errors else pairs.note
 
-    def _sound(self, frames: Channel[Frame | Damaged]) -> Iterator[Frame]:
+    def _sound(self, frames: FrameQueue[Frame | CorruptFrame]) -> Iterator[Frame]:
         """Frames without those that are damaged, which are noted, or end it all."""
         for frame in frames:
             if isinstance(frame, Frame):
@@ -256,22 +271,22 @@ class _Run:
             self.outcome.damaged.append(message)
 
     def _fused(self, a: Frame, b: Frame) -> VideoFrame:
-        """The picture of `b` with the fused luma."""
-        plane_a, plane_b = luma_plane(a.picture), luma_plane(b.picture)
+        """The image of `b` with the fused luma."""
+        plane_a, plane_b = luma_plane(a.image), luma_plane(b.image)
         if plane_a.shape != self.a.size or plane_b.shape != self.b.size:
             raise InputError(
                 f"The size changes within the video.\n  expected: {self.b.size[0]} x {self.b.size[1]}\n"
                 f"  {a.name}: {plane_a.shape[0]} x {plane_a.shape[1]}\n"
                 f"  {b.name}: {plane_b.shape[0]} x {plane_b.shape[1]}\nCut the video there."
             )
-        levels_a, levels_b = self.levels_a or levels_of(a.picture), levels_of(b.picture)
-        unit_a, unit_b = levels_a.to_unit(plane_a), levels_b.to_unit(plane_b)
+        levels_a, levels_b = self.levels_a or luma_range_of(a.image), luma_range_of(b.image)
+        unit_a, unit_b = levels_a.normalize(plane_a), levels_b.normalize(plane_b)
         if self.transform is not None:
-            laid, _ = lay(unit_a[0, 0].numpy(), unit_b[0, 0].numpy(), self.transform)
+            laid, _ = warp_and_fill(unit_a[0, 0].numpy(), unit_b[0, 0].numpy(), self.transform)
             unit_a = torch.from_numpy(laid)[None, None]
-        luma = self.fuser.paint(unit_a, unit_b).fused
+        luma = self.fuser.predict(unit_a, unit_b).fused
         levels_b.put(luma, plane_b)
-        return b.picture
+        return b.image
 
     def _encode(self) -> None:
         """The work of the writing thread."""
@@ -281,7 +296,9 @@ class _Run:
             for frame in self.fused:
                 with stage.working():
                     if writer is None:
-                        writer = VideoWriter(self.output, self.codec, frame, self.b, self._sound_of(), every=self.every)
+                        writer = VideoWriter(
+                            self.output, self.codec, frame, self.b, self._sound_of(), frame_stride=self.frame_stride
+                        )
                     writer.write(frame)
                 self.outcome.written.append(time.perf_counter() - self.start)
         except Exception as error:  # raised again by the calling thread

@@ -1,4 +1,4 @@
-"""Two streams of frames of any rates, matched by their time stamps."""
+"""Two streams of frames of any rates, matched by their timestamps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 
-class Timed(Protocol):
+class HasTimestamp(Protocol):
     """Anything that has a time, in seconds after the first frame of its stream."""
 
     @property
@@ -15,26 +15,26 @@ class Timed(Protocol):
         """Seconds."""
 
 
-A = TypeVar("A", bound=Timed)
-B = TypeVar("B", bound=Timed)
+A = TypeVar("A", bound=HasTimestamp)
+B = TypeVar("B", bound=HasTimestamp)
 
 
-class Matched(Generic[A, B]):
+class TimestampMatcher(Generic[A, B]):
     """For every frame of `b` the frame of `a` that is nearest in time; ends with the shorter stream.
 
     Args:
         a: frames of the first source in their order.
         b: frames of the second source, whose pace is kept.
         period: seconds that a frame of `a` lasts, until two of them have shown it.
-        every: take only each n-th frame of `b`.
+        frame_stride: take only each n-th frame of `b`.
 
     Attributes:
         note: what was left over, in words, once all is done; empty if nothing was.
     """
 
-    def __init__(self, a: Iterator[A], b: Iterator[B], *, period: float, every: int = 1) -> None:
+    def __init__(self, a: Iterator[A], b: Iterator[B], *, period: float, frame_stride: int = 1) -> None:
         self.note = ""
-        self._a, self._b = a, islice(b, 0, None, every)
+        self._a, self._b = a, islice(b, 0, None, frame_stride)
         self._period = period
 
     def __iter__(self) -> Iterator[tuple[A, B]]:
@@ -55,5 +55,5 @@ class Matched(Generic[A, B]):
             self.note = f"`b` ends after {last:.2f} s, `a` is longer: stopped at the shorter"
 
 
-def _nearer(candidate: Timed, current: Timed, to: Timed) -> bool:
+def _nearer(candidate: HasTimestamp, current: HasTimestamp, to: HasTimestamp) -> bool:
     return abs(candidate.time - to.time) <= abs(current.time - to.time)

@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a camera, a stream, or a folder of pictures."""
+"""Where frames come from: a video file, a camera, a stream, or a folder of images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from refinefuse.data.pairs import pair_folders, pictures_in
-from refinefuse.errors import InputError, MissingExtra, RefineFuseError
+from refinefuse.data.pairs import images_in, pair_folders
+from refinefuse.errors import InputError, MissingDependencyError, RefineFuseError
 from refinefuse.image.files import read_image
-from refinefuse.inference.video.levels import luma_plane, with_luma
+from refinefuse.inference.video.color_range import luma_plane, with_luma
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -38,17 +38,17 @@ class Frame:
 
     Attributes:
         time: seconds after the first frame of its source.
-        picture: as it was decoded; its `pts` and `time_base` are set.
+        image: as it was decoded; its `pts` and `time_base` are set.
         name: which frame it is, for messages.
     """
 
     time: float
-    picture: VideoFrame
+    image: VideoFrame
     name: str
 
 
 @dataclass(frozen=True)
-class Damaged:
+class CorruptFrame:
     """A frame that could not be decoded.
 
     Attributes:
@@ -74,12 +74,12 @@ def import_av() -> ModuleType:
     """PyAV.
 
     Raises:
-        MissingExtra: if it is not installed.
+        MissingDependencyError: if it is not installed.
     """
     try:
         import av
     except ImportError as error:
-        raise MissingExtra("av", "video", "Reading and writing videos") from error
+        raise MissingDependencyError("av", "video", "ThermalOptions and writing videos") from error
     return av
 
 
@@ -133,35 +133,35 @@ class VideoSource:
         self.aspect = context.sample_aspect_ratio
         self.has_sound = bool(self._container.streams.audio) and not self.is_camera
 
-    def __iter__(self) -> Iterator[Frame | Damaged]:
-        """All frames in their order; what cannot be decoded as it was meant comes as `Damaged`."""
+    def __iter__(self) -> Iterator[Frame | CorruptFrame]:
+        """All frames in their order; what cannot be decoded as it was meant comes as `CorruptFrame`."""
         packets = self._container.demux(self._stream)
         damaged: dict[int | None, str] = {}
         start: Fraction | None = None
         number = 0
         while (step := self._next(packets)) is not None:
-            pictures, stamp, fault = step
+            images, stamp, fault = step
             if fault:
                 damaged[stamp] = fault
-            for picture in pictures:
-                if picture.pts is None:
-                    picture.pts, picture.time_base = number, 1 / self.rate
-                moment = picture.pts * picture.time_base
+            for image in images:
+                if image.pts is None:
+                    image.pts, image.time_base = number, 1 / self.rate
+                moment = image.pts * image.time_base
                 start = moment if start is None else start
                 name = self._frame_name(moment - start)
-                fault = damaged.pop(picture.pts, "parts of it are missing" if picture.is_corrupt else "")
-                yield Damaged(name, fault) if fault else Frame(float(moment - start), picture, name)
+                fault = damaged.pop(image.pts, "parts of it are missing" if image.is_corrupt else "")
+                yield CorruptFrame(name, fault) if fault else Frame(float(moment - start), image, name)
                 number += 1
-            if fault and not pictures:
+            if fault and not images:
                 moment = number / self.rate if stamp is None else stamp * self._stream.time_base - (start or 0)
-                yield Damaged(self._frame_name(moment), damaged.pop(stamp, fault))
+                yield CorruptFrame(self._frame_name(moment), damaged.pop(stamp, fault))
 
     def _frame_name(self, moment: Fraction) -> str:
         return f"frame {round(moment * self.rate)} of '{self.name}' ({float(moment):.2f} s)"
 
     @staticmethod
     def _next(packets: Iterator[Any]) -> tuple[list[Any], int | None, str] | None:
-        """Pictures that the next packet brings, its time stamp, and what is wrong with it; None at the end.
+        """Images that the next packet brings, its timestamp, and what is wrong with it; None at the end.
 
         Decoders hide damage behind parts of other frames and only log it.
         """
@@ -171,14 +171,14 @@ class VideoSource:
             packet = next(packets)
             stamp = packet.pts
             with av.logging.Capture() as messages:
-                pictures = list(packet.decode())
+                images = list(packet.decode())
         except (StopIteration, av.error.EOFError):
             return None
         except av.error.FFmpegError as error:  # in a packet; or in the file as a whole, which then ends
             quiet = isinstance(error, av.error.ExitError)
             return [], stamp, f"nothing came for {_TIMEOUT:g} seconds" if quiet else error.strerror or str(error)
         faults = [text.strip() for _, _, text in messages if _DAMAGE.search(text)]
-        return pictures, stamp, faults[0] if faults else ""
+        return images, stamp, faults[0] if faults else ""
 
     def sample(self) -> list[np.ndarray[Any, Any]]:
         """Luma planes of some frames from all over a file; none of a camera, whose past is gone."""
@@ -189,14 +189,14 @@ class VideoSource:
             stream = container.streams.video[0]
             for number in range(_SAMPLES):
                 moment = container.duration * number // _SAMPLES + (container.start_time or 0)
-                picture = None
+                image = None
                 with suppress(import_av().error.FFmpegError):  # the run itself will name what is damaged
                     container.seek(moment)  # to the key frame before
-                    for picture in islice(container.decode(stream), _LONGEST_GROUP):
-                        if picture.time is not None and picture.time * import_av().time_base >= moment:
+                    for image in islice(container.decode(stream), _LONGEST_GROUP):
+                        if image.time is not None and image.time * import_av().time_base >= moment:
                             break
-                if picture is not None:
-                    planes.append(luma_plane(with_luma(picture)).copy())
+                if image is not None:
+                    planes.append(luma_plane(with_luma(image)).copy())
         return planes
 
     def close(self) -> None:
@@ -205,21 +205,21 @@ class VideoSource:
 
 
 class FolderSource:
-    """Pictures of a folder as the frames of a video.
+    """Images of a folder as the frames of a video.
 
     Attributes:
         name: of the folder.
-        size: (h, w) of the first picture, in pixels.
+        size: (h, w) of the first image, in pixels.
         rate: frames a second.
-        count: how many pictures there are.
+        count: how many images there are.
         aspect: of the pixels; None: square.
 
     Args:
-        files: the pictures in their order.
+        files: the images in their order.
         rate: frames a second.
 
     Raises:
-        InputError: if the first picture cannot be read.
+        InputError: if the first image cannot be read.
     """
 
     is_camera = False
@@ -233,19 +233,19 @@ class FolderSource:
         height, width = read_image(files[0]).shape[:2]
         self.size = (height, width)
 
-    def __iter__(self) -> Iterator[Frame | Damaged]:
-        """All frames in their order; files that cannot be read come as `Damaged`."""
+    def __iter__(self) -> Iterator[Frame | CorruptFrame]:
+        """All frames in their order; files that cannot be read come as `CorruptFrame`."""
         for number, file in enumerate(self._files):
             try:
-                picture = _as_frame(read_image(file))
+                image = _as_frame(read_image(file))
             except RefineFuseError as error:
-                yield Damaged(f"'{file}'", str(error))
+                yield CorruptFrame(f"'{file}'", str(error))
                 continue
-            picture.pts, picture.time_base = number, 1 / self.rate
-            yield Frame(float(number / self.rate), picture, f"'{file}'")
+            image.pts, image.time_base = number, 1 / self.rate
+            yield Frame(float(number / self.rate), image, f"'{file}'")
 
     def sample(self) -> list[np.ndarray[Any, Any]]:
-        """Luma planes of some pictures from all over the folder."""
+        """Luma planes of some images from all over the folder."""
         chosen = sorted({len(self._files) * number // _SAMPLES for number in range(_SAMPLES)})
         planes = []
         for number in chosen:
@@ -263,7 +263,7 @@ Source: TypeAlias = VideoSource | FolderSource
 def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) -> tuple[Source, Source]:
     """Open the two sources of a video.
 
-    Two folders are paired by name, as for pictures; a folder beside a video is taken in the order of its names.
+    Two folders are paired by name, as for images; a folder beside a video is taken in the order of its names.
 
     Args:
         a: file, folder, camera or URL of the first source.
@@ -285,7 +285,7 @@ def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) 
     else:
         videos = [None if Path(name).is_dir() else VideoSource(name) for name in (a, b)]
         beside = by_user or next(video.rate for video in videos if video)
-        sources = [video or FolderSource(pictures_in(name), beside) for video, name in zip(videos, (a, b), strict=True)]
+        sources = [video or FolderSource(images_in(name), beside) for video, name in zip(videos, (a, b), strict=True)]
     if same_size and sources[0].size != sources[1].size:
         sizes = [f"{source.size[0]} x {source.size[1]}   '{source.name}'" for source in sources]
         raise InputError(
@@ -309,7 +309,7 @@ def _opened(name: str) -> Any:
 
 
 def _as_frame(pixels: np.ndarray[Any, Any]) -> VideoFrame:
-    """A picture as a video frame; alpha is left out, float becomes 16 bit."""
+    """A image as a video frame; alpha is left out, float becomes 16 bit."""
     if pixels.dtype == np.float32:
         pixels = (pixels * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):

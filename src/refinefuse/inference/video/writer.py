@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from refinefuse.errors import InputError
-from refinefuse.image.files import check_place, temporary_name
+from refinefuse.image.files import check_writable, temporary_name
 from refinefuse.inference.resources import usable_cores
-from refinefuse.inference.video.levels import has_luma
+from refinefuse.inference.video.color_range import has_luma
 from refinefuse.inference.video.sources import Source, import_av
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ CONTAINERS = {
 """What each file format is written with, the default first."""
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 _FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets"}
-"""Readable at any moment, an ordinary file once it is complete; the first frame keeps its time stamp."""
+"""Readable at any moment, an ordinary file once it is complete; the first frame keeps its timestamp."""
 
 
 def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Codec:
@@ -78,7 +78,7 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Codec:
             f"A {suffix} file cannot hold this codec.\n  expected: {' or '.join(CONTAINERS[suffix])}\n  got: {name}\n"
             f"Name the file {' or '.join('*' + ending for ending in holding)}, or choose another codec."
         )
-    check_place(path, overwrite=overwrite)
+    check_writable(path, overwrite=overwrite)
     return CODECS[name]
 
 
@@ -97,7 +97,7 @@ def pixel_format(codec: Codec, source: VideoFormat, size: tuple[int, int]) -> st
         if name in known:
             return name
         return "yuv444p16le" if deep else "yuv444p"
-    if name not in known or name.startswith("gray"):  # few players show grey
+    if name not in known or name.startswith("gray"):  # few players show gray
         name = "yuv420p10le" if deep and not source.name.startswith("gray") else "yuv420p"
     odd = size[0] % 2 or size[1] % 2
     return name.replace("420", "444").replace("422", "444") if odd else name
@@ -119,14 +119,14 @@ class VideoWriter:
         first: the first frame, already in its final format: the others follow its form.
         source: what `first` came from, for rate, shape of pixels and sound.
         sound: the file whose sound is copied, None for silence.
-        every: only each n-th frame of `source` comes.
+        frame_stride: only each n-th frame of `source` comes.
 
     Raises:
         InputError: if the codec is not part of the installed PyAV, or refuses such frames.
     """
 
     def __init__(
-        self, path: Path, codec: Codec, first: VideoFrame, source: Source, sound: str | None, *, every: int = 1
+        self, path: Path, codec: Codec, first: VideoFrame, source: Source, sound: str | None, *, frame_stride: int = 1
     ) -> None:
         self.path = path
         self.frames = 0
@@ -137,7 +137,7 @@ class VideoWriter:
             self._container = import_av().open(
                 str(self._temporary), "w", format=_FORMATS[suffix], container_options=_options(suffix)
             )
-            self._stream = self._video_stream(codec, first, source, every)
+            self._stream = self._video_stream(codec, first, source, frame_stride)
         except (self._errors.FFmpegError, ValueError, OSError) as error:
             self._discard()
             raise InputError(
@@ -148,9 +148,9 @@ class VideoWriter:
         self._sound = _Sound(sound, self._container) if sound else None
         self._last: int | None = None
 
-    def _video_stream(self, codec: Codec, first: VideoFrame, source: Source, every: int) -> Any:
+    def _video_stream(self, codec: Codec, first: VideoFrame, source: Source, frame_stride: int) -> Any:
         options = dict(codec.options)
-        stream: Any = self._container.add_stream(codec.encoder, rate=source.rate / every, options=options)
+        stream: Any = self._container.add_stream(codec.encoder, rate=source.rate / frame_stride, options=options)
         stream.height, stream.width, stream.pix_fmt = first.height, first.width, first.format.name
         context = stream.codec_context
         context.time_base = first.time_base
@@ -166,7 +166,7 @@ class VideoWriter:
         return stream
 
     def write(self, frame: VideoFrame) -> None:
-        """Encode a frame; one whose time stamp does not rise is left out.
+        """Encode a frame; one whose timestamp does not rise is left out.
 
         Raises:
             InputError: if the file cannot be written; what was written before can be played.

@@ -1,0 +1,48 @@
+"""Lay `a` over `b`, ready to be fused: where `a` has no data it shows what `b` shows, so the fused image is `b`."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from refinefuse.alignment.edges import luma
+from refinefuse.alignment.transform import Transform
+from refinefuse.image.pixels import Pixels
+from refinefuse.image.thermal import looks_raw
+
+_SOFT = 24  # pixels over which the one goes over into the other
+
+
+def warp_and_fill(a: Pixels, b: Pixels, transform: Transform) -> tuple[Pixels, UInt8[np.ndarray, "h w"]]:
+    """Bring `a` onto the grid of `b`, and fill what it does not cover with the luma of `b`.
+
+    Args:
+        a: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+        b: the image whose grid is wanted.
+        transform: where in `a` each pixel of `b` lies.
+
+    Returns:
+        `a` on the grid of `b`, with its own depth and channels (opaque where it is filled; raw counts are filled within
+        their own range); and 255 where it has data
+        of its own, 0 elsewhere.
+
+    Raises:
+        InputError: a image is not of the size that the transform was made for.
+    """
+    transform.check_size("b", b.shape[:2])
+    moved, inside = transform.warp(a)
+    covered = (inside * 255).astype(np.uint8)
+    if inside.all():
+        return moved, covered
+    top = np.iinfo(a.dtype).max if a.dtype.kind == "u" else 1
+    low, high = (int(a.min()), int(a.max())) if looks_raw(a) else (0, top)
+    weight = np.clip(cv2.distanceTransform(covered, cv2.DIST_L2, 3) / _SOFT, 0, 1)
+    channels = 1 if moved.ndim == 2 else moved.shape[2]
+    fill = np.repeat((low + luma(b) * np.float32(high - low))[..., None], channels, 2)
+    if channels in (2, 4):
+        fill[..., -1] = top
+    values = moved.reshape(*inside.shape, channels) * weight[..., None] + fill * (1 - weight[..., None])
+    if a.dtype.kind == "u":
+        values = np.floor(values + 0.5)
+    return np.ascontiguousarray(values.clip(0, top).astype(a.dtype).reshape(moved.shape)), covered

@@ -1,0 +1,315 @@
+"""A config: which methods are compared on which datasets, in one YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from refinefuse.data.catalog import CATALOG
+from refinefuse.data.degradations import DEGRADATIONS
+from refinefuse.data.pairs import Pair, pair_folders
+from refinefuse.detection.labels import LabelFormat, class_mapping
+from refinefuse.errors import PairingError, check_field, format_names
+from refinefuse.metrics.conventions import CONVENTIONS
+from refinefuse.settings import read_settings
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A line of the config that brings one method, or several.
+
+    Args:
+        spec: `weights:NAME`, `folder:PATH`, `python:module:function`, `onnx:FILE`, `scores:FILE.csv`, or the name of
+            a classical method or a plug-in; `classical` stands for all classical ones. In paths `{data_root}` is the folder
+            of the datasets, `{config_dir}` that of the config and `{dataset}` the name of the dataset; `*` may stand for the
+            last part of a folder, each match being a method.
+        name: what tables call it; by default what the source says.
+        ranked: whether it takes a place. Without one it is shown with the place that it would take if it alone joined
+            the ranked ones, as copies and averages always are.
+    """
+
+    spec: str
+    name: str | None = None
+    ranked: bool = True
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """Two folders of aligned images.
+
+    Args:
+        name: what tables call it.
+        a: folder of the first source (infrared, CT, MRI beside color), relative to the folder of the datasets.
+        b: folder of the second source (visible, PET, SPECT, MRI beside CT).
+        pattern: which names, as in a shell; `*N` are those that end in N.
+        every: take each so many of them, from the first on.
+        only: just these names.
+    """
+
+    name: str
+    a: str
+    b: str
+    pattern: str = "*"
+    every: int = 1
+    names: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_field(bool(self.name) and self.name == Path(self.name).name, "name", "the name of a folder", self.name)
+        check_field(self.every >= 1, "every", "1 or more", self.every)
+
+
+@dataclass(frozen=True)
+class DegradationEntry:
+    """One way in which the degradation on the second source gets worse, step by step.
+
+    Args:
+        kind: underexposure, overexposure, haze or sensor_noise, as in training.
+        severities: the steps, each above 0 and at most 1.
+    """
+
+    kind: str
+    severities: list[float] = field(default_factory=lambda: [0.25, 0.5, 0.75, 1.0])
+
+    def __post_init__(self) -> None:
+        check_field(self.kind in DEGRADATIONS, "kind", f"one of {', '.join(DEGRADATIONS)}", self.kind)
+        sound = bool(self.severities) and all(0 < strength <= 1 for strength in self.severities)
+        check_field(sound, "severities", "numbers above 0 and at most 1", self.severities)
+
+
+@dataclass(frozen=True)
+class GridEntry:
+    """A grid of images with zoomed regions.
+
+    Args:
+        dataset: the dataset.
+        image: the name of the pair.
+        regions: each [x, y, width, height] in pixels; by default the one where the methods differ most.
+    """
+
+    dataset: str
+    image: str
+    regions: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        sound = all(len(w) == 4 and min(w[:2]) >= 0 and min(w[2:]) >= 4 for w in self.regions)
+        check_field(sound, "regions", "lists of x, y, width and height, at least 4 wide and high", self.regions)
+
+
+@dataclass(frozen=True)
+class CostEntry:
+    """What a pair costs: time, memory, arithmetic, parameters, all methods in turns in one run.
+
+    Args:
+        height: of the pair, in pixels.
+        width: of the pair, in pixels.
+        repeats: how many turns; the median counts.
+        published: a CSV with the columns method, units, parameters, gflops and peak_memory_mb, of methods that were measured
+            elsewhere; `{config_dir}` and `{data_root}` as in a method's source.
+    """
+
+    height: int = 480
+    width: int = 640
+    repeats: int = 5
+    published: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "repeats"):
+            check_field(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class LabelEntry:
+    """Labels of a set.
+
+    Args:
+        dataset: the dataset.
+        format: yolo (a text file a image), voc (an XML file a image), coco (one JSON file) or mask (a image of
+            class numbers, of which boxes are made).
+        path: their folder, or the JSON file, relative to the folder of the datasets.
+        classes_from: the dataset of the catalog whose map of classes holds; by default the one of the set's name.
+        classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
+            the end says that such objects were not told apart.
+        name: what tables call it; by default the set's name.
+    """
+
+    dataset: str
+    format: LabelFormat
+    path: str
+    classes_from: str | None = None
+    classes: dict[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return self.name or self.dataset
+
+    def meanings(self) -> Mapping[str, str]:
+        """The map of classes.
+
+        Raises:
+            ConfigError: none is given, and the catalog has none for this form.
+        """
+        return class_mapping(
+            self.format, self.classes_from or (self.dataset if self.dataset in CATALOG else None), self.classes
+        )
+
+
+@dataclass(frozen=True)
+class DetectionEntry:
+    """What a detector finds in each source and in each fused image.
+
+    Args:
+        detector: FILE.onnx (YOLOX), a folder or a repository owner/name of the Hugging Face Hub (transformers), or
+            boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; `{data_root}` and `{config_dir}` as
+            in a method's source.
+        labels: with what it is compared.
+        classes: which classes.
+        same: what the detector calls -> what that counts as: {truck: car}.
+        groups: parts of a set by their names, as in a shell: {day: "*D", night: "*N"}.
+        gray: also look at every image without its color.
+    """
+
+    detector: str
+    labels: list[LabelEntry]
+    classes: list[str]
+    class_aliases: dict[str, str] = field(default_factory=dict)
+    subsets: dict[str, str] = field(default_factory=dict)
+    gray: bool = False
+
+    def __post_init__(self) -> None:
+        titles = [entry.title for entry in self.labels]
+        check_field(bool(self.labels), "labels", "at least one entry", "none")
+        check_field(len(set(titles)) == len(titles), "labels", "entries of different names", ", ".join(titles))
+        check_field(
+            all(t == Path(t).name for t in titles), "labels", "entries with the name of a file", ", ".join(titles)
+        )
+        check_field(bool(self.classes), "classes", "at least one class", "none")
+        check_field("all" not in self.subsets, "groups", "names other than all", ", ".join(self.subsets))
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """An experiment.
+
+    Args:
+        title: the heading of the report.
+        methods: what is compared; the first one is what the others are tested against.
+        datasets: on which images.
+        metrics: names of metrics; usual, faults and all stand for several. None, if `detection` is asked for.
+        convention: whose definitions; `refinefuse metrics` lists them.
+        detection: also let a detector look at the images, and compare what it finds with labels.
+        degradations: also fuse under worse degradation, and draw curves. Only methods that can be run take part.
+        cost: also measure what a pair costs.
+        paired_differences: also show every method as its difference from the first one, as an ablation does.
+        scenes: of each set, how many pairs the grids and the report show: those on which the methods differ most.
+        grids: pairs to show instead, with regions of your choice.
+    """
+
+    title: str
+    methods: list[MethodEntry]
+    datasets: list[DatasetEntry] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=lambda: ["common", "diagnostics"])
+    convention: str = "cddfuse255"
+    detection: DetectionEntry | None = None
+    degradations: list[DegradationEntry] = field(default_factory=list)
+    cost: CostEntry | None = None
+    paired_differences: bool = False
+    scenes: int = 2
+    grids: list[GridEntry] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        names = [entry.name for entry in self.datasets]
+        kinds = [entry.kind for entry in self.degradations]
+        check_field(len(self.methods) > 0, "methods", "at least one method", "none")
+        check_field(
+            bool(self.datasets) or self.cost is not None, "sets", "at least one set, unless `cost` is asked for", "none"
+        )
+        check_field(len(set(names)) == len(names), "sets", "sets of different names", ", ".join(names))
+        check_field(len(set(kinds)) == len(kinds), "lighting", "each kind once", ", ".join(kinds))
+        check_field(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
+        check_field(bool(self.metrics) or self.detection is not None, "metrics", "at least one metric", "none")
+        check_field(self.scenes >= 0, "scenes", "0 or more", self.scenes)
+        unknown = [grid.dataset for grid in self.grids if grid.dataset not in names]
+        check_field(not unknown, "grids", f"of the sets {', '.join(names)}", ", ".join(unknown))
+        unknown = (
+            [entry.dataset for entry in self.detection.labels if entry.dataset not in names] if self.detection else []
+        )
+        check_field(not unknown, "labels", f"of the sets {', '.join(names)}", ", ".join(unknown))
+
+
+@dataclass(frozen=True)
+class PathVariables:
+    """Where the paths of a config begin.
+
+    Attributes:
+        data_root: the folder of the datasets.
+        config_dir: the folder of the config.
+    """
+
+    data_root: Path
+    config_dir: Path
+
+    def fill(self, text: str, dataset: str = "{dataset}") -> str:
+        """Put folders and the name of a set in for `{data_root}`, `{config_dir}` and `{dataset}`."""
+        return (
+            text.replace("{data_root}", str(self.data_root))
+            .replace("{config_dir}", str(self.config_dir))
+            .replace("{dataset}", dataset)
+        )
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """A dataset as it lies on disk.
+
+    Attributes:
+        name: what tables call it.
+        a: the folder of the first source.
+        pairs: the pairs that the config chose, in natural order.
+    """
+
+    name: str
+    a: Path
+    pairs: tuple[Pair, ...]
+
+
+def load_benchmark_config(path: Path) -> BenchmarkConfig:
+    """Read a config.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
+    """
+    return read_settings(
+        BenchmarkConfig, path, "config", "\nThe plans that come with the project lie in recipes/benchmark."
+    )
+
+
+def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
+    """Find the pairs of a set and choose among them.
+
+    Raises:
+        PairingError: a folder is missing, a image has no partner, or nothing is chosen.
+    """
+    a, b = variables.data_root / entry.a, variables.data_root / entry.b
+    pairing = pair_folders(a, b)
+    alone = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
+    if alone:
+        raise PairingError(
+            f"The set '{entry.name}' holds images without a partner ({len(alone)}):\n{format_names(alone)}\n"
+            "Remove them, or add what is missing."
+        )
+    pairs = [pair for pair in pairing.pairs if fnmatchcase(pair.name, entry.pattern)]
+    if entry.names is not None:
+        absent = sorted(set(entry.names) - {pair.name for pair in pairs})
+        if absent:
+            raise PairingError(f"The set '{entry.name}' has no pair of the name:\n{format_names(absent)}")
+        pairs = [pair for pair in pairs if pair.name in entry.names]
+    if not pairs:
+        raise PairingError(
+            f"No pair of the set '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
+            f"  names:\n{format_names([pair.name for pair in pairing.pairs])}"
+        )
+    return ImageDataset(entry.name, a, tuple(pairs[:: entry.every]))

@@ -1,0 +1,89 @@
+"""What was made and scored already: one file of lines to which results are added one by one.
+
+A run that is killed loses the line that it was writing, and no more; a line that is torn is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from refinefuse.errors import InputError
+
+
+class ResultStore:
+    """The results that are kept in a folder.
+
+    Args:
+        path: the file, which is made if it is missing.
+
+    Raises:
+        InputError: it cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._images: dict[str, tuple[str, str]] = {}
+        self._scores: dict[str, dict[str, float]] = {}
+        self._boxes: dict[str, list[list[Any]]] = {}
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            for line in text.split("\n"):
+                self._read(line)
+            self._file = path.open("a", encoding="utf-8")
+            if text and not text.endswith("\n"):  # the line at which a run was killed
+                self._file.write("\n")
+        except OSError as error:
+            raise InputError(f"Cannot keep results in '{path}': {error.strerror}.\nGive another folder.") from None
+
+    def _read(self, line: str) -> None:
+        try:
+            entry: Any = json.loads(line)
+            if "image" in entry:
+                self._images[entry["image"]] = entry["key"], entry["sha256"]
+            elif "boxes" in entry:
+                self._boxes[entry["key"]] = entry["boxes"]
+            else:
+                self._scores.setdefault(entry["key"], {}).update(entry["scores"])
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def image(self, name: str) -> tuple[str, str]:
+        """The key that a image was made under, and its checksum; empty if it was not."""
+        return self._images.get(name, ("", ""))
+
+    def scores(self, key: str) -> Mapping[str, float]:
+        """What is known under a key."""
+        return self._scores.get(key, {})
+
+    def add_image(self, name: str, key: str, sha256: str) -> None:
+        """Note that a image was made."""
+        self._images[name] = key, sha256
+        self._write({"image": name, "key": key, "sha256": sha256})
+
+    def add_scores(self, key: str, scores: Mapping[str, float]) -> None:
+        """Note what a image scored."""
+        self._scores.setdefault(key, {}).update(scores)
+        self._write({"key": key, "scores": dict(scores)})
+
+    def boxes(self, key: str) -> list[list[Any]] | None:
+        """What a detector found, as it was added; None if it did not look yet."""
+        return self._boxes.get(key)
+
+    def add_boxes(self, key: str, boxes: list[list[Any]]) -> None:
+        """Note what a detector found in a image."""
+        self._boxes[key] = boxes
+        self._write({"key": key, "boxes": boxes})
+
+    def _write(self, entry: Mapping[str, object]) -> None:
+        try:
+            self._file.write(f"{json.dumps(entry)}\n")
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"Cannot write '{self.path}': {error.strerror}.\nMake room, then start again.") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

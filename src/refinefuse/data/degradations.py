@@ -1,0 +1,75 @@
+"""Adverse lighting for the visible image, as a sensor meets it: the paper's motive, and training's augmentation.
+
+Every function takes luma in [0, 1] as float32 (h, w), a severity in [0, 1] (0 leaves the image as it is) and a
+generator, and returns luma of the same shape and range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+Luma = Float[np.ndarray, "h w"]
+Degradation = Callable[[Luma, float, np.random.Generator], Luma]
+
+
+def underexposure(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """Under-exposure: down to a twentieth of the light, with the shot noise that few photons leave."""
+    gain = 0.05**severity
+    photons = 2000 * gain
+    noise = rng.standard_normal(luma.shape, np.float32) * np.sqrt(luma * gain / photons + 1e-6) * severity
+    darkened: Luma = np.clip(luma * gain + noise * 0.5, 0, 1)
+    return darkened
+
+
+def overexposure(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """Over-exposure with one to three lamps that shine into the lens: saturated discs in wide halos."""
+    rows, columns = np.ogrid[: luma.shape[0], : luma.shape[1]]
+    lit = luma * (1 + 2 * severity * rng.random(dtype=np.float32))
+    for _ in range(rng.integers(1, 4)):
+        y, x = rng.random(2) * luma.shape
+        radius = float(np.hypot(*luma.shape)) * rng.uniform(0.01, 0.05)
+        distance = ((rows - y) ** 2 + (columns - x) ** 2).astype(np.float32) / radius**2
+        lit += severity * 1.5 / (1 + distance)  # the long tails of a lens's glare
+    return np.clip(lit, 0, 1)
+
+
+def haze(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """Haze or smoke between the camera and the scene, denser towards one side of the image.
+
+    Source: the airlight model of Koschmieder (1924), I = J t + A (1 - t).
+    """
+    rows, columns = np.ogrid[: luma.shape[0], : luma.shape[1]]
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = np.cos(angle) * rows / luma.shape[0] + np.sin(angle) * columns / luma.shape[1]
+    transmission = np.exp(-severity * 2.5 * (0.6 + 0.4 * slope)).clip(0.05, 1).astype(np.float32)
+    veiled: Luma = luma * transmission + np.float32(rng.uniform(0.6, 1)) * (1 - transmission)
+    return veiled
+
+
+def sensor_noise(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """A high gain: noise that grows with the light, up to a tenth of the range."""
+    deviation = 0.1 * severity * np.sqrt(0.3 + 0.7 * luma)
+    return np.clip(luma + deviation * rng.standard_normal(luma.shape, np.float32), 0, 1)
+
+
+def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """A duller infrared sensor: what is warm, not hot, goes underexposure, the hottest lose up to 75 % of their level, blurred.
+
+    For the infrared image, not the visible one.
+    """
+    dull = (1 - 0.75 * severity * rng.random()) * luma ** np.float32(1 + 1.5 * severity * rng.random())
+    faded: Luma = cv2.GaussianBlur(dull, (0, 0), max(0.1, severity * rng.random()))
+    return faded
+
+
+DEGRADATIONS: Mapping[str, Degradation] = {
+    "underexposure": underexposure,
+    "overexposure": overexposure,
+    "haze": haze,
+    "sensor_noise": sensor_noise,
+}
+"""By name, in the order in which training draws them."""

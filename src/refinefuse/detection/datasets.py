@@ -1,0 +1,157 @@
+"""Labeled images for a detector's training: fused once, then read as often as they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from refinefuse.data.pairs import pair_folders
+from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.labels import Labels, Size, class_mapping
+from refinefuse.detection.recipe import DetectorRecipe, LabeledDataset
+from refinefuse.errors import ConfigError, InputError
+from refinefuse.image.files import read_image, write_image
+from refinefuse.image.pixels import Pixels
+from refinefuse.training.data_module import StepSampler
+
+DetectorInput = Callable[[Pixels, Pixels], UInt8[np.ndarray, "h w 3"]]
+Target = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image.
+
+    Attributes:
+        name: of the pair, with its set's number.
+        image: what the detector is to see; the file need not be there yet.
+        a: the first source.
+        b: the second source.
+        size: of all three.
+        boxes: the labels of the recipe's classes; those that do not count are left out.
+    """
+
+    name: str
+    image: Path
+    a: Path
+    b: Path
+    size: Size
+    boxes: Boxes
+
+
+def read_samples(recipe: DetectorRecipe, data: Path, folder: Path) -> list[Sample]:
+    """The labeled pairs of all sets.
+
+    Raises:
+        RefineFuseError: a set cannot be used.
+        ConfigError: no image has an object of any class.
+    """
+    samples = [s for number, one in enumerate(recipe.datasets) for s in _of_set(recipe, one, number, data, folder)]
+    if not any(len(sample.boxes) for sample in samples):
+        raise ConfigError(f"No label is of the classes {', '.join(recipe.classes)}, in {len(samples)} images.")
+    return samples
+
+
+def _of_set(recipe: DetectorRecipe, one: LabeledDataset, number: int, data: Path, folder: Path) -> Iterable[Sample]:
+    pairs = [pair for pair in pair_folders(data / one.a, data / one.b).pairs if fnmatchcase(pair.name, one.pattern)]
+    sizes = {pair.name: Size(*read_image(pair.b).shape[:2]) for pair in pairs}
+    labels = Labels(one.format, data / one.path, class_mapping(one.format, one.classes_from, one.classes)).read(sizes)
+    for pair in pairs:
+        if pair.name in labels:
+            boxes = labels[pair.name].select_classes(recipe.classes)
+            boxes = boxes.select(~boxes.crowd)
+            image = folder / str(number) / f"{pair.name}.png"
+            yield Sample(f"{number}/{pair.name}", image, pair.a, pair.b, sizes[pair.name], boxes)
+
+
+def fuse_samples(samples: Iterable[Sample], seen: DetectorInput) -> None:
+    """Fuse what is not fused yet.
+
+    Raises:
+        RefineFuseError: a image cannot be read or fused.
+    """
+    for sample in samples:
+        if sample.image.is_file():
+            continue
+        a, b = read_image(sample.a), read_image(sample.b)
+        fused = seen(a, b)
+        if fused.shape[:2] != a.shape[:2] or a.shape[:2] != b.shape[:2]:
+            sizes = [" x ".join(map(str, x.shape[:2])) for x in (a, b, fused)]
+            raise InputError(f"The pair '{sample.name}' differs in size.\n  a, b, fused: {', '.join(sizes)}")
+        sample.image.parent.mkdir(parents=True, exist_ok=True)
+        write_image(sample.image, fused)
+
+
+class DetectionDataset(Dataset[tuple[Tensor, Target]]):
+    """Images in the order in which a run bootstrap_samples them: every one once, in an order of its own each time, half flipped.
+
+    Args:
+        samples: the images, fused.
+        recipe: of the run.
+        processor: the detector's own.
+    """
+
+    def __init__(self, samples: list[Sample], recipe: DetectorRecipe, processor: Any) -> None:
+        self.samples, self.recipe, self.processor = samples, recipe, processor
+
+    def __len__(self) -> int:
+        return self.recipe.max_steps * self.recipe.batch_size
+
+    def of(self, index: int) -> tuple[Sample, bool]:
+        """Which image is drawn, and whether it is flipped."""
+        turn, place = divmod(index, len(self.samples))
+        generator = np.random.default_rng((self.recipe.seed, turn))
+        order = generator.permutation(len(self.samples))
+        return self.samples[order[place]], bool(generator.random(len(self.samples))[place] < 0.5)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
+        sample, flipped = self.of(index)
+        pixels = read_image(sample.image)
+        corners = sample.boxes.corners / np.array([sample.size.width, sample.size.height] * 2, np.float32)
+        if flipped:
+            pixels = np.ascontiguousarray(pixels[:, ::-1])
+            corners = np.stack([1 - corners[:, 2], corners[:, 1], 1 - corners[:, 0], corners[:, 3]], 1)
+        spans = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]])
+        image = self.processor(images=[pixels], return_tensors="pt", input_data_format="channels_last")["pixel_values"][
+            0
+        ]
+        numbers = [self.recipe.classes.index(name) for name in sample.boxes.classes]
+        return image, {
+            "class_labels": torch.tensor(numbers, dtype=torch.long),
+            "boxes": torch.from_numpy(spans.astype(np.float32)),
+        }
+
+
+def _together(items: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]:
+    return torch.stack([image for image, _ in items]), [target for _, target in items]
+
+
+class DetectionDataModule(LightningDataModule):
+    """The batches of a run, from the step at which it goes on."""
+
+    def __init__(self, drawn: DetectionDataset, first_step: int, workers: int) -> None:
+        super().__init__()
+        self.drawn, self.first_step, self.num_workers = drawn, first_step, workers
+
+    def names_of(self, step: int) -> list[str]:
+        """The images that a step bootstrap_samples."""
+        count = self.drawn.recipe.batch_size
+        return [self.drawn.of(index)[0].name for index in range(step * count, (step + 1) * count)]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Every batch of the run, in order."""
+        order = StepSampler(self.drawn.recipe, self.first_step)
+        loader: DataLoader[Any] = DataLoader(
+            self.drawn, order.num_pairs, sampler=order, collate_fn=_together, num_workers=self.num_workers
+        )
+        return loader

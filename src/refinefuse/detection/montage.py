@@ -1,0 +1,62 @@
+"""One pair: what a detector finds in both sources and in the fused image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.detectors import locate_detector, open_detector
+from refinefuse.detection.drawing import draw_boxes
+from refinefuse.errors import InputError
+from refinefuse.image.color import to_rgb8, with_source_color
+from refinefuse.image.files import read_image
+from refinefuse.image.pixels import Pixels
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.montage import side_by_side
+from refinefuse.weights.store import DEFAULT
+
+
+def detect_pair(
+    a: Path, b: Path, fused: Path | None, detector: str, classes: Sequence[str], threshold: float, weights: str | None
+) -> tuple[UInt8[np.ndarray, "h w 3"], dict[str, Boxes]]:
+    """The montage, and the boxes by what stands for each image in COCO JSON: the path, or `fused`.
+
+    Args:
+        a: the infrared image.
+        b: the visible image.
+        fused: the fused image; None: it is made.
+        detector: as `locate_detector` takes it.
+        classes: which classes; none: all.
+        threshold: the score from which on a box is drawn.
+        weights: what to fuse with; None: the shipped weights.
+
+    Raises:
+        InputError: a image or the detector cannot be used, the images differ in size, or the detector does not know
+            one of the classes.
+    """
+    images: dict[str, Pixels] = {str(a): read_image(a), str(b): read_image(b)}
+    find = open_detector(locate_detector(detector))
+    unknown = [name for name in classes if name not in find.names]
+    if unknown:
+        raise InputError(
+            f"The detector does not know the class '{unknown[0]}'.\n  expected: {', '.join(find.names[:12])}"
+            f"{', ...' if len(find.names) > 12 else ''}\n  got: {', '.join(classes)}"
+        )
+    if fused is None:
+        images["fused"] = np.asarray(Fuser(weights or DEFAULT)(a, b))
+    else:
+        images[str(fused)] = read_image(fused)
+    sizes = {name: image.shape[:2] for name, image in images.items()}
+    if len(set(sizes.values())) > 1:
+        told = "\n".join(f"  {height} x {width}   '{name}'" for name, (height, width) in sizes.items())
+        raise InputError(f"The images must have the same height and width.\n{told}")
+    infrared, visible, result = images.values()
+    seen = [to_rgb8(infrared), to_rgb8(visible), with_source_color(result, visible)]
+    found = [boxes.select_classes(classes) if classes else boxes for boxes in map(find, seen)]
+    captions = ("infrared", "visible", "fused")
+    panels = [draw_boxes(rgb, boxes.select(boxes.scores >= threshold)) for rgb, boxes in zip(seen, found, strict=True)]
+    return side_by_side(dict(zip(captions, panels, strict=True))), dict(zip(images, found, strict=True))

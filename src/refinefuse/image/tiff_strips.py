@@ -1,0 +1,200 @@
+"""TIFF and BigTIFF that need not fit into memory: read by rows, written by tiles, with or without a pyramid."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from tifffile import COMPRESSION, PHOTOMETRIC
+
+from refinefuse.errors import InputError
+from refinefuse.image.pixels import Pixels, check_pixels
+from refinefuse.image.scanlines import ScanlineBuffer, iter_strips, rechunk
+from refinefuse.image.tiff import as_image, checked_page, damage_reported
+
+_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+_TILE = 256  # pixels a side of a written tile
+_CLASSIC = 2**32 - 2**25  # bytes beyond which offsets need 64 bits
+_SMALLEST = 256  # pixels: a pyramid ends with the first level whose longer side is no longer
+
+
+class TiffReader:
+    """A TIFF whose rows are decoded as they are asked for; at most one row of its strips or tiles is kept.
+
+    Everything that `read_image` refuses is refused here too. The level of full resolution of a pyramid is read.
+
+    Args:
+        path: a TIFF or BigTIFF with one image.
+
+    Raises:
+        InputError: if the file cannot be read, or is no TIFF that can be decoded piece by piece.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._band: tuple[int, Pixels] | None = None
+        with self._explained(), ExitStack() as stack:
+            self._file = stack.enter_context(tifffile.TiffFile(path))
+            with mmap.mmap(self._file.filehandle.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                self._page = checked_page(self._file, data)
+            top = self._rows(0, 1)
+            stack.pop_all()  # it stays open
+        self.shape: tuple[int, ...] = (self._page.imagelength, *top.shape[1:])
+        self.dtype: np.dtype[Any] = top.dtype
+
+    @property
+    def is_pyramid(self) -> bool:
+        """Whether the file holds smaller levels of the image."""
+        return bool(self._page.subifds) or any(
+            isinstance(page, tifffile.TiffPage) and page.is_reduced for page in self._file.pages
+        )
+
+    def read_scanlines(self, start: int, stop: int) -> Pixels:
+        """Decode rows.
+
+        Raises:
+            InputError: if they are damaged or hold values that are no image's.
+        """
+        with self._explained():
+            return self._rows(start, stop)
+
+    def _rows(self, start: int, stop: int) -> Pixels:
+        samples = self._contiguous(start, stop) if self._page.is_memmappable else self._decoded(start, stop)
+        stored = np.moveaxis(samples, 0, 2).reshape(*samples.shape[1:3], -1)
+        pixels = as_image(self._page, stored[..., 0] if self._page.samplesperpixel == 1 else stored)
+        check_pixels(pixels)
+        return pixels
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            with damage_reported(self.path.stat().st_size):
+                yield
+        except InputError as error:
+            raise InputError(f"Cannot read '{self.path}': {error}") from None
+
+    def _contiguous(self, start: int, stop: int) -> Pixels:
+        """Samples (planes, rows, width, samples) of a page that is stored raw and in one piece."""
+        planes, _, height, width, samples = self._page.shaped
+        dtype = self._page.dtype.newbyteorder(self._file.byteorder)
+        count = (stop - start) * width * samples
+        handle, strips = self._file.filehandle, []
+        for plane in range(planes):
+            handle.seek(self._page.dataoffsets[0] + (plane * height + start) * width * samples * dtype.itemsize)
+            strips.append(np.frombuffer(handle.read(count * dtype.itemsize), dtype))
+        return np.stack(strips).reshape(planes, stop - start, width, samples)
+
+    def _decoded(self, start: int, stop: int) -> Pixels:
+        """The same of a page in strips or tiles."""
+        side = self._page.tilelength if self._page.is_tiled else min(self._page.rowsperstrip, self._page.imagelength)
+        strips = []
+        for index in range(start // side, -(-stop // side)):
+            if self._band is None or self._band[0] != index:
+                self._band = index, self._decode_band(index, side)
+            strips.append(self._band[1][:, max(0, start - index * side) : stop - index * side])
+        return np.concatenate(strips, 1)
+
+    def _decode_band(self, index: int, side: int) -> Pixels:
+        """All strips or tiles that begin in row `index * side`."""
+        page = self._page
+        planes, _, height, width, samples = page.shaped
+        down = -(-height // side)
+        across = -(-width // page.tilewidth) if page.is_tiled else 1
+        strip = np.full((planes, min(side, height - index * side), width, samples), page.nodata, page.dtype)
+        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
+        for plane in range(planes):
+            for number in range((plane * down + index) * across, (plane * down + index + 1) * across):
+                self._file.filehandle.seek(page.dataoffsets[number])
+                data = self._file.filehandle.read(page.databytecounts[number]) if page.databytecounts[number] else None
+                part, (_, _, _, left, _), _ = page.decode(data, number, **tables)
+                if part is not None:  # tiles at the edges reach over them
+                    room = strip[plane, :, left : left + part.shape[2]]
+                    room[...] = part[0, : room.shape[0], : room.shape[1]]
+        return strip
+
+
+def reads_in_pieces(path: Path) -> bool:
+    """Whether a file is a TIFF whose strips or tiles this installation decodes one by one (imagecodecs adds to them).
+
+    False too for whatever cannot be read at all: `read_image` says why.
+    """
+    try:
+        with damage_reported(0), tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            plain = page.photometric != PHOTOMETRIC.YCBCR or page.compression in _JPEG
+            packed = page.compression == COMPRESSION.NONE or page.compression in tifffile.TIFF.DECOMPRESSORS
+            return plain and packed and (page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS)
+    except (InputError, OSError):
+        return False
+
+
+def write_tiff(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], strips: Iterator[Pixels], *, pyramid: bool = False
+) -> None:
+    """Write a TIFF (BigTIFF where it must be) from strips of rows, deflated in tiles, in constant memory.
+
+    Args:
+        path: the file, which is replaced.
+        shape: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA.
+        dtype: uint8, uint16 or float32.
+        strips: all rows from top to bottom, cut as the caller likes.
+        pyramid: also write levels of half the size each (SubIFDs), down to 256 pixels a side.
+    """
+    channels = shape[2] if len(shape) == 3 else 1
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "tile": (_TILE, _TILE),
+        "photometric": "rgb" if channels >= 3 else "minisblack",
+        "planarconfig": "contig" if channels > 1 else None,
+        "extrasamples": ["unassalpha"] if channels in (2, 4) else None,
+        "compression": "zlib",
+        "compressionargs": {"level": 3},
+        "metadata": None,
+        "software": False,
+    }
+    shapes = _smaller_shapes(shape) if pyramid else []
+    large = int(np.prod(shape)) * dtype.itemsize * (4 / 3 if pyramid else 1) > _CLASSIC
+    with ExitStack() as stack:
+        spools = [stack.enter_context(ScanlineBuffer(smaller, dtype)) for smaller in shapes]
+        file = stack.enter_context(tifffile.TiffWriter(path, bigtiff=large))
+        levels = [rechunk(strips, _TILE), *(iter_strips(buffer, _TILE) for buffer in spools)]
+        for number, (rows, smaller) in enumerate(zip(levels, [*spools, None], strict=True)):
+            kind: dict[str, Any] = {"subfiletype": 1} if number else {"subifds": len(shapes)}
+            file.write(_tiles(rows, smaller), shape=[shape, *shapes][number], **kind, **options)
+
+
+def _tiles(strips: Iterator[Pixels], smaller: ScanlineBuffer | None) -> Iterator[Pixels]:
+    """The tiles of strips in the order of the file; half the size of each strip goes into the buffer."""
+    for strip in strips:
+        if smaller is not None:
+            smaller.append(_halved(strip))
+        for left in range(0, strip.shape[1], _TILE):
+            yield np.ascontiguousarray(strip[:, left : left + _TILE])
+
+
+def _smaller_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Of the levels of a pyramid below the first."""
+    shapes = []
+    while max(shape[:2]) > _SMALLEST:
+        shape = (-(-shape[0] // 2), -(-shape[1] // 2), *shape[2:])
+        shapes.append(shape)
+    return shapes
+
+
+def _halved(strip: Pixels) -> Pixels:
+    """Means of blocks of 2 x 2; an odd last row or column is repeated."""
+    height, width = strip.shape[:2]
+    even = np.pad(strip, [(0, height % 2), (0, width % 2), *[(0, 0)] * (strip.ndim - 2)], mode="edge").astype(
+        np.float32
+    )
+    mean = (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+    return (mean + 0.5 if strip.dtype.kind == "u" else mean).astype(strip.dtype)

@@ -1,0 +1,56 @@
+"""Images for looking: sources and result side by side, and the map of weight_maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from refinefuse.image.color import to_array, to_rgb8
+
+_CAPTION = 22  # pixels above each image
+_GAP = 6
+_SMALLEST = 192  # pixels of the longer side of a slice in a montage
+
+
+def share_map(weight_map: Tensor) -> UInt8[np.ndarray, "h w"]:
+    """The weight_map of `a` in the mix as gray: white where all of a pixel comes from `a`, black where none does.
+
+    Args:
+        weight_map: (1, 1, h, w) in [0, 1].
+    """
+    return to_array(weight_map, np.uint8)
+
+
+def side_by_side(images: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
+    """Images of one height in a row, each under its caption, as 8-bit RGB; alpha is left out.
+
+    Args:
+        images: by caption; each (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+    """
+    row: list[np.ndarray] = []
+    for caption, pixels in images.items():
+        body = to_rgb8(pixels)
+        head = np.full((_CAPTION, body.shape[1], 3), 255, np.uint8)
+        cv2.putText(head, caption, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        row += [np.vstack([head, body]), np.full((_CAPTION + body.shape[0], _GAP, 3), 255, np.uint8)]
+    return np.hstack(row[:-1])
+
+
+def volume_montage(rows: Sequence[Sequence[np.ndarray]], aspect: float) -> UInt8[np.ndarray, "h w 3"]:
+    """Slices of volumes below each other, each row the sources and the result, in the patient's proportions.
+
+    Args:
+        rows: of images of one size, each (h, w) or (h, w, 3), uint8 or float32 in [0, 1]; the result last.
+        aspect: the height of a pixel divided by its width.
+    """
+    names = ["a", "b"] if len(rows[0]) == 3 else [f"source {index + 1}" for index in range(len(rows[0]) - 1)]
+    height, width = rows[0][0].shape[:2]
+    scale = max(1.0, _SMALLEST / max(height * aspect, width))
+    size = (max(1, round(width * scale)), max(1, round(height * aspect * scale)))
+    images = [[cv2.resize(to_rgb8(image), size, interpolation=cv2.INTER_LINEAR) for image in row] for row in rows]
+    parts = [side_by_side(dict(zip((*names, "fused"), row, strict=True))) for row in images]
+    return np.vstack(parts)

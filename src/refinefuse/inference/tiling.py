@@ -1,0 +1,122 @@
+"""Large images in pieces: which regions, and which part of the sources each of them needs.
+
+A region that is painted from its crop is the same as in the whole output: the context is that of the whole pair, the
+crop reaches as far around the region as the network sees, and its corner lies on the network's grid of cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, TypeAlias
+
+from refinefuse.errors import InputError
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.fusion_model import Region
+
+TileSize: TypeAlias = Literal["auto", "off"] | int
+"""Side of a tile in pixels, `auto` (by size and free memory) or `off`."""
+
+WHOLE = 4_000_000
+"""Pixels up to which `auto` paints in one tile. Beyond, tiles are as fast (caches) and need less memory."""
+CROP = 1344
+"""Longest side of the crops that `auto` cuts: longer ones need more memory and are slower by pixel, shorter ones are
+mostly halo."""
+_MAPS = 18
+"""Memory of the trunk, as a number of maps of the first scale's features (measured at 1024 x 1024: 14 to 17)."""
+_PLANES = 28
+"""Memory of the head, as a number of images (measured at 2048 x 2048: 22 to 25)."""
+
+
+class Tile(NamedTuple):
+    """One tile.
+
+    Attributes:
+        region: what is painted, in the image.
+        padded: what must be known of the sources for that, in the image.
+        inner: the region again, in the crop.
+    """
+
+    region: Region
+    padded: Region
+    inner: Region
+
+
+def check_tile(tile: TileSize, halo: int) -> None:
+    """Refuse a side that makes no sense.
+
+    Raises:
+        InputError: if it is neither a word nor a number, or smaller than the halo.
+    """
+    if isinstance(tile, str) and tile not in ("auto", "off"):
+        raise InputError(f"`tile` must be auto, off or a number of pixels.\n  got: {tile!r}")
+    if not isinstance(tile, str) and tile < halo:
+        raise InputError(
+            f"`tile` must be at least as large as what the network sees around it.\n  at least: {halo} pixels\n"
+            f"  got: {tile}\nSmaller tiles would be painted more than nine times over. Take auto, or a larger number."
+        )
+
+
+def tile_side(tile: TileSize, height: int, width: int, config: NetworkConfig, halo: int, free: int) -> int | None:
+    """The side of the tiles for a image, None if it is painted in one tile.
+
+    Args:
+        tile: what the user asked for.
+        height: of the image, in pixels.
+        width: of the image.
+        config: of the network.
+        halo: of the network, in pixels.
+        free: bytes of memory that are left; `auto` takes at most half of them.
+    """
+    if tile == "off":
+        return None
+    if tile != "auto":
+        return None if tile >= max(height, width) else int(tile)
+    affordable = free // 2 // bytes_by_pixel(config)
+    if height * width <= min(WHOLE, affordable):
+        return None
+    crop = min(CROP, math.isqrt(affordable))
+    return max(crop - 2 * halo, halo)
+
+
+def bytes_by_pixel(config: NetworkConfig) -> int:
+    """Memory that output in float32 takes, in bytes a pixel of the crop."""
+    return 4 * max(-(-_MAPS * config.channels[0] // config.patch_size**2), _PLANES)
+
+
+def iter_tiles(height: int, width: int, side: int, halo: int, stride: int) -> Iterator[list[Tile]]:
+    """The tiles of a image, row by row.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image.
+        side: of a tile; those at the right and at the bottom may be smaller.
+        halo: how far around its region a tile reaches.
+        stride: crops begin at multiples of it.
+    """
+    for top in range(0, height, side):
+        vertical = _span(top, side, height, halo, stride)
+        spans = [(vertical, _span(left, side, width, halo, stride)) for left in range(0, width, side)]
+        yield [_tile(*both) for both in spans]
+
+
+class _Span(NamedTuple):
+    start: int
+    length: int
+    first: int
+    reach: int
+
+
+def _span(start: int, side: int, length: int, halo: int, stride: int) -> _Span:
+    """Along one side: a tile, and from where and how far its crop reaches."""
+    end = min(start + side, length)
+    first = max(0, start - halo) // stride * stride
+    return _Span(start, end - start, first, min(-(-(end + halo) // stride) * stride, length) - first)
+
+
+def _tile(y: _Span, x: _Span) -> Tile:
+    return Tile(
+        Region(y.start, x.start, y.length, x.length),
+        Region(y.first, x.first, y.reach, x.reach),
+        Region(y.start - y.first, x.start - x.first, y.length, x.length),
+    )

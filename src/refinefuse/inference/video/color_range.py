@@ -1,0 +1,111 @@
+"""The luma plane of a video frame, and what its numbers mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refinefuse.image.thermal import IntensityRange
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+_NARROW_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
+_LUMA_FIRST = re.compile(r"(yuva?j?4\d\dp|gray)(9|10|12|14|16)?(le)?|nv12|nv21")
+_ALL_BUT_ODD = IntensityRange("percentile", 0.01, 99.99)
+
+
+def has_luma(pixel_format: str) -> bool:
+    """Whether the first plane of frames in this format is the luma, in whole bytes of this machine's order."""
+    return _LUMA_FIRST.fullmatch(pixel_format) is not None
+
+
+def luma_plane(frame: VideoFrame) -> np.ndarray[Any, Any]:
+    """A view (h, w), uint8 or uint16, of the first plane of a frame for whose format `has_luma` holds."""
+    plane: Any = frame.planes[0]
+    dtype = np.dtype(np.uint8 if frame.format.components[0].bits <= 8 else "<u2")
+    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
+    view: np.ndarray[Any, Any] = rows[: frame.height, : frame.width]
+    return view
+
+
+def with_luma(frame: VideoFrame) -> VideoFrame:
+    """The frame itself if its first plane is its luma, the same in gray otherwise."""
+    deep = max(component.bits for component in frame.format.components) > 8
+    return frame if has_luma(frame.format.name) else converted(frame, "gray16le" if deep else "gray")
+
+
+def converted(frame: VideoFrame, pixel_format: str) -> VideoFrame:
+    """The frame in another format; color and timestamp stay."""
+    if frame.format.name == pixel_format:
+        return frame
+    result = frame.reformat(format=pixel_format)
+    was_yuv = has_luma(frame.format.name) and not frame.format.name.startswith("gray")
+    if not was_yuv:
+        result.color_range = _NARROW_RANGE  # what the conversion makes of RGB and gray
+    return result
+
+
+def neutral_chroma(plane: Any, bits: int) -> None:
+    """Take the color out of a chroma plane."""
+    np.frombuffer(plane, np.uint8 if bits <= 8 else "<u2")[...] = 1 << (bits - 1)
+
+
+@dataclass(frozen=True)
+class LumaRange:
+    """Which numbers are black and white.
+
+    Attributes:
+        black: becomes 0.
+        white: becomes 1.
+    """
+
+    black: float
+    white: float
+
+    def inverted(self) -> LumaRange:
+        """With black and white exchanged."""
+        return LumaRange(self.white, self.black)
+
+    def normalize(self, plane: np.ndarray[Any, Any]) -> Float[Tensor, "1 1 h w"]:
+        """A plane (h, w) as float32 in [0, 1], clipped."""
+        values = torch.from_numpy(plane if plane.dtype == np.uint8 else plane.astype(np.float32)).float()
+        return values.sub_(self.black).div_(self.white - self.black).clamp_(0, 1)[None, None]
+
+    def put(self, luma: Float[Tensor, "1 1 h w"], plane: np.ndarray[Any, Any]) -> None:
+        """Write luma in [0, 1] into a plane, rounded half up."""
+        values = luma[0, 0].mul(self.white - self.black).add_(self.black + 0.5)
+        plane[...] = values.numpy().astype(plane.dtype)
+
+
+def luma_range_of(frame: VideoFrame) -> LumaRange:
+    """Black and white as the format of a frame defines them: gray counts and `j` formats use the full range.
+
+    Source: ITU-R BT.601-7 (2011), section 2.5.3, and BT.2100-2 (2018), table 9 (narrow range of n bits).
+    """
+    bits, name = frame.format.components[0].bits, frame.format.name
+    if name.startswith(("gray", "yuvj")) or frame.color_range == _FULL_RANGE:
+        return LumaRange(0, 2**bits - 1)
+    return LumaRange(16 << (bits - 8), 235 << (bits - 8))
+
+
+def estimate_luma_range(planes: Iterable[np.ndarray[Any, Any]], rule: IntensityRange | None = None) -> LumaRange:
+    """Black and white for counts, the same for a whole sequence, so that nothing pumps.
+
+    Args:
+        planes: some frames from all over the sequence, or its first ones.
+        rule: of the user; None: from the lowest to the highest count but for one pixel in ten thousand at either end,
+            which may be dead or glaring.
+
+    Raises:
+        InputError: if all counts are equal, or do not go with the rule.
+    """
+    fixed = (rule or _ALL_BUT_ODD).fit(np.ascontiguousarray(plane) for plane in planes)
+    return LumaRange(fixed.low, fixed.high)

@@ -1,0 +1,49 @@
+"""Do common work once a triplet: inside `caching()`, a function marked `@cached` remembers its results.
+
+The metrics stay plain functions of tensors; only the work that several of them need (histograms, gradients, local
+moments) is marked. Outside of `caching()` a marked function is the function itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_results: ContextVar[dict[Any, Any] | None] = ContextVar("results", default=None)
+
+
+@contextmanager
+def caching() -> Iterator[None]:
+    """Remember the results of shared functions until the end of the block, in this thread."""
+    token = _results.set({})
+    try:
+        yield
+    finally:
+        _results.reset(token)
+
+
+def cached(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function whose result is worth remembering; its tensors are told apart by identity, the rest by value."""
+
+    @wraps(function)
+    def remembered(*args: P.args, **options: P.kwargs) -> R:
+        results = _results.get()
+        if results is None:
+            return function(*args, **options)
+        given = (*args, *sorted(options.items()))
+        key = (function, *(id(x) if isinstance(x, Tensor) else x for x in given))
+        if key not in results:
+            # The arguments are kept with the result: while they live, no other tensor can get their identity.
+            results[key] = (given, function(*args, **options))
+        result: R = results[key][1]
+        return result
+
+    return remembered

@@ -1,0 +1,97 @@
+"""FusionOutput by windows: how far a region depends on what is around it, whatever computes the network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from refinefuse.errors import InputError
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.context import Context, grid_statistics
+from refinefuse.network.head import FusionOutput
+
+
+class Region(NamedTuple):
+    """A rectangle of the image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class FusionModel(ABC):
+    """A network that reads the whole pair once (`encode_context`) and then paints any region of it, or all (`predict`).
+
+    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. A region is the same as in the whole output.
+    """
+
+    config: NetworkConfig
+
+    @abstractmethod
+    def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
+        """The context of sources that are reduced already (`grid_statistics`): crops in training, images read by parts."""
+
+    @abstractmethod
+    def predict_padded(
+        self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context
+    ) -> FusionOutput:
+        """Paint a image, or a crop in training, whose sides are multiples of the stride."""
+
+    def encode_context(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Context:
+        """What the network needs to know of the whole pair, of a size that does not depend on the image's."""
+        return self.encode_context_from_stats(
+            grid_statistics(a, self.config.context_size), grid_statistics(b, self.config.context_size)
+        )
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a region that its output depends on, a side: a multiple of `config.stride`."""
+        sides = [self.config.patch_size << scale for scale in range(len(self.config.channels))]  # of a cell, in pixels
+        encoding = 2 * sum(sides)  # two 3x3 convolutions at each scale
+        refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
+        output = 2 * self.config.stride + sides[0]  # the head's convolutions, the bands and the pixel's own cell
+        reach = encoding + refining + output
+        return -(-reach // self.config.stride) * self.config.stride
+
+    def predict(
+        self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context, region: Region | None = None
+    ) -> FusionOutput:
+        """Paint a region of the pair, or all of it.
+
+        Args:
+            a: luma of the whole of the first source, in [0, 1].
+            b: luma of the whole of the second source.
+            context: what `encode_context` returned for the whole pair.
+            region: the rectangle to paint; None paints all.
+
+        Raises:
+            InputError: if the sources differ in shape, or the region is empty or reaches over the edge.
+        """
+        if a.shape != b.shape:
+            raise InputError(f"`a` and `b` must have the same shape.\n  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}")
+        height, width = a.shape[2:]
+        top, left, rows, columns = region or Region(0, 0, height, width)
+        bottom, right = top + rows, left + columns
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            raise InputError(f"The region must lie within the image.\n  image: {height} x {width}\n  region: {region}")
+        y0, y1, below = self._reach(top, bottom, height)
+        x0, x1, after = self._reach(left, right, width)
+        a, b = a[..., y0:y1, x0:x1], b[..., y0:y1, x0:x1]
+        if after or below:
+            a, b = (F.pad(x, (0, after, 0, below), mode="replicate") for x in (a, b))
+        output = self.predict_padded(a, b, context)
+        return FusionOutput(*(plane[..., top - y0 : bottom - y0, left - x0 : right - x0] for plane in output))
+
+    def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int]:
+        """Along one side: the first and last pixel that a region needs, and how far the image's edge is continued.
+
+        Cells of the deepest scale must stay where they are in the whole image, hence the multiples of the stride.
+        """
+        stride = self.config.stride
+        first, last = max(0, start - self.halo) // stride * stride, -(-(end + self.halo) // stride) * stride
+        return first, min(last, length), -length % stride if last >= length else 0

@@ -1,0 +1,122 @@
+"""FusionDataModule: which pairs a step draws depends on the seed and the number of the step alone, on one process or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from refinefuse.data.crops import CropBatch, PairCropDataset, collate
+from refinefuse.errors import ConfigError
+from refinefuse.training.datasets import LumaPair, TrainingData
+from refinefuse.training.recipe import Recipe
+
+
+class Schedule(Protocol):
+    """How long a run is."""
+
+    @property
+    def batch_size(self) -> int:
+        """Pairs drawn for a step, over all processes."""
+        ...
+
+    @property
+    def max_steps(self) -> int:
+        """Optimiser steps."""
+        ...
+
+
+class StepSampler(Sampler[int]):
+    """One process's items of every step of a run, in order, from the step at which it goes on.
+
+    Its length is that of the whole run, as Lightning expects.
+    """
+
+    def __init__(self, recipe: Schedule, first_step: int, rank: int = 0, processes: int = 1) -> None:
+        self.whole = recipe.batch_size
+        self.num_pairs = recipe.batch_size // processes
+        self.steps = range(first_step, recipe.max_steps)
+        self.total = recipe.max_steps * self.num_pairs
+        self.rank = rank
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        for step in self.steps:
+            first = step * self.whole + self.rank * self.num_pairs
+            yield from range(first, first + self.num_pairs)
+
+
+class FusionDataModule(LightningDataModule):
+    """The batches of a run. A step's pairs are divided over the processes, so a recipe means the same on one or many.
+
+    Args:
+        recipe: of the run.
+        data: the images.
+        first_step: the step at which the run goes on.
+        num_workers: processes that cut crops beside each training process.
+    """
+
+    def __init__(self, recipe: Recipe, data: TrainingData, *, first_step: int = 0, num_workers: int = 0) -> None:
+        super().__init__()
+        self.recipe, self.data, self.first_step, self.num_workers = recipe, data, first_step, num_workers
+        self.crops = PairCropDataset(
+            data.training,
+            data.weights,
+            size=recipe.crop_size,
+            crops=recipe.crops_per_pair,
+            context_size=recipe.network.context_size,
+            augmentation=recipe.augmentation,
+            length=recipe.max_steps * recipe.batch_size,
+            seed=recipe.seed,
+        )
+
+    def names_of(self, step: int) -> list[str]:
+        """The pairs that a step draws, over all processes."""
+        count = self.recipe.batch_size
+        drawn = (self.crops.pair_of(index) for index in range(step * count, (step + 1) * count))
+        return [self.data.names[index] for index in dict.fromkeys(drawn)]
+
+    def train_dataloader(self) -> DataLoader[CropBatch]:
+        """Every batch of the run from `first_step` on, in order."""
+        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        order = StepSampler(self.recipe, self.first_step, rank, processes)
+        return DataLoader(
+            self.crops,
+            order.num_pairs,
+            sampler=order,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Whole pairs, one a batch, as (1, 1, h, w) in [0, 1], divided over the processes if there are enough."""
+        pairs = self.data.validation
+        if self.trainer and len(pairs) >= self.trainer.world_size:
+            pairs = pairs[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(pairs, 1, collate_fn=_whole)  # type: ignore[arg-type]  # a list is a map-style dataset
+
+
+def _whole(items: list[LumaPair]) -> tuple[Tensor, Tensor]:
+    a, b = (torch.from_numpy(plane.astype("float32"))[None, None] / 255 for plane in items[0])
+    return a, b
+
+
+def check_processes(recipe: Recipe, processes: int) -> None:
+    """Refuse a number of processes over which a step's pairs cannot be divided.
+
+    Raises:
+        ConfigError: naming both numbers.
+    """
+    if recipe.batch_size % processes:
+        raise ConfigError(
+            "The pairs of a step must divide over the processes (devices x nodes).\n"
+            f"  batch_size: {recipe.batch_size}\n  processes: {processes}\n"
+            "Take other devices, or another recipe: a run by more pairs a step is another run."
+        )
