@@ -250,12 +250,12 @@ def half(x, odd):
     return ((x[:-1, :-1] + x[1:, :-1] + x[:-1, 1:] + x[1:, 1:]) / 4)[::2, ::2]
 
 
-def ms_ssim(f, a, b):
+def ms_ssim(f, a, b, c1=C1, c2=C2):
     total = 0
     for x in (a, b):
         y, product = f, 1.0
         for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
-            full, cs = ssim_maps(x, y, gauss(11, 1.5), C1, C2)
+            full, cs = ssim_maps(x, y, gauss(11, 1.5), c1, c2)
             product *= max((full if scale == 4 else cs).mean(), 0) ** weight
             if scale < 4:
                 x, y = (np.pad(z, [(s % 2, s % 2) for s in z.shape]) for z in (x, y))
@@ -432,7 +432,7 @@ def qg(f, a, b):
     return above / below
 
 
-def petrovic(f, a, b):
+def petrovic(f, a, b, floor=0.001):
     def edges(x):
         u, w = (d / 8 for d in sobel(x, "mirror"))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -447,7 +447,7 @@ def petrovic(f, a, b):
         return np.sqrt(0.9999 / (1 + np.exp(-19 * (G - 0.5))) * 0.9995 / (1 + np.exp(-22 * (D - 0.5))))
 
     qa, qb = quality(ga, aa), quality(gb, ab)
-    wa, wb = (np.where(g >= 2, g**1.5, 0.001) for g in (ga, gb))
+    wa, wb = (np.where(g >= 2, g**1.5, floor) for g in (ga, gb))
     W, up = (wa + wb).sum(), (gf > ga) & (gf > gb)
     lost = (1 - qa) * wa + (1 - qb) * wb
     return (
@@ -502,8 +502,14 @@ def piella(f, a, b):
     w, c = uniform(8), (1e-6 * 255) ** 2
     va, vb = covariance(a, a, w), covariance(b, b, w)
     q = share(va, vb) * index(a, f, w, c) + (1 - share(va, vb)) * index(b, f, w, c)
+    return q.mean(), by_salience(q, va, vb)
+
+
+def by_salience(q, va, vb):
+    """The mean of q where the sources vary; flat ground counts as of variance 0.5."""
     top = np.maximum(va, vb)
-    return q.mean(), (top * q).sum() / top.sum()
+    top = np.where(top < 1e-9, 0.5, top)
+    return (top * q).sum() / top.sum()
 
 
 def qs(f, a, b):

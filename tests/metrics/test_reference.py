@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,12 +49,17 @@ TOLERANCES = {
 }
 
 
+VALUES = json.loads((Path(__file__).parent / "authors.json").read_text(encoding="utf-8"))
+"""By triplet and metric, what each program gives; null is NaN."""
+
+
 @pytest.fixture(scope="module")
-def reference(data_folder):
-    path = data_folder.parent / "metrics" / "reference.json"
-    if not path.is_file():
-        pytest.skip(f"the reference values are not at hand: no '{path}'")
-    return json.loads(path.read_text()), path.parent / "triplets"
+def triplets(data_folder):
+    """The folder of the images; the values are those of `VALUES`."""
+    folder = data_folder.parent / "metrics" / "triplets"
+    if not folder.is_dir():
+        pytest.skip(f"the images of the reference values are not at hand: no '{folder}'")
+    return folder
 
 
 def load(folder, name):
@@ -74,18 +80,17 @@ def programs(convention, key):
 
 @pytest.mark.parametrize("name", ["mri_ct_lap", "mri_spect_max", "mri_spect_max_color", "tno_10_lap", "tno_34_mean",
                                   "mri_ct_lap_crop32", "mri_ct_lap_crop64", "tno_10_lap_crop32"])  # fmt: skip
-def test_equals_the_authors_programs(reference, name):
-    values, folder = reference
-    images = load(folder, name)
+def test_equals_the_authors_programs(triplets, name):
+    images = load(triplets, name)
     compared = 0
     for convention in ["vifb"] if name.endswith("color") else PROGRAMS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # crops are too small for some metrics
             scores = evaluate(*images, convention=convention)
         for key, score in scores.items():
-            theirs = values[name].get(reference_name(convention, key), {})
+            theirs = VALUES[name].get(reference_name(convention, key), {})
             if (convention, key) == ("li", "Nabf"):
-                theirs = theirs | values[name].get("Nabf_range01", {})
+                theirs = theirs | VALUES[name].get("Nabf_range01", {})
             for program in set(programs(convention, key)) & theirs.keys():
                 compared += 1
                 if theirs[program] is None:
