@@ -6,7 +6,6 @@ Run it after weights or the network have changed on purpose, look at the images,
 import json
 
 from golden import SCORES, WEIGHTS, fresh, fused_path, scores
-
 from refinefuse import write_image
 
 if __name__ == "__main__":

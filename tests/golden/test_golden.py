@@ -1,10 +1,10 @@
 """Every set of weights still makes the image that it made; `python tests/golden/regenerate.py` records it anew."""
 
 import pytest
-from golden import LEVELS, WEIGHTS, fused_path, image_difference, score_differences
 
+from golden import LEVELS, WEIGHTS, fused_path, image_difference, score_differences
 from refinefuse.network.context import Context
-from refinefuse.network.head import MixAndDetail
+from refinefuse.network.head import FusionHead
 from refinefuse.network.semantic import GlobalCrossAttention
 
 pytestmark = pytest.mark.parametrize("weights", WEIGHTS)
@@ -20,8 +20,8 @@ def test_scores_are_the_recorded_ones(weights):
 
 def exchange_detail(monkeypatch):
     """The head adds the detail of `a` as if it were that of `b`, and the other way round."""
-    detail = MixAndDetail._detail
-    monkeypatch.setattr(MixAndDetail, "_detail", lambda self, rules, a, b: detail(self, rules, b, a))
+    detail = FusionHead._detail
+    monkeypatch.setattr(FusionHead, "_detail", lambda self, rules, a, b: detail(self, rules, b, a))
 
 
 def attend_to_itself(monkeypatch):

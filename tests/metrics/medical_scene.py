@@ -4,7 +4,7 @@ import numpy as np
 
 
 def medical(height=80, width=96):
-    """A fused image and its sources, levels 0..255: two discs on black, bone at 254 and 255, the fused one their maximum."""
+    """A fused image and its sources, levels 0..255: two discs on black, with bone at 254 and 255."""
     y, x = np.mgrid[0:height, 0:width]
     radius = np.hypot((y - height / 2) / (height / 2), (x - width / 2) / (width / 2))
     a = np.where(radius < 0.8, 60 + 40 * np.cos(9 * radius), 0)

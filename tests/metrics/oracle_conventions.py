@@ -1,11 +1,11 @@
-"""The definitions of the conventions once more: literal, in numpy. What a convention leaves as it is, is in `oracle`."""
+"""The definitions that are a convention's own, once more: literal, in numpy. The default ones are in `oracle`."""
 
 import math
 
 import numpy as np
 import oracle
 from numpy.lib.stride_tricks import sliding_window_view
-from oracle import C1, C2, correlate, entropy, gauss, hist, joint, sobel, stretch, uniform
+from oracle import C1, C2, entropy, gauss, hist, joint, sobel, stretch
 
 from refinefuse.metrics import steerable
 from refinefuse.metrics.features import _LOW

@@ -5,7 +5,7 @@ The package plays no part in the values; only which metrics a convention has is 
 
 import json
 import math
-from functools import lru_cache
+from functools import cache
 
 from oracle_conventions import literal
 from values import TRIPLETS, VALUES
@@ -13,7 +13,7 @@ from values import TRIPLETS, VALUES
 from refinefuse.metrics import CONVENTIONS
 
 
-@lru_cache(maxsize=None)
+@cache
 def value(function, triplet):
     """A value, or None where it is no number or the images are too small."""
     try:

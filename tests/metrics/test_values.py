@@ -5,8 +5,8 @@ import math
 import warnings
 
 import pytest
-from oracle_conventions import OTHER
 from images import tensors
+from oracle_conventions import OTHER
 from values import TRIPLETS, VALUES
 
 from refinefuse.metrics import CONVENTIONS, METRICS, evaluate

@@ -1,9 +1,9 @@
-"""Two triplets, and where the values of every metric by every convention are recorded: `regenerate.py` computes them."""
+"""Two triplets, and the file with the values of every metric by every convention, which `regenerate.py` writes."""
 
 from pathlib import Path
 
-from medical_scene import medical
 from images import triplet
+from medical_scene import medical
 
 VALUES = Path(__file__).parent / "values.json"
 TRIPLETS = {"street": lambda: triplet(165, 170), "medical": medical}
