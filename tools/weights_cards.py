@@ -46,7 +46,7 @@ def write_cards(folder: Path) -> list[Path]:
 def _data(entry: Entry) -> str:
     lines = ["| dataset | trained on | validated on | source | license |", "|---|---|---|---|---|"]
     for part in entry.datasets:
-        cells = [str(part.get(key, "")) for key in ("name", "num_train", "num_val", "source", "license")]
+        cells = [str(part.get(key, "")) for key in ("name", "num_train", "num_val", "url", "license")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -201,7 +201,7 @@ def test_config_survives_json():
         ({"width": 3}, "unknown: width"),
         ({"patch_size": 3}, "`patch_size` must be 1, 2 or 4"),
         ({"patch_size": 2.0}, "`patch_size`"),
-        ({"num_heads": 5}, "`num_heads` must be a divisor"),
+        ({"num_heads": 5}, "`num_heads` must be a divisor of the last of `channels`, 64"),
         ({"channels": 7}, "`channels`"),
         ({"channels": []}, "`channels`"),
         ({"channels": ["x"]}, "`channels`"),
@@ -225,3 +225,21 @@ def test_bad_config_is_refused(changed, message):
 def test_text_that_is_no_config_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         NetworkConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("a", "message"),
+    [
+        (torch.rand(1, 3, 16, 16), r"a: \(1, 3, 16, 16\)"),
+        (torch.rand(16, 16), r"a: \(16, 16\)"),
+        (torch.rand(1, 1, 16, 15), "same shape"),
+        (torch.rand(1, 1, 0, 16), "same shape"),
+        (torch.rand(1, 1, 16, 16).mul(255).to(torch.uint8), "type torch.uint8"),
+        (torch.rand(1, 1, 16, 16) * 255, "`a` from .* to 2"),
+        (torch.full((1, 1, 16, 16), float("nan")), "`a` from nan to nan"),
+    ],
+)
+def test_sources_that_are_no_luma_are_refused(a, message):
+    model = lively(TINY)
+    with pytest.raises(InputError, match=message):
+        model(a, a if a.shape[-2:] != (16, 15) else torch.rand(1, 1, 16, 16))
