@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench ablation results detection cards clean
+.PHONY: fuse test check bench ablation results detection docs clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -21,7 +21,7 @@ check: .venv/developing
 
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --reference
-	for file in benchmarks/bench_*.py benchmarks/copies.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 # The networks of the ablation, which `make results` then compares.
 ablation: .venv/developing
@@ -35,8 +35,9 @@ results: .venv/developing
 detection: .venv/developing
 	$(BIN)/python benchmarks/detection.py runs/detection
 
-cards: .venv/developing
-	$(BIN)/python -m refinefuse.weights.card docs/weights
+# The documents that are made from tables, and the file of the public surface.
+docs: .venv/developing
+	for file in tools/*.py; do $(BIN)/python $$file || exit 1; done
 
 clean:
 	rm -rf .venv out

@@ -1,7 +1,6 @@
-"""Measure what copies, an average and a maximum score against published methods, and write `docs/metrics.md` from it.
+"""Measure what copies, an average and a maximum score against published methods, for `docs/metrics.md` (`make docs`).
 
 Usage: python benchmarks/copies.py FOLDER_OF_METHODS A B "TNO, 25 pairs"
-Without arguments only the guide is written anew.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from refinefuse.image.files import write_image
-from refinefuse.metrics.guide import guide
 from refinefuse.scoring.folders import Triplet, find_triplets, read_levels, score_triplets
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -57,13 +55,5 @@ def measure(fused: str, a: str, b: str, title: str) -> None:
     NUMBERS.write_text(f"{text}\n", encoding="utf-8")
 
 
-def main() -> None:
-    """Measure if there are arguments, then write the guide."""
-    if len(sys.argv) > 1:
-        measure(*sys.argv[1:])
-    experiment = json.loads(NUMBERS.read_text(encoding="utf-8"))
-    (DOCS / "metrics.md").write_text(guide(experiment["methods"], experiment["title"]), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    measure(*sys.argv[1:])

@@ -3,6 +3,7 @@
 import doctest
 import sys
 
+import numpy as np
 import pytest
 import torch
 from images import tensors, triplet
@@ -34,7 +35,7 @@ def test_fused_is_rounded_half_up():
 def test_conventions_differ_as_documented():
     images = tensors(*triplet(165, 170))
     default = evaluate(*images, metrics=["MI", "EN", "PSNR", "MSE", "SF", "AG", "SD", "SSIM"])
-    other = {key: evaluate(*images, convention=key) for key in CONVENTIONS if key != "default"}
+    other = {key: evaluate(*images, metrics="convention", convention=key) for key in CONVENTIONS if key != "default"}
     h, w = 165, 170
     ratio = {
         ("cddfuse", "MI"): 0.6931471805599453,
@@ -52,7 +53,7 @@ def test_conventions_differ_as_documented():
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_every_variant_is_computed(convention):
-    scores = evaluate(*tensors(*triplet(161, 161)), convention=convention)
+    scores = evaluate(*tensors(*triplet(161, 161)), metrics="convention", convention=convention)
     assert list(scores) == list(CONVENTIONS[convention].variants)
 
 
@@ -75,7 +76,7 @@ def test_color_is_scored_by_channel():
 
 
 def test_small_images_are_nan_with_a_warning():
-    with pytest.warns(UserWarning, match=r"MS-SSIM \(161\).*found: 30 pixels"):
+    with pytest.warns(UserWarning, match=r"MS-SSIM \(161\).*got: 30 pixels"):
         scores = evaluate(*tensors(*triplet(30, 200)), metrics=["MS-SSIM", "SSIM"])
     assert torch.isnan(scores["MS-SSIM"]).all()
     assert not torch.isnan(scores["SSIM"]).any()
@@ -95,17 +96,53 @@ def test_a_image_smaller_than_the_window_is_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f, a, b: (f[..., 1:], a, b), "one shape"),
-        (lambda f, a, b: (f[0], a[0], b[0]), "one shape"),
+        (lambda f, a, b: (f[..., 1:], a, b), "of one size"),
+        (lambda f, a, b: (f, a[:, :, 0], b), "of one size"),
+        (lambda f, a, b: ("fused.png", a, b), "numpy arrays or torch tensors"),
+        (lambda f, a, b: (f.numpy().astype(str), a, b), "numpy arrays or torch tensors"),
         (lambda f, a, b: (f * 257, a, b), "8-bit levels"),
         (lambda f, a, b: (f / 255, a / 255, b / 255), "Multiply images"),
         (lambda f, a, b: (f * float("nan"), a, b), "8-bit levels"),
-        (lambda f, a, b: (f[..., :0], a[..., :0], b[..., :0]), "one shape"),
+        (lambda f, a, b: (f[..., :0], a[..., :0], b[..., :0]), "of one size"),
     ],
 )
 def test_bad_images(change, message):
     with pytest.raises(InputError, match=message):
         evaluate(*change(*tensors(*triplet(20, 20))))
+
+
+def test_the_common_metrics_by_default():
+    assert list(evaluate(*tensors(*triplet(20, 20)))) == list(COMMON)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_arrays_score_as_tensors(dtype, channels):
+    images = [np.stack([image] * channels, -1).squeeze(-1 if channels == 1 else ()) for image in triplet(24, 30)]
+    images = [image[::-1].astype(dtype)[::-1] for image in images]
+    images[0].setflags(write=False)
+    expected = evaluate(*tensors(*triplet(24, 30)), metrics=["EN", "SSIM"])
+    found = evaluate(*images, metrics=["EN", "SSIM"])
+    assert {key: float(value) for key, value in found.items()} == pytest.approx(
+        {key: float(value) for key, value in expected.items()}
+    )
+
+
+def test_gray_infrared_with_color_visible_is_scored_in_luma():
+    fused, a, b = tensors(*triplet(24, 30))
+    color = torch.cat([b, b / 2, 255 - b], 1)
+    luma = 0.299 * b + 0.587 * (b / 2) + 0.114 * (255 - b)
+    found = evaluate(fused, a[0], color, metrics=["VIF", "MI"])
+    expected = evaluate(fused, a, luma, metrics=["VIF", "MI"])
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value)
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_a_value_per_triplet(key):
+    side = max(24, METRICS[key].min_size)
+    images = [x.expand(2, -1, -1, -1) for x in tensors(*triplet(side, side))]
+    assert METRICS[key].function(*images).shape == (2,)
 
 
 def test_unknown_names():

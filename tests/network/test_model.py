@@ -162,7 +162,7 @@ def test_reduction_gives_mean_and_deviation_of_each_cell():
     mean, deviation = grid_statistics(x, 8)[0]
     cells = x[0, 0].reshape(8, 4, 8, 6).permute(0, 2, 1, 3).reshape(8, 8, 24)
     torch.testing.assert_close(mean, cells.mean(-1))
-    torch.testing.assert_close(deviation, cells.std(-1, residual_bound=0))
+    torch.testing.assert_close(deviation, cells.std(-1, correction=0))
 
 
 def test_reduction_keeps_every_digit_under_autocast():
@@ -201,15 +201,15 @@ def test_config_survives_json():
         ({"width": 3}, "unknown: width"),
         ({"patch_size": 3}, "`patch_size` must be 1, 2 or 4"),
         ({"patch_size": 2.0}, "`patch_size`"),
-        ({"num_heads": 5}, "`heads` must be a divisor"),
+        ({"num_heads": 5}, "`num_heads` must be a divisor of the last of `channels`, 64"),
         ({"channels": 7}, "`channels`"),
         ({"channels": []}, "`channels`"),
         ({"channels": ["x"]}, "`channels`"),
         ({"channels": [16, 3_000_000]}, "`channels`"),
-        ({"context_size": 30}, "`grid`"),
-        ({"context_size": 2**40}, "`grid`"),
+        ({"context_size": 30}, "`context_size`"),
+        ({"context_size": 2**40}, "`context_size`"),
         ({"pixel_interaction": "no"}, "`pixel_interaction`"),
-        ({"residual_bound": float("inf")}, "`correction`"),
+        ({"residual_bound": float("inf")}, "`residual_bound`"),
     ],
 )
 def test_bad_config_is_refused(changed, message):
@@ -225,3 +225,21 @@ def test_bad_config_is_refused(changed, message):
 def test_text_that_is_no_config_is_refused(text, message):
     with pytest.raises(ConfigError, match=message):
         NetworkConfig.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("a", "message"),
+    [
+        (torch.rand(1, 3, 16, 16), r"a: \(1, 3, 16, 16\)"),
+        (torch.rand(16, 16), r"a: \(16, 16\)"),
+        (torch.rand(1, 1, 16, 15), "same shape"),
+        (torch.rand(1, 1, 0, 16), "same shape"),
+        (torch.rand(1, 1, 16, 16).mul(255).to(torch.uint8), "type torch.uint8"),
+        (torch.rand(1, 1, 16, 16) * 255, "`a` from .* to 2"),
+        (torch.full((1, 1, 16, 16), float("nan")), "`a` from nan to nan"),
+    ],
+)
+def test_sources_that_are_no_luma_are_refused(a, message):
+    model = lively(TINY)
+    with pytest.raises(InputError, match=message):
+        model(a, a if a.shape[-2:] != (16, 15) else torch.rand(1, 1, 16, 16))

@@ -1,15 +1,22 @@
 """Weights files: what is written comes back, and everything else is refused by name."""
 
 import pickle
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub.errors import HFValidationError
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from refinefuse._version import __version__
 from refinefuse.errors import MissingDependencyError, WeightsError
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.model import RefineFuse
-from refinefuse.network.pretrained import CONFIG_KEY
+from refinefuse.network.pretrained import CONFIG_KEY, LICENSE_KEY, VERSION_KEY
 
 TINY = NetworkConfig(channels=(4, 6), patch_size=2, context_size=8, context_channels=4, num_heads=2)
 
@@ -39,6 +46,27 @@ def test_file_comes_back(saved):
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_metadata(saved, tmp_path):
+    model, path, _ = saved
+    with safe_open(path, "pt") as file:
+        assert file.metadata() == {"format": "pt", CONFIG_KEY: TINY.to_json(), VERSION_KEY: __version__}
+    model.save_weights(path, license="MIT")
+    RefineFuse.from_pretrained(path).save_weights(tmp_path / "again.safetensors")
+    with safe_open(tmp_path / "again.safetensors", "pt") as file:
+        assert file.metadata()[LICENSE_KEY] == "MIT"
+
+
+def test_header_of_any_length_comes_back(saved, tmp_path):
+    """The first byte of the file is the header's length modulo 256: 0x80 and 0x50 begin pickles too."""
+    model, _, tensors = saved
+    path, lengths = tmp_path / "x.safetensors", set()
+    for extra in range(0, 2048, 8):
+        save_file(tensors, path, metadata={CONFIG_KEY: TINY.to_json(), "note": "x" * extra})
+        lengths.add(path.read_bytes()[0])
+        assert RefineFuse.from_pretrained(path).config == model.config
+    assert lengths == set(range(0, 256, 8))  # safetensors aligns headers to 8 bytes
 
 
 def test_folder_comes_back(saved, tmp_path):
@@ -155,8 +183,51 @@ def test_unknown_name_lists_the_known_ones():
 
 def test_folder_that_does_not_exist_cannot_be_written(saved, tmp_path):
     model, _, _ = saved
-    with pytest.raises(WeightsError, match="cannot be written"):
+    with pytest.raises(WeightsError, match="Cannot write"):
         model.save_weights(tmp_path / "missing" / "x.safetensors")
+
+
+def test_push_to_hub_uploads_the_folder_with_its_card(saved, monkeypatch):
+    model, _, _ = saved
+    calls = {}
+
+    class Api:
+        def __init__(self, token):
+            calls["token"] = token
+
+        def create_repo(self, repository, private, exist_ok):
+            calls["created"] = repository, private, exist_ok
+
+        def upload_folder(self, repo_id, folder_path, commit_message):
+            calls["card"] = (Path(folder_path) / "README.md").read_text()
+            calls["config"] = RefineFuse.from_pretrained(folder_path).config
+            return SimpleNamespace(commit_url=f"hub/{repo_id}/commit")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    assert model.push_to_hub("me/net", license="MIT", private=True, token="t") == "hub/me/net/commit"  # noqa: S106
+    assert calls["token"] == "t"  # noqa: S105
+    assert calls["created"] == ("me/net", True, True)
+    assert calls["config"] == TINY
+    assert "license: mit\n" in calls["card"]
+    assert 'weights="me/net"' in calls["card"]
+
+
+def test_what_the_hub_refuses_is_said(saved, monkeypatch):
+    def refuse(*_, **__):
+        raise HFValidationError("bad name")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", refuse)
+    with pytest.raises(WeightsError, match=r"Cannot upload.*\n  bad name"):
+        saved[0].push_to_hub("not a name")
+
+
+def test_torch_hub_entry(monkeypatch):
+    root = Path(__file__).parents[2]
+    monkeypatch.setattr("sys.path", list(sys.path))
+    model = torch.hub.load(str(root), "refinefuse", weights="infrared-visible-small", source="local", verbose=False)
+    assert isinstance(model, RefineFuse)
+    entries = runpy.run_path(str(root / "hubconf.py"))
+    assert [name for name, value in entries.items() if callable(value) and name[0] != "_"] == ["refinefuse"]
 
 
 def test_repository_without_the_hub_library_says_what_to_install(monkeypatch):

@@ -205,7 +205,7 @@ def test_missing_folder_is_named(data):
 
 
 def crops(pairs, **options):
-    given = {"size": 32, "crops": 2, "grid": 8, "augmentation": Augmentation(), "length": 20, "seed": 0, **options}
+    given = {"size": 32, "crops": 2, "context_size": 8, "augmentation": Augmentation(), "length": 20, "seed": 0, **options}
     return PairCropDataset(pairs, [1.0] * len(pairs), **given)
 
 

@@ -16,7 +16,7 @@ from refinefuse.detection.evaluation import SIZES, DetectionMetrics, interval
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_UP = ARROWS["higher"]
+_UP = ARROWS[True]
 _PRECISION = ("AP50", "AP50:95")
 Value = Callable[[DetectionMetrics], float]
 

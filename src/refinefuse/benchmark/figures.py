@@ -228,7 +228,7 @@ def scatter(score: DatasetScores, ours: str, rival: str, metrics: Sequence[str],
         axes.set_xlim(low - pad, high + pad)
         axes.set_ylim(low - pad, high + pad)
         axes.set_aspect("equal")
-        arrow = {"higher": "↑", "lower": "↓", "middle": "◦"}[METRICS[key].direction]
+        arrow = {True: "↑", False: "↓", None: "◦"}[METRICS[key].higher_is_better]
         axes.set_title(f"{key} {arrow}  {int(won.sum())} of {len(x)}", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.locator_params(nbins=4)

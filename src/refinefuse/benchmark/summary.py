@@ -78,9 +78,9 @@ def scores_of(results: Results, methods: Sequence[Method], dataset: ImageDataset
 
 
 def penalty(metric: str, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """A value so rotated_or_flipped that less is better."""
-    row = METRICS[metric]
-    return {"higher": -value, "lower": value, "middle": np.abs(value - row.ideal)}[row.direction]
+    """`Metric.penalty` of every value: smaller is better."""
+    penalties: Float[np.ndarray, "*n"] = np.vectorize(METRICS[metric].penalty, otypes=[float])(value)
+    return penalties
 
 
 def rank(own: float, others: Sequence[float]) -> int:

@@ -18,7 +18,7 @@ from refinefuse.benchmark.runner import Row
 from refinefuse.benchmark.summary import Comparison, DatasetScores, mean_ranks, penalty, rank_groups, worse_than_a_copy
 from refinefuse.metrics.table import METRICS
 
-ARROWS = {"higher": "↑", "lower": "↓", "middle": "◦"}
+ARROWS = {True: "↑", False: "↓", None: "◦"}
 DAGGER = "†"
 
 
@@ -91,7 +91,7 @@ def score_table(score: DatasetScores, key: str = "") -> Table:
     sizes = np.cumsum([len(block) for block in blocks])
     rules = frozenset(int(size) for size in sizes[:-1] if 0 < size < len(ordered))
     title = f"{score.dataset}, {len(score.images)} pairs"
-    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].direction]}" for metric in score.values), *ranks)
+    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].higher_is_better]}" for metric in score.values), *ranks)
     return Table(
         key or score.dataset,
         title,
@@ -184,7 +184,7 @@ def difference_table(score: DatasetScores, reference: str) -> Table:
             mean = float(np.nanmean(delta)) if not np.isnan(delta).all() else math.nan
             cells.append(Cell(f"{mean:+.3f}" if mean else "0", mean, "best" if better and mean else ""))
         rows.append((method.name, tuple(cells)))
-    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].direction]}" for metric in score.values))
+    header = ("method", *(f"{metric} {ARROWS[METRICS[metric].higher_is_better]}" for metric in score.values))
     note = f"Difference from {reference} on the same images; bold where it is better."
     return Table(f"{score.dataset}-differences", f"{score.dataset}, against {reference}", header, tuple(rows), (note,))
 
@@ -210,7 +210,7 @@ def matrix_table(
             cells.append(replace(cell, text=f"{cell.text} •") if seen else cell)
         if sum(not math.isnan(cell.value) for cell in cells) > 1:
             rows.append((method.name, tuple(cells)))
-    arrow = ARROWS[METRICS[metric].direction]
+    arrow = ARROWS[METRICS[metric].higher_is_better]
     marked = any("•" in cell.text for _, cells in rows for cell in cells)
     notes = ("• trained on another part of the same dataset.",) if marked else ()
     return Table(f"matrix-{metric}", f"{metric} {arrow} across sets", ("method", *columns), tuple(rows), notes)

@@ -29,7 +29,7 @@ def _list() -> str:
 
     lines = []
     for key, row in METRICS.items():
-        better = f"nearer to {row.ideal:g}" if row.direction == "middle" else row.direction
+        better = {True: "higher", False: "lower", None: f"nearer to {row.ideal or 0:g}"}[row.higher_is_better]
         lines += [
             f"{key:<13}{better} is better, {row.lower_bound:g} .. {row.upper_bound:g}. {row.summary}",
             f"{'':<13}{row.source}.",
@@ -49,7 +49,7 @@ def _compare(fused: Path, a: Path, b: Path) -> str:
     columns: dict[str, dict[str, float]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a metric for which the image is too small shows as nan
-        default = {metric: float(value) for metric, value in evaluate(*images).items()}
+        default = {metric: float(value) for metric, value in evaluate(*images, metrics="convention").items()}
         for key, row in CONVENTIONS.items():
             other = [metric for metric, variant in row.variants.items() if variant is not None]
             scores = evaluate(*images, metrics=other, convention=key)

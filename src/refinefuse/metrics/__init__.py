@@ -1,5 +1,10 @@
 """Metrics of image fusion: pure functions of tensors, the table of them, and the conventions of published tables."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from refinefuse.metrics.caching import caching
 from refinefuse.metrics.contrast import qcb, qcv
 from refinefuse.metrics.conventions import CONVENTIONS, Convention
@@ -15,6 +20,9 @@ from refinefuse.metrics.statistics import ag, cc, mse, psnr, rmse, scd, sd, sf, 
 from refinefuse.metrics.structure import mef_ms_ssim, ms_ssim, ssim
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS, Metric
 from refinefuse.metrics.vif import vif, viff
+
+if TYPE_CHECKING:
+    from refinefuse.metrics import torchmetrics
 
 __all__ = [
     "COMMON",
@@ -69,7 +77,19 @@ __all__ = [
     "sd",
     "sf",
     "ssim",
+    "torchmetrics",
     "var",
     "vif",
     "viff",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import the adapters for torchmetrics, which is an extra, when they are first used."""
+    if name == "torchmetrics":
+        return import_module("refinefuse.metrics.torchmetrics")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,13 +1,13 @@
 """Conventions: which definition of each metric a family of published tables was computed with.
 
-A convention is a table of variants. A metric that it does not list has no number of that family; asked for all the
-same, it is computed by the default definition, so that the fusion faults can stand beside any table.
+A convention is a table of variants. A metric that it does not list has no number of that family; if requested, it is
+computed by the default definition, so that the diagnostic metrics can stand beside any table.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -189,32 +189,36 @@ def convention_named(key: str) -> Convention:
     """The convention of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
     if key not in CONVENTIONS:
-        raise InputError(f"There is no convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  found: {key}")
+        raise InputError(f"There is no convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  got: {key}")
     return CONVENTIONS[key]
 
 
-def chosen_metrics(keys: list[str] | None, convention: Convention) -> list[str]:
-    """The metrics asked for, in that order and in their own spelling; without any, those of the convention.
+def chosen_metrics(keys: str | Iterable[str], convention: Convention) -> list[str]:
+    """The requested metrics, in that order and in their own spelling.
 
     Args:
-        keys: keys in upper or lower case; `usual` stands for the nine usual ones, `faults` for the five fusion
-            faults, `all` for every metric.
-        convention: the convention.
+        keys: one key or several, in upper or lower case; `common`, `diagnostics`, `all` and `convention` stand for
+            several.
+        convention: the convention that `convention` stands for.
 
     Raises:
-        InputError: there is no metric of some name.
+        InputError: if there is no metric of some name.
     """
-    if keys is None:
-        return list(convention.variants)
-    groups = {"common": list(COMMON), "diagnostics": list(DIAGNOSTICS), "all": list(METRICS)}
+    keys = [keys] if isinstance(keys, str) else list(keys)
+    groups = {
+        "common": list(COMMON),
+        "diagnostics": list(DIAGNOSTICS),
+        "all": list(METRICS),
+        "convention": list(convention.variants),
+    }
     spelling = {key.lower(): [key] for key in METRICS} | groups
     unknown = [key for key in keys if key.lower() not in spelling]
     if unknown:
         raise InputError(
             f"There is no metric of the name:\n{format_names(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
-            "`refinefuse metrics` says what each one is."
+            "`refinefuse metrics` explains each one."
         )
     return list(dict.fromkeys(found for key in keys for found in spelling[key.lower()]))

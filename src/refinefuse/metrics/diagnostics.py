@@ -105,4 +105,4 @@ def noise_gain(fused: Image, a: Image, b: Image) -> MetricValue:
     rough = torch.maximum(_deviation(a), _deviation(b))
     flat = rough <= quantile(rough, 0.25).clamp(min=1)
     lift = _deviation(fused) / rough.clamp(min=0.5)
-    return torch.stack([quantile(one[chosen][None], 0.5)[0] for one, chosen in zip(lift, flat, strict=True)])
+    return torch.stack([quantile(one[chosen][None], 0.5)[0, 0] for one, chosen in zip(lift, flat, strict=True)])

@@ -47,22 +47,30 @@ def sum_of(parts: Sequence[Tensor]) -> Tensor:
     return reduce(torch.add, parts)
 
 
-def quantile(x: Float[Tensor, "n ..."], share: float) -> Float[Tensor, "n ..."]:
-    """The value below which `share` (0..1) of the pixels lie, with linear interpolation, shaped to compare with `x`.
+def quantile(x: Float[Tensor, "n ..."], q: float) -> Float[Tensor, "n ..."]:
+    """The q-th quantile (0..1) of each image's values, linearly interpolated, in a shape that compares with `x`.
 
-    The values must not be negative.
+    Half precision is interpolated in float32.
     """
     flat = x.flatten(1)
-    place = share * (flat.shape[1] - 1)
-    low = int(place)
-    value = torch.stack([torch.lerp(*_ranked(row, low), place - low) for row in flat])
-    return value.reshape(-1, *[1] * (x.ndim - 1))
+    flat = flat if flat.dtype in _BITS else flat.float()
+    rank = q * (flat.shape[1] - 1)
+    low = int(rank)
+    value = torch.stack([torch.lerp(*_ranked(row, low), rank - low) for row in flat])
+    return value.reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype)
+
+
+_BITS = {torch.float32: (torch.int32, 17), torch.float64: (torch.int64, 46)}
+"""The integer type of the same width, and how many of its bits are dropped to make about 2^15 bins."""
 
 
 def _ranked(row: Float[Tensor, " p"], rank: int) -> tuple[Tensor, Tensor]:
-    """The value of a rank, from 0 on, and the next one; only values with about the same first bits are sorted."""
-    integer, bits = (torch.int64, 46) if row.dtype == torch.float64 else (torch.int32, 17)
-    keys = row.detach().abs().view(integer) >> bits
+    """The value of a rank, counted from 0, and the next one; only values with about the same first bits are sorted."""
+    integer, dropped = _BITS[row.dtype]
+    stored = row.detach().view(integer)
+    ordered = torch.where(stored < 0, stored ^ torch.iinfo(integer).max, stored)  # sorts as the values do
+    keys = ordered >> dropped
+    keys = keys - keys.min()
     upto = torch.bincount(keys).cumsum(0)
     after = min(rank + 1, len(row) - 1)
     first, last = torch.searchsorted(upto, torch.tensor([rank, after], device=row.device), right=True).tolist()

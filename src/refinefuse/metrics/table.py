@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from refinefuse.metrics import (
     contrast,
@@ -32,28 +31,34 @@ class Metric:
     """One metric.
 
     Attributes:
-        key: the name by which it is asked for and printed.
+        key: the name by which it is requested and printed.
         function: (fused, a, b) -> (n,), the default definition.
-        direction: which direction is better; for `middle` the value that is neutral is in `neutral`.
-        low: the least value that is possible.
-        high: the largest.
-        sources: whether it looks at the sources at all.
+        higher_is_better: True, False, or None where the value `ideal` is best.
+        lower_bound: the lowest possible value.
+        upper_bound: the highest possible value.
+        sources: whether it reads the sources at all.
         symmetric: whether exchanging `a` and `b` changes nothing.
-        caveat: when a better value is no better image.
-        min_size: the smallest side of a image that it can score.
-        ideal: the best value, where the middle is better.
+        caveat: when a better value does not mean a better image.
+        min_size: the shortest side, in pixels, of an image that it can score.
+        ideal: the best value of a metric that is best in between, else None.
     """
 
     key: str
     function: Function
-    direction: Literal["higher", "lower", "middle"]
+    higher_is_better: bool | None
     lower_bound: float
     upper_bound: float
     sources: bool
     symmetric: bool
     caveat: str
     min_size: int = 2
-    ideal: float = 0.0
+    ideal: float | None = None
+
+    def penalty(self, value: float) -> float:
+        """A number that is smaller for a better value, so that every metric sorts in the same order."""
+        if self.ideal is not None:
+            return abs(value - self.ideal)
+        return -value if self.higher_is_better else value
 
     @property
     def summary(self) -> str:
@@ -70,7 +75,7 @@ class Metric:
 
     @property
     def differs_from(self) -> str:
-        """What it is not: the `Differs from` of its docstring, or nothing."""
+        """What it differs from: the `Differs from` of its docstring, or an empty string."""
         text = " ".join(_paragraphs(self.function))
         return text[text.index("Differs from ") :].split(" Args:")[0] if "Differs from " in text else ""
 
@@ -87,61 +92,61 @@ def _by_name(name: str) -> str:
 _INF = math.inf
 _NOISE = "Noise and sharpening raise it; it does not look at the sources."
 _COPY = "A plain copy of one source scores best, or nearly."
-_HISTOGRAM = "Blind to where things are; a copy of one source scores best."
+_HISTOGRAM = "Blind to position; a copy of one source scores best."
 _FLAT = "Agreement on flat ground counts as much as on a target."
 
 _ROWS = (
-    Metric("EN", information.en, "higher", 0, 8, False, True, "Noise and a stretch of the histogram raise it."),
-    Metric("SD", statistics.sd, "higher", 0, 127.5, False, True, "A stretch, vignetting and noise raise it."),
-    Metric("VAR", statistics.var, "higher", 0, 127.5**2, False, True, "As SD."),
-    Metric("SF", statistics.sf, "higher", 0, 255 * 2**0.5, False, True, _NOISE),
-    Metric("AG", statistics.ag, "higher", 0, 255, False, True, _NOISE),
-    Metric("EI", gradient.ei, "higher", 0, 1020 * 2**0.5, False, True, _NOISE),
-    Metric("MI", information.mi, "higher", 0, 16, True, True, _HISTOGRAM),
-    Metric("QMI", information.qmi, "higher", 0, 2, True, True, _HISTOGRAM),
-    Metric("QNCIE", information.qncie, "higher", 0, 1, True, True, "Hardly moves: 0.80 to 0.83. " + _HISTOGRAM),
-    Metric("QTE", information.qte, "higher", -_INF, _INF, True, True, _HISTOGRAM),
-    Metric("CE", information.ce, "lower", -_INF, _INF, True, True, "Blind to where things are."),
-    Metric("FMI_pixel", features.fmi_pixel, "higher", 0, 1, True, True, "Every window counts find_near_duplicates, flat ones too.", 3),
-    Metric("FMI_gradient", features.fmi_gradient, "higher", 0, 1, True, True, "As FMI_pixel.", 3),
-    Metric("FMI_edge", features.fmi_edge, "higher", 0, 1, True, True, "Mostly counts windows without any edge.", 3),
-    Metric("FMI_dct", features.fmi_dct, "higher", 0, 1, True, True, "Noise of the high frequencies decides it.", 3),
-    Metric("FMI_wavelet", features.fmi_wavelet, "higher", 0, 1, True, True, "As FMI_dct.", 3),
-    Metric("CC", statistics.cc, "higher", -1, 1, True, True, "An average of the sources is close to the best."),
-    Metric("SCD", statistics.scd, "higher", -2, 2, True, True, "A weighted sum with a stretch scores best."),
-    Metric("MSE", statistics.mse, "lower", 0, 255**2, True, True, "The average of the sources is the best there is."),
-    Metric("RMSE", statistics.rmse, "lower", 0, 255, True, True, "As MSE."),
-    Metric("PSNR", statistics.psnr, "higher", 0, _INF, True, True, "As MSE."),
-    Metric("SSIM", structure.ssim, "higher", -2, 2, True, True, "Rewards dull averages. " + _FLAT, 11),
-    Metric("MS-SSIM", structure.ms_ssim, "higher", 0, 2, True, True, "As SSIM.", 161),
-    Metric("MEF-MS-SSIM", structure.mef_ms_ssim, "higher", 0, 1, True, True, "Blind to local brightness.", 41),
-    Metric("VIF", vif.vif, "higher", 0, _INF, True, True, _COPY + " Contrast and halos raise it.", 17),
-    Metric("VIFF", vif.viff, "higher", 0, _INF, True, False, "Contrast and halos raise it.", 41),
-    Metric("Qabf", gradient.qabf, "higher", 0, 0.9994 * 0.9879, True, True, _COPY),
-    Metric("Qabf_p", gradient.qabf_p, "higher", 0, 1, True, True, _COPY),
-    Metric("Labf", gradient.labf, "lower", 0, 1, True, True, "Small where everything is sharpened."),
-    Metric("Nabf", gradient.nabf, "lower", 0, 1, True, True, "A blurred image scores best."),
-    Metric("Nabf_p", gradient.nabf_p, "lower", 0, 2, True, True, "As Nabf."),
-    Metric("QG", gradient.qg, "higher", 0, 0.9994 * 0.9879, True, True, _COPY),
-    Metric("QM", detail.qm, "higher", 0, 3, True, True, "Asks for exact coefficients: " + _COPY.lower(), 4),
-    Metric("QSF", detail.qsf, "middle", -1, _INF, True, True, "Noise can make up for detail that is lost."),
-    Metric("QP", phase.qp, "higher", -1, 1, True, True, "Blind to contrast: a faint edge counts as a strong one."),
-    Metric("QS", similarity.qs, "higher", -1, 1, True, True, _FLAT, 8),
-    Metric("QW", similarity.qw, "higher", -1, 1, True, True, "The source with more contrast decides.", 8),
-    Metric("QE", similarity.qe, "higher", -1, 1, True, True, "As QW.", 8),
-    Metric("QC", similarity.qc, "higher", -1, 1, True, True, _COPY, 8),
-    Metric("QY", similarity.qy, "higher", -1, 1, True, True, _COPY, 7),
-    Metric("QCV", contrast.qcv, "lower", 0, _INF, True, True, "One strong block can decide it: fifth powers."),
-    Metric("QCB", contrast.qcb, "higher", 0, 1, True, True, "Chance on black backgrounds."),
-    Metric("edge_recall", diagnostics.edge_recall, "higher", 0, 100, True, True, "Says nothing of noise or halos."),
-    Metric("missed_targets", diagnostics.missed_targets, "lower", 0, 100, True, False, "Means nothing where hot is not white."),
-    Metric("gradient_reversal", diagnostics.gradient_reversal, "lower", 0, 100, True, True, "Few pixels on dull pairs."),
-    Metric("overshoot", diagnostics.overshoot, "lower", 0, 100, True, True, "Blind to halos within the range near by."),
-    Metric("noise_gain", diagnostics.noise_gain, "middle", 0, _INF, True, True, "A blur lowers it below 1.", 4, ideal=1.0),
+    Metric("EN", information.en, True, 0, 8, False, True, "Noise and a stretch of the histogram raise it."),
+    Metric("SD", statistics.sd, True, 0, 127.5, False, True, "A stretch, vignetting and noise raise it."),
+    Metric("VAR", statistics.var, True, 0, 127.5**2, False, True, "As SD."),
+    Metric("SF", statistics.sf, True, 0, 255 * 2**0.5, False, True, _NOISE),
+    Metric("AG", statistics.ag, True, 0, 255, False, True, _NOISE),
+    Metric("EI", gradient.ei, True, 0, 1020 * 2**0.5, False, True, _NOISE),
+    Metric("MI", information.mi, True, 0, 16, True, True, _HISTOGRAM),
+    Metric("QMI", information.qmi, True, 0, 2, True, True, _HISTOGRAM),
+    Metric("QNCIE", information.qncie, True, 0, 1, True, True, "Hardly moves: 0.80 to 0.83. " + _HISTOGRAM),
+    Metric("QTE", information.qte, True, -_INF, _INF, True, True, _HISTOGRAM),
+    Metric("CE", information.ce, False, -_INF, _INF, True, True, "Blind to position."),
+    Metric("FMI_pixel", features.fmi_pixel, True, 0, 1, True, True, "All windows weigh the same, flat ones too.", 3),
+    Metric("FMI_gradient", features.fmi_gradient, True, 0, 1, True, True, "As FMI_pixel.", 3),
+    Metric("FMI_edge", features.fmi_edge, True, 0, 1, True, True, "Mostly counts windows without any edge.", 3),
+    Metric("FMI_dct", features.fmi_dct, True, 0, 1, True, True, "Noise of the high frequencies decides it.", 3),
+    Metric("FMI_wavelet", features.fmi_wavelet, True, 0, 1, True, True, "As FMI_dct.", 3),
+    Metric("CC", statistics.cc, True, -1, 1, True, True, "An average of the sources is close to the best."),
+    Metric("SCD", statistics.scd, True, -2, 2, True, True, "A weighted sum with a stretch scores best."),
+    Metric("MSE", statistics.mse, False, 0, 255**2, True, True, "The average of the sources is the best there is."),
+    Metric("RMSE", statistics.rmse, False, 0, 255, True, True, "As MSE."),
+    Metric("PSNR", statistics.psnr, True, 0, _INF, True, True, "As MSE."),
+    Metric("SSIM", structure.ssim, True, -2, 2, True, True, "Rewards low-contrast averages. " + _FLAT, 11),
+    Metric("MS-SSIM", structure.ms_ssim, True, 0, 2, True, True, "As SSIM.", 161),
+    Metric("MEF-MS-SSIM", structure.mef_ms_ssim, True, 0, 1, True, True, "Blind to local brightness.", 41),
+    Metric("VIF", vif.vif, True, 0, _INF, True, True, _COPY + " Contrast and halos raise it.", 17),
+    Metric("VIFF", vif.viff, True, 0, _INF, True, False, "Contrast and halos raise it.", 41),
+    Metric("Qabf", gradient.qabf, True, 0, 0.9994 * 0.9879, True, True, _COPY),
+    Metric("Qabf_p", gradient.qabf_p, True, 0, 1, True, True, _COPY),
+    Metric("Labf", gradient.labf, False, 0, 1, True, True, "Small where everything is sharpened."),
+    Metric("Nabf", gradient.nabf, False, 0, 1, True, True, "A blurred image scores best."),
+    Metric("Nabf_p", gradient.nabf_p, False, 0, 2, True, True, "As Nabf."),
+    Metric("QG", gradient.qg, True, 0, 0.9994 * 0.9879, True, True, _COPY),
+    Metric("QM", detail.qm, True, 0, 3, True, True, "Asks for exact coefficients: " + _COPY.lower(), 4),
+    Metric("QSF", detail.qsf, None, -1, _INF, True, True, "Noise can make up for lost detail.", ideal=0.0),
+    Metric("QP", phase.qp, True, -1, 1, True, True, "Blind to contrast: a faint edge counts as a strong one."),
+    Metric("QS", similarity.qs, True, -1, 1, True, True, _FLAT, 8),
+    Metric("QW", similarity.qw, True, -1, 1, True, True, "The source with more contrast decides.", 8),
+    Metric("QE", similarity.qe, True, -1, 1, True, True, "As QW.", 8),
+    Metric("QC", similarity.qc, True, -1, 1, True, True, _COPY, 8),
+    Metric("QY", similarity.qy, True, -1, 1, True, True, _COPY, 7),
+    Metric("QCV", contrast.qcv, False, 0, _INF, True, True, "One strong block can decide it: fifth powers."),
+    Metric("QCB", contrast.qcb, True, 0, 1, True, True, "Chance on black backgrounds."),
+    Metric("edge_recall", diagnostics.edge_recall, True, 0, 100, True, True, "Says nothing of noise or halos."),
+    Metric("missed_targets", diagnostics.missed_targets, False, 0, 100, True, False, "Meaningless if black-hot."),
+    Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few pixels at low contrast."),
+    Metric("overshoot", diagnostics.overshoot, False, 0, 100, True, True, "Blind to halos within the local range."),
+    Metric("noise_gain", diagnostics.noise_gain, None, 0, _INF, True, True, "A blur lowers it below 1.", 4, ideal=1.0),
 )  # fmt: skip
 
 METRICS: dict[str, Metric] = {row.key: row for row in _ROWS}
 COMMON = ("EN", "SD", "SF", "AG", "MI", "SCD", "VIF", "Qabf", "SSIM")
-"""The nine columns of most published tables."""
+"""The nine columns of most published tables: the common metrics."""
 DIAGNOSTICS = ("edge_recall", "missed_targets", "gradient_reversal", "overshoot", "noise_gain")
-"""What those nine do not see."""
+"""What those nine do not measure: the diagnostic metrics."""

@@ -1,4 +1,4 @@
-"""The only place where numbers meet the network: a frozen config, saved beside every set of weights."""
+"""The configuration of the network: a frozen dataclass, saved with every set of weights."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from refinefuse.errors import ConfigError, check_field
 
 LARGEST = 1024
-"""No network needs more channels, cells or heads, and a damaged file must not ask for terabytes."""
-COUNTS = f"whole numbers up to {LARGEST}"
+"""No network needs more channels, cells or heads, and a damaged file must not request terabytes."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +17,16 @@ class NetworkConfig:
     """What `RefineFuse.from_config` builds. The three switches and `channels` make every ablation a config.
 
     Args:
-        channels: channels at each scale, from shallow to deep; each scale halves the one before. One entry: single scale.
-        patch_size: side of the pixel blocks that are one cell of the first scale each (1, 2 or 4).
+        channels: channels at each scale, from shallow to deep; each scale has half the resolution of the previous one.
+        patch_size: side of the non-overlapping pixel patches that become one cell of the first scale (1, 2 or 4).
         num_interactions: number of shallow scales at which the modalities interact in the pixel domain.
-        context_size: side of the reduced image from which the context is computed, in cells, a multiple of 4.
+        context_size: side of the grid of statistics from which the context is computed, in cells, a multiple of 4.
         context_channels: channels of the context's tokens.
-        num_heads: heads of the global attention; they divide the deepest width.
-        pixel_interaction: False leaves plain features, which meet only where they are concatenated.
-        global_attention: False leaves the deepest features as they are.
-        gradual_refinement: False lets the deepest features enter once, at the end, instead of scale by scale.
-        residual_bound: how far the level of a place may be moved from the mix, in multiples of the sources' difference.
+        num_heads: heads of the global attention; they divide the last of `channels`.
+        pixel_interaction: False disables it: the modalities meet only where their features are concatenated.
+        global_attention: False disables it: the deepest features stay as they are.
+        gradual_refinement: False adds the deepest features once, at the end, instead of scale by scale.
+        residual_bound: largest correction of the weighted average, in multiples of the sources' difference.
     """
 
     channels: tuple[int, ...] = (32, 48, 64)
@@ -42,15 +41,13 @@ class NetworkConfig:
     residual_bound: float = 1.0
 
     def __post_init__(self) -> None:
-        self._check_field(isinstance(self.channels, tuple | list), "channels", "a list of whole numbers")
+        is_list = isinstance(self.channels, tuple | list) and 1 <= len(self.channels) <= 8
+        counts = is_list and all(type(count) is int and 1 <= count <= LARGEST for count in self.channels)
+        self._check_field(counts, "channels", f"a list of 1 to 8 whole numbers from 1 to {LARGEST}")
         object.__setattr__(self, "channels", tuple(self.channels))
-        self._check_field(
-            all(type(width) is int and 1 <= width <= LARGEST for width in self.channels), "channels", COUNTS
-        )
-        self._check_field(1 <= len(self.channels) <= 8, "channels", "1 to 8 channels")
         for name in ("patch_size", "num_interactions", "context_size", "context_channels", "num_heads"):
             value = getattr(self, name)
-            self._check_field(type(value) is int and 0 <= value <= LARGEST, name, COUNTS)
+            self._check_field(type(value) is int and 0 <= value <= LARGEST, name, f"a whole number up to {LARGEST}")
         for name in ("pixel_interaction", "global_attention", "gradual_refinement"):
             self._check_field(type(getattr(self, name)) is bool, name, "true or false")
         self._check_field(self.patch_size in (1, 2, 4), "patch_size", "1, 2 or 4")
@@ -59,17 +56,17 @@ class NetworkConfig:
         self._check_field(
             self.num_heads >= 1 and self.channels[-1] % self.num_heads == 0,
             "num_heads",
-            "a divisor of the deepest width",
+            f"a divisor of the last of `channels`, {self.channels[-1]}",
         )
-        sound = isinstance(self.residual_bound, int | float) and 0 <= self.residual_bound <= 10
-        self._check_field(sound, "residual_bound", "a number from 0 to 10")
+        in_range = isinstance(self.residual_bound, int | float) and 0 <= self.residual_bound <= 10
+        self._check_field(in_range, "residual_bound", "a number from 0 to 10")
 
     def _check_field(self, holds: bool, name: str, rule: str) -> None:
         check_field(holds, name, rule, getattr(self, name))
 
     @property
     def stride(self) -> int:
-        """Pixels of the image that one cell of the deepest scale covers, a side."""
+        """Pixels per side of the image that one cell of the deepest scale covers."""
         return self.patch_size << (len(self.channels) - 1)
 
     def to_json(self) -> str:
@@ -81,7 +78,7 @@ class NetworkConfig:
         """The config that `to_json` wrote.
 
         Raises:
-            ConfigError: if the text is not a JSON object, or has a key that no field of the config bears.
+            ConfigError: if the text is not a JSON object, lacks a key or has an unknown one.
         """
         try:
             values: Any = json.loads(text)
@@ -102,7 +99,7 @@ class NetworkConfig:
 
 
 STANDARD = NetworkConfig()
-"""The best images."""
+"""The highest quality."""
 
 SMALL = NetworkConfig(channels=(16, 32, 32), num_interactions=1, context_channels=32)
-"""Narrower, with one interaction: video on a small processor."""
+"""Fewer channels and one interaction, for video on a small processor."""

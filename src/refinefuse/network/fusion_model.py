@@ -1,10 +1,11 @@
-"""FusionOutput by windows: how far a region depends on what is around it, whatever computes the network."""
+"""Fusion by regions: how far a region depends on its surroundings, whatever runtime computes the network."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +14,10 @@ from refinefuse.errors import InputError
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context, grid_statistics
 from refinefuse.network.head import FusionOutput
+
+
+TOLERANCE = 1e-3
+"""How far the luma may leave [0, 1], by rounding or resampling."""
 
 
 class Region(NamedTuple):
@@ -24,33 +29,75 @@ class Region(NamedTuple):
     width: int
 
 
-class FusionModel(ABC):
-    """A network that reads the whole pair once (`encode_context`) and then paints any region of it, or all (`predict`).
+def check_shapes(a: Tensor, b: Tensor) -> None:
+    """Refuse sources that are not gray batches of one shape.
 
-    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. A region is the same as in the whole output.
+    Raises:
+        InputError: naming both shapes.
+    """
+    if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or not a.numel():
+        raise InputError(
+            "The network takes two gray batches of the same shape.\n  expected: (n, 1, h, w)\n"
+            f"  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}\n"
+            "Pass luma with a batch dimension, or use `refinefuse.fuse`, which takes images of any kind."
+        )
+
+
+def check_sources(a: Tensor, b: Tensor) -> None:
+    """Refuse sources that are not luma in [0, 1], (n, 1, h, w), of one shape.
+
+    Raises:
+        InputError: naming the shapes, types or values.
+    """
+    check_shapes(a, b)
+    for name, x in (("a", a), ("b", b)):
+        if not x.is_floating_point():
+            raise InputError(
+                f"The network takes floating-point luma in [0, 1].\n  got: `{name}` of type {x.dtype}\n"
+                "Divide 8-bit levels by 255, 16-bit levels by 65535."
+            )
+        if torch.compiler.is_compiling():
+            continue
+        low, high = (float(side) for side in torch.aminmax(x.detach()))
+        if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
+            raise InputError(
+                f"The network takes luma in [0, 1].\n  got: `{name}` from {low:g} to {high:g}\n"
+                "Divide 8-bit levels by 255, 16-bit levels by 65535, and remove NaN."
+            )
+
+
+class FusionModel(ABC):
+    """A network that reads the whole pair once (`encode_context`) and then fuses any region of it (`predict`).
+
+    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. A region has the values of the whole output.
     """
 
     config: NetworkConfig
 
     @abstractmethod
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
-        """The context of sources that are reduced already (`grid_statistics`): crops in training, images read by parts."""
+        """The context from `grid_statistics` of the sources: for crops in training and images that are read in parts."""
 
     @abstractmethod
     def predict_padded(
         self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context
     ) -> FusionOutput:
-        """Paint a image, or a crop in training, whose sides are multiples of the stride."""
+        """Fuse images, or crops in training, whose sides are multiples of the stride."""
 
     def encode_context(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Context:
-        """What the network needs to know of the whole pair, of a size that does not depend on the image's."""
+        """What the network needs to know of the whole pair, of a size that does not depend on the image's.
+
+        Raises:
+            InputError: if the sources are not luma in [0, 1], (n, 1, h, w), of one shape.
+        """
+        check_sources(a, b)
         return self.encode_context_from_stats(
             grid_statistics(a, self.config.context_size), grid_statistics(b, self.config.context_size)
         )
 
     @property
     def halo(self) -> int:
-        """Pixels around a region that its output depends on, a side: a multiple of `config.stride`."""
+        """Pixels around a region that its output depends on, per side: a multiple of `config.stride`."""
         sides = [self.config.patch_size << scale for scale in range(len(self.config.channels))]  # of a cell, in pixels
         encoding = 2 * sum(sides)  # two 3x3 convolutions at each scale
         refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
@@ -61,19 +108,18 @@ class FusionModel(ABC):
     def predict(
         self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context, region: Region | None = None
     ) -> FusionOutput:
-        """Paint a region of the pair, or all of it.
+        """Fuse a region of the pair, or all of it.
 
         Args:
             a: luma of the whole of the first source, in [0, 1].
             b: luma of the whole of the second source.
             context: what `encode_context` returned for the whole pair.
-            region: the rectangle to paint; None paints all.
+            region: the rectangle to fuse; None fuses all.
 
         Raises:
             InputError: if the sources differ in shape, or the region is empty or reaches over the edge.
         """
-        if a.shape != b.shape:
-            raise InputError(f"`a` and `b` must have the same shape.\n  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}")
+        check_shapes(a, b)
         height, width = a.shape[2:]
         top, left, rows, columns = region or Region(0, 0, height, width)
         bottom, right = top + rows, left + columns
@@ -88,7 +134,7 @@ class FusionModel(ABC):
         return FusionOutput(*(plane[..., top - y0 : bottom - y0, left - x0 : right - x0] for plane in output))
 
     def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int]:
-        """Along one side: the first and last pixel that a region needs, and how far the image's edge is continued.
+        """Along one side: the first and last pixel that a region needs, and how far the image's edge is extended.
 
         Cells of the deepest scale must stay where they are in the whole image, hence the multiples of the stride.
         """

@@ -8,12 +8,12 @@ everything that the docstrings call our choice is not the paper's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from typing_extensions import Self
 
 from refinefuse.network.blocks import PairEncoder
 from refinefuse.network.config import NetworkConfig

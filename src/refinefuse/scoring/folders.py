@@ -181,7 +181,7 @@ def read_triplet(triplet: Triplet, channels: Channels) -> tuple[Tensor, Tensor, 
 
 def score_triplets(
     triplets: Iterable[Triplet],
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str] = ("common", "diagnostics"),
     convention: str = "default",
     channels: Channels = "luma",
     num_workers: int = 1,
@@ -198,7 +198,7 @@ def score_triplets(
         progress: wraps the steps, given their number.
     """
     triplets = list(triplets)
-    keys = chosen_metrics(None if metrics is None else list(metrics), convention_named(convention))
+    keys = chosen_metrics(metrics, convention_named(convention))
     scores: dict[str, dict[str, dict[str, float]]] = {}
     failures: list[str] = []
 

@@ -11,7 +11,7 @@ from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.metrics.table import METRICS
 from refinefuse.scoring.folders import ScoreTable
 
-ARROWS = {"higher": "up", "lower": "down", "middle": "mid"}
+ARROWS = {True: "up", False: "down", None: "mid"}
 
 
 def ranks(result: ScoreTable) -> dict[str, dict[str, int]]:
@@ -19,14 +19,9 @@ def ranks(result: ScoreTable) -> dict[str, dict[str, int]]:
     means = result.means()
     found: dict[str, dict[str, int]] = {}
     for key in result.metrics:
-        row = METRICS[key]
-        sign = {"higher": -1.0, "lower": 1.0, "middle": 1.0}[row.direction]
-        worth = {
-            method: abs(mean[key].value - row.ideal) if row.direction == "middle" else sign * mean[key].value
-            for method, mean in means.items()
-        }
-        ordered = sorted(value for value in worth.values() if not math.isnan(value))
-        found[key] = {m: ordered.index(value) + 1 for m, value in worth.items() if not math.isnan(value)}
+        penalties = {method: METRICS[key].penalty(mean[key].value) for method, mean in means.items()}
+        ordered = sorted(value for value in penalties.values() if not math.isnan(value))
+        found[key] = {m: ordered.index(value) + 1 for m, value in penalties.items() if not math.isnan(value)}
     return found
 
 
@@ -48,7 +43,7 @@ def _single(result: ScoreTable) -> str:
     lines = []
     for key, mean in means.items():
         interval = f"   {mean.low:.3f} .. {mean.high:.3f}" if len(result.common) > 1 else ""
-        lines.append(f"{key:<13}{ARROWS[METRICS[key].direction]:<6}{mean.value:>11.3f}{interval}")
+        lines.append(f"{key:<13}{ARROWS[METRICS[key].higher_is_better]:<6}{mean.value:>11.3f}{interval}")
     if len(result.common) > 1:
         lines.append("\nmean, and its 95 % interval by the bootstrap over images")
     return "\n".join(lines)
@@ -57,7 +52,7 @@ def _single(result: ScoreTable) -> str:
 def _comparison(result: ScoreTable) -> str:
     means, place = result.means(), ranks(result)
     marks = {1: "*", 2: "+"}
-    cells = [["method", *result.metrics], ["", *(ARROWS[METRICS[key].direction] for key in result.metrics)]]
+    cells = [["method", *result.metrics], ["", *(ARROWS[METRICS[key].higher_is_better] for key in result.metrics)]]
     for method, mean in means.items():
         marked = [f"{mean[key].value:.3f}{marks.get(place[key].get(method, 0), ' ')}" for key in result.metrics]
         cells.append([method, *marked])
@@ -84,7 +79,10 @@ def as_json(result: ScoreTable) -> str:
     """Everything: images, means, intervals, failures; NaN is null."""
     document = {
         "convention": result.convention,
-        "metrics": {key: {"better": METRICS[key].direction} for key in result.metrics},
+        "metrics": {
+            key: {"higher_is_better": METRICS[key].higher_is_better, "ideal": METRICS[key].ideal}
+            for key in result.metrics
+        },
         "methods": {
             method: {
                 "means": {
@@ -107,14 +105,15 @@ def _number(value: float) -> float | None:
 
 def as_latex(result: ScoreTable) -> str:
     """A `booktabs` table with the best in bold and the second underlined."""
-    arrows = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "middle": ""}
+    arrows = {True: r"$\uparrow$", False: r"$\downarrow$", None: ""}
     place = ranks(result)
     wraps = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
     lines = [
         rf"% Convention {result.convention}: {CONVENTIONS[result.convention].used_by} {_count(result)}.",
         rf"\begin{{tabular}}{{l{'r' * len(result.metrics)}}}",
         r"\toprule",
-        " & ".join(["Method", *(_escaped(key) + arrows[METRICS[key].direction] for key in result.metrics)]) + r" \\",
+        " & ".join(["Method", *(_escaped(key) + arrows[METRICS[key].higher_is_better] for key in result.metrics)])
+        + r" \\",
         r"\midrule",
     ]
     for method, means in result.means().items():

@@ -1,55 +1,63 @@
-"""The guide to the metrics, `docs/metrics.md`, written from the table, the conventions and a measured experiment."""
+"""Write `docs/metrics.md` from the table of metrics, the conventions and a measured experiment.
+
+Usage: python tools/metrics_guide.py
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.metrics.table import COMMON, METRICS, Metric
 
+DOCS = Path(__file__).parents[1] / "docs"
+EXPERIMENT = DOCS / "metrics-experiment.json"
+"""What `benchmarks/copies.py` measured."""
 Scores = Mapping[str, Mapping[str, float]]
 """Method -> metric -> mean."""
 
 _INTRODUCTION = """# Metrics
 
-Every paper scores image fusion with code that disagrees with the next one's. Here each metric is defined once, on 8-bit
-levels, and the deviations behind published tables are named conventions: a table is worth nothing without the name of
-its own. `refinefuse score FUSED A B` prints one, `refinefuse metrics --compare FUSED,A,B` shows one image in all.
+Papers on image fusion compute the same metrics with code that disagrees. Here each metric is defined once, on 8-bit
+levels, and the deviations behind published tables are named conventions: scores can only be compared within one
+convention. `refinefuse score FUSED A B` scores in one of them, `refinefuse metrics --compare FUSED,A,B` shows one image
+in all.
 """
 
-_FAULTS = """## What the usual metrics do not see
+_DIAGNOSTICS = """## What the common metrics do not see
 
-A plain copy of one source is no fusion. The experiment: the images of published methods on {title}, and beside them
-four images that anybody makes in one line: a copy of each source, their average and their maximum. Mean over the
-images, convention `default`; in brackets the place among the {n}. (`benchmarks/copies.py` measures it anew.)
+A plain copy of one source is not a fused image. The experiment: images of published methods on {title}, and beside
+them four baselines of one line each: a copy of either source, their average and their maximum. Means over the images,
+convention `default`; in parentheses the rank among the {n}. (`benchmarks/copies.py` measures them again.)
 
 {table}
 
 {reading}
 
-So look at the five fusion faults beside every table, and put the copies among the methods of every comparison.
+So report the diagnostic metrics beside every table, and include the copies among the methods of every comparison.
 """
 
 _EXACT = """## How exact
 
-Values of the authors' own programs on real images are reproduced to a relative 1e-6, with these exceptions, in each
-of which rounding decides:
+Values of the authors' own programs on real images are reproduced to a relative 1e-6. Exceptions, each of them a matter
+of rounding:
 
 - **QCB** on black backgrounds (medical images): the contrast there is rounding divided by rounding. The third digit.
 - **FMI_wavelet** where flat ground is large: the details of a flat window are rounding, and each window is rescaled.
-  Adding the same terms in another order changes the third digit; here they are always added in the same one, that of
-  PyWavelets inside the image (2e-6).
+  The order of additions changes the third digit; here it is always that of PyWavelets inside the image (2e-6).
 - **SSIM** of `tang_py`: it computes in single precision with a data range of 1 on levels 0..255, so that its window,
   whose weights sum to 3e-8 less than 1, and the order of additions in a convolution show (1e-5).
 - **Qabf** of `li`: on 0..1 the last bit decides which edges are equal. The order of additions is that of the program,
   the square root is that of the machine (1e-5).
 
-Constant images have defined values: 0 for a correlation, 1 for the fidelity to a source that holds nothing. NaN comes
+Constant images have defined values: 0 for a correlation, 1 for the fidelity to a constant source. NaN comes
 from `liu2012` (QC and QY on flat ground) and from images smaller than a metric's window, with a warning.
 """
 
-_ORDER = "The metrics look at different things, and each can be misled. Higher is better, unless it says otherwise."
+_ORDER = "The metrics measure different properties, and each can be misled. Higher is better unless stated otherwise."
 
 
 def guide(experiment: Scores, title: str) -> str:
@@ -60,16 +68,18 @@ def guide(experiment: Scores, title: str) -> str:
         title: the dataset of the experiment, as in "TNO, 25 pairs".
     """
     parts = [_INTRODUCTION, f"## The metrics\n\n{_ORDER}\n\n{_metrics()}", f"## Conventions\n\n{_conventions()}"]
-    parts.append(_FAULTS.format(title=title, n=len(experiment), table=_table(experiment), reading=_reading(experiment)))
+    parts.append(
+        _DIAGNOSTICS.format(title=title, n=len(experiment), table=_table(experiment), reading=_reading(experiment))
+    )
     parts.append(_EXACT)
     parts.append(f"## Sources\n\n{_sources()}")
     return "\n".join(parts)
 
 
 def _metrics() -> str:
-    lines = ["| metric | what it sees | range | when it misleads |", "|---|---|---|---|"]
+    lines = ["| metric | what it measures | range | caveat |", "|---|---|---|---|"]
     for key, row in METRICS.items():
-        mark = {"higher": "", "lower": " (lower is better)", "middle": f" (best is {row.ideal:g})"}[row.direction]
+        mark = {True: "", False: " (lower is better)", None: f" (best is {row.ideal or 0:g})"}[row.higher_is_better]
         small = f" Needs {row.min_size} pixels." if row.min_size > 16 else ""
         lines.append(f"| **{key}**{mark} | {row.summary}{small} | {_limits(row)} | {row.caveat} |")
     return "\n".join(lines) + "\n"
@@ -87,20 +97,15 @@ def _conventions() -> str:
         same = [metric for metric, variant in row.variants.items() if variant is None]
         text = f"**`{key}`**: {row.used_by}"
         if notes:
-            text += f" Other than here: {'; '.join(notes)}. The same: {', '.join(same)}."
+            text += f" Different: {'; '.join(notes)}. As here: {', '.join(same)}."
         lines.append(f"- {text}")
     return "\n".join(lines) + "\n"
 
 
 def rank(experiment: Scores, key: str, method: str) -> int:
-    """The place of a method in a metric, 1 for the best."""
-    row = METRICS[key]
-    worth = {name: _worth(row, scores[key]) for name, scores in experiment.items()}
-    return 1 + sum(other > worth[method] for other in worth.values())
-
-
-def _worth(row: Metric, value: float) -> float:
-    return {"higher": value, "lower": -value, "middle": -abs(value - row.ideal)}[row.direction]
+    """The rank of a method in a metric, 1 for the best."""
+    penalties = {name: METRICS[key].penalty(scores[key]) for name, scores in experiment.items()}
+    return 1 + sum(other < penalties[method] for other in penalties.values())
 
 
 def _table(experiment: Scores) -> str:
@@ -120,7 +125,9 @@ def _reading(experiment: Scores) -> str:
     for name in simple:
         won = [key for key in METRICS if key in experiment[name] and rank(experiment, key, name) == 1]
         mean = sum(rank(experiment, key, name) for key in COMMON) / len(COMMON)
-        lines.append(f"- **{name}** is first in {_listed(won)}; its mean place in the usual nine is {mean:.1f}.")
+        lines.append(
+            f"- **{name}** is first in {_listed(won)}; its mean rank in the nine common metrics is {mean:.1f}."
+        )
     return "\n".join(lines)
 
 
@@ -131,3 +138,13 @@ def _listed(keys: Sequence[str]) -> str:
 def _sources() -> str:
     lines = [f"- **{key}**: {row.source}. {row.differs_from}".rstrip() for key, row in METRICS.items()]
     return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the guide."""
+    measured = json.loads(EXPERIMENT.read_text(encoding="utf-8"))
+    (DOCS / "metrics.md").write_text(guide(measured["methods"], measured["title"]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,18 +1,22 @@
-"""The model card of shipped weights, made from their row of the manifest: nothing is said in two places."""
+"""Write the card of every shipped set of weights to `docs/weights` from the manifest, so that every fact is kept once.
+
+Usage: python tools/weights_cards.py
+"""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from refinefuse.weights.store import Entry, shipped
+
+DOCS = Path(__file__).parents[1] / "docs" / "weights"
 
 
 def card(entry: Entry) -> str:
     """The card of one row as Markdown: purpose, data with licenses, recipe, commit, scores, limits."""
     parts = [
         f"# Weights `{entry.name}`",
-        "<!-- Made from src/refinefuse/weights/manifest.json by `make cards`; change that. -->",
+        "<!-- Made from src/refinefuse/weights/manifest.json by `make docs`; change that. -->",
         f"For {entry.intended_use}. {entry.num_parameters:,} parameters.",
         f"| | |\n|---|---|\n| file | `{entry.file}` |\n| sha256 | `{entry.sha256}` |\n| recipe | {entry.recipe} |\n"
         f"| commit | `{entry.commit}` |",
@@ -20,8 +24,8 @@ def card(entry: Entry) -> str:
         _data(entry),
         entry.license_note,
         "## Scores",
-        "Means over the images of each set, all by these weights, in the convention `cddfuse`; what the columns mean "
-        "is in [metrics.md](../metrics.md).",
+        "Means over the images of each dataset, all by these weights, in the convention `cddfuse255` (SSIM at data "
+        "range 255). The columns are explained in [metrics.md](../metrics.md).",
         _scores(entry),
         "## Limits",
         "\n".join(f"- {limit}" for limit in entry.limitations) or "None are recorded.",
@@ -40,20 +44,20 @@ def write_cards(folder: Path) -> list[Path]:
 
 
 def _data(entry: Entry) -> str:
-    lines = ["| set | trained on | validated on | source | license |", "|---|---|---|---|---|"]
+    lines = ["| dataset | trained on | validated on | source | license |", "|---|---|---|---|---|"]
     for part in entry.datasets:
-        cells = [str(part.get(key, "")) for key in ("name", "num_train", "num_val", "source", "license")]
+        cells = [str(part.get(key, "")) for key in ("name", "num_train", "num_val", "url", "license")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _scores(entry: Entry) -> str:
     keys = list(dict.fromkeys(key for scores in entry.scores.values() for key in scores))
-    lines = [f"| set | {' | '.join(keys)} |", f"|---|{'---|' * len(keys)}"]
+    lines = [f"| dataset | {' | '.join(keys)} |", f"|---|{'---|' * len(keys)}"]
     for title, scores in entry.scores.items():
         lines.append(f"| {title} | {' | '.join(f'{scores[key]:.4g}' if key in scores else '' for key in keys)} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    write_cards(Path(sys.argv[1]))
+    write_cards(DOCS)

@@ -1,13 +1,9 @@
 """The cards in docs are those that the manifest gives."""
 
-from pathlib import Path
-
 import pytest
+from weights_cards import DOCS, card, write_cards
 
-from refinefuse.weights.card import card, write_cards
 from refinefuse.weights.store import shipped
-
-DOCS = Path(__file__).parents[2] / "docs" / "weights"
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -34,4 +30,4 @@ def test_card_says_all_that_the_manifest_knows(name):
 
 def test_cards_in_docs_are_up_to_date(tmp_path):
     written = {path.name: path.read_text(encoding="utf-8") for path in write_cards(tmp_path)}
-    assert written == {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}, "run `make cards`"
+    assert written == {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}, "run `make docs`"

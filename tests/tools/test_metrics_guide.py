@@ -3,20 +3,21 @@
 import json
 from pathlib import Path
 
+from metrics_guide import EXPERIMENT, guide, rank
+
 from refinefuse.metrics import CONVENTIONS, METRICS
-from refinefuse.metrics.guide import guide, rank
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def experiment():
-    return json.loads((DOCS / "metrics-experiment.json").read_text(encoding="utf-8"))
+    return json.loads(EXPERIMENT.read_text(encoding="utf-8"))
 
 
 def test_the_guide_is_up_to_date():
     measured = experiment()
     text = (DOCS / "metrics.md").read_text(encoding="utf-8")
-    assert text == guide(measured["methods"], measured["title"]), "write it anew: python benchmarks/copies.py"
+    assert text == guide(measured["methods"], measured["title"]), "run `make docs`"
 
 
 def test_it_names_everything():
@@ -25,7 +26,7 @@ def test_it_names_everything():
         assert key in text
 
 
-def test_a_copy_beats_published_methods_and_the_faults_see_it():
+def test_a_copy_beats_published_methods_and_the_diagnostics_show_it():
     methods = experiment()["methods"]
     for key in ("MI", "VIF"):
         assert min(rank(methods, key, name) for name in ("copy of A", "copy of B")) == 1
