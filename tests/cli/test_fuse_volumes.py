@@ -25,7 +25,7 @@ def pet(tmp_path):
 
 def test_mri_and_pet(pet, tmp_path, run):
     code, out, err = run("fuse", *pet, "-o", tmp_path / "out.nii.gz", "--montage", tmp_path / "montage.png",
-                         "--weight-map", tmp_path / "share.nii")  # fmt: skip
+                         "--weight-map", tmp_path / "weights.nii", "--grid", "b")  # fmt: skip
     assert code == 0
     assert "PET, 20 x 18 x 12 voxels of 2 x 2 x 3 mm" in out
     assert "--grid a" in err
@@ -33,12 +33,13 @@ def test_mri_and_pet(pet, tmp_path, run):
     assert fused.shape == (20, 18, 12)
     assert fused.get_data_dtype().names == ("R", "G", "B")
     np.testing.assert_array_equal(fused.affine, nibabel.load(pet[1]).affine)
-    assert nibabel.load(tmp_path / "share.nii").shape == (20, 18, 12)
+    assert nibabel.load(tmp_path / "weights.nii").shape == (20, 18, 12)
     assert read_image(tmp_path / "montage.png").shape[2] == 3
 
 
-def test_on_the_grid_of_a(pet, tmp_path, run):
-    assert run("fuse", *pet, "-o", tmp_path / "out.nii", "--grid", "a", "--colormap", "gray")[0] == 0
+@pytest.mark.parametrize("grid", [(), ("--grid", "a")])
+def test_the_finer_grid_is_the_default(pet, tmp_path, run, grid):
+    assert run("fuse", *pet, "-o", tmp_path / "out.nii", *grid, "--colormap", "gray")[0] == 0
     fused = nibabel.load(tmp_path / "out.nii")
     assert fused.shape == (40, 36, 12)
     assert fused.get_data_dtype() == np.float32
@@ -93,7 +94,7 @@ def study(tmp_path):
 
 
 def test_derived_dicom(study, tmp_path, run):
-    code, out, err = run("fuse", *study, "-o", tmp_path / "out", "--window", "brain", "--suv-range", "0,0.3")
+    code, out, err = run("fuse", *study, "-o", tmp_path / "out", "--window", "tissue", "--suv-range", "0,0.3")
     assert (code, err.count("warning")) == (0, 0)
     assert "0 to 0.3 SUV" in out
     slices, source = read_series(tmp_path / "out"), read_series(study[1])

@@ -19,9 +19,10 @@ def run(
     white_hot: bool = False,
     black_hot: bool = False,
     window: str | None = None,
-    suv: str | None = None,
+    suv_range: str | None = None,
     colormap: Literal["inferno", "magma", "hot", "gray"] | None = None,
-    grid: Literal["a", "b"] = "b",
+    grid: Literal["a", "b"] | None = None,
+    kind: str | None = None,
     series: str | None = None,
     anonymize: bool = False,
     device: str = "auto",
@@ -65,9 +66,10 @@ def run(
         white_hot: hot things are bright in `a`: do not check.
         black_hot: hot things are dark in `a`: turn it round before fusing.
         window: of CT volumes: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
-        suv: MIN,MAX of PET volumes, in SUV by body weight.
+        suv_range: MIN,MAX of PET volumes, in SUV by body weight.
         colormap: of the last volume; without it, inferno for PET and SPECT, and none otherwise.
-        grid: whether volumes are fused on the grid of `a` or of `b`.
+        grid: the source on whose grid volumes are fused; by default the one with the smallest voxels.
+        kind: A,B: the modality of each volume (ct, mri, pet or spect); by default by the file or its name.
         series: A,B: numbers or UIDs of the DICOM series, where a folder holds several.
         anonymize: keep nothing of patient and study in DICOM results.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -96,6 +98,7 @@ def run(
     retain_freed_memory()
     limit_threads()
     from refinefuse.alignment.transform import load_transform
+    from refinefuse.image.medical.intensity import parse_kinds
     from refinefuse.image.thermal import IntensityRange
     from refinefuse.inference.alignment_options import AlignmentOptions
     from refinefuse.inference.folders import OutputPaths
@@ -126,15 +129,19 @@ def run(
         _check_unused("images", range_per_image=range_per_image, white_hot=white_hot, black_hot=black_hot)
     else:
         _check_unused(
-            "volumes", window=window, suv=suv, colormap=colormap, grid=grid == "a", series=series, anonymize=anonymize
-        )
+            "volumes", window=window, suv_range=suv_range, colormap=colormap, grid=grid, kind=kind, series=series,
+            anonymize=anonymize,
+        )  # fmt: skip
 
     def load() -> Fuser:
         chosen = weights or (MEDICAL if volumes else DEFAULT)
         return Fuser(chosen, device=device, precision=precision, color=color, tile=tile, backend=backend)
 
     if volumes:
-        options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)
+        options = VolumeOptions.parse(
+            window, range, suv_range, series, colormap=colormap, grid=grid, anonymize=anonymize,
+            kinds=parse_kinds(kind, len(sources)) if kind else (),
+        )  # fmt: skip
         told = fuse_volumes(load, sources, targets, options, overwrite=overwrite)
         print("\n".join(told.messages))
         for warning in told.warnings:
@@ -152,7 +159,7 @@ def run(
     return fuse_and_tell_images(load, sources, targets, thermal, alignment, range_per_image, overwrite)
 
 
-def _check_unused(kind: str, **options: object) -> None:
+def _check_unused(kind: str, /, **options: object) -> None:
     """Refuse options that would say nothing about the sources."""
     from refinefuse.errors import InputError
 

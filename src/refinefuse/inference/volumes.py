@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,16 +18,34 @@ from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor, to_ycbcr
 from refinefuse.image.files import check_target, check_writable, write_image
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
-from refinefuse.image.medical.intensity import Colormap, colored, parse_window, range_of, scaled
+from refinefuse.image.medical.intensity import (
+    Colormap,
+    colored,
+    intensity_ranges,
+    intensity_warnings,
+    parse_window,
+    scaled,
+    with_kind,
+)
 from refinefuse.image.medical.nifti import ENDINGS, is_nifti, read_nifti, write_nifti
+from refinefuse.image.medical.resampling import Slice, resample_to
 from refinefuse.image.medical.secondary_capture import check_folder, write_secondary_capture
-from refinefuse.image.medical.volume import Slice, Volume, display_orientation, reorient_back, resample_to
+from refinefuse.image.medical.volume import (
+    MAX_VOXELS,
+    Modality,
+    Volume,
+    different_patients,
+    display_orientation,
+    finest,
+    reorient_back,
+)
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.folders import OutputPaths, check_apart
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.montage import volume_montage
 
 _LITTLE = 0.5  # share of the grid in which a source has data, below which that is said
+Scale = Callable[[NDArray[Any]], NDArray[np.float32]]  # from units to [0, 1]
 _FINER = 1.5  # how much finer the grid of another source must be to be mentioned
 
 
@@ -36,21 +55,25 @@ class VolumeOptions:
 
     Attributes:
         window: of CT: a name or CENTER,WIDTH in HU; None: the file's own, else soft tissue.
-        range: of MRI and of volumes of unknown kind; None: 0.5th to 99.5th percentile.
+        range: of all sources but the last, whatever their modality; None: by the modality.
         suv: of PET, in SUV; None: from 0 to the 99.9th percentile.
         colormap: of the last source; None: inferno for PET and SPECT, gray otherwise.
-        grid: on whose grid the result lies.
-        series: numbers or UIDs, one for each source, where folders hold several series.
-        anonymize: keep nothing of patient and study in DICOM results.
+        grid: the source whose grid the result gets; None: the one with the smallest voxels.
+        series: numbers or UIDs, one per source, if folders hold several series.
+        anonymize: keep nothing of patient and study in DICOM results, and name no patient in messages.
+        kinds: the modality of each source; empty: by the file or its name.
+        max_voxels: that a source may declare.
     """
 
     window: IntensityRange | None = None
     range: IntensityRange | None = None
     suv: IntensityRange | None = None
     colormap: Colormap | None = None
-    grid: Literal["a", "b"] = "b"
+    grid: Literal["a", "b"] | None = None
     series: tuple[str | None, ...] = ()
     anonymize: bool = False
+    kinds: tuple[Modality, ...] = ()
+    max_voxels: int = MAX_VOXELS
 
     @classmethod
     def parse(
@@ -131,16 +154,21 @@ def fuse_volumes(
     _check_targets(targets, paths, overwrite)
     volumes = _read(paths, options)
     told = VolumeResult(warnings=[note for volume in volumes for note in volume.warnings])
-    told.warnings += _strangers(volumes)
-    grid = volumes[0] if options.grid == "a" else volumes[-1]
+    told.warnings += different_patients(volumes, show_names=not options.anonymize)
+    grid = {"a": volumes[0], "b": volumes[-1], None: volumes[finest(volumes)]}[options.grid]
     order, signs, affine = display_orientation(grid.affine, grid.values.shape)
     shape = tuple(grid.values.shape[axis] for axis in order)
-    ranges = _ranges(volumes, options)
+    ranges = intensity_ranges(volumes, options.window, options.range, options.suv)
     cuts = [resample_to(volume, affine, shape) for volume in volumes]
     colormap = options.colormap or ("inferno" if volumes[-1].modality in ("PT", "NM") else "gray")
     told.messages += [f"{_line(volume, fixed)}" for volume, fixed in zip(volumes, ranges, strict=True)]
     told.warnings += _hints(volumes, grid, options)
-    fused, weight_maps, shown = _fuse_slices(load(), cuts, ranges, colormap, shape, told, targets)
+    for volume, fixed in zip(volumes, ranges, strict=True):
+        told.warnings += intensity_warnings(volume, fixed)
+    scales = [
+        partial(scaled, fixed=fixed, inverted=volume.is_inverted) for volume, fixed in zip(volumes, ranges, strict=True)
+    ]
+    fused, weight_maps, shown = _fuse_slices(load(), cuts, scales, colormap, shape, told, targets)
     _write(targets, fused, weight_maps, (order, signs, affine, grid), volumes, options.anonymize)
     if targets.montage is not None:
         lengths = np.linalg.norm(affine[:3, :2], axis=0)
@@ -179,44 +207,22 @@ def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
             f"  found: {len(options.series)}"
         )
     series = [*options.series, *[None] * (len(paths) - len(options.series))]
+    no_kind: Modality = ""
+    kinds = options.kinds or (no_kind,) * len(paths)
+    if len(kinds) != len(paths):
+        raise InputError(f"One kind per source is needed.\n  expected: {len(paths)}\n  got: {len(kinds)}")
     volumes = [
-        read_nifti(path) if is_nifti(path) else read_dicom(path, chosen)
-        for path, chosen in zip(paths, series, strict=True)
+        with_kind(
+            read_nifti(path, max_voxels=options.max_voxels)
+            if is_nifti(path)
+            else read_dicom(path, chosen, max_voxels=options.max_voxels),
+            kind,
+        )
+        for path, chosen, kind in zip(paths, series, kinds, strict=True)
     ]
-    if options.window is not None and not any(volume.modality == "CT" for volume in volumes):
-        if volumes[0].modality:
-            raise InputError(
-                "--window is for CT, and none of the sources is one.\n"
-                + "\n".join(f"  {volume.description}" for volume in volumes)
-                + "\nLeave it out, or give --range."
-            )
-        volumes[0] = replace(volumes[0], modality="CT", units="HU")  # NIfTI does not say it; the window does
+    if options.window is not None and not volumes[0].modality and all(one.modality != "CT" for one in volumes):
+        volumes[0] = with_kind(volumes[0], "CT")  # NIfTI does not record it; the window implies it
     return volumes
-
-
-def _ranges(volumes: Sequence[Volume], options: VolumeOptions) -> list[IntensityRange]:
-    if options.window is not None and options.range is not None:
-        raise InputError("--window and --range both say what becomes black and white.\nGive one of them.")
-    if options.suv is not None and not any(volume.modality == "PT" for volume in volumes):
-        raise InputError("--suv-range is for PET, and none of the sources is one.\nLeave it out.")
-    return [
-        range_of(volume, options.window, options.range if index < len(volumes) - 1 else None, options.suv)
-        for index, volume in enumerate(volumes)
-    ]
-
-
-def _strangers(volumes: Sequence[Volume]) -> list[str]:
-    """Sources of different patients, or of different frames of reference."""
-    last, found = volumes[-1], []
-    for other in volumes[:-1]:
-        if other.patient and last.patient and other.patient != last.patient:
-            found.append(f"the sources are of different patients: {other.patient} and {last.patient}")
-        elif other.frame and last.frame and other.frame != last.frame:
-            found.append(
-                f"'{other.path}' and '{last.path}' have different frames of reference: unless they were registered, "
-                "they do not lie on each other"
-            )
-    return found
 
 
 def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> list[str]:
@@ -228,7 +234,7 @@ def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> l
     ]
     for volume in volumes:
         if volume is not grid and np.prod(grid.spacing) > _FINER**3 * np.prod(volume.spacing):
-            other = "a" if options.grid == "b" else "b"
+            other = "a" if volume is volumes[0] else "b"
             found.append(
                 f"'{volume.path}' is finer than the grid of the result, and its detail is lost: consider --grid {other}"
             )
@@ -243,7 +249,7 @@ def _line(volume: Volume, fixed: IntensityRange) -> str:
 def _fuse_slices(
     fuser: Fuser,
     cuts: Sequence[Callable[[int], Slice]],
-    ranges: Sequence[IntensityRange],
+    ranges: Sequence[Scale],
     colormap: Colormap,
     shape: tuple[int, ...],
     told: VolumeResult,
@@ -255,7 +261,7 @@ def _fuse_slices(
     weight_maps = np.empty(shape, np.float32) if targets.weight_map is not None else None
     covered, shown = np.zeros(len(cuts)), []
     wanted = set(_spread(shape[2])) if targets.montage is not None else set()
-    for k in tqdm(range(shape[2]), "fusing", units="slice", file=sys.stderr):
+    for k in tqdm(range(shape[2]), "fusing", unit="slice", file=sys.stderr):
         slices = [cut(k) for cut in cuts]
         covered += [inside.mean() for _, inside in slices]
         images = _images(slices, ranges, colormap)
@@ -272,9 +278,9 @@ def _fuse_slices(
     return fused, weight_maps, shown
 
 
-def _images(slices: Sequence[Slice], ranges: Sequence[IntensityRange], colormap: Colormap) -> list[NDArray[Any]]:
+def _images(slices: Sequence[Slice], scales: Sequence[Scale], colormap: Colormap) -> list[NDArray[Any]]:
     """The slices as images; where a source has no data, it agrees with those that have."""
-    gray = [scaled(values, fixed) for (values, _), fixed in zip(slices, ranges, strict=True)]
+    gray = [scale(values) for (values, _), scale in zip(slices, scales, strict=True)]
     there = [inside for _, inside in slices]
     known = np.max([np.where(inside, values, 0) for values, inside in zip(gray[:-1], there[:-1], strict=True)], 0)
     last: NDArray[Any] = gray[-1] if colormap == "gray" else colored(gray[-1], colormap)

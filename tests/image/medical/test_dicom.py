@@ -9,8 +9,7 @@ from pydicom.dataset import Dataset
 from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical import dicom
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
-from refinefuse.image.medical.suv import suv_factor
-from series import CT_CLASS, head, pet_tags, tilt, write_series
+from series import CT_CLASS, head, tilt, write_series
 
 
 def bundled(name):
@@ -56,11 +55,10 @@ def test_compressed_files_hold_the_same_values(name):
     np.testing.assert_array_equal(read_dicom(bundled(name)).values, read_dicom(bundled("MR_small.dcm")).values)
 
 
-def test_a_decoder_that_is_missing_is_named(monkeypatch):
-    def fail(self):
-        raise RuntimeError("Unable to decompress because all plugins are missing dependencies:\n\tgdcm - requires ...")
-
-    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(fail))
+def test_a_decoder_that_is_missing_is_named(tmp_path, monkeypatch):
+    (tmp_path / "gdcm.py").write_text("raise ImportError")
+    (tmp_path / "PIL.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(tmp_path)  # the decoder's process searches where this one does
     with pytest.raises(MissingDependencyError, match=r"(?s)JPEG-LS Lossless.*refinefuse\[medical\]"):
         read_dicom(bundled("MR_small_jpeg_ls_lossless.dcm"))
 
@@ -150,19 +148,10 @@ class TestRefused:
         with pytest.raises(InputError, match=rf"(?s)missing: about {missing} after.*3\.000 mm"):
             read_dicom(tmp_path / "s")
 
-    def test_uneven_slices(self, tmp_path):
-        files = write_series(tmp_path / "s", head())
-        for path in files[8:]:
-            dataset = pydicom.dcmread(path)
-            dataset.ImagePositionPatient[2] += 0.9
-            dataset.save_as(path)
-        with pytest.raises(InputError, match=r"(?s)equal distances.*3\.900 mm"):
-            read_dicom(tmp_path / "s")
-
     def test_two_volumes_in_one_series(self, tmp_path):
         write_series(tmp_path / "s", head(), SeriesInstanceUID="1.2.3.5")
         write_series(tmp_path / "s/later", head(), SeriesInstanceUID="1.2.3.5")
-        with pytest.raises(InputError, match="several slices at one place"):
+        with pytest.raises(InputError, match="several slices at one position"):
             read_dicom(tmp_path / "s")
 
     def test_slices_of_another_orientation(self, tmp_path):
@@ -176,7 +165,7 @@ class TestRefused:
         dataset = pydicom.dcmread(files[4])
         dataset.ImagePositionPatient[0] += 2
         dataset.save_as(files[4])
-        with pytest.raises(InputError, match="aside"):
+        with pytest.raises(InputError, match="not in line"):
             read_dicom(tmp_path / "s")
 
     def test_no_pixel_data(self, tmp_path):
@@ -198,16 +187,16 @@ class TestRefused:
             read_dicom(bundled("SC_rgb_small_odd.dcm"))
 
     def test_no_geometry(self):
-        with pytest.raises(InputError, match="where its slices lie"):
+        with pytest.raises(InputError, match="no position"):
             read_dicom(bundled("JPEG2000.dcm"))
 
     def test_a_segmentation(self):
-        with pytest.raises(InputError, match="segmentation"):
+        with pytest.raises(InputError, match="no position"):
             read_dicom(bundled("liver_1frame.dcm"))
 
     def test_no_dicom(self, tmp_path):
         (tmp_path / "x.dcm").write_bytes(b"hello")
-        with pytest.raises(InputError, match="no DICOM image"):
+        with pytest.raises(InputError, match="no DICOM file"):
             read_dicom(tmp_path / "x.dcm")
         with pytest.raises(InputError, match="no such file"):
             read_dicom(tmp_path / "y.dcm")
@@ -220,37 +209,6 @@ def test_what_counts_as_dicom(tmp_path):
     assert not is_dicom(tmp_path)
     assert not is_dicom(tmp_path / "no")
     (tmp_path / "a.png").write_bytes(b"")
-    write_series(tmp_path / "s", head((8, 8, 1)))
     assert not is_dicom(tmp_path)
-
-
-class TestSUV:
-    def test_by_body_weight(self, tmp_path):
-        write_series(tmp_path / "p", head(), slope=10.0, **pet_tags())
-        volume = read_dicom(tmp_path / "p")
-        dose = 4e8 * 2 ** (-3600 / 6586.2)
-        np.testing.assert_allclose(volume.values, np.rint(head() / 10) * 10 * 80_000 / dose, rtol=1e-5)
-        assert volume.units == "SUV"
-
-    def test_corrected_to_the_injection(self):
-        header = Dataset()
-        for name, value in pet_tags(DecayCorrection="ADMIN").items():
-            setattr(header, name, value)
-        assert suv_factor(header)[0] == pytest.approx(80_000 / 4e8)
-
-    def test_over_midnight(self):
-        header = Dataset()
-        for name, value in pet_tags(SeriesTime="001500", AcquisitionTime="001500").items():
-            setattr(header, name, value)
-        header.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartTime = "231500"
-        assert suv_factor(header)[0] == pytest.approx(80_000 / (4e8 * 2 ** (-3600 / 6586.2)))
-
-    @pytest.mark.parametrize("name", ["PatientWeight", "Units", "DecayCorrection", "SeriesTime"])
-    def test_what_is_lacking_is_named(self, tmp_path, name):
-        tags = pet_tags(**{name: None})
-        if name == "SeriesTime":
-            tags["AcquisitionTime"] = None
-        write_series(tmp_path / "p", head(), **tags)
-        volume = read_dicom(tmp_path / "p")
-        assert volume.units != "SUV"
-        assert ("times of" if name == "SeriesTime" else name) in volume.warnings[0]
+    write_series(tmp_path / "s", head((8, 8, 1)))
+    assert is_dicom(tmp_path)

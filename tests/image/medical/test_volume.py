@@ -11,7 +11,8 @@ from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical import volume as volumes
 from refinefuse.image.medical.intensity import WINDOWS, colored, parse_window, range_of, scaled
 from refinefuse.image.medical.nifti import modality_of, read_nifti, write_nifti
-from refinefuse.image.medical.volume import Volume, display_orientation, reorient, reorient_back, resample_to
+from refinefuse.image.medical.resampling import resample_to
+from refinefuse.image.medical.volume import Volume, display_orientation, reorient, reorient_back
 from refinefuse.image.thermal import IntensityRange
 from series import head
 

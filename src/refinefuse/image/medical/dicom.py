@@ -11,194 +11,175 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refinefuse.errors import InputError, MissingDependencyError, format_names
-from refinefuse.image.files import IMAGE_EXTENSIONS
-from refinefuse.image.medical.slice_geometry import SliceGeometry, slice_geometries, sort_slices
+from refinefuse.errors import InputError
+from refinefuse.image.medical.dicom_files import Series, is_dicom, read_series
+from refinefuse.image.medical.elements import text
+from refinefuse.image.medical.pixels import Frames, PixelReader, check_declared_size
+from refinefuse.image.medical.slice_geometry import SliceGeometry, SliceStack, slice_geometries, sort_slices
 from refinefuse.image.medical.suv import suv_factor
-from refinefuse.image.medical.volume import Modality, Volume, load
+from refinefuse.image.medical.volume import MAX_VOXELS, Modality, Volume, check_affine, check_voxel_count, load
+
+__all__ = ["is_dicom", "read_dicom"]
 
 _MODALITIES: dict[str, Modality] = {"CT": "CT", "MR": "MR", "PT": "PT", "NM": "NM"}
-_LISTED = 20  # series: the user has to choose among them
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, or a folder holds DICOM files (at any depth) and no images of its own."""
-    if path.is_dir():
-        if any(entry.suffix.lower() in IMAGE_EXTENSIONS for entry in path.iterdir()):
-            return False
-        return any(is_dicom(file) for file in sorted(path.rglob("*")) if file.is_file())
-    if path.suffix.lower() in (".dcm", ".ima"):
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def read_dicom(path: Path, series: str | None = None) -> Volume:
-    """Read a series as a volume: slices sorted by position, in HU, SUV or the file's own unit.
+def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_VOXELS) -> Volume:
+    """Read a series as a volume: slices sorted by position, in HU, SUV or the file's own units.
 
     Args:
-        path: a file, or a folder with the files of one or more series at any depth.
-        series: number or UID of the series, where the folder holds several.
+        path: a file, or a folder with the files of one or more series at any depth; other files are ignored.
+        series: number or UID of the series, if the folder holds several.
+        max_voxels: that the series may declare; checked before memory is taken.
 
     Raises:
-        InputError: no image, several series and no choice, slices that are missing, doubled, tilted against each other
-            or of different sizes, color, pixels that are missing or cannot be decoded.
+        InputError: no image, several series and no choice, a damaged file, slices that are missing, of several volumes,
+            tilted against each other or of different sizes, color, or pixels that are missing or cannot be decoded.
         MissingDependencyError: pydicom is not installed.
     """
+    load("pydicom", "pydicom")
     with _quiet():
-        headers = _choose(path, _headers(path), series)
-        planes, step = sort_slices(
-            [plane for file, header in headers for plane in slice_geometries(file, header)], path
-        )
-        return _assemble(path, planes, step)
+        found = read_series(path, series)
+        for file, header in found.files:
+            check_declared_size(file, header, max_voxels)
+        slices = [one for file, header in found.files for one in slice_geometries(file, header)]
+        stack = sort_slices(slices, path)
+        check_voxel_count((*stack.slices[0].size, stack.count), path, max_voxels)
+        return _assemble(path, found, stack)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without pydicom's remarks on how tags are written: they concern neither values nor geometry."""
+    """Without pydicom's remarks on how elements are written: they concern neither values nor geometry."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _headers(path: Path) -> list[tuple[Path, Any]]:
-    """The headers of all files that are images."""
-    pydicom = load("pydicom", "pydicom")
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    found, others = [], []
-    for file in files:
-        header = _header(pydicom, file)
-        if header is None or "Rows" not in header:
-            others.append(f"{file.name}: {_kind(header)}")
-        else:
-            found.append((file, header))
-    if not found:
-        raise InputError(
-            f"Cannot read '{path}': there is no DICOM image in it.\n  found:\n{format_names(others)}\n"
-            "Pass the folder or file of the images themselves."
+def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:
+    affine = _affine(stack)
+    check_affine(affine, path)
+    values, valid = _values(path, stack)
+    header = stack.slices[0].header
+    notes = list(series.warnings)
+    headers = [one.header for one in stack.slices]
+    if stack.count != len(stack.slices):
+        values, valid = _evenly_spaced(values, valid, stack)
+        nearest = np.abs(stack.depths[:, None] - np.arange(stack.count)).argmin(0)
+        headers = [headers[index] for index in nearest]
+        notes.append(
+            f"the {len(stack.slices)} slices of '{path}' are at unequal distances: interpolated to {stack.count} "
+            f"slices {np.linalg.norm(stack.step):.3g} mm apart"
         )
-    return found
-
-
-def _header(pydicom: Any, file: Path) -> Any:
-    try:
-        return pydicom.dcmread(file, stop_before_pixels=True)
-    except FileNotFoundError:
-        raise InputError(f"Cannot read '{file}': there is no such file.\nCheck the path.") from None
-    except Exception:  # no DICOM; pydicom raises whatever a damaged file brings up
-        return None
-
-
-def _kind(header: Any) -> str:
-    if header is None:
-        return "no DICOM file"
-    return f"{header.get('Modality') or getattr(header.get('SOPClassUID'), 'name', 'DICOM')} without pixel data"
-
-
-def _choose(path: Path, found: list[tuple[Path, Any]], series: str | None) -> list[tuple[Path, Any]]:
-    groups: dict[str, list[tuple[Path, Any]]] = {}
-    for file, header in found:
-        groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
-    wanted = {
-        uid: files
-        for uid, files in groups.items()
-        if series is None or series in (uid, str(files[0][1].get("SeriesNumber", "")))
-    }
-    if len(wanted) == 1:
-        return next(iter(wanted.values()))
-    rows = [
-        f"  {files[0][1].get('SeriesNumber')}: {files[0][1].get('Modality', '?')}, {len(files)} files, "
-        f"'{files[0][1].get('SeriesDescription', '')}', {uid}"
-        for uid, files in (wanted or groups).items()
-    ]
-    more = f"\n  ... and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
-    which = "several series" if series is None else f"several series {series!r}" if wanted else f"no series {series!r}"
-    raise InputError(
-        f"'{path}' holds {which}:\n" + "\n".join(rows[:_LISTED]) + more + "\n"
-        "Choose by number or UID: --series A,B (nothing where there is no choice: --series ,B)."
-    )
-
-
-def _assemble(path: Path, planes: list[SliceGeometry], step: NDArray[Any]) -> Volume:
-    first = planes[0]
-    affine = np.eye(4)
-    affine[:3, 0] = first.axes[0] * first.spacing[0]
-    affine[:3, 1] = first.axes[1] * first.spacing[1]
-    affine[:3, 2], affine[:3, 3] = step, first.position
-    affine[:2] *= -1  # DICOM counts to the left and the back, RAS+ to the right and the front
-    values = np.empty((*first.size, len(planes)), np.float32)
-    decoded: dict[Path, NDArray[Any]] = {}
-    for k, plane in enumerate(planes):
-        if plane.file not in decoded:
-            decoded = {plane.file: _pixels(plane.file)}  # of one file at a time
-        frame = _frame(plane, decoded[plane.file])
-        values[:, :, k] = (frame if plane.scale is None else frame * plane.scale[0] + plane.scale[1]).T
-    header = first.header
-    modality = _MODALITIES.get(header.get("Modality", ""), "")
-    unit, notes = "HU" if modality == "CT" else str(header.get("Units", "")), []
+    modality = _MODALITIES.get(text(header, "Modality"), "")
+    units = "HU" if modality == "CT" else text(header, "Units")
     if modality == "PT":
-        factors = [suv_factor(plane.header) for plane in planes]
-        if all(factor is not None for factor, _ in factors):
-            values *= np.array([factor for factor, _ in factors], np.float32)
-            unit = "SUV"
+        factor, reason = suv_factor(headers)
+        if factor is None:
+            notes.append(f"no SUV for '{path}': {reason}")
         else:
-            lacking = next(why for factor, why in factors if factor is None)
-            notes.append(f"'{path}': no SUV, for the tags lack {lacking}")
+            values *= np.float32(factor)
+            units = "SUV"
+    patient = (text(header, "PatientName"), text(header, "PatientID"))
     return Volume(
         values=values,
         affine=affine,
         path=path,
         modality=modality,
-        units=unit,
-        patient=f"{header.get('PatientName', '')} ({header.get('PatientID', '')})",
-        frame=str(header.get("FrameOfReferenceUID", "")),
-        headers=tuple(plane.header for plane in planes),
+        units=units,
+        patient=f"{patient[0]} ({patient[1]})" if any(patient) else "",
+        frame=text(header, "FrameOfReferenceUID"),
+        headers=tuple(headers),
         window=_window(header),
         warnings=tuple(notes),
+        valid=valid,
+        is_inverted=_is_inverted(path, headers) and modality in ("MR", ""),
     )
 
 
-def _frame(plane: SliceGeometry, frames: NDArray[Any]) -> NDArray[Any]:
-    if plane.frame >= len(frames):
+def _affine(stack: SliceStack) -> NDArray[Any]:
+    first = stack.slices[0]
+    affine = np.eye(4)
+    affine[:3, 0] = first.axes[0] * first.spacing[0]
+    affine[:3, 1] = first.axes[1] * first.spacing[1]
+    affine[:3, 2], affine[:3, 3] = stack.step, first.position
+    affine[:2] *= -1  # DICOM counts to the left and the back, RAS+ to the right and the front
+    return affine
+
+
+def _values(path: Path, stack: SliceStack) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Values (i, j, slice), with padding and numbers that are not finite replaced by the lowest value."""
+    shape = (*stack.slices[0].size, len(stack.slices))
+    values, valid = np.empty(shape, np.float32), np.ones(shape, np.bool_)
+    decoded: dict[Path, Frames] = {}
+    with PixelReader() as reader:
+        for k, one in enumerate(stack.slices):
+            if one.file not in decoded:
+                decoded = {one.file: reader.read(one.file)}  # of one file at a time
+            frames, mask = decoded[one.file]
+            frame = _frame(one, frames)
+            values[:, :, k] = (frame if one.scale is None else frame * one.scale[0] + one.scale[1]).T
+            if mask is not None:
+                valid[:, :, k] = mask[one.frame].T
+    valid &= np.isfinite(values)
+    if valid.all():
+        return values, None
+    if not valid.any():
+        raise InputError(f"Cannot use '{path}': all of its pixels are padding.\nExport the series again.")
+    values[~valid] = values[valid].min()
+    return values, valid
+
+
+def _frame(one: SliceGeometry, frames: NDArray[Any]) -> NDArray[Any]:
+    if one.frame >= len(frames) or frames.shape[1:] != one.size[::-1]:
         raise InputError(
-            f"Cannot use '{plane.file}': it is damaged, or no image of values (a segmentation?).\n"
-            f"  expected: a frame {plane.frame + 1}\n  found: {len(frames)} frames\nExport the series again."
+            f"Cannot use '{one.file}': it is damaged, or no image of values (a segmentation?).\n"
+            f"  expected: a frame {one.frame + 1} of {one.size[1]} x {one.size[0]}\n"
+            f"  got: {' x '.join(str(side) for side in frames.shape)}\nExport the series again."
         )
-    found: NDArray[Any] = frames[plane.frame]
+    found: NDArray[Any] = frames[one.frame]
     return found
 
 
-def _pixels(file: Path) -> NDArray[Any]:
-    """The frames of a file (frames, rows, columns), rescaled by the file's slope and intercept."""
-    pydicom = load("pydicom", "pydicom")
-    dataset = pydicom.dcmread(file)
-    syntax = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "unknown")
-    if "PixelData" not in dataset:
-        raise InputError(f"Cannot use '{file}': it holds no pixel data.\nExport the series again with its pixels.")
-    try:
-        stored = dataset.pixel_array
-    except Exception as error:  # each decoder has its own
-        if "missing dependencies" in str(error):
-            raise MissingDependencyError(
-                "python-gdcm", "medical", f"'{file}' is compressed ({syntax}): decoding it"
-            ) from error
+def _evenly_spaced(
+    values: NDArray[np.float32], valid: NDArray[np.bool_] | None, stack: SliceStack
+) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    """Slices at 0, 1, 2, ... steps, each interpolated linearly between its two neighbors."""
+    shape = (*values.shape[:2], stack.count)
+    even, mask = np.empty(shape, np.float32), None if valid is None else np.empty(shape, np.bool_)
+    for k in range(stack.count):
+        above = int(np.clip(np.searchsorted(stack.depths, k), 1, len(stack.depths) - 1))
+        low, high = stack.depths[above - 1 : above + 1]
+        weight = np.float32(min(max((k - low) / (high - low), 0.0), 1.0))
+        even[:, :, k] = values[:, :, above - 1] * (1 - weight) + values[:, :, above] * weight
+        if mask is not None and valid is not None:
+            mask[:, :, k] = (
+                valid[:, :, above - 1 if weight < 1 else above] & valid[:, :, above if weight else above - 1]
+            )
+    return even, mask
+
+
+def _is_inverted(path: Path, headers: list[Any]) -> bool:
+    """Whether the series is displayed inverted (MONOCHROME1).
+
+    Raises:
+        InputError: some slices are and some are not.
+    """
+    kinds = {text(header, "PhotometricInterpretation") for header in headers}
+    if "MONOCHROME1" in kinds and len(kinds) > 1:
         raise InputError(
-            f"Cannot decode '{file}' ({syntax}).\n  found: {error}\nCopy the file again, or export it uncompressed."
-        ) from None
-    values = pydicom.pixels.apply_modality_lut(stored, dataset)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1" and dataset.get("Modality") != "CT":
-        values = values.max() + values.min() - values  # the lowest value is meant to be shown white
-    return np.asarray(values).reshape(-1, *stored.shape[-2:])
+            f"The slices of '{path}' do not agree in PhotometricInterpretation.\n  expected: one for the series\n"
+            f"  got: {', '.join(sorted(kinds))}\nPass the slices of one kind in a folder of their own."
+        )
+    return kinds == {"MONOCHROME1"}
 
 
 def _window(header: Any) -> tuple[float, float] | None:
-    center, width = header.get("WindowCenter"), header.get("WindowWidth")
-    if center is None or width is None:
-        return None
-    pair = [
-        value[0] if hasattr(value, "__len__") and not isinstance(value, str) else value for value in (center, width)
-    ]
-    return (float(pair[0]), float(pair[1])) if float(pair[1]) > 0 else None
+    """The first window of a file that is one."""
+    pair = []
+    for keyword in ("WindowCenter", "WindowWidth"):
+        value = header.get(keyword)
+        first = value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) and value else value
+        pair.append(None if first in (None, "") else float(first))
+    center, width = pair
+    return (center, width) if center is not None and width is not None and width > 0 else None

@@ -1,7 +1,9 @@
-"""From units to [0, 1]: CT windows, ranges that hold for a whole volume, and color maps."""
+"""From units to [0, 1]: modalities, CT windows, ranges that hold for a whole volume, and color maps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import cv2
@@ -10,7 +12,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
-from refinefuse.image.medical.volume import Volume
+from refinefuse.image.medical.volume import NAMES, Modality, Volume
 from refinefuse.image.thermal import IntensityRange
 
 WINDOWS = {"brain": (40.0, 80.0), "bone": (400.0, 1800.0), "lung": (-600.0, 1500.0), "tissue": (40.0, 400.0)}
@@ -19,11 +21,39 @@ WINDOWS = {"brain": (40.0, 80.0), "bone": (400.0, 1800.0), "lung": (-600.0, 1500
 #: Color maps; inferno and magma are perceptually even (S. van der Walt, N. Smith, matplotlib 1.5, 2015), hot is not.
 Colormap = Literal["inferno", "magma", "hot", "gray"]
 _TABLES = {"inferno": cv2.COLORMAP_INFERNO, "magma": cv2.COLORMAP_MAGMA, "hot": cv2.COLORMAP_HOT}
-_USUAL, _HOTTEST = (0.5, 99.5), 99.9  # percentiles over the volume: of MRI, and of PET and SPECT
+_CENTRAL, _HOTTEST = (0.5, 99.5), 99.9  # percentiles over the volume: of MRI, and of PET and SPECT
+_BODY = -500.0  # HU: above lung and air
+MAX_SATURATED = 0.2
+"""Fraction of the body that may be white in a CT's window before a warning."""
+_KINDS: dict[str, Modality] = {"ct": "CT", "mri": "MR", "pet": "PT", "spect": "NM"}
+
+
+def parse_kinds(text: str, count: int) -> tuple[Modality, ...]:
+    """The modalities of `--kind`, one per source: ct, mri, pet or spect, or nothing where the file decides.
+
+    Raises:
+        InputError: an unknown word, or not one per source.
+    """
+    words = [word.strip().lower() for word in text.split(",")]
+    if len(words) != count or any(word and word not in _KINDS for word in words):
+        raise InputError(
+            f"--kind must name the modality of each source, separated by commas.\n"
+            f"  expected: {count} of {', '.join(_KINDS)}, or nothing between commas\n  got: {text!r}"
+        )
+    return tuple(_KINDS.get(word, "") for word in words)
+
+
+def with_kind(volume: Volume, kind: Modality) -> Volume:
+    """A volume of the modality that the user names, if any; that of its file or name otherwise."""
+    if not kind or kind == volume.modality:
+        return volume
+    units = "HU" if kind == "CT" else "" if volume.modality == "CT" else volume.units
+    inverted = volume.is_inverted and kind == "MR"
+    return replace(volume, modality=kind, units=units, is_inverted=inverted)
 
 
 def parse_window(text: str) -> IntensityRange:
-    """A CT window by its name, or as CENTER,WIDTH in Hounsfield units.
+    """Parse a CT window: a name, or CENTER,WIDTH in Hounsfield units.
 
     Raises:
         InputError: if it is neither, or has no width.
@@ -41,55 +71,115 @@ def parse_window(text: str) -> IntensityRange:
 def range_of(
     volume: Volume, window: IntensityRange | None, rule: IntensityRange | None, suv: IntensityRange | None
 ) -> IntensityRange:
-    """The fixed range of a volume, by what made it; none of its slices gets one of its own.
+    """The fixed range of a volume, by its modality; no slice has one of its own.
 
-    CT: the window that is asked for, else the file's own, else soft tissue. PET and SPECT: from 0 to `suv` or the
-    99.9th percentile. Everything else: `rule`, else from the 0.5th to the 99.5th percentile.
+    `rule` holds for any modality. Without it: for CT `window`, else the file's own, else soft tissue; for PET and SPECT
+    from 0 to `suv` or the 99.9th percentile; for everything else the 0.5th to the 99.5th percentile. Padding and NaN
+    take no part in percentiles.
 
     Args:
-        volume: what is to be shown.
+        volume: the volume to display.
         window: of CT.
-        rule: of MRI and of volumes of unknown kind.
+        rule: asked for by the user for this very volume.
         suv: of PET.
 
     Raises:
-        InputError: all values are equal, or an SUV is asked for that the tags do not give.
+        InputError: all values are equal, or `suv` is given and the tags give no SUV.
     """
-    slices = np.moveaxis(volume.values, -1, 0)
-    if volume.modality == "CT" and rule is None:
-        return window or parse_window("{:g},{:g}".format(*(volume.window or WINDOWS["tissue"])))
     try:
+        if rule is not None:
+            return rule.fit(iter(volume.slice_values()))
+        if volume.modality == "CT":
+            return window or parse_window("{:g},{:g}".format(*(volume.window or WINDOWS["tissue"])))
         if volume.modality in ("PT", "NM"):
-            return _uptake(volume, slices, suv)
-        return (rule or IntensityRange("percentile", *_USUAL)).fit(iter(slices))
+            return _uptake(volume, suv)
+        return IntensityRange("percentile", *_CENTRAL).fit(iter(volume.slice_values()))
     except InputError as error:
         raise InputError(f"Cannot use '{volume.path}': {error}") from None
 
 
-def _uptake(volume: Volume, slices: NDArray[Any], suv: IntensityRange | None) -> IntensityRange:
+def intensity_ranges(
+    volumes: Sequence[Volume],
+    window: IntensityRange | None,
+    rule: IntensityRange | None,
+    suv: IntensityRange | None,
+) -> list[IntensityRange]:
+    """The fixed ranges of several sources, by the options of the command line.
+
+    `--range` applies to all sources but the last (`a`, if there are two), whatever their modality; `--window` to every
+    CT and `--suv-range` to every PET in SUV that `--range` does not apply to.
+
+    Raises:
+        InputError: an option that would apply to no source, or two to the same one; else as `range_of`.
+    """
+    rules = [rule] * (len(volumes) - 1) + [None]
+    for option, given, modality in (("--window", window, "CT"), ("--suv-range", suv, "PT")):
+        matching = [own for volume, own in zip(volumes, rules, strict=True) if volume.modality == modality]
+        if given is not None and not matching:
+            sources = "\n".join(f"  {volume.description}" for volume in volumes)
+            raise InputError(f"{option} is for {NAMES[modality]}, and no source is one.\n{sources}\nRemove it.")
+        if given is not None and None not in matching:
+            raise InputError(
+                f"{option} and --range both set the black and white points of the {NAMES[modality]}.\nUse one of them."
+            )
+    return [range_of(volume, window, own, suv) for volume, own in zip(volumes, rules, strict=True)]
+
+
+def _uptake(volume: Volume, suv: IntensityRange | None) -> IntensityRange:
     if suv is not None:
         if volume.units != "SUV":
             notes = "; ".join(volume.warnings) or "a file without such tags"
-            raise InputError(
-                f"--suv-range needs a PET whose tags give the SUV.\n  found: {notes}\nLeave --suv-range out."
-            )
+            raise InputError(f"--suv-range needs a PET whose tags give the SUV.\n  got: {notes}\nRemove --suv-range.")
         return suv
-    high = IntensityRange("percentile", 0, _HOTTEST).fit(iter(slices)).high
+    high = IntensityRange("percentile", 0, _HOTTEST).fit(iter(volume.slice_values())).high
     if high <= 0:
         raise InputError("there is no uptake in it: no value above 0.\nExport the volume again.")
     return IntensityRange("counts", 0, high)
 
 
-def scaled(values: NDArray[Any], fixed: IntensityRange) -> Float32[np.ndarray, "h w"]:
-    """Values as float32 in [0, 1] by a fixed range, clipped."""
-    return ((values - np.float32(fixed.low)) / np.float32(fixed.high - fixed.low)).clip(0, 1).astype(np.float32)
+def saturated_fraction(volume: Volume, fixed: IntensityRange) -> float:
+    """Fraction of the body in a CT that its window makes white.
+
+    Bone is white in a window of soft tissue, a few percent of the body; if much of the body is, the window is of
+    another region or the values are not in HU.
+
+    Args:
+        volume: a CT in HU.
+        fixed: its window.
+
+    Returns:
+        In [0, 1]; 0 if there is no body (nothing above -500 HU).
+    """
+    body = white = 0
+    for values in volume.slice_values():
+        inside = values[values > _BODY]
+        body += inside.size
+        white += int((inside >= fixed.high).sum())
+    return white / body if body else 0.0
+
+
+def intensity_warnings(volume: Volume, fixed: IntensityRange) -> list[str]:
+    """Warnings about a volume in its range: a CT that is saturated by its window."""
+    fraction = saturated_fraction(volume, fixed) if volume.modality == "CT" else 0.0
+    if fraction <= MAX_SATURATED:
+        return []
+    return [
+        f"{fraction:.0%} of the body in '{volume.path}' is white in the window {fixed.low:g} to {fixed.high:g} HU: "
+        "its structure is lost; use a wider --window, or check that the values are in HU"
+    ]
+
+
+def scaled(values: NDArray[Any], fixed: IntensityRange, *, inverted: bool = False) -> Float32[np.ndarray, "h w"]:
+    """Values as float32 in [0, 1] by a fixed range, clipped; then inverted, if they are displayed so."""
+    found = ((values - np.float32(fixed.low)) / np.float32(fixed.high - fixed.low)).clip(0, 1).astype(np.float32)
+    return np.float32(1) - found if inverted else found
 
 
 def colored(values: Float32[np.ndarray, "h w"], name: Colormap) -> Float32[np.ndarray, "h w 3"]:
     """Values in [0, 1] as RGB in [0, 1], interpolated between the 256 colors of a map.
 
     Raises:
-        InputError: there is no such map, or it is `gray`, which has no colors.
+        InputError: the name is unknown, or `gray`, which has no colors.
     """
     if name not in _TABLES:
         raise InputError(f"A color map must be one of {', '.join(get_args(Colormap))}.\n  got: {name!r}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
 from refinefuse.image.files import write_atomic
-from refinefuse.image.medical.volume import NOT_A_DEVICE, Modality, Volume, load
+from refinefuse.image.medical.volume import MAX_VOXELS, NOT_A_DEVICE, Modality, Volume, check_voxel_count, load
 
 ENDINGS = (".nii", ".nii.gz")
 _WORDS: dict[Modality, set[str]] = {
@@ -21,99 +23,168 @@ _WORDS: dict[Modality, set[str]] = {
     "PT": {"pet", "pt", "suv", "fdg"},
     "NM": {"spect", "nm"},
 }
+_MILLIMETERS = {"meter": 1e3, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
+_CIFTI = range(3000, 3100)  # intent codes of surfaces and their connections
+_GEOMETRY = (
+    *("pixdim", "sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z"),
+)
+_CHUNK = 2**22  # bytes
+_DISAGREEMENT = 0.1  # voxels between sform and qform that are reported
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the name says so."""
+    """Whether the name has a suffix of NIfTI."""
     return path.name.lower().endswith(ENDINGS)
 
 
-def read_nifti(path: Path) -> Volume:
-    """Read a NIfTI file, scaled by its slope and intercept.
+def read_nifti(path: Path, *, max_voxels: int = MAX_VOXELS) -> Volume:
+    """Read a NIfTI file, scaled by its slope and intercept, compressed or not, whatever its name.
 
-    NIfTI does not say what made the image; a word of the name does (ct, mri, t1w, flair, pet, spect, ...).
+    NIfTI does not record the modality; a word of the name gives it (ct, mri, t1w, flair, pet, spect, ...).
+
+    Args:
+        path: of a .nii or .nii.gz file.
+        max_voxels: that the file may declare; checked before memory is taken.
 
     Raises:
         InputError: no such file, no NIfTI, damaged, several volumes, color or complex voxels, or no usable affine.
         MissingDependencyError: nibabel is not installed.
     """
-    nibabel = load("nibabel", "nibabel")
+    image = _read_image(path, max_voxels)
     try:
-        image = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Pair):
-            raise InputError(f"Cannot use '{path}': it is no NIfTI volume.\n  found: {type(image).__name__}")
-        _check_kind(path, image)
-        values = np.asarray(image.dataobj, np.float32)
+        with np.errstate(all="ignore"):  # what overflows becomes infinite, and is reported
+            values = np.asarray(image.dataobj, np.float32)
+        affine = np.array(image.affine, np.float64)
+        units, _ = image.header.get_xyzt_units()
+    except Exception as error:  # nibabel and numpy each have their own for a damaged header
+        raise InputError(_damaged(path, str(error))) from None
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    affine[:3] *= _MILLIMETERS[units]
+    values, valid, notes = without_gaps(path, values)
+    return Volume(
+        values, affine, path, modality_of(path), header=image.header, valid=valid,
+        warnings=(*_orientation_warnings(path, image), *notes),
+    )  # fmt: skip
+
+
+def _read_image(path: Path, max_voxels: int) -> Any:
+    """The image with its voxels still undecoded in memory: no more of the file than its header declares."""
+    load("nibabel", "nibabel")
+    try:
+        with path.open("rb") as raw:
+            is_compressed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_compressed else raw
+            return _parse(path, stream, is_compressed, max_voxels)
     except FileNotFoundError:
         raise InputError(f"Cannot read '{path}': there is no such file.\nCheck the path.") from None
     except InputError:
         raise
-    except Exception as error:  # nibabel, gzip and numpy each have their own for a damaged file
-        raise InputError(
-            f"Cannot read '{path}': it is no NIfTI file, or it is damaged.\n  found: {error}\nCopy or export it again."
-        ) from None
-    while values.ndim > 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    notes = []
-    if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
-        notes.append(
-            f"'{path}' does not say how it lies in the patient (sform and qform are 0): taken as display_orientation"
-        )
-    values, found = without_gaps(path, values)
-    return Volume(
-        values,
-        np.array(image.affine, np.float64),
-        path,
-        modality_of(path),
-        header=image.header,
-        warnings=(*notes, *found),
-    )
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(_damaged(path, str(error))) from None
 
 
-def _check_kind(path: Path, image: Any) -> None:
-    dtype, shape = image.get_data_dtype(), image.shape
+def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int) -> Any:
+    nibabel = load("nibabel", "nibabel")
+    start = stream.read(540)
+    size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
+    kind = nibabel.Nifti1Image if 348 in size else nibabel.Nifti2Image if 540 in size else None
+    if kind is None:
+        raise InputError(_damaged(path, f"{len(start)} bytes without a NIfTI header"))
+    try:
+        header = kind.header_class.from_fileobj(io.BytesIO(start), check=True)
+        shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
+    except Exception as error:  # nibabel has many for a damaged header
+        raise InputError(_damaged(path, str(error))) from None
+    _check_kind(path, header, shape, dtype)
+    check_voxel_count(shape, path, max_voxels)
+    total = offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if not is_compressed and path.stat().st_size < total:
+        raise InputError(_damaged(path, f"{path.stat().st_size:,} bytes, and the header declares {total:,}"))
+    content = bytearray(start)
+    while chunk := stream.read(min(_CHUNK, max(total - len(content), 0)) or 1):  # the last one checks the checksum
+        content += chunk
+        if len(content) > total + 1:
+            break
+    if len(content) < total:
+        raise InputError(_damaged(path, f"{len(content):,} bytes, and the header declares {total:,}"))
+    try:
+        return kind.from_stream(io.BytesIO(content))
+    except Exception as error:  # extensions may be damaged too
+        raise InputError(_damaged(path, str(error))) from None
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"Cannot read '{path}': it is no NIfTI file, or it is damaged.\n  got: {reason}\nCopy or export it again."
+
+
+def _check_kind(path: Path, header: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if int(header["intent_code"]) in _CIFTI:
+        raise InputError(f"Cannot use '{path}': it is no NIfTI volume.\n  got: CIFTI\nPass a volume.")
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise InputError(
-            f"Cannot use '{path}': its voxels must be one real number each.\n  found: {dtype}\n"
+            f"Cannot use '{path}': its voxels must be one real number each.\n  got: {dtype}\n"
             "Colors: pass the volume that they were made from. Complex numbers: take the magnitude."
         )
     if any(side != 1 for side in shape[3:]):
         raise InputError(
-            f"Cannot use '{path}': it holds several volumes.\n  expected: (i, j, k)\n  found: {shape}\n"
-            "Write one of them, or their mean, to a file of its own."
+            f"Cannot use '{path}': it is {len(shape)}-D, several volumes (times, directions, ...) in one file.\n"
+            f"  expected: (i, j, k)\n  got: {shape}\nWrite one of them, or their mean, to a file of its own."
         )
 
 
+def _orientation_warnings(path: Path, image: Any) -> list[str]:
+    """Warnings if the file has no orientation, or two that disagree."""
+    header, size = image.header, np.array(image.shape[:3])
+    if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
+        return [f"'{path}' does not record its orientation (sform and qform codes are 0): taken as upright (RAS+)"]
+    if int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0:
+        try:
+            sform, qform = header.get_sform(), header.get_qform()
+        except Exception as error:  # a quaternion that is none: the sform is what is used
+            return [f"the qform of '{path}' is damaged ({error}): the sform is used"]
+        corners = np.array(np.meshgrid(*[(0, side - 1) for side in size])).reshape(3, -1)
+        apart = np.linalg.norm((sform - qform)[:3, :3] @ corners + (sform - qform)[:3, 3:], axis=0).max()
+        if not apart <= _DISAGREEMENT * np.linalg.norm(sform[:3, :3], axis=0).min():
+            units, _ = header.get_xyzt_units()
+            return [
+                f"sform and qform of '{path}' differ by up to {apart * _MILLIMETERS[units]:.3g} mm: the sform is used"
+            ]
+    return []
+
+
 def modality_of(path: Path) -> Modality:
-    """What the words of a file's name say about what made it; empty if none or several do."""
+    """The modality by the whole words of a file's name; empty if they name none or several."""
     words = set(re.split(r"[^a-z0-9]+", path.name.lower()))
     found = [modality for modality, known in _WORDS.items() if words & known]
     return found[0] if len(found) == 1 else ""
 
 
-def without_gaps(path: Path, values: NDArray[Any]) -> tuple[NDArray[np.float32], list[str]]:
-    """Voxels without a number become the lowest number, with a note.
+def without_gaps(path: Path, values: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, list[str]]:
+    """Values without NaN and infinity, which voxels had a value, and a warning if some had none.
 
     Raises:
         InputError: there is no number at all.
     """
-    bad = ~np.isfinite(values)
-    count = int(bad.sum())
+    valid = np.isfinite(values)
+    count = int(values.size - valid.sum())
     if count == 0:
-        return values, []
+        return values, None, []
     if count == values.size:
         raise InputError(f"Cannot use '{path}': all voxels are NaN or infinite.\nExport the volume again.")
-    filled = np.where(bad, values[~bad].min(), values).astype(np.float32)
-    return filled, [f"{count} voxels of '{path}' are NaN or infinite: taken as the lowest value, {filled.min():g}"]
+    filled = np.where(valid, values, values[valid].min()).astype(np.float32)
+    return filled, valid, [f"{count} voxels of '{path}' are NaN or infinite: taken as outside of the field of view"]
 
 
 def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
     """Write values on the grid of a volume, whole or not at all; a NIfTI grid keeps its header's geometry bit by bit.
 
     Args:
-        path: ends with .nii or .nii.gz.
+        path: ends with .nii or .nii.gz, in upper or lower case.
         values: (i, j, k) float32, or (i, j, k, 3) uint8, RGB.
-        grid: of that shape; nothing but its geometry is taken over.
+        grid: of that shape; nothing but its geometry is copied.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -124,16 +195,16 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
         rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
         values = np.ascontiguousarray(values).view(rgb)[..., 0]
     image = nibabel.Nifti1Image(values, grid.affine)
-    header = image.header
+    header, units = image.header, "mm"
     if grid.header is None:
         image.set_sform(grid.affine, "scanner")
         image.set_qform(grid.affine, "scanner", strip_shears=True)
     else:
-        for name in ("pixdim", "sform_code", "qform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "quatern_c"):
+        for name in _GEOMETRY:
             header[name] = grid.header[name]
-        for name in ("quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"):
-            header[name] = grid.header[name]
-    header.set_xyzt_units("mm")
+        spatial, _ = grid.header.get_xyzt_units()
+        units = "mm" if spatial == "unknown" else spatial
+    header.set_xyzt_units(units)
     header["descrip"] = NOT_A_DEVICE.encode("ascii")[:79]
     data = image.to_bytes()
-    write_atomic(path, gzip.compress(data, 6, mtime=0) if path.suffix == ".gz" else data)
+    write_atomic(path, gzip.compress(data, 6, mtime=0) if path.suffix.lower() == ".gz" else data)

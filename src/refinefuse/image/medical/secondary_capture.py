@@ -57,7 +57,7 @@ def write_secondary_capture(
     follow from the content, so that the same fusion gets the same ones. With `anonymize`, nothing of a source but
     its geometry is kept, and every UID is new.
 
-    Source: DICOM PS3.3 A.8.1 (Secondary Capture), C.7.6.2 (Image SliceGeometry), C.12.4 (references); PS3.16, code 121322.
+    Source: DICOM PS3.3 A.8.1 (Secondary Capture), C.7.6.2 (Image Plane), C.12.4 (references); PS3.16, code 121322.
 
     Args:
         folder: checked by `check_folder`.
