@@ -19,7 +19,7 @@ def run(
     white_hot: bool = False,
     black_hot: bool = False,
     window: str | None = None,
-    suv: str | None = None,
+    suv_range: str | None = None,
     colormap: Literal["inferno", "magma", "hot", "gray"] | None = None,
     grid: Literal["a", "b"] = "b",
     series: str | None = None,
@@ -65,7 +65,7 @@ def run(
         white_hot: hot things are bright in `a`: do not check.
         black_hot: hot things are dark in `a`: turn it round before fusing.
         window: of CT volumes: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
-        suv: MIN,MAX of PET volumes, in SUV by body weight.
+        suv_range: MIN,MAX of PET volumes, in SUV by body weight.
         colormap: of the last volume; without it, inferno for PET and SPECT, and none otherwise.
         grid: whether volumes are fused on the grid of `a` or of `b`.
         series: A,B: numbers or UIDs of the DICOM series, where a folder holds several.
@@ -126,7 +126,7 @@ def run(
         _check_unused("images", range_per_image=range_per_image, white_hot=white_hot, black_hot=black_hot)
     else:
         _check_unused(
-            "volumes", window=window, suv=suv, colormap=colormap, grid=grid == "a", series=series, anonymize=anonymize
+            "volumes", window=window, suv_range=suv_range, colormap=colormap, grid=grid == "a", series=series, anonymize=anonymize
         )
 
     def load() -> Fuser:
@@ -134,7 +134,7 @@ def run(
         return Fuser(chosen, device=device, precision=precision, color=color, tile=tile, backend=backend)
 
     if volumes:
-        options = VolumeOptions.parse(window, range, suv, series, colormap=colormap, grid=grid, anonymize=anonymize)
+        options = VolumeOptions.parse(window, range, suv_range, series, colormap=colormap, grid=grid, anonymize=anonymize)
         told = fuse_volumes(load, sources, targets, options, overwrite=overwrite)
         print("\n".join(told.messages))
         for warning in told.warnings:
@@ -147,7 +147,7 @@ def run(
     alignment = AlignmentOptions(align, None if transform is None else load_transform(transform), strict)
     if videos:
         _check_unused("images", weight_map=weight_map, montage=montage, range_per_image=range_per_image)
-        how = {"codec": codec, "fps": fps, "every": frame_stride, "on_error": on_error}
+        how = {"codec": codec, "fps": fps, "frame_stride": frame_stride, "on_error": on_error}
         return fuse_and_tell_videos(load, names, output, thermal, alignment.transform, how, overwrite)
     return fuse_and_tell_images(load, sources, targets, thermal, alignment, range_per_image, overwrite)
 

@@ -255,7 +255,7 @@ def _fuse_slices(
     weight_maps = np.empty(shape, np.float32) if targets.weight_map is not None else None
     covered, shown = np.zeros(len(cuts)), []
     wanted = set(_spread(shape[2])) if targets.montage is not None else set()
-    for k in tqdm(range(shape[2]), "fusing", units="slice", file=sys.stderr):
+    for k in tqdm(range(shape[2]), "fusing", unit="slice", file=sys.stderr):
         slices = [cut(k) for cut in cuts]
         covered += [inside.mean() for _, inside in slices]
         images = _images(slices, ranges, colormap)

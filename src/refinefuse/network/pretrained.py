@@ -109,7 +109,8 @@ class Pretrained(nn.Module):
 def _read(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     try:
         with path.open("rb") as start:
-            pickled = start.read(4).startswith(PICKLE_STARTS)
+            first = start.read(9)  # a safetensors header, `{`, comes after its length, which may begin with any byte
+            pickled = first.startswith(PICKLE_STARTS) and first[8:] != b"{"
     except OSError as error:
         raise WeightsError(f"The weights file '{path}' cannot be read: {error.strerror}.") from error
     if pickled:
