@@ -127,7 +127,7 @@ def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return paint(self, a, b, context, window)
 
-    monkeypatch.setattr(RefineFuse, "paint", failing)
+    monkeypatch.setattr(RefineFuse, "predict", failing)
     for path in (pairs / "ir/2.png", pairs / "vi/2.bmp"):
         write_image(path, np.zeros((24, 31), np.uint8), overwrite=True)
     code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
