@@ -154,7 +154,7 @@ def run(
     alignment = AlignmentOptions(align, None if transform is None else load_transform(transform), strict)
     if videos:
         _check_unused("images", weight_map=weight_map, montage=montage, range_per_image=range_per_image)
-        how = {"codec": codec, "fps": fps, "every": frame_stride, "on_error": on_error}
+        how = {"codec": codec, "fps": fps, "frame_stride": frame_stride, "on_error": on_error}
         return fuse_and_tell_videos(load, names, output, thermal, alignment.transform, how, overwrite)
     return fuse_and_tell_images(load, sources, targets, thermal, alignment, range_per_image, overwrite)
 
