@@ -1,0 +1,20 @@
+"""What `mutants.py` changes, which tests must notice, and which changes make no difference."""
+
+GOLDEN = "tests/golden/test_golden.py"
+
+AREAS: dict[str, tuple[list[str], list[str]]] = {
+    "network": (["network/*.py"], [GOLDEN, "tests/network"]),
+    "losses": (["losses.py"], ["tests/losses"]),
+    "metrics": (["metrics/*.py"], ["tests/metrics/test_values.py", "tests/metrics"]),
+    "color": (["image/color.py"], [GOLDEN, "tests/image/test_color.py"]),
+    "tiling": (["inference/tiling.py"], [GOLDEN, "tests/inference/test_tiling.py"]),
+    "medical intensity": (["image/medical/intensity.py"], ["tests/image/medical"]),
+    "training": (["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"], ["tests/training"]),
+}
+"""By area: the modules, as patterns below the package, and the tests in the order in which they are run."""
+
+PRELOADED = ("torch", "numpy", "cv2", "hypothesis", "pytest", "safetensors.torch", "lightning.pytorch", "pytorch_optimizer")
+"""Libraries that every process starts with; the package itself is none of them."""
+
+EQUIVALENT: list[tuple[str, str, str]] = []
+"""Module, a part of the change as it is printed, and why it makes no difference."""
