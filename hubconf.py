@@ -6,7 +6,7 @@ dependencies = ["torch", "numpy", "safetensors", "jaxtyping"]
 
 
 def refinefuse(weights: str = "infrared-visible", *, device: str = "cpu") -> torch.nn.Module:
-    """A trained network in evaluation mode: `model(a, b)` takes luma in [0, 1], (n, 1, h, w), and returns the fused luma.
+    """A trained network in evaluation mode: `model(a, b)` fuses luma in [0, 1], (n, 1, h, w).
 
     Args:
         weights: a shipped name, a .safetensors file, a folder that `save_pretrained` wrote, or `owner/name` on the

@@ -1,16 +1,16 @@
-"""A network as an ONNX file that any runtime can use: images of any size in, the fused image out.
+"""Convert a network to an ONNX model that any runtime can use: images of any size in, the fused image out.
 
-The graph takes `a` and `b`, luma in [0, 1] (1, 1, h, w), and gives `fused` and `weight_map` of the same size. Inside, the
-sources reduced to the grid bear the names `STATS`: cut there, it paints single windows (`inference/backend.py`).
+The graph takes `a` and `b`, luma in [0, 1] (1, 1, h, w), and returns `fused` and `weight_map` of the same size. Inside,
+the grid statistics of the sources are named `STATS`: cut there, it fuses single regions (`inference/backend.py`).
 """
 
 from __future__ import annotations
 
+import copy
 import io
 import tempfile
 import warnings
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from refinefuse.errors import MissingDependencyError
+from refinefuse._version import __version__
+from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.network.context import grid_statistics
 from refinefuse.network.model import RefineFuse
-from refinefuse.network.pretrained import CONFIG_KEY
+from refinefuse.network.pretrained import CONFIG_KEY, LICENSE_KEY, VERSION_KEY
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 SOURCES, RESULTS = ["a", "b"], ["fused", "weight_map"]
 STATS = ["stats_a", "stats_b"]
 OPSET = 18
-"""The first that has what the network needs in one node each; TensorRT 8.6, onnxruntime 1.14 and later read it."""
+"""TensorRT 8.6, onnxruntime 1.14 and later read it."""
+OPSETS = range(14, 21)
+"""What torch can export this network to; attention needs the first."""
 
 
 def import_onnx(purpose: str) -> Any:
-    """The library onnx.
+    """Import the library onnx.
 
     Args:
         purpose: what needs it, as the start of a sentence.
@@ -50,14 +53,14 @@ def import_onnx(purpose: str) -> Any:
 
 
 class _AnySize(nn.Module):
-    """What is exported: everything from the two images to the result, for any size."""
+    """The exported graph: everything from the two images to the result, for any size."""
 
     def __init__(self, model: RefineFuse) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> tuple[Tensor, ...]:
-        """The fused luma, the weight_map of `a`, and both sources reduced."""
+        """The fused luma, the weight map of `a`, and the grid statistics of both sources."""
         config = self.model.config
         height, width = a.shape[2:]
         small_a, small_b = grid_statistics(a, config.context_size), grid_statistics(b, config.context_size)
@@ -67,24 +70,34 @@ class _AnySize(nn.Module):
         return output.fused[..., :height, :width], output.weight_map[..., :height, :width], small_a, small_b
 
 
+def cpu_copy(model: RefineFuse) -> RefineFuse:
+    """A copy of a network on the CPU, in float32 and in evaluation mode."""
+    return copy.deepcopy(model).cpu().float().eval()
+
+
 def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
-    """The network as an ONNX model with dynamic height and width, float32, config and package version in its metadata.
+    """Convert a network to an ONNX model in float32 with dynamic height and width; the network is left as it is.
+
+    Its metadata holds the config, the version of this package and the license of the weights.
 
     Raises:
+        InputError: if the opset is not supported.
         MissingDependencyError: if onnx is not installed.
     """
+    if opset not in OPSETS:
+        raise InputError(f"`opset` must be from {OPSETS[0]} to {OPSETS[-1]}.\n  got: {opset}")
     onnx = import_onnx("Exporting a network")
-    network = _AnySize(model.cpu().float().eval())
+    network = _AnySize(cpu_copy(model))
     file = io.BytesIO()
     example = (torch.rand(1, 1, 40, 56), torch.rand(1, 1, 40, 56))
     size = {2: "height", 3: "width"}
     with warnings.catch_warnings(), torch.inference_mode():
-        # The exporter by tracing: the one by torch.export takes minutes for sizes that are free, for the same graph.
+        # The exporter by tracing: the one by torch.export takes minutes with dynamic sizes, for the same graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
             example,
-            file,  # type: ignore[arg-type]  # the exporter by tracing takes files too
+            file,  # type: ignore[arg-type]  # the tracing exporter takes files too
             dynamo=False,
             opset_version=opset,
             input_names=SOURCES,
@@ -94,25 +107,26 @@ def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
     exported: ModelProto = onnx.load_from_string(file.getvalue())
     graph = exported.graph
     inner = [output for output in graph.output if output.name in STATS]
-    for output in inner:  # no results, but named where the graph can be cut
+    for output in inner:  # not results, but the names where the graph can be cut
         graph.output.remove(output)
         graph.value_info.append(output)
-    onnx.helper.set_model_props(
-        exported, {CONFIG_KEY: model.config.to_json(), "refinefuse.version": version("refinefuse")}
-    )
+    for output in graph.output:
+        output.type.tensor_type.shape.CopyFrom(graph.input[0].type.tensor_type.shape)
+    metadata = {CONFIG_KEY: model.config.to_json(), VERSION_KEY: __version__}
+    onnx.helper.set_model_props(exported, metadata | ({LICENSE_KEY: model.license} if model.license else {}))
     onnx.checker.check_model(exported)
     return exported
 
 
 def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> ModelProto:
-    """The network with the convolutions of its trunk in 8-bit integers, scaled by what passes through them.
+    """Quantize the convolutions of the trunk to 8-bit integers, with scales from calibration pairs.
 
-    The stems, the head and the encoders of the context stay in float32: their weight_map of the cost is small, and the
-    pixels' own values pass through them.
+    The stems, the head and the encoders of the context stay in float32: they cost little, and the pixels' own values
+    pass through them.
 
     Args:
         model: what `to_onnx` returned.
-        pairs: typical pairs, as the network takes them; ten to fifty are enough.
+        pairs: typical pairs, as the network takes them; 10 to 50 are enough.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
@@ -121,9 +135,9 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
-        raise MissingDependencyError("onnxruntime", "onnx", "Quantising a network") from error
+        raise MissingDependencyError("onnxruntime", "onnx", "Quantizing a network") from error
 
-    onnx = import_onnx("Quantising a network")
+    onnx = import_onnx("Quantizing a network")
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -148,8 +162,8 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        quantised_model: ModelProto = onnx.load(result)
-    return quantised_model
+        quantized_model: ModelProto = onnx.load(result)
+    return quantized_model
 
 
 def _is_delicate(node: str) -> bool:

@@ -33,7 +33,7 @@ def folder(tmp_path):
 def test_a_file_is_written_and_its_parity_said(run, weights, tmp_path):
     code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx")
     assert code == 0
-    assert "Against torch: at most" in said
+    assert "Difference from torch: at most" in said
     assert (tmp_path / "net.onnx").stat().st_size > 1000
     code, _, error = run("export", weights, "-o", tmp_path / "net.onnx")
     assert code == 2
@@ -41,9 +41,9 @@ def test_a_file_is_written_and_its_parity_said(run, weights, tmp_path):
 
 
 def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
-    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx", "--int8", "--calibration_data-data", folder)
+    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx", "--precision", "int8", "--calibration-data", folder)
     assert code == 0
-    assert "2 pairs that did not scale it" in said
+    assert "over 2 pairs" in said
     assert "| Qabf |" in said
 
 
@@ -51,8 +51,10 @@ def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
     ("options", "message"),
     [
         (["-o", "net.txt"], "expected: .onnx"),
-        (["-o", "net.onnx", "--int8"], "--int8 and --calibration_data-data FOLDER belong together"),
-        (["-o", "net.onnx", "--int8", "--calibration_data-data", "."], "two folders of pairs"),
+        (["-o", "net.onnx", "--precision", "int8"], "int8 and calibration data belong together"),
+        (["-o", "net.onnx", "--opset", "13"], "from 14 to 20"),
+        (["-o", "net.onnx", "--precision", "int8", "--calibration-data", "a,b,c"], "or two: A,B"),
+        (["-o", "net.onnx", "--precision", "int8", "--calibration-data", "."], "two folders of pairs"),
     ],
 )
 def test_wrong_use_is_explained(run, weights, tmp_path, monkeypatch, options, message):

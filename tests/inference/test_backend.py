@@ -8,7 +8,7 @@ import torch
 from refinefuse.errors import InputError, MissingDependencyError, WeightsError
 from refinefuse.export import quantized, to_onnx
 from refinefuse.inference.backend import BACKENDS, load_backend, read_onnx
-from refinefuse.inference.parity import losses, max_abs_difference
+from refinefuse.inference.parity import max_abs_difference, quantization_report
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.fusion_model import Region
 from refinefuse.network.model import RefineFuse
@@ -67,7 +67,7 @@ def test_integers_stay_near(network, exported):
     pairs = [tuple(torch.rand(2, 1, 1, 48, 64)) for _ in range(4)]
     integers = quantized(exported, iter(pairs[:2]))
     assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 0
-    lost = losses(network, BACKENDS["onnxruntime"](integers, 1), pairs[2:])
+    lost = quantization_report(network, BACKENDS["onnxruntime"](integers, 1), pairs[2:])
     assert 0 < lost.mean <= lost.largest < 128
     before, after = lost.scores["VIF"]
     assert before == pytest.approx(after, rel=0.3)

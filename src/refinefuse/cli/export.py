@@ -3,52 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 
 def run(
     weights: str,
     *,
     output: Path,
-    int8: bool = False,
-    calibration_data: Path | None = None,
+    precision: Literal["float32", "int8"] = "float32",
+    calibration_data: str | None = None,
     opset: int = 18,
     overwrite: bool = False,
 ) -> int:
     """Write a network as an ONNX file, for images of any size, and check it against torch.
 
-    Inputs `a` and `b`: luma in [0, 1], float32, (1, 1, height, width). Outputs `fused` and `weight_map`, of the same size.
-    `refinefuse fuse --weights FILE.onnx` uses the file, and any other runtime can.
+    Inputs `a` and `b`: luma in [0, 1], float32, (1, 1, height, width). Outputs `fused` and `weight_map`, of the same
+    size. `refinefuse fuse --weights FILE.onnx` uses the file, and so can any other runtime.
 
     Args:
         weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub.
         output: the ONNX file.
-        int8: convolutions in 8-bit integers, faster with --backend openvino; needs --calibration_data-data.
-        calibration_data: a folder of typical pairs, in two folders `ir` and `vi` (or `a` and `b`) with the same names.
-        opset: version of the ONNX operators.
-        overwrite: replace a file that is there.
+        precision: of the convolutions; int8 is faster with --backend openvino and needs --calibration-data.
+        calibration_data: a folder of typical pairs, with folders `ir` and `vi` (or `a` and `b`) in it, or two folders
+            separated by a comma: A,B.
+        opset: version of the ONNX operators, 14 to 20.
+        overwrite: replace an existing file.
     """
     from refinefuse.errors import InputError
-    from refinefuse.export import quantized, to_onnx
-    from refinefuse.image.files import check_target, write_atomic
-    from refinefuse.inference.backend import OnnxRuntimeModel
-    from refinefuse.inference.parity import SIZES_SAID, calibration_pairs, check_equivalence, losses
-    from refinefuse.network.model import RefineFuse
+    from refinefuse.inference.onnx_export import export_onnx
+    from refinefuse.inference.parity import SIZES_TEXT
 
-    check_target(output, overwrite=overwrite, endings=(".onnx",))
-    if int8 != (calibration_data is not None):
-        raise InputError(
-            "--int8 and --calibration_data-data FOLDER belong together: integers are scaled by real pairs."
-        )
-    pairs = calibration_pairs(calibration_data) if calibration_data else []
-    network = RefineFuse.from_pretrained(weights)
-    model = to_onnx(network, opset)
-    if pairs:
-        model = quantized(model, iter(pairs[::2]))
-        lost = losses(network, OnnxRuntimeModel(model, threads=1), pairs[1::2])
-        print(f"Against torch, {len(pairs[1::2])} pairs that did not scale it: {lost.said()}")
+    folders = calibration_data.split(",") if calibration_data else []
+    if len(folders) > 2:
+        raise InputError(f"--calibration-data takes a folder, or two: A,B.\n  got: {calibration_data}")
+    report = export_onnx(
+        weights,
+        output,
+        precision=precision,
+        calibration_data=(folders[0], folders[1]) if len(folders) == 2 else calibration_data,
+        opset=opset,
+        overwrite=overwrite,
+    )
+    if report.quantization:
+        print(f"Difference from torch: {report.quantization.to_markdown()}")
     else:
-        apart = check_equivalence(network, OnnxRuntimeModel(model, threads=1))
-        print(f"Against torch: at most {apart:.1e} levels apart, over random images of {SIZES_SAID}.")
-    write_atomic(output, model.SerializeToString())
-    print(f"'{output}': {output.stat().st_size / 1e6:.1f} MB, opset {opset}.")
+        print(f"Difference from torch: at most {report.max_difference:.1e} levels, over random images of {SIZES_TEXT}.")
+    print(f"'{output}': {report.num_bytes / 1e6:.1f} MB, opset {opset}.")
     return 0

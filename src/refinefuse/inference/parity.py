@@ -1,4 +1,4 @@
-"""How far another form of a network is from the one in torch: in levels, and in what the metrics see."""
+"""How far another form of a network is from the one in torch: in 8-bit levels, and in metrics of real pairs."""
 
 from __future__ import annotations
 
@@ -19,38 +19,40 @@ from refinefuse.network.fusion_model import FusionModel
 LIMIT = 1.0
 """Levels by which an exported network in float32 may differ from torch."""
 CALIBRATION = 16
-"""Pairs that scale the integers; as many others measure what was lost."""
+"""Pairs from which the scales of the integers are computed; as many others measure the loss of quality."""
 SIZES = ((480, 640), (161, 250), (33, 17), (1, 1))
-"""A usual size, two that no stride divides, and the smallest."""
-SIZES_SAID = ", ".join(f"{height} x {width}" for height, width in SIZES)
+"""A common size, two that no stride divides, and the smallest."""
+SIZES_TEXT = ", ".join(f"{height} x {width}" for height, width in SIZES)
 METRICS = ("SCD", "VIF", "Qabf", "SSIM", "edge_recall", "missed_targets", "noise_gain")
 
 
 @dataclass(frozen=True)
-class Losses:
-    """What real pairs lose.
+class QuantizationReport:
+    """How much real pairs lose by quantization.
 
     Attributes:
+        num_pairs: pairs that were measured; none of them was used for calibration.
         mean: mean difference, in 8-bit levels.
         largest: largest difference, in levels.
-        scores: of each of `METRICS`, the mean in torch and that of the other form.
+        scores: by metric, the mean in float32 and the mean after quantization.
     """
 
+    num_pairs: int
     mean: float
     largest: float
     scores: Mapping[str, tuple[float, float]]
 
-    def said(self) -> str:
-        """In words and a table in Markdown."""
+    def to_markdown(self) -> str:
+        """One sentence and a table of the metrics."""
         rows = (f"| {name} | {before:.3f} | {after:.3f} |" for name, (before, after) in self.scores.items())
         table = "\n".join(["| metric | float32 | int8 |", "|---|---|---|", *rows])
-        return f"mean {self.mean:.2f} levels, at most {self.largest:.0f}.\n\n{table}"
+        return f"mean {self.mean:.2f} levels, at most {self.largest:.0f}, over {self.num_pairs} pairs.\n\n{table}"
 
 
 @torch.inference_mode()
-def fused(painter: FusionModel, a: Tensor, b: Tensor) -> Tensor:
+def fused(model: FusionModel, a: Tensor, b: Tensor) -> Tensor:
     """The fused luma (1, 1, h, w) in [0, 1]."""
-    return painter.predict(a, b, painter.encode_context(a, b)).fused
+    return model.predict(a, b, model.encode_context(a, b)).fused
 
 
 def max_abs_difference(expected: FusionModel, got: FusionModel) -> float:
@@ -61,60 +63,60 @@ def max_abs_difference(expected: FusionModel, got: FusionModel) -> float:
 
 
 def check_equivalence(expected: FusionModel, got: FusionModel) -> float:
-    """`max_abs_difference`, if it is within `LIMIT`.
+    """Return `max_abs_difference` if it is within `LIMIT`.
 
     Raises:
         InputError: if it is not.
     """
-    apart = max_abs_difference(expected, got)
-    if not apart <= LIMIT:
+    difference = max_abs_difference(expected, got)
+    if not difference <= LIMIT:
         raise InputError(
-            f"The exported network differs from torch: nothing was written.\n  expected: at most {LIMIT:g} level\n"
-            f"  got: {apart:.3g} levels, over images of {SIZES_SAID}\n"
-            "Try another --opset or version of onnxruntime."
+            f"The exported network differs from torch; nothing was written.\n  expected: at most {LIMIT:g} level\n"
+            f"  got: {difference:.3g} levels, over images of {SIZES_TEXT}\n"
+            "Try another opset or version of onnxruntime."
         )
-    return apart
+    return difference
 
 
-def calibration_pairs(folder: Path) -> list[tuple[Tensor, Tensor]]:
-    """At most twice `CALIBRATION` pairs of luma, evenly over the folders `ir` and `vi` (or `a` and `b`) of a folder.
+def calibration_pairs(a: Path, b: Path) -> list[tuple[Tensor, Tensor]]:
+    """At most twice `CALIBRATION` pairs of luma, evenly spaced over two folders of images with the same names.
 
     Raises:
-        InputError: if the folders are not there, or hold fewer than two pairs.
+        InputError: if fewer than two pairs have one size.
     """
-    named = [names for names in (("ir", "vi"), ("a", "b")) if all((folder / name).is_dir() for name in names)]
-    if not named:
-        raise InputError(f"'{folder}' must hold two folders of pairs, named `ir` and `vi`, or `a` and `b`.")
-    pairs = pair_folders(*(folder / name for name in named[0])).pairs
+    pairs = pair_folders(a, b).pairs
     chosen = pairs[:: max(1, -(-len(pairs) // (2 * CALIBRATION)))]
     luma = [
         tuple(to_ycbcr(load_input(path, side).image).luma for side, path in (("a", p.a), ("b", p.b))) for p in chosen
     ]
-    usable = [(a, b) for a, b in luma if a.shape == b.shape]
+    usable = [(x, y) for x, y in luma if x.shape == y.shape]
     if len(usable) < 2:
         raise InputError(
-            f"Two pairs of one size are needed at least: one to scale, one to measure.\n  '{folder}': {len(usable)}"
+            "Calibration needs at least two pairs of one size: one to calibrate, one to measure.\n"
+            f"  got: {len(usable)} in '{a}' and '{b}'"
         )
     return usable
 
 
-def losses(expected: FusionModel, got: FusionModel, pairs: Iterable[tuple[Tensor, Tensor]]) -> Losses:
-    """What real pairs lose.
+def quantization_report(
+    expected: FusionModel, got: FusionModel, pairs: Iterable[tuple[Tensor, Tensor]]
+) -> QuantizationReport:
+    """Measure how much real pairs lose.
 
     Args:
         expected: the network in torch.
-        got: its other form.
+        got: the quantized network.
         pairs: luma (1, 1, h, w) in [0, 1].
     """
     means, largest, scores = [], [], []
     for a, b in pairs:
-        images = [fused(painter, a, b) for painter in (expected, got)]
-        apart = 255 * (images[0] - images[1]).abs()
-        means.append(float(apart.mean()))
-        largest.append(float(apart.max()))
+        images = [fused(model, a, b) for model in (expected, got)]
+        difference = 255 * (images[0] - images[1]).abs()
+        means.append(float(difference.mean()))
+        largest.append(float(difference.max()))
         rounded = torch.cat([(255 * image).round() for image in images])
         rows = evaluate(rounded, *(255 * x.expand_as(rounded) for x in (a, b)), metrics=METRICS)
-        scores.append(torch.stack([rows[name].double().reshape(2, -1).mean(1) for name in METRICS]))
+        scores.append(torch.stack([rows[name] for name in METRICS]))
     both = torch.stack(scores).mean(0)
     table = {name: (float(row[0]), float(row[1])) for name, row in zip(METRICS, both, strict=True)}
-    return Losses(sum(means) / len(means), max(largest), table)
+    return QuantizationReport(len(means), sum(means) / len(means), max(largest), table)

@@ -140,7 +140,7 @@ _ROWS = (
     Metric("QCB", contrast.qcb, True, 0, 1, True, True, "Chance on black backgrounds."),
     Metric("edge_recall", diagnostics.edge_recall, True, 0, 100, True, True, "Says nothing of noise or halos."),
     Metric("missed_targets", diagnostics.missed_targets, False, 0, 100, True, False, "Meaningless if black-hot."),
-    Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few pixels at low contrast."),
+    Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few pixels, low contrast."),
     Metric("overshoot", diagnostics.overshoot, False, 0, 100, True, True, "Blind to halos within the local range."),
     Metric("noise_gain", diagnostics.noise_gain, None, 0, _INF, True, True, "A blur lowers it below 1.", 4, ideal=1.0),
 )  # fmt: skip

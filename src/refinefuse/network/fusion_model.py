@@ -15,7 +15,6 @@ from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context, grid_statistics
 from refinefuse.network.head import FusionOutput
 
-
 TOLERANCE = 1e-3
 """How far the luma may leave [0, 1], by rounding or resampling."""
 
