@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from refinefuse import fuse, read_image
 from refinefuse.metrics import evaluate
@@ -35,15 +34,9 @@ def fused_path(weights):
     return FOLDER / f"fused-{weights}.png"
 
 
-def luma(pixels):
-    """Levels 0..255 as the metrics take them, (1, 1, h, w)."""
-    gray = pixels if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114])
-    return torch.from_numpy(gray.astype(np.float64))[None, None]
-
-
 def scores(fused, weights):
     """The recorded metrics of a fused image."""
-    values = evaluate(*(luma(x) for x in (fused, *sources(weights))), metrics=TOLERANCES)
+    values = evaluate(fused, *sources(weights), metrics=TOLERANCES)
     return {key: round(float(value), 5) for key, value in values.items()}
 
 

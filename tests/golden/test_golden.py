@@ -1,10 +1,12 @@
 """Every set of weights still makes the image that it made; `python tests/golden/regenerate.py` records it anew."""
 
 import pytest
+from torch.nn import functional as F
 
 from golden import LEVELS, WEIGHTS, fused_path, image_difference, score_differences
 from refinefuse.network.context import Context
 from refinefuse.network.head import FusionHead
+from refinefuse.network.refinement import upsample
 from refinefuse.network.semantic import GlobalCrossAttention
 
 pytestmark = pytest.mark.parametrize("weights", WEIGHTS)
@@ -19,9 +21,14 @@ def test_scores_are_the_recorded_ones(weights):
 
 
 def exchange_detail(monkeypatch):
-    """The head adds the detail of `a` as if it were that of `b`, and the other way round."""
-    detail = FusionHead._detail
-    monkeypatch.setattr(FusionHead, "_detail", lambda self, rules, a, b: detail(self, rules, b, a))
+    """The head takes the detail of `a` for that of `b`, and the other way round."""
+    fuse = FusionHead.forward
+
+    def forward(self, features, a, b, *more):
+        coarse_a, coarse_b = (upsample(F.avg_pool2d(x, 8), 8) for x in (a, b))
+        return fuse(self, features, coarse_a + (b - coarse_b), coarse_b + (a - coarse_a), *more)
+
+    monkeypatch.setattr(FusionHead, "forward", forward)
 
 
 def attend_to_itself(monkeypatch):

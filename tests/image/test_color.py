@@ -135,7 +135,7 @@ class TestMerge:
     luma = torch.full((1, 1, 1, 1), 0.4)
 
     def chroma(self, a, b, color):
-        return to_ycbcr(merge(self.luma, a, b, color)).chroma
+        return to_ycbcr(restore_color(self.luma, a, b, color)).chroma
 
     def test_the_chosen_source_gives_the_color(self):
         torch.testing.assert_close(self.chroma(self.red, self.blue, "a"), self.red.chroma)
@@ -148,10 +148,10 @@ class TestMerge:
 
     @pytest.mark.parametrize("color", ["a", "b", "both", "gray"])
     def test_gray_stays_gray(self, color):
-        assert merge(self.luma, self.gray, self.gray, color).shape == (1, 1, 1, 1)
+        assert restore_color(self.luma, self.gray, self.gray, color).shape == (1, 1, 1, 1)
 
     def test_gray_when_asked(self):
-        assert torch.equal(merge(self.luma, self.red, self.blue, "gray"), self.luma)
+        assert torch.equal(restore_color(self.luma, self.red, self.blue, "gray"), self.luma)
 
     def test_both_weighs_by_saturation(self):
         a, b = (
@@ -175,7 +175,9 @@ class TestMerge:
     def test_alpha_of_b_comes_first(self):
         a, b = torch.full((1, 1, 1, 1), 0.2), torch.full((1, 1, 1, 1), 0.7)
         for first, second, expected in ((a, b, b), (a, None, a), (None, b, b)):
-            fused = merge(self.luma, YCbCrImage(self.luma, None, first), YCbCrImage(self.luma, self.red.chroma, second))
+            fused = restore_color(
+                self.luma, YCbCrImage(self.luma, None, first), YCbCrImage(self.luma, self.red.chroma, second)
+            )
             assert fused.shape == (1, 4, 1, 1)
             assert torch.equal(fused[:, 3:], expected)
-        assert merge(self.luma, YCbCrImage(self.luma, None, a), self.red, "gray").shape == (1, 2, 1, 1)
+        assert restore_color(self.luma, YCbCrImage(self.luma, None, a), self.red, "gray").shape == (1, 2, 1, 1)
