@@ -1,0 +1,52 @@
+"""Export the networks of the browser page, and the pair that it shows first, with the package itself.
+
+Each network becomes one ONNX graph that takes a region of the pair and the statistics of the whole pair, so that large
+images can be fused tile by tile. `models.json` holds the numbers that tiling needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from refinefuse.export import RESULTS, SOURCES, STATS, to_onnx
+from refinefuse.network.model import RefineFuse
+from refinefuse.samples import write_samples
+from refinefuse.weights.store import shipped
+
+NETWORKS = {"infrared-visible-nano": "Fastest", "infrared-visible-small": "Best quality"}
+
+
+def export(name: str, title: str, folder: Path) -> dict[str, Any]:
+    """Write one network and return its entry in `models.json`."""
+    model = RefineFuse.from_pretrained(name)
+    graph = onnx.utils.Extractor(to_onnx(model)).extract_model(SOURCES + STATS, RESULTS)
+    (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
+    config = model.config
+    return {
+        "name": name,
+        "title": title,
+        "file": f"{name}.onnx",
+        "halo": model.halo,
+        "stride": config.stride,
+        "cells": config.context_size,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path, help="folder for the networks and the sample pairs")
+    folder: Path = parser.parse_args().output
+    folder.mkdir(parents=True, exist_ok=True)
+    available = shipped()
+    models = [export(name, title, folder) for name, title in NETWORKS.items() if name in available]
+    (folder / "models.json").write_text(json.dumps(models, indent=1) + "\n")
+    write_samples(folder / "samples", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
