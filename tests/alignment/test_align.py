@@ -33,7 +33,7 @@ def test_known_motions_are_recovered(pair, transform_type):
     assert found.is_reliable, found.rejection_reasons
     assert off(found.transform, MOTIONS[transform_type]) < 1
     assert found.score_after > 2 * found.score_before
-    assert found.error < 1.5
+    assert found.corner_error < 1.5
     assert found.overlap > 0.6
 
 

@@ -181,3 +181,37 @@ class TestMerge:
             assert fused.shape == (1, 4, 1, 1)
             assert torch.equal(fused[:, 3:], expected)
         assert restore_color(self.luma, YCbCrImage(self.luma, None, a), self.red, "gray").shape == (1, 2, 1, 1)
+
+
+class TestGamut:
+    """Luma and hue survive where they leave the RGB cube together."""
+
+    @staticmethod
+    def pair():
+        generator = torch.Generator().manual_seed(0)
+        rgb = torch.rand(1, 3, 40, 50, generator=generator) ** 2  # many saturated colors
+        return to_ycbcr(rgb), torch.rand(1, 1, 40, 50, generator=generator)
+
+    def test_luma_is_kept_exactly(self):
+        source, luma = self.pair()
+        image = restore_color(luma, source, source)
+        torch.testing.assert_close(to_ycbcr(image).luma, luma, atol=2e-6, rtol=0)
+        assert 0 <= float(image.min()) and float(image.max()) <= 1
+
+    def test_the_saved_image_has_the_luma_of_the_network(self):
+        source, luma = self.pair()
+        saved = to_tensor(to_array(restore_color(luma, source, source), np.uint8))
+        assert float((to_ycbcr(saved).luma - luma).abs().max()) <= 0.5 / 255 + 1e-6
+
+    def test_chroma_shrinks_and_keeps_its_direction(self):
+        source, luma = self.pair()
+        chroma = to_ycbcr(restore_color(luma, source, source)).chroma
+        cross = chroma[:, 0] * source.chroma[:, 1] - chroma[:, 1] * source.chroma[:, 0]
+        assert float(cross.abs().max()) < 1e-5
+        assert bool(((chroma * source.chroma).sum(1) >= -1e-6).all())
+        assert bool((chroma.square().sum(1) <= source.chroma.square().sum(1) + 1e-5).all())
+
+    def test_what_fits_is_not_touched(self):
+        source, _ = self.pair()
+        chroma = to_ycbcr(restore_color(source.luma, source, source)).chroma
+        torch.testing.assert_close(chroma, source.chroma, atol=2e-6, rtol=0)

@@ -1,6 +1,6 @@
 """Color between arrays, tensors, and the luma that is fused.
 
-Networks see luma alone. Color never passes through them: a image is split into luma, chroma and alpha (float32, so
+Networks see luma alone. Color never passes through them: an image is split into luma, chroma and alpha (float32, so
 that nothing is rounded), the luma is replaced by the fused one, and the chroma of a source is put back. The conversion
 is BT.601 in full range.
 
@@ -33,12 +33,12 @@ _CB, _CR = (
 
 @dataclass(frozen=True)
 class YCbCrImage:
-    """A image taken apart.
+    """An image taken apart.
 
     Attributes:
         luma: (n, 1, h, w) in [0, 1].
         chroma: (n, 2, h, w), Cb and Cr, zero-centered in [-0.5, 0.5]; None for a gray image.
-        alpha: (n, 1, h, w) in [0, 1]; None for a image without alpha.
+        alpha: (n, 1, h, w) in [0, 1]; None for an image without alpha.
     """
 
     luma: Float[Tensor, "n 1 h w"]
@@ -47,7 +47,7 @@ class YCbCrImage:
 
 
 def to_tensor(pixels: Pixels) -> Float[Tensor, "1 c h w"]:
-    """A image as float32 in [0, 1].
+    """An image as float32 in [0, 1].
 
     Args:
         pixels: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 (divided by 255 or
@@ -83,7 +83,7 @@ def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:
 
 
 def to_rgb8(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    """A image for looking at: 8-bit RGB, a gray one in three equal channels, without alpha."""
+    """An image for looking at: 8-bit RGB, a gray one in three equal channels, without alpha."""
     image = to_tensor(pixels)
     rgb: UInt8[np.ndarray, "h w 3"] = to_array(
         image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1), np.uint8
@@ -105,7 +105,7 @@ def with_source_color(fused: Pixels, b: Pixels) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def to_ycbcr(image: Float[Tensor, "n c h w"]) -> YCbCrImage:
-    """Take a image apart into luma, chroma and alpha.
+    """Take an image apart into luma, chroma and alpha.
 
     Args:
         image: (n, c, h, w) in [0, 1]; c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
@@ -133,8 +133,9 @@ def restore_color(
             chosen source has no chroma, the other one gives it; the result is gray if neither has.
 
     Returns:
-        (n, c, h, w) in [0, 1], clipped where luma and chroma leave the RGB cube; c = 1 gray or 3 RGB, and one more for
-        alpha: that of `b`, else that of `a`.
+        (n, c, h, w) in [0, 1]; c = 1 gray or 3 RGB, and one more for alpha: that of `b`, else that of `a`. Luma and hue
+        are kept exactly: where they leave the RGB cube, saturation shrinks. Clipping channel by channel would change
+        both.
     """
     chroma = _choose(a.chroma, b.chroma, color)
     alpha = a.alpha if b.alpha is None else b.alpha
@@ -187,10 +188,13 @@ def _weigh(*chromas: Tensor) -> Tensor:
 
 
 def _rgb(luma: Tensor, chroma: Tensor) -> Tensor:
-    blue = luma + _CB * chroma[:, 0:1]
-    red = luma + _CR * chroma[:, 1:2]
-    green = luma - (_B * (blue - luma) + _R * (red - luma)) / _G
-    return torch.cat([red, green, blue], 1)
+    """RGB in [0, 1] of exactly this luma and hue; where the color leaves the RGB cube, its saturation shrinks."""
+    blue, red = _CB * chroma[:, 0:1], _CR * chroma[:, 1:2]
+    green = -(_B * blue + _R * red) / _G
+    offset = torch.cat([red, green, blue], 1)
+    room = torch.where(offset > 0, 1 - luma, luma)
+    fits = (room / offset.abs().clamp_min(torch.finfo(offset.dtype).tiny)).amin(1, keepdim=True).clamp(0, 1)
+    return luma + fits * offset
 
 
 def _maximum(dtype: np.dtype[Any]) -> int:
