@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench ablation results detection docs clean
+.PHONY: fuse fuzz test check bench ablation results detection docs clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -53,3 +53,7 @@ clean:
 .venv/developing: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,medical,onnx,openvino,train,video]" --group dev
 	touch $@
+
+# 10,000 damaged files for every kind of file that the package reads; faults are kept in out/fuzz.
+fuzz: .venv/developing
+	$(BIN)/python tests/fuzz/run.py --inputs 10000

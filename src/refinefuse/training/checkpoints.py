@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -31,7 +30,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if "global_step" in checkpoint:
             return dict(checkpoint)
         reason: object = "it holds something else"
-    except (RuntimeError, UnpicklingError, EOFError, TypeError) as error:
+    except Exception as error:  # torch and the unpickler raise whatever a damaged byte leads them to
         reason = str(error).partition("\n")[0]
     raise TrainingError(
         f"The checkpoint '{path}' cannot be read: {reason}.\nTake a new output folder, or a copy of the checkpoint."
