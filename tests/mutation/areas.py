@@ -13,16 +13,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
 }
 """By area: the modules, as patterns below the package, and the tests in the order in which they are run."""
 
-PRELOADED = (
-    "torch",
-    "numpy",
-    "cv2",
-    "hypothesis",
-    "pytest",
-    "safetensors.torch",
-    "lightning.pytorch",
-    "pytorch_optimizer",
-)
+PRELOADED = ("torch", "numpy", "cv2", "hypothesis", "safetensors.torch", "lightning.pytorch", "pytorch_optimizer")
 """Libraries that every process starts with; the package itself is none of them."""
 
 EQUIVALENT: list[tuple[str, str, str]] = []

@@ -1,4 +1,4 @@
-"""Do the tests notice a change of the code? Changes it in many places, one at a time: `python tests/mutation/mutants.py`.
+"""Mutation testing: change the code in many places, one at a time, and see whether a test fails.
 
 Cosmic Ray makes the mutants. A sample of them is tried, the same for the same seed, an equal part from each area. Each
 runs in a process of its own, forked from one that has loaded the libraries, on a copy of the package, and stops at the
@@ -162,6 +162,7 @@ class Trial:
         sys.path.insert(0, str(self.copy))
         os.environ["PYTHONPATH"] = str(self.copy)
         options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of libraries that are loaded already
         code = 1
         try:
             code = pytest.main([*options, *tests])
