@@ -209,10 +209,10 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=300, help="how many mutants (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another sample (default: 0)")
     parser.add_argument("--areas", nargs="*", choices=AREAS, default=list(AREAS), help="only these areas")
-    parser.add_argument("--survivors", action="store_true", help="try only those again that survived in the report")
+    parser.add_argument("--resume", action="store_true", help="leave out what the report says was noticed")
     parser.add_argument("--report", type=Path, default=ROOT / "mutants.json", help="file of the results")
     options = parser.parse_args()
-    earlier = json.loads(options.report.read_text()) if options.survivors else []
+    earlier = json.loads(options.report.read_text()) if options.resume and options.report.exists() else []
     known = {(row["module"], row["operator"], row["occurrence"]): row for row in earlier if row["verdict"] != "passed"}
     rows, limits = [], {}
     with tempfile.TemporaryDirectory() as folder:
