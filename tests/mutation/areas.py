@@ -5,24 +5,15 @@ GOLDEN = "tests/golden/test_golden.py"
 AREAS: dict[str, tuple[list[str], list[str]]] = {
     "network": (["network/*.py"], [GOLDEN, "tests/network"]),
     "losses": (["losses.py"], ["tests/losses"]),
-    "metrics": (["metrics/*.py"], ["tests/metrics/test_values.py", "tests/metrics"]),
-    "color": (["image/color.py"], [GOLDEN, "tests/image/test_color.py"]),
+    "metrics": (["metrics/*.py"], ["tests/metrics/test_values.py", "tests/metrics/test_evaluate.py"]),
+    "color": (["image/color.py"], ["tests/image/test_color.py", GOLDEN]),
     "tiling": (["inference/tiling.py"], [GOLDEN, "tests/inference/test_tiling.py"]),
     "medical intensity": (["image/medical/intensity.py"], ["tests/image/medical"]),
-    "training": (["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"], ["tests/training"]),
+    "training": (["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"], ["tests/training/test_guards.py", "tests/training"]),
 }
 """By area: the modules, as patterns below the package, and the tests in the order in which they are run."""
 
-PRELOADED = (
-    "torch",
-    "numpy",
-    "cv2",
-    "hypothesis",
-    "pytest",
-    "safetensors.torch",
-    "lightning.pytorch",
-    "pytorch_optimizer",
-)
+PRELOADED = ("torch", "numpy", "cv2", "hypothesis", "safetensors.torch", "lightning.pytorch", "pytorch_optimizer")
 """Libraries that every process starts with; the package itself is none of them."""
 
 EQUIVALENT: list[tuple[str, str, str]] = []

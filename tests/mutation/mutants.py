@@ -1,4 +1,4 @@
-"""Do the tests notice a change of the code? Changes it in many places, one at a time: `python tests/mutation/mutants.py`.
+"""Mutation testing: change the code in many places, one at a time, and see whether a test fails.
 
 Cosmic Ray makes the mutants. A sample of them is tried, the same for the same seed, an equal part from each area. Each
 runs in a process of its own, forked from one that has loaded the libraries, on a copy of the package, and stops at the
@@ -162,6 +162,7 @@ class Trial:
         sys.path.insert(0, str(self.copy))
         os.environ["PYTHONPATH"] = str(self.copy)
         options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of libraries that are loaded already
         code = 1
         try:
             code = pytest.main([*options, *tests])
@@ -208,10 +209,10 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=300, help="how many mutants (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another sample (default: 0)")
     parser.add_argument("--areas", nargs="*", choices=AREAS, default=list(AREAS), help="only these areas")
-    parser.add_argument("--survivors", action="store_true", help="try only those again that survived in the report")
+    parser.add_argument("--resume", action="store_true", help="leave out what the report says was noticed")
     parser.add_argument("--report", type=Path, default=ROOT / "mutants.json", help="file of the results")
     options = parser.parse_args()
-    earlier = json.loads(options.report.read_text()) if options.survivors else []
+    earlier = json.loads(options.report.read_text()) if options.resume and options.report.exists() else []
     known = {(row["module"], row["operator"], row["occurrence"]): row for row in earlier if row["verdict"] != "passed"}
     rows, limits = [], {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,134 @@
+"""What makes trained weights good and shows in no message: the average of the weights, the schedule of the rate, losses
+of a pair as a whole, and the clean reference. Each of these tests fails if it is taken away."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("lightning", reason="training needs the extra `train`")
+
+from refinefuse.data import crops
+from refinefuse.data.crops import Augmentation, PairCropDataset, collate
+from refinefuse.losses import PER_PAIR_TERMS, TERMS, LossWeights, fusion_loss
+from refinefuse.network.model import RefineFuse
+from refinefuse.training import task as tasks
+from refinefuse.training.task import FusionTask, warmed_cosine
+from refinefuse.training.train import train
+
+pytestmark = pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
+
+
+def flat(network):
+    """All weights as one vector."""
+    return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """After each step of a run: the learning rate, and the weights that the optimizer made."""
+    seen = []
+
+    def record(self, outputs, batch, index):
+        seen.append((self.trainer.optimizers[0].param_groups[0]["lr"], flat(self.network)))
+
+    monkeypatch.setattr(FusionTask, "on_train_batch_end", record)
+    return seen
+
+
+def test_what_is_written_is_the_average_of_the_weights(data, tiny, tmp_path, steps):
+    path = train(replace(tiny, ema_decay=0.9), data, tmp_path / "run", num_workers=0)
+    first, last, written = steps[0][1], steps[-1][1], flat(RefineFuse.from_pretrained(path))
+    assert len(steps) == tiny.max_steps
+    moved = (last - first).norm()
+    assert moved > 0
+    assert 0.05 * moved < (written - last).norm() < moved
+
+
+def test_the_rate_changes_with_every_step(data, tiny, tmp_path, steps):
+    train(tiny, data, tmp_path / "run", num_workers=0)
+    rates = [rate for rate, _ in steps]
+    assert len(set(rates)) == tiny.max_steps
+    assert 0 < max(rates) <= tiny.learning_rate
+
+
+def test_the_rate_rises_and_falls_as_a_cosine():
+    steps = 4000
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    schedule = warmed_cosine(optimizer, steps)["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    peak = int(np.argmax(rates))
+    assert 100 <= peak < 400
+    assert rates[0] < 0.02
+    assert np.all(np.diff(rates[:peak]) > 0)
+    assert np.all(np.diff(rates[peak:]) < 0)
+    for part, expected in ((0.25, 1.7071), (0.5, 1.0), (0.75, 0.2929)):
+        assert rates[int(part * steps)] == pytest.approx(expected, abs=0.01)
+    assert rates[-1] < 1e-5
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_losses_of_the_whole_pair_see_all_of_its_crops_at_once(name):
+    generator = torch.Generator().manual_seed(0)
+    planes = [torch.rand(4, 1, 48, 48, generator=generator).cumsum(-1).cumsum(-2) % 1 for _ in range(3)]
+    only = replace(LossWeights(**dict.fromkeys(asdict(LossWeights()), 0.0)), **{name: 1.0})
+    found = fusion_loss(*planes, only, crops_per_pair=2)[1][name]
+    by_pair = [torch.stack([torch.cat([*x[:2]], 1), torch.cat([*x[2:]], 1)]) * 255 for x in planes]
+    by_crop = [x * 255 for x in planes]
+    together, apart = TERMS[name](*by_pair), TERMS[name](*by_crop)
+    torch.testing.assert_close(found, together if name in PER_PAIR_TERMS else apart)
+
+
+def test_which_losses_are_of_the_whole_pair():
+    assert set(PER_PAIR_TERMS) == {"vif", "qabf", "scd", "hot_target"}
+
+
+def noisy_batch(recipe, monkeypatch, degradation="sensor_noise"):
+    monkeypatch.setattr(crops, "DEGRADATIONS", {degradation: crops.DEGRADATIONS[degradation]})
+    generator = np.random.default_rng(0)
+    pairs = [tuple(generator.integers(0, 256, (2, 48, 64), np.uint8)) for _ in range(2)]
+    dataset = PairCropDataset(
+        pairs,
+        [1.0, 1.0],
+        size=recipe.crop_size,
+        crops=recipe.crops_per_pair,
+        context_size=recipe.network.context_size,
+        augmentation=Augmentation(degrade_visible_p=1),
+        length=2,
+        seed=0,
+    )
+    return collate([dataset[0], dataset[1]])
+
+
+def test_the_reference_has_no_noise_and_every_other_change(tiny, monkeypatch):
+    noisy = noisy_batch(tiny, monkeypatch)
+    assert (noisy.reference - noisy.b).abs().mean() > 0.002
+    dark = noisy_batch(tiny, monkeypatch.setattr(crops, "DEGRADATIONS", ALL) or monkeypatch, "underexposure")
+    assert torch.equal(dark.reference, dark.b)
+
+
+ALL = dict(crops.DEGRADATIONS)
+
+
+def test_training_compares_with_the_reference_and_with_crops_by_pair(tiny, monkeypatch):
+    batch = noisy_batch(tiny, monkeypatch)
+    task = FusionTask(tiny)
+    monkeypatch.setattr(task, "log_dict", lambda *_, **__: None)
+    asked = []
+
+    def recorded(fused, a, b, *more):
+        asked.append((fused, a, b, more))
+        return fusion_loss(fused, a, b, *more)
+
+    monkeypatch.setattr(tasks, "fusion_loss", recorded)
+    loss = task.training_step(batch, 0)
+    ((fused, a, b, more),) = asked
+    assert torch.equal(a, batch.a)
+    assert torch.equal(b, batch.reference)
+    assert more[:2] == (tiny.loss_weights, tiny.crops_per_pair)
+    torch.testing.assert_close(loss, fusion_loss(fused, a, b, *more)[0])
