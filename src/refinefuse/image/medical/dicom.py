@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
 from refinefuse.image.medical.dicom_files import Series, is_dicom, read_series
-from refinefuse.image.medical.elements import text
+from refinefuse.image.medical.elements import quiet_pydicom, text
 from refinefuse.image.medical.pixels import Frames, PixelReader, check_declared_size
 from refinefuse.image.medical.slice_geometry import SliceGeometry, SliceStack, slice_geometries, sort_slices
 from refinefuse.image.medical.suv import suv_factor
@@ -38,7 +35,7 @@ def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_V
         MissingDependencyError: pydicom is not installed.
     """
     load("pydicom", "pydicom")
-    with _quiet():
+    with quiet_pydicom():
         found = read_series(path, series)
         for file, header in found.files:
             check_declared_size(file, header, max_voxels)
@@ -46,14 +43,6 @@ def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_V
         stack = sort_slices(slices, path)
         check_voxel_count((*stack.slices[0].size, stack.count), path, max_voxels)
         return _assemble(path, found, stack)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without pydicom's remarks on how elements are written: they concern neither values nor geometry."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:

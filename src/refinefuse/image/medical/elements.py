@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,14 @@ _GEOMETRY = (
 _UPTAKE = ("DecayCorrection", "CorrectedImage", "RadiopharmaceuticalInformationSequence")
 _USED = (*_PATIENT, *_STUDY, *_PIXELS, *_GEOMETRY, *_UPTAKE)
 _TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # one of these for another changes nothing
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Without pydicom's remarks on how elements are written: they concern neither values nor geometry."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def check_elements(file: Path, header: Any) -> None:

@@ -1,11 +1,16 @@
-"""Fused volumes as derived DICOM: a series of secondary captures that says what it was made from."""
+"""Fused volumes as derived DICOM: a multi-frame secondary capture that records what it was made from.
+
+Of DICOM's objects, only multi-frame secondary captures hold values that no scanner acquired, gray or RGB, together
+with position, orientation and frame of reference (as functional groups). Single-frame secondary captures have no
+geometry; CT, MR and PET objects would claim to be acquired; parametric maps hold no color.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -15,73 +20,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
+from refinefuse.image.medical.elements import quiet_pydicom, text, uid
+from refinefuse.image.medical.identity import add_identity
 from refinefuse.image.medical.volume import NAMES, NOT_A_DEVICE, Volume, load
 
-NAME = "fused_{:04d}.dcm"
-_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # Secondary Capture Image Storage
-_KEPT = (
-    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge"),
-    *("PatientSize", "PatientWeight", "StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "StudyDescription"),
-    *("AccessionNumber", "ReferringPhysicianName", "FrameOfReferenceUID", "SpecificCharacterSet"),
-)
-_NEEDED = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
-    *("AccessionNumber", "ReferringPhysicianName"),
-)
-_SQUARE = 1e-4  # cosine of the angle between rows and columns
+NAME = "fused.dcm"
+_GRAY = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word Secondary Capture Image Storage
+_COLOR = "1.2.840.10008.5.1.4.1.1.7.4"  # Multi-frame True Color Secondary Capture Image Storage
+_SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
+_PROCESSING = ("109102", "DCM", "Processing Equipment")
+_RIGHT_ANGLE = 1e-4  # cosine of the angle between rows and columns
+_MAX_BYTES = 2**32 - 2  # of pixels in one DICOM file
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that a series cannot be written to: one with anything in it but an older series of ours.
+    """Refuse a folder that the result cannot be written to: one with anything in it but an older result of ours.
 
     Raises:
-        InputError: saying what is in the way.
+        InputError: naming what is in the way.
     """
     if folder.is_file() or not folder.parent.is_dir():
         raise InputError(f"Cannot write the folder '{folder}': it is a file, or '{folder.parent}' does not exist.")
-    there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    ours = all(name.startswith("fused_") and name.endswith(".dcm") for name in there)
-    if there and not (ours and overwrite):
+    existing = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    ours = all(name.startswith("fused") and name.endswith(".dcm") for name in existing)
+    if existing and not (ours and overwrite):
         raise InputError(
-            f"Cannot write to the folder '{folder}': it is not empty ({len(there)} entries, '{there[0]}').\n"
-            "Give a new folder" + (", or allow the fused series in it to be replaced (--overwrite)." if ours else ".")
+            f"Cannot write to the folder '{folder}': it is not empty ({len(existing)} entries, '{existing[0]}').\n"
+            "Choose a new folder" + (", or allow the fused volume in it to be replaced (--overwrite)." if ours else ".")
         )
 
 
 def write_secondary_capture(
-    folder: Path, images: NDArray[Any], affine: NDArray[Any], sources: Sequence[Volume], *, anonymize: bool
+    folder: Path,
+    images: NDArray[Any],
+    affine: NDArray[Any],
+    sources: Sequence[Volume],
+    *,
+    anonymize: bool,
+    provenance: str = "",
 ) -> None:
-    """Write a volume as a series, one file a slice; the folder appears when all of it is written.
+    """Write a volume as one multi-frame file in a folder, which appears when all of it is written.
 
-    Patient and study are those of the last source that is DICOM, the series and its instances are new. Their UIDs
+    Patient and study are those of the last source that is DICOM, the series and its instance are new. Their UIDs
     follow from the content, so that the same fusion gets the same ones. With `anonymize`, nothing of a source but
-    its geometry is kept, and every UID is new.
+    its geometry is kept, and every UID is random.
 
-    Source: DICOM PS3.3 A.8.1 (Secondary Capture), C.7.6.2 (Image Plane), C.12.4 (references); PS3.16, code 121322.
+    Source: DICOM PS3.3 A.8.4 and A.8.5 (multi-frame secondary captures), C.7.6.16 (functional groups), C.12.4
+    (references); PS3.16, codes 121322 and 109102.
 
     Args:
         folder: checked by `check_folder`.
         images: (h, w, slices) float32 in [0, 1], or (h, w, slices, 3) uint8, RGB.
         affine: (4, 4), from (row, column, slice) to RAS+ millimeters.
-        sources: what was fused; the last gives patient and study.
+        sources: the volumes that were fused; the last gives patient and study.
         anonymize: leave patient, study and references out.
+        provenance: what computed the result (weights and their checksum), for Contributing Equipment.
 
     Raises:
-        InputError: rows and columns are not at right angles, or the folder cannot be written to.
+        InputError: rows and columns are not at right angles, the volume is too large for one file, or the folder
+            cannot be written to.
     """
-    rows, columns = affine[:3, 0], affine[:3, 1]
-    cosine = abs(rows @ columns) / (np.linalg.norm(rows) * np.linalg.norm(columns))
-    if cosine > _SQUARE:
-        raise InputError(
-            f"DICOM needs rows and columns at right angles.\n  found: {np.degrees(np.arccos(cosine)):.2f} degrees\n"
-            "Write .nii.gz instead."
-        )
-    template = _template(images, affine, sources, anonymize)
+    _check_form(images, affine)
+    with quiet_pydicom():  # the sources' elements are copied as they are
+        _write(folder, _dataset(images, affine, sources, anonymize, provenance))
+
+
+def _write(folder: Path, dataset: Any) -> None:
     temporary = folder.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
     try:
         temporary.mkdir()
-        for k in range(images.shape[2]):
-            _write_slice(temporary / NAME.format(k + 1), template, images[:, :, k], affine, k, sources, anonymize)
+        dataset.save_as(temporary / NAME, enforce_file_format=True)
         if folder.is_dir():
             shutil.rmtree(folder)
         temporary.replace(folder)
@@ -94,109 +102,141 @@ def write_secondary_capture(
             shutil.rmtree(temporary)
 
 
-def _template(images: NDArray[Any], affine: NDArray[Any], sources: Sequence[Volume], anonymize: bool) -> Any:
-    """What all slices share."""
+def _check_form(images: NDArray[Any], affine: NDArray[Any]) -> None:
+    rows, columns = affine[:3, 0], affine[:3, 1]
+    cosine = abs(rows @ columns) / (np.linalg.norm(rows) * np.linalg.norm(columns))
+    if cosine > _RIGHT_ANGLE:
+        raise InputError(
+            f"DICOM needs rows and columns at right angles.\n  got: {np.degrees(np.arccos(cosine)):.2f} degrees\n"
+            "Write .nii.gz instead."
+        )
+    size = images.size * (1 if images.ndim == 4 else 2)
+    if size > _MAX_BYTES:
+        raise InputError(
+            f"The fused volume is too large for a DICOM file.\n  expected: at most {_MAX_BYTES:,} bytes\n"
+            f"  got: {size:,}\nWrite .nii.gz instead."
+        )
+
+
+def _dataset(
+    images: NDArray[Any], affine: NDArray[Any], sources: Sequence[Volume], anonymize: bool, provenance: str
+) -> Any:
     pydicom = load("pydicom", "pydicom")
     patients = [source.headers[0] for source in sources if source.headers]
-    dataset = pydicom.Dataset()
-    for name in _NEEDED:
-        setattr(dataset, name, "")
-    if patients and not anonymize:
-        for name in _KEPT:
-            if name in patients[-1]:
-                setattr(dataset, name, patients[-1].get(name))
-    made_from = [str(header.get("SeriesInstanceUID")) for header in patients]
     digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
-    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), *made_from]
-    for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
-        if name not in dataset:
-            unique = pydicom.uid.generate_uid(entropy_srcs=entropy and [*entropy, name])
-            setattr(dataset, name, unique)
-    if anonymize:
-        dataset.PatientIdentityRemoved = "YES"
-        dataset.DeidentificationMethod = "RefineFuse --anonymize: pixels and geometry only"
-    dataset.SOPClassUID, dataset.Modality, dataset.ConversionType = _CAPTURE, "OT", "WSD"
-    dataset.SeriesNumber, dataset.Manufacturer = 9000, "RefineFuse"
-    dataset.ManufacturerModelName, dataset.SoftwareVersions = "RefineFuse", version("refinefuse")
-    kinds = " + ".join(NAMES[source.modality] for source in sources)
-    dataset.SeriesDescription = f"Fused {kinds}, not for diagnosis"[:64]
-    dataset.ImageType = ["DERIVED", "SECONDARY", "FUSED"]
-    dataset.DerivationDescription, dataset.ImageComments = f"Fusion of {kinds}. {NOT_A_DEVICE}", NOT_A_DEVICE
-    dataset.BurnedInAnnotation = "YES" if any(h.get("BurnedInAnnotation") == "YES" for h in patients) else "NO"
-    if any(header.get("LossyImageCompression") == "01" for header in patients):
-        dataset.LossyImageCompression = "01"
-    _add_pixel_form(dataset, images)
-    lps = affine[:3] * np.array([[-1], [-1], [1]])
-    down, right = (lps[:, axis] / np.linalg.norm(lps[:, axis]) for axis in (0, 1))
-    dataset.ImageOrientationPatient = [_decimal(value) for value in (*right, *down)]
-    dataset.PixelSpacing = [_decimal(float(np.linalg.norm(lps[:, axis]))) for axis in (0, 1)]
-    dataset.SpacingBetweenSlices = _decimal(float(np.linalg.norm(lps[:, 2])))
-    dataset.SliceThickness = dataset.SpacingBetweenSlices
+    series = [text(header, "SeriesInstanceUID") for header in patients]
+    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), *series]
+    dataset = pydicom.Dataset()
+    add_identity(dataset, patients, entropy, anonymize=anonymize)
+    dataset.SOPClassUID = _COLOR if images.ndim == 4 else _GRAY
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    _add_description(dataset, sources, patients, provenance)
+    _add_pixels(dataset, images)
+    _add_geometry(dataset, images.shape, affine)
+    if not anonymize:
+        _add_references(dataset, sources)
     return dataset
 
 
-def _add_pixel_form(dataset: Any, images: NDArray[Any]) -> None:
+def _add_description(dataset: Any, sources: Sequence[Volume], patients: list[Any], provenance: str) -> None:
+    """What kind of image it is, and what made it."""
+    kinds = " + ".join(NAMES[source.modality] for source in sources)
+    dataset.Modality, dataset.ConversionType = "OT", "WSD"
+    dataset.SeriesNumber, dataset.InstanceNumber = 9000, 1
+    dataset.SeriesDescription = f"Fused {kinds}, not for diagnosis"[:64]
+    dataset.ImageType = ["DERIVED", "SECONDARY", "FUSED"]
+    dataset.DerivationDescription, dataset.ImageComments = f"Fusion of {kinds}. {NOT_A_DEVICE}", NOT_A_DEVICE
+    dataset.Manufacturer = dataset.ManufacturerModelName = "RefineFuse"
+    dataset.SoftwareVersions = version("refinefuse")
+    equipment = _item(
+        PurposeOfReferenceCodeSequence=[_code(*_PROCESSING)],
+        Manufacturer="RefineFuse",
+        ManufacturerModelName="RefineFuse",
+        SoftwareVersions=version("refinefuse"),
+        ContributionDescription=f"Image fusion. {provenance}".strip(),
+    )
+    dataset.ContributingEquipmentSequence = [equipment]
+    # The attribute is required here, and nobody has looked at the pixels: NO only if all sources were declared so.
+    burned_in = [text(header, "BurnedInAnnotation") for header in patients]
+    dataset.BurnedInAnnotation = "NO" if burned_in and set(burned_in) == {"NO"} else "YES"
+    if any(text(header, "LossyImageCompression") == "01" for header in patients):
+        dataset.LossyImageCompression = "01"
+
+
+def _add_pixels(dataset: Any, images: NDArray[Any]) -> None:
     color = images.ndim == 4
-    dataset.Rows, dataset.Columns = images.shape[:2]
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = images.shape[:3]
+    dataset.FrameIncrementPointer = [0x52009230]  # the position of each frame is in its functional groups
     dataset.SamplesPerPixel = 3 if color else 1
     dataset.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
     bits = 8 if color else 16
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = bits, bits, bits - 1, 0
     if color:
         dataset.PlanarConfiguration = 0
-
-
-def _write_slice(
-    path: Path, template: Any, image: NDArray[Any], affine: NDArray[Any], k: int, sources: Sequence[Volume],
-    anonymize: bool,
-) -> None:  # fmt: skip
-    pydicom = load("pydicom", "pydicom")
-    dataset = pydicom.Dataset(template)
-    form = pydicom.dataset.FileMetaDataset()
-    form.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    entropy = None if anonymize else [str(dataset.SeriesInstanceUID), str(k)]
-    form.MediaStorageSOPClassUID = _CAPTURE
-    form.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=entropy)
-    dataset.file_meta = form
-    dataset.InstanceNumber = k + 1
-    corner = affine @ np.array([0, 0, k, 1.0])
-    dataset.ImagePositionPatient = [_decimal(value) for value in (-corner[0], -corner[1], corner[2])]
-    if not anonymize:
-        center = affine @ np.array([(image.shape[0] - 1) / 2, (image.shape[1] - 1) / 2, k, 1.0])
-        _add_references(dataset, [_nearest(source, center) for source in sources if source.headers])
-    stored = image if image.ndim == 3 else np.floor(image * np.float32(65535) + np.float32(0.5)).astype("<u2")
-    data = np.ascontiguousarray(stored).tobytes()
+    else:
+        dataset.PresentationLUTShape = "IDENTITY"
+        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, 0, "US"
+    frames = np.empty((images.shape[2], *images.shape[:2], *images.shape[3:]), np.uint8 if color else "<u2")
+    for k in range(images.shape[2]):
+        image = images[:, :, k]
+        frames[k] = image if color else np.floor(image * np.float32(65535) + np.float32(0.5))
+    data = frames.tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
-    dataset["PixelData"].VR = "OB" if image.ndim == 3 else "OW"
-    dataset.save_as(path, enforce_file_format=True)
+    dataset["PixelData"].VR = "OB" if color else "OW"
 
 
-def _nearest(source: Volume, place: NDArray[Any]) -> Any:
-    """The header of the slice of a series that lies nearest to a place."""
-    k = int(np.rint((np.linalg.inv(source.affine) @ place)[2]))
-    return source.headers[min(max(k, 0), len(source.headers) - 1)]
+def _add_geometry(dataset: Any, shape: tuple[int, ...], affine: NDArray[Any]) -> None:
+    """Position of every frame, and what all of them share."""
+    lps = affine[:3] * np.array([[-1], [-1], [1]])
+    down, right = (lps[:, axis] / np.linalg.norm(lps[:, axis]) for axis in (0, 1))
+    rows, columns, slices = (_decimal(float(np.linalg.norm(lps[:, axis]))) for axis in range(3))
+    measures = _item(PixelSpacing=[rows, columns], SliceThickness=slices, SpacingBetweenSlices=slices)
+    orientation = _item(ImageOrientationPatient=[_decimal(value) for value in (*right, *down)])
+    dataset.SharedFunctionalGroupsSequence = [
+        _item(PixelMeasuresSequence=[measures], PlaneOrientationSequence=[orientation])
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _item(
+            PlanePositionSequence=[
+                _item(ImagePositionPatient=[_decimal(value) for value in lps @ np.array([0, 0, k, 1.0])])
+            ]
+        )
+        for k in range(shape[2])
+    ]
+    dataset.PatientOrientation = [_direction(right), _direction(down)]
 
 
-def _add_references(dataset: Any, headers: Iterable[Any]) -> None:
-    """Which slices a slice was made from, as such and by study and series."""
-    pydicom = load("pydicom", "pydicom")
+def _direction(vector: NDArray[Any]) -> str:
+    """Letters of the directions of the body that a vector (LPS) points to, the strongest first."""
+    letters = [("R", "L"), ("A", "P"), ("F", "H")]
+    order = np.argsort(-np.abs(vector), kind="stable")
+    return "".join(letters[axis][int(vector[axis] > 0)] for axis in order if abs(vector[axis]) > 0.1)
+
+
+def _add_references(dataset: Any, sources: Sequence[Volume]) -> None:
+    """The slices that the volume was made from, with their purpose, and by study and series."""
     images, here, elsewhere = [], [], []
-    for header in headers:
-        image = pydicom.Dataset()
-        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-        series = pydicom.Dataset()
-        series.SeriesInstanceUID, series.ReferencedInstanceSequence = header.SeriesInstanceUID, [pydicom.Dataset(image)]
-        if header.get("StudyInstanceUID") == dataset.StudyInstanceUID:
-            here.append(series)
-        else:
-            study = pydicom.Dataset()
-            study.StudyInstanceUID, study.ReferencedSeriesSequence = header.get("StudyInstanceUID"), [series]
-            elsewhere.append(study)
-        purpose = pydicom.Dataset()
-        purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
-        purpose.CodeMeaning = "Source image for image processing operation"
-        image.PurposeOfReferenceCodeSequence = [purpose]
-        images.append(image)
+    for source in sources:
+        instances = {
+            uid(header, "SOPInstanceUID"): uid(header, "SOPClassUID")
+            for header in source.headers
+            if uid(header, "SOPInstanceUID") and uid(header, "SOPClassUID")
+        }
+        images += [_instance(*one, PurposeOfReferenceCodeSequence=[_code(*_SOURCE_IMAGE)]) for one in instances.items()]
+        header = source.headers[0] if source.headers else {}
+        series, study = uid(header, "SeriesInstanceUID"), uid(header, "StudyInstanceUID")
+        if not series or not instances:
+            continue
+        item = _item(
+            SeriesInstanceUID=series, ReferencedInstanceSequence=[_instance(*one) for one in instances.items()]
+        )
+        if study == dataset.StudyInstanceUID:
+            here.append(item)
+        elif study:
+            elsewhere.append(_item(StudyInstanceUID=study, ReferencedSeriesSequence=[item]))
     for name, items in (
         ("SourceImageSequence", images),
         ("ReferencedSeriesSequence", here),
@@ -204,6 +244,21 @@ def _add_references(dataset: Any, headers: Iterable[Any]) -> None:
     ):
         if items:
             setattr(dataset, name, items)
+
+
+def _instance(instance: str, sop_class: str, **more: Any) -> Any:
+    return _item(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=instance, **more)
+
+
+def _item(**elements: Any) -> Any:
+    dataset = load("pydicom", "pydicom").Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def _code(value: str, scheme: str, meaning: str) -> Any:
+    return _item(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
 
 
 def _decimal(value: float) -> Any:
