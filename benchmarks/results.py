@@ -45,7 +45,7 @@ class Chapter(NamedTuple):
     figures: tuple[str, ...] = ()
 
 
-_FIGURES = ("places-14", "critical-difference-14", "quality-cost-9", "images")
+_FIGURES = ("ranks-14", "critical-difference-14", "quality-cost-9", "images")
 SECTIONS = {
     "comparison": Chapter(
         "Comparison",
@@ -68,13 +68,13 @@ SECTIONS = {
             *(f"matrix-{m}" for m in ("VIF", "Qabf", "SCD", "edge_recall")),
         ),
     ),
-    "lighting": Chapter(
+    "degradations": Chapter(
         "Adverse lighting",
         "The visible image is darkened, overexposed with lamps that shine into the lens, veiled in haze, or noisy. "
         "Everything is compared with the clean scene. These degradations are also those of training, with other seeds: "
         "that favours our weights.",
-        ("RoadScene-lighting",),
-        ("RoadScene-lighting",),
+        ("RoadScene-degradations",),
+        ("RoadScene-degradations",),
     ),
     "medical": Chapter(
         "Medical pairs",

@@ -18,7 +18,7 @@ WRITE = figures.save
 
 @pytest.fixture(autouse=True)
 def _not_drawn(monkeypatch):
-    """Figures are composed but not drawn, which takes most of the time, unless a test asks for `drawn`."""
+    """Figures are composed but not drawn, which takes most of the time, unless a test asks for `drawn_figures`."""
     pixel = np.zeros((1, 1), np.uint8)
     monkeypatch.setattr(
         figures, "save", lambda _, path: write_image(path.with_name(f"{path.name}.png"), pixel, overwrite=True)
@@ -26,7 +26,7 @@ def _not_drawn(monkeypatch):
 
 
 @pytest.fixture
-def draw_boxes(monkeypatch, _not_drawn):
+def drawn_figures(monkeypatch, _not_drawn):
     """Figures are drawn."""
     monkeypatch.setattr(figures, "save", WRITE)
 

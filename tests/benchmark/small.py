@@ -12,6 +12,6 @@ methods:
   - {spec: copy-of-a}
 datasets:
   - {name: Set, a: ir, b: vi}
-metrics: [EN, SD, SF, kept, noise]
+metrics: [EN, SD, SF, edge_recall, noise_gain]
 scenes: 1
 """

@@ -58,13 +58,13 @@ def test_the_results_tell_of_every_shipped_plan(tmp_path):
     assert sorted({*results.SECTIONS, *others}) == [path.stem for path in RECIPES]
     table = tmp_path / "t.csv"
     rows = ["infrared-visible,7,x,1.1,1,yes", "A †,8,x,0.8,2,yes", "B,9,x,1,3,no"]
-    table.write_text("\n".join(["method,EN ↑,EN ↑ interval,noise ◦,rank of 9,ranked", *rows]))
+    table.write_text("\n".join(["method,EN ↑,EN ↑ interval,noise_gain ◦,rank of 9,ranked", *rows]))
     assert results.not_first(table) == ["EN (A)"]
 
 
-def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn):
+def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn_figures):
     output = tmp_path / "out"
-    assert run(config(), output=output, data=data, num_workers=1) == 0
+    assert run(config(), output=output, data_root=data, num_workers=1) == 0
     assert counts(capsys.readouterr().out) == [24, 36, 0]
     rows = rows_of(output)
     assert len(rows) == 6 * len(NAMES) * 5
@@ -73,7 +73,7 @@ def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn)
     expected = evaluate(*(read_levels(path, "luma") for path in triplet), metrics=["SF"], convention="cddfuse255")
     (found,) = (r for r in rows if (r["method"], r["image"], r["metric"]) == ("Mine", "3D", "SF"))
     assert float(found["value"]) == float(expected["SF"])
-    for name in ("tables/Set.md", "tables/Set.tex", "tables/Set.csv", "figures/Set-places-3.png", "report.html"):
+    for name in ("tables/Set.md", "tables/Set.tex", "tables/Set.csv", "figures/Set-ranks-3.png", "report.html"):
         assert (output / name).stat().st_size > 100
     assert list((output / "grids").glob("Set-*.png"))
     assert np.array_equal(read_image(output / "fused/copy-of-a/Set/1D.png"), read_image(data / "ir/1D.png"))
@@ -81,7 +81,7 @@ def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn)
 
 def test_the_report_needs_no_network_and_escapes_names(data, config, tmp_path, capsys):
     text = PLAN.replace("name: pyramid", "name: 'a<b'")
-    run(config(text), output=tmp_path / "out", data=data, num_workers=1)
+    run(config(text), output=tmp_path / "out", data_root=data, num_workers=1)
     html = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "http" not in html.replace("data:image/svg+xml", "")
     assert "a&lt;b" in html
@@ -92,13 +92,13 @@ def test_the_report_needs_no_network_and_escapes_names(data, config, tmp_path, c
 
 def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, config, tmp_path, capsys):
     output = tmp_path / "out"
-    run(config(), output=output, data=data, num_workers=1)
+    run(config(), output=output, data_root=data, num_workers=1)
     before = rows_of(output)
-    run(config(), output=output, data=data, num_workers=1)
+    run(config(), output=output, data_root=data, num_workers=1)
     assert counts(capsys.readouterr().out.partition("kept from")[2]) == [0, 0, 36]
     assert rows_of(output) == before
     write_image(data / "results/Set/Mine/3D.png", np.full((36, 48), 9, np.uint8), overwrite=True)
-    run(config(), output=output, data=data, num_workers=1)
+    run(config(), output=output, data_root=data, num_workers=1)
     out = capsys.readouterr().out
     assert counts(out) == [0, 1, 35]
     assert "Mine has files that do not look like their sources: '3D.png'" in out
@@ -106,17 +106,17 @@ def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, con
     assert changed == {("Mine", "3D")}
     (output / "fused/average/Set/1D.png").unlink()
     write_image(output / "fused/copy-of-b/Set/1D.png", np.zeros((36, 48), np.uint8), overwrite=True)
-    run(config(PLAN.replace("[EN, SD,", "[SD,")), output=output, data=data, num_workers=1)
+    run(config(PLAN.replace("[EN, SD,", "[SD,")), output=output, data_root=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [2, 2, 34]
-    run(config(PLAN.replace("[EN, SD,", "[AG, SD,")), output=output, data=data, num_workers=1)
+    run(config(PLAN.replace("[EN, SD,", "[AG, SD,")), output=output, data_root=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [0, 36, 0]
 
 
 def test_a_source_that_changes_is_fused_anew(data, config, tmp_path, capsys):
-    run(config(), output=tmp_path / "out", data=data, num_workers=1)
+    run(config(), output=tmp_path / "out", data_root=data, num_workers=1)
     write_image(data / "ir/1D.png", np.full((36, 48), 70, np.uint8), overwrite=True)
     capsys.readouterr()
-    run(config(), output=tmp_path / "out", data=data, num_workers=1)
+    run(config(), output=tmp_path / "out", data_root=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [4, 6, 30]
 
 
@@ -125,7 +125,7 @@ def test_killed_in_the_middle_it_goes_on(data, config, tmp_path, capsys):
     (tmp_path / "slow.py").write_text(
         "import time\ndef fuse(a, b):\n    time.sleep(0.3)\n    return a\n", encoding="utf-8"
     )
-    text = PLAN.replace("source: laplacian", f'source: "python:{tmp_path}/slow.py:fuse"')
+    text = PLAN.replace("spec: laplacian", f'spec: "python:{tmp_path}/slow.py:fuse"')
     output = tmp_path / "out"
     command = [
         sys.executable,
@@ -151,7 +151,7 @@ def test_killed_in_the_middle_it_goes_on(data, config, tmp_path, capsys):
         file.write('{"image": "fused/pyr')  # a line that was torn
     scored = store.read_text().count('"scores"')
     assert 9 <= scored < 36
-    run(config(text), output=output, data=data, num_workers=1)
+    run(config(text), output=output, data_root=data, num_workers=1)
     fused, done, kept = counts(capsys.readouterr().out)
     assert kept == scored
     assert (done, len(rows_of(output))) == (36 - scored, 6 * len(NAMES) * 5)
@@ -161,14 +161,14 @@ def test_killed_in_the_middle_it_goes_on(data, config, tmp_path, capsys):
         time.sleep(0.1)
     assert not alive(num_workers)
     whole = tmp_path / "whole"
-    run(config(text), output=whole, data=data, num_workers=1)
+    run(config(text), output=whole, data_root=data, num_workers=1)
     assert rows_of(whole) == rows_of(output)
 
 
 @pytest.mark.slow
 def test_several_processes_give_the_same(data, config, tmp_path, capsys):
     for num_workers in (1, 2):
-        run(config(), output=tmp_path / str(num_workers), data=data, num_workers=num_workers)
+        run(config(), output=tmp_path / str(num_workers), data_root=data, num_workers=num_workers)
     assert (tmp_path / "1/scores.csv").read_bytes() == (tmp_path / "2/scores.csv").read_bytes()
 
 
@@ -176,7 +176,7 @@ def test_incomplete_methods_are_shown_and_take_no_place(data, config, tmp_path, 
     (data / "results/Set/Mine/3D.png").unlink()
     write_image(data / "results/Set/Mine/other.png", np.zeros((36, 48), np.uint8))
     write_image(data / "results/Set/Theirs/1D.png", np.zeros((36, 40), np.uint8), overwrite=True)
-    assert run(config(), output=tmp_path / "out", data=data, num_workers=1) == 1
+    assert run(config(), output=tmp_path / "out", data_root=data, num_workers=1) == 1
     said = capsys.readouterr()
     assert "Mine lacks 1 of 6: '3D'" in said.out
     assert "Mine has files that belong to no pair: 'other.png'" in said.out
@@ -191,7 +191,7 @@ def test_a_method_that_fails_is_named(data, config, tmp_path, capsys):
     (tmp_path / "mine.py").write_text("def fuse(a, b):\n    return 1 / 0\n\ndef small(a, b):\n    return a[:-1]\n")
     lines = [f'  - {{spec: "python:{tmp_path}/mine.py:{name}"}}\n' for name in ("fuse", "small")]
     text = PLAN.replace("datasets:", f"{''.join(lines)}datasets:")
-    assert run(config(text), output=tmp_path / "out", data=data, num_workers=1) == 1
+    assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError" in err
     assert "expected: 36 x 48" in err
@@ -202,7 +202,7 @@ def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path
     lines = ["method,image,EN,SD,SF", *(f"Paper,{name},9,99,99" for name in NAMES), "Part,1D,1,1,1", "Mine,1D,1,1,1"]
     (data / "Set.csv").write_text("\n".join(lines))
     text = PLAN.replace("datasets:", '  - {spec: "scores:{data_root}/{dataset}.csv"}\ndatasets:')
-    assert run(config(text), output=tmp_path / "out", data=data, num_workers=1) == 0
+    assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
     table = (tmp_path / "out/tables/Set.md").read_text()
     paper = next(line for line in table.splitlines() if line.startswith("| Paper"))
     assert "**1.00** | – |" in paper
@@ -211,50 +211,50 @@ def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path
     assert "Mine (" not in table  # its images count, not the file
     (data / "Set.csv").write_text("convention,method,image,EN\ntang,Paper,1D,1")
     with pytest.raises(InputError, match="another convention"):
-        run(config(text), output=tmp_path / "out", data=data, num_workers=1)
+        run(config(text), output=tmp_path / "out", data_root=data, num_workers=1)
 
 
-def test_worse_light_is_scored_against_the_clean_sources(data, config, tmp_path, capsys, drawn):
+def test_worse_light_is_scored_against_the_clean_sources(data, config, tmp_path, capsys, drawn_figures):
     text = PLAN + "degradations:\n  - {kind: underexposure, severities: [0.1, 1.0]}\n"
     output = tmp_path / "out"
-    assert run(config(text), output=output, data=data, num_workers=1) == 0
+    assert run(config(text), output=output, data_root=data, num_workers=1) == 0
     rows = [row for row in rows_of(output) if row["degradation"] == "underexposure"]
     assert {row["method"] for row in rows} == {"pyramid", "average", "copy-of-a", "copy-of-b"}
-    value = {(r["method"], r["metric"], r["strength"], r["image"]): float(r["value"]) for r in rows}
-    assert value["copy-of-a", "infrared", "1.0", "1D"] == 100
-    assert value["copy-of-a", "steady", "1.0", "1D"] == pytest.approx(1)
-    assert value["copy-of-b", "visible", "1.0", "1D"] < value["copy-of-b", "visible", "0.1", "1D"]
-    assert read_image(output / "fused/copy-of-b/Set@dark-1/1D.png").mean() < 20
-    assert (output / "figures/Set-lighting.png").is_file()
-    assert "| underexposure: visible ↑ |" in (output / "tables/Set-lighting.md").read_text()
+    value = {(r["method"], r["metric"], r["severity"], r["image"]): float(r["value"]) for r in rows}
+    assert value["copy-of-a", "infrared_edges", "1.0", "1D"] == 100
+    assert value["copy-of-a", "ssim_to_clean", "1.0", "1D"] == pytest.approx(1)
+    assert value["copy-of-b", "visible_edges", "1.0", "1D"] < value["copy-of-b", "visible_edges", "0.1", "1D"]
+    assert read_image(output / "fused/copy-of-b/Set@underexposure-1/1D.png").mean() < 20
+    assert (output / "figures/Set-degradations.png").is_file()
+    assert "| underexposure: visible_edges ↑ |" in (output / "tables/Set-degradations.md").read_text()
 
 
 def test_matrix_differences_subsets_and_cost(data, config, tmp_path, capsys):
     sets = """datasets:
   - {name: Day, a: ir, b: vi, pattern: "*D"}
   - {name: Night, a: ir, b: vi, pattern: "*N", every: 2}
-  - {name: Two, a: ir, b: vi, only: [1D, 2N]}
+  - {name: Two, a: ir, b: vi, names: [1D, 2N]}
 paired_differences: true
-cost: {height: 32, width: 48, repeats: 1, published: "{config}/cost.csv"}
+cost: {height: 32, width: 48, repeats: 1, published: "{config_dir}/cost.csv"}
 grids:
-  - {set: Two, image: 2N, regions: [[4, 4, 12, 12], [20, 10, 12, 8]]}
+  - {dataset: Two, image: 2N, regions: [[4, 4, 12, 12], [20, 10, 12, 8]]}
 """
     (tmp_path / "cost.csv").write_text("# source\nmethod,relative_time,parameters\nPaper,3,100\n")
     text = PLAN.replace("datasets:\n  - {name: Set, a: ir, b: vi}\n", sets).replace(
         '"folder:{data_root}/results/{dataset}/*"', "wavelet"
     )
-    text = text.replace("source: laplacian, name: pyramid", 'source: "weights:infrared-visible"')
+    text = text.replace("spec: laplacian, name: pyramid", 'spec: "weights:infrared-visible"')
     output = tmp_path / "out"
-    assert run(config(text), output=output, data=data, num_workers=1) == 0
+    assert run(config(text), output=output, data_root=data, num_workers=1) == 0
     assert "| method | Day | Night | Two |" in (output / "tables/matrix-EN.md").read_text()
     assert (output / "tables/Day-differences.md").is_file()
     assert [path.stem for path in (output / "grids").glob("Two-*.png")] == ["Two-2N"]
-    assert {row["image"] for row in rows_of(output) if row["set"] == "Night"} == {"2N", "6N"}
+    assert {row["image"] for row in rows_of(output) if row["dataset"] == "Night"} == {"2N", "6N"}
     costs = {row["method"]: row for row in csv.DictReader((output / "cost.csv").read_text().splitlines())}
-    assert float(costs["infrared-visible"]["parameters"]) == shipped()["infrared-visible"].parameters
+    assert float(costs["infrared-visible"]["parameters"]) == shipped()["infrared-visible"].num_parameters
     assert costs["Paper"]["published"] == "True"
     measured = (output / "measured-cost.csv").read_bytes()
-    run(config(text), output=output, data=data, num_workers=1)
+    run(config(text), output=output, data_root=data, num_workers=1)
     assert (output / "measured-cost.csv").read_bytes() == measured
 
 
@@ -263,22 +263,22 @@ grids:
     [
         ("title: A small", "titel: A small", ConfigError, "titel"),
         ("laplacian", "laplace", ConfigError, "classical"),
-        ("source: average", 'source: "weights:medicall"', WeightsError, "medicall"),
-        ("source: average", 'source: "weights:runs/*.safetensors"', WeightsError, "No weights file fits"),
-        ("source: average", 'source: "folder:nowhere/{dataset}"', InputError, "nowhere/Set"),
-        ("source: average", 'source: "scores:nowhere.csv"', InputError, "no scores"),
-        ("source: average", 'source: "python:nowhere:fuse"', ConfigError, "nowhere"),
-        ("source: average", 'source: "python:math:fuse"', ConfigError, "no function"),
-        ("source: average", 'source: "onnx:nowhere.onnx"', InputError, "nowhere.onnx"),
-        ("source: average", "source: copy-of-a", ConfigError, "one name"),
+        ("spec: average", 'spec: "weights:medicall"', WeightsError, "medicall"),
+        ("spec: average", 'spec: "weights:runs/*.safetensors"', WeightsError, "No weights file fits"),
+        ("spec: average", 'spec: "folder:nowhere/{dataset}"', InputError, "nowhere/Set"),
+        ("spec: average", 'spec: "scores:nowhere.csv"', InputError, "no scores"),
+        ("spec: average", 'spec: "python:nowhere:fuse"', ConfigError, "nowhere"),
+        ("spec: average", 'spec: "python:math:fuse"', ConfigError, "no function"),
+        ("spec: average", 'spec: "onnx:nowhere.onnx"', InputError, "nowhere.onnx"),
+        ("spec: average", "spec: copy-of-a", ConfigError, "one name"),
         ("a: ir", "a: irr", PairingError, "irr"),
         ("name: Set", "name: a/b", ConfigError, "name of a folder"),
         ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
-        ("b: vi}", "b: vi, only: [7D]}", PairingError, "7D"),
+        ("b: vi}", "b: vi, names: [7D]}", PairingError, "7D"),
         ("b: vi}", "b: vi, every: 0}", ConfigError, "every"),
         ("scenes: 1", "scenes: 1\ndegradations: [{kind: dim}]", ConfigError, "overexposure"),
-        ("scenes: 1", "grids: [{set: Other, image: 1D}]", ConfigError, "grids"),
-        ("scenes: 1", "grids: [{set: Set, image: 9D}]", InputError, "9D"),
+        ("scenes: 1", "grids: [{dataset: Other, image: 1D}]", ConfigError, "grids"),
+        ("scenes: 1", "grids: [{dataset: Set, image: 9D}]", InputError, "9D"),
         ("scenes: 1", "convention: mine", ConfigError, "cddfuse"),
         ("[EN,", "[ENN,", InputError, "ENN"),
     ],
@@ -286,26 +286,26 @@ grids:
 def test_plan_that_cannot_be_used_is_refused(data, config, tmp_path, capsys, old, new, error, message):
     assert old in PLAN
     with pytest.raises(error, match=message):
-        run(config(PLAN.replace(old, new)), output=tmp_path / "out", data=data, num_workers=1)
+        run(config(PLAN.replace(old, new)), output=tmp_path / "out", data_root=data, num_workers=1)
 
 
 def test_wrong_use(data, config, tmp_path):
     with pytest.raises(ConfigError, match="no config"):
-        run(tmp_path / "none.yaml", output=tmp_path / "out", data=data)
+        run(tmp_path / "none.yaml", output=tmp_path / "out", data_root=data)
     with pytest.raises(InputError, match="--data-root"):
-        run(config(), output=tmp_path / "out", data=tmp_path / "none")
+        run(config(), output=tmp_path / "out", data_root=tmp_path / "none")
     with pytest.raises(InputError, match="--num-workers"):
-        run(config(), output=tmp_path / "out", data=data, num_workers=-1)
+        run(config(), output=tmp_path / "out", data_root=data, num_workers=-1)
     (tmp_path / "file").write_text("")
     with pytest.raises(RefineFuseError, match="file"):
-        run(config(), output=tmp_path / "file", data=data, num_workers=1)
+        run(config(), output=tmp_path / "file", data_root=data, num_workers=1)
 
 
 def test_a_function_of_the_current_folder(data, config, tmp_path, capsys, monkeypatch):
     (tmp_path / "my_fusion.py").write_text("def fuse(a, b):\n    return b[..., 0] / 255 * 0.5\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", os.fspath(tmp_path))])
-    text = PLAN.replace("source: average", 'source: "python:my_fusion:fuse", name: Half')
-    assert run(config(text), output=tmp_path / "out", data=data, num_workers=1) == 0
+    text = PLAN.replace("spec: average", 'spec: "python:my_fusion:fuse", name: Half')
+    assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
     half, whole = read_image(tmp_path / "out/fused/Half/Set/1D.png"), read_image(data / "vi/1D.bmp")[..., 0]
     assert np.abs(half - whole / 2).max() <= 0.5

@@ -63,7 +63,7 @@ def study(tmp_path):
 def start(data, text=PLAN, num_workers=1):
     config = data.parent / "config.yaml"
     config.write_text(text)
-    return run(config, output=data.parent / "out", data=data, num_workers=num_workers)
+    return run(config, output=data.parent / "out", data_root=data, num_workers=num_workers)
 
 
 def table(data, name):
@@ -113,7 +113,7 @@ def test_several_processes_give_the_same(study, capsys):
     start(study, num_workers=2)
     several = table(study, "Set-detection")
     start(study)
-    assert "edge_recall" in capsys.readouterr().out
+    assert "0 images; 20 kept" in capsys.readouterr().out
     assert table(study, "Set-detection") == several
 
 
@@ -151,9 +151,9 @@ def test_images_without_labels_are_no_part_of_it(study, capsys):
     [
         ("classes: [vehicle]", "classes: []", ConfigError, "at least one class"),
         ("{dataset: Set, format: yolo", "{dataset: Other, format: yolo", ConfigError, "of the datasets Set"),
-        ("format: yolo", "form: pascal", ConfigError, "pascal"),
+        ("format: yolo", "format: pascal", ConfigError, "pascal"),
         (', classes: {"0": truck, "1": vehicle}', "", ConfigError, "got: neither"),
-        (', classes: {"0": truck, "1": vehicle}', ", of: TNO", ConfigError, "got: TNO, with neither"),
+        (', classes: {"0": truck, "1": vehicle}', ", classes_from: TNO", ConfigError, "got: TNO, with neither"),
         ('"1": vehicle', '"2": vehicle', InputError, "class that is not known"),
         ("path: labels", "path: vi", PairingError, "other images"),
         ("path: labels", "path: nowhere", InputError, "no folder of labels"),

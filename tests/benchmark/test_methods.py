@@ -1,4 +1,4 @@
-"""Classical methods, ONNX files and plug-ins; the arithmetic of places and tests."""
+"""Classical methods, ONNX files and plug-ins; the arithmetic of ranks and tests."""
 
 import math
 from importlib.metadata import EntryPoint
@@ -20,6 +20,7 @@ from refinefuse.benchmark.summary import (
     compare,
     holm,
     mean_ranks,
+    ranks,
     worse_than_a_copy,
 )
 from refinefuse.benchmark.tables import markdown, score_table
@@ -73,7 +74,7 @@ def test_a_plugin_is_found_by_its_name(monkeypatch, tmp_path):
     assert np.array_equal(fuse_checked(method, a, b), np.minimum(a, b))
 
 
-def test_worse_light_differs_in_strength_and_not_in_luck():
+def test_severities_share_their_random_numbers():
     _, visible = render("night_street")
     weak, strong = (degrade(visible, DegradationLevel("overexposure", s), "x").astype(int) for s in (0.4, 1.0))
     assert (strong >= weak - 1).all()
@@ -87,7 +88,7 @@ def test_worse_light_differs_in_strength_and_not_in_luck():
     )
 
 
-def test_likeness_tells_a_fusion_from_another_scene():
+def test_source_correlation_detects_images_of_another_scene():
     a, b = (to_tensor(x)[:, :1] * 255 for x in render("night_street"))
     other = to_tensor(render("smoke")[0])[:, :1] * 255
     assert source_correlation((a + b) / 2, a, b) == pytest.approx(1)
@@ -104,7 +105,7 @@ def score(values, ranked=None):
     return DatasetScores("Set", images, tuple(found), frozenset(names), arrays)
 
 
-def test_places_share_ties_and_guests_move_nobody():
+def test_ties_share_a_rank_and_unranked_methods_move_nobody():
     one = score(
         {
             "EN": {"A": [3, 3], "B": [2, 2], "C": [2, 2], "copy-of-a": [9, 9]},
@@ -114,8 +115,8 @@ def test_places_share_ties_and_guests_move_nobody():
         {"copy-of-a": False},
     )
     metrics = ("EN", "noise_gain", "missed_targets")
-    assert places(one, "EN", metrics) == {"A": 1, "B": 2, "C": 2, "copy-of-a": 1}
-    assert places(one, "noise_gain", metrics) == {"A": 3, "B": 1, "C": 2, "copy-of-a": 1}
+    assert ranks(one, "EN", metrics) == {"A": 1, "B": 2, "C": 2, "copy-of-a": 1}
+    assert ranks(one, "noise_gain", metrics) == {"A": 3, "B": 1, "C": 2, "copy-of-a": 1}
     assert mean_ranks(one, metrics) == pytest.approx({"A": 5 / 3, "B": 5 / 3, "C": 7 / 3, "copy-of-a": 1})
     assert worse_than_a_copy(one, metrics) == {"A", "B", "C"}
     text = markdown(score_table(one))

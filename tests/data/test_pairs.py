@@ -84,7 +84,7 @@ def test_a_name_twice_in_one_folder(folders):
 
 def test_no_name_in_common_shows_both_sides(folders):
     a, b = folders([f"ir{i}.png" for i in range(9)], ["vi0.png"])
-    with pytest.raises(PairingError, match="weight no file name") as caught:
+    with pytest.raises(PairingError, match="share no file name") as caught:
         pair_folders(a, b)
     message = str(caught.value)
     assert all(part in message for part in (str(a), str(b), "(9)", "(1)", "'ir0.png'", "'vi0.png'", "and 4 more"))

@@ -52,7 +52,7 @@ def test_lists_are_written_and_read(tmp_path):
     paths = write_lists({"train": ["1", "x/2"], "val": ["3"], "test": []}, tmp_path / "lists")
     assert [path.name for path in paths] == ["train.txt", "val.txt"]
     assert read_list(paths[0]) == ["1", "x/2"]
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="already exists"):
         write_lists({"train": ["1"]}, tmp_path / "lists")
     write_lists({"train": ["4"]}, tmp_path / "lists", overwrite=True)
     assert read_list(paths[0]) == ["4"]

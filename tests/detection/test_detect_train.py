@@ -40,7 +40,7 @@ def made(tmp_path):
         (tmp_path / "labels" / f"{index}.txt").write_text(f"1 {(left + 4) / 64} {20 / 48} 0.125 {8 / 48}\n")
     write_transformer(tmp_path / "pretrained")
     text = f"""
-start: {tmp_path}/start
+pretrained: {tmp_path}/pretrained
 classes: [car]
 datasets:
   - {{a: ir, b: vi, format: yolo, path: labels, classes: {{"0": person, "1": car}}}}
@@ -84,10 +84,10 @@ def test_a_detector_comes_out_that_can_be_used(made, kind, capsys):
     assert read_image(out / "fused" / "0" / "1.png").shape == (48, 64, 3)
     assert load_detector_recipe(out / "recipe.yaml").method == "maximum"
     first = (out / "detector" / "model.safetensors").read_bytes()
-    assert (made / "start" / "model.safetensors").read_bytes() != first
+    assert (made / "pretrained" / "model.safetensors").read_bytes() != first
     assert start(made, "--method", "maximum") == 0  # done already
     assert (out / "detector" / "model.safetensors").read_bytes() == first
-    assert start(made, "--method", "ema_decay") == 2
+    assert start(made, "--method", "average") == 2
     assert "another recipe" in capsys.readouterr().err
 
 
@@ -96,7 +96,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_detector(made, monkeypatch, 
     from refinefuse.detection import train
 
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 1)
-    assert start(made, "--method", "ema_decay") == 0
+    assert start(made, "--method", "average") == 0
     whole = (made / "out" / "detector" / "model.safetensors").read_bytes()
     (made / "out").rename(made / "whole")
     real = train.DetectorTask.training_step
@@ -107,23 +107,23 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_detector(made, monkeypatch, 
         return real(self, batch, index)
 
     monkeypatch.setattr(train.DetectorTask, "training_step", stopping)
-    assert start(made, "--method", "ema_decay") == 2
+    assert start(made, "--method", "average") == 2
     assert "The checkpoint of step 2 is kept" in capsys.readouterr().err
     monkeypatch.setattr(train.DetectorTask, "training_step", real)
-    assert start(made, "--method", "ema_decay") == 0
+    assert start(made, "--method", "average") == 0
     assert (made / "out" / "detector" / "model.safetensors").read_bytes() == whole
 
 
 def test_a_sensor_alone_is_seen_as_it_is(made):
-    places = PathVariables(made, made)
+    variables = PathVariables(made, made)
     a, b = read_image(made / "ir" / "1.png"), read_image(made / "vi" / "1.png")
-    infrared = seen_by("infrared", places)(a, b)
+    infrared = seen_by("infrared", variables)(a, b)
     assert np.array_equal(infrared, np.repeat(a[..., None], 3, -1))
-    assert np.array_equal(seen_by("visible", places)(a, b), b)
-    fused = seen_by("ema_decay", places)(a, b)
+    assert np.array_equal(seen_by("visible", variables)(a, b), b)
+    fused = seen_by("average", variables)(a, b)
     assert (fused[..., 2] > fused[..., 0]).all()
     with pytest.raises(ConfigError, match="must be one"):
-        seen_by("classical", places)
+        seen_by("classical", variables)
 
 
 def test_boxes_turn_with_their_image(made):
@@ -159,7 +159,7 @@ def test_boxes_turn_with_their_image(made):
         ("classes: [car]", "classes: [lamp]", "No label is of the classes lamp"),
         (', classes: {"0": person, "1": car}', "", "classes of the labels are not known"),
         ("path: labels", "path: nowhere", "no folder of labels"),
-        ("/start\n", "/nowhere\n", "no detector"),
+        ("/pretrained\n", "/nowhere\n", "no detector"),
         ("max_steps: 3", "max_stepps: 3", "max_stepps"),
     ],
 )
@@ -167,15 +167,15 @@ def test_refusals(made, capsys, old, new, said):
     recipe = made / "recipe.yaml"
     assert old in recipe.read_text()
     recipe.write_text(recipe.read_text().replace(old, new))
-    assert start(made, "--method", "ema_decay") == 2
+    assert start(made, "--method", "average") == 2
     assert said in capsys.readouterr().err
 
 
 def test_a_detector_that_keeps_proportions_is_refused(made, capsys):
-    path = made / "start" / "preprocessor_config.json"
+    path = made / "pretrained" / "preprocessor_config.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "size": {"shortest_edge": 32, "longest_edge": 64}}))
-    assert start(made, "--method", "ema_decay") == 2
+    assert start(made, "--method", "average") == 2
     assert "images of one size" in capsys.readouterr().err
 
 

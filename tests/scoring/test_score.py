@@ -38,9 +38,9 @@ def paths(folder, fused):
 
 
 def test_several_methods_make_a_table(folders, capsys):
-    assert score(*paths(folders, "fused"), metrics="EN,SD,MSE,faults", convention="cddfuse") == 0
+    assert score(*paths(folders, "fused"), metrics="EN,SD,MSE,diagnostics", convention="cddfuse255") == 0
     out = capsys.readouterr().out
-    assert out.startswith("convention cddfuse: ")
+    assert out.startswith("convention cddfuse255: ")
     average, maximum = (next(line for line in out.splitlines() if line.startswith(m)) for m in ("average", "maximum"))
     assert "*" in average.split()[3]
     assert "+" in maximum.split()[3]
@@ -117,7 +117,7 @@ def test_small_images_say_which_metric(folders, capsys):
 def test_wrong_use(folders):
     with pytest.raises(InputError, match="no metric"):
         score(*paths(folders, "fused"), metrics="ENN")
-    with pytest.raises(InputError, match="--num-num_workers"):
+    with pytest.raises(InputError, match="--num-workers"):
         score(*paths(folders, "fused"), num_workers=0)
     with pytest.raises(PairingError):
         score(str(folders / "nowhere"), str(folders / "ir"), str(folders / "vi"))

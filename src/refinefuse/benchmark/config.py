@@ -187,7 +187,7 @@ class DetectionEntry:
             all(t == Path(t).name for t in titles), "labels", "entries with the name of a file", ", ".join(titles)
         )
         check_field(bool(self.classes), "classes", "at least one class", "none")
-        check_field("all" not in self.subsets, "groups", "names other than all", ", ".join(self.subsets))
+        check_field("all" not in self.subsets, "subsets", "names other than all", ", ".join(self.subsets))
 
 
 @dataclass(frozen=True)
@@ -225,19 +225,19 @@ class BenchmarkConfig:
         kinds = [entry.kind for entry in self.degradations]
         check_field(len(self.methods) > 0, "methods", "at least one method", "none")
         check_field(
-            bool(self.datasets) or self.cost is not None, "sets", "at least one set, unless `cost` is asked for", "none"
+            bool(self.datasets) or self.cost is not None, "datasets", "at least one dataset, unless `cost` is asked for", "none"
         )
-        check_field(len(set(names)) == len(names), "sets", "sets of different names", ", ".join(names))
-        check_field(len(set(kinds)) == len(kinds), "lighting", "each kind once", ", ".join(kinds))
+        check_field(len(set(names)) == len(names), "datasets", "datasets of different names", ", ".join(names))
+        check_field(len(set(kinds)) == len(kinds), "degradations", "each kind once", ", ".join(kinds))
         check_field(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
         check_field(bool(self.metrics) or self.detection is not None, "metrics", "at least one metric", "none")
         check_field(self.scenes >= 0, "scenes", "0 or more", self.scenes)
         unknown = [grid.dataset for grid in self.grids if grid.dataset not in names]
-        check_field(not unknown, "grids", f"of the sets {', '.join(names)}", ", ".join(unknown))
+        check_field(not unknown, "grids", f"of the datasets {', '.join(names)}", ", ".join(unknown))
         unknown = (
             [entry.dataset for entry in self.detection.labels if entry.dataset not in names] if self.detection else []
         )
-        check_field(not unknown, "labels", f"of the sets {', '.join(names)}", ", ".join(unknown))
+        check_field(not unknown, "labels", f"of the datasets {', '.join(names)}", ", ".join(unknown))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Worse degradation on the second source, and what a fused image keeps of the scene all the class_aliases.
+"""Worse degradation on the second source, and what a fused image keeps of the scene all the same.
 
 Under worse degradation a method sees the degraded image, but every metric compares with the clean sources: what counts is
 how much of the scene is in the result. The degradations are those that training meets (`refinefuse.data.degradations`).
@@ -60,10 +60,10 @@ class RobustnessMetric:
 
 
 ROBUSTNESS_METRICS = (
-    RobustnessMetric("targets", "hot targets that stay bright (%)"),
-    RobustnessMetric("infrared", "infrared edges kept (%)"),
-    RobustnessMetric("visible", "visible edges kept (%)"),
-    RobustnessMetric("steady", "similarity to the clean fusion (SSIM)"),
+    RobustnessMetric("hot_targets", "hot targets that stay bright (%)"),
+    RobustnessMetric("infrared_edges", "infrared edges kept (%)"),
+    RobustnessMetric("visible_edges", "visible edges kept (%)"),
+    RobustnessMetric("ssim_to_clean", "similarity to the clean fusion (SSIM)"),
 )
 
 
@@ -78,9 +78,9 @@ def keeps(fused: Tensor, a: Tensor, b: Tensor, clean: Tensor) -> Mapping[str, fl
     """
     with caching(), torch.no_grad():
         values = {
-            "targets": 100 - missed_targets(fused, a, b),
-            "infrared": edge_recall_of(fused, a, b),
-            "visible": edge_recall_of(fused, b, a),
-            "steady": ssim(fused, clean, clean) / 2,
+            "hot_targets": 100 - missed_targets(fused, a, b),
+            "infrared_edges": edge_recall_of(fused, a, b),
+            "visible_edges": edge_recall_of(fused, b, a),
+            "ssim_to_clean": ssim(fused, clean, clean) / 2,
         }
     return {key: float(value) for key, value in values.items()}

@@ -157,7 +157,7 @@ class _Writer:
             section.tables.append(tables.robustness_table(self.done.results.rows, images.name, running))
             figure = figures.robustness_curves(self.done.results.rows, images.name, running)
             self._save(
-                section, figure, f"{images.name}-lighting", "What is kept of the clean scene in worse degradation"
+                section, figure, f"{images.name}-degradations", "What is kept of the clean scene in worse degradation"
             )
         self._grids(section, images, score)
 
@@ -176,8 +176,8 @@ class _Writer:
 
     def _compare(self, section: Section, score: DatasetScores, count: str, metrics: Sequence[str]) -> None:
         what = _what(metrics)
-        figure = figures.rank_map(score, metrics, f"{score.dataset}: places in the {what}")
-        self._save(section, figure, f"{score.dataset}-places-{count}", f"PathVariables by the means of the {what}")
+        figure = figures.rank_map(score, metrics, f"{score.dataset}: ranks in the {what}")
+        self._save(section, figure, f"{score.dataset}-ranks-{count}", f"Ranks by the means of the {what}")
         comparison = compare(score, metrics, self.reference)
         if comparison is not None:
             section.tables.append(tables.comparison_table(score.dataset, comparison, what, count))

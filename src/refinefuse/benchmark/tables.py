@@ -165,7 +165,7 @@ def comparison_table(dataset: str, comparison: Comparison, what: str, key: str) 
         rows.append((name, (Cell(f"{rank:.2f}", rank), Cell("–" if math.isnan(p) else f"{p:.2g}", p))))
     notes = (
         f"Blocks: the {comparison.images} images; in each, methods are ranked by their mean rank over the {what}.",
-        f"Friedman: p = {comparison.friedman:.2g} that all are find_near_duplicates. Nemenyi: average ranks that lie "
+        f"Friedman: p = {comparison.friedman:.2g} that all methods perform alike. Nemenyi: average ranks that lie "
         f"{comparison.critical:.2f} apart differ (5 %).",
     )
     against = f"Wilcoxon against {comparison.reference}, Holm: p" if comparison.reference else "Wilcoxon: p"
@@ -235,7 +235,7 @@ def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) 
     strongest = ", ".join(f"{kind} {severity:g}" for kind, severity in worst.items())
     asked = "; ".join(f"{curve.key}: {curve.title}" for curve in ROBUSTNESS_METRICS)
     notes = (f"At the severity {strongest}. Everything is compared with the clean scene. {asked}.",)
-    return Table(f"{dataset}-lighting", f"{dataset}, worst degradation", header, tuple(cells.items()), notes)
+    return Table(f"{dataset}-degradations", f"{dataset}, worst degradation", header, tuple(cells.items()), notes)
 
 
 def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:

@@ -30,10 +30,10 @@ def run(config: Path, *, output: Path, data_root: Path | None = None, num_worker
     root = data_root or Path(os.environ.get("REFINEFUSE_DATA") or ".")
     if not root.is_dir():
         raise InputError(
-            f"The folder of the datasets does not exist: '{root}'.\nGive --data_root-root, or set REFINEFUSE_DATA."
+            f"The folder of the datasets does not exist: '{root}'.\nGive --data-root, or set REFINEFUSE_DATA."
         )
     if num_workers < 0:
-        raise InputError(f"--num-num_workers must not be negative.\n  expected: 0 or more\n  found: {num_workers}")
+        raise InputError(f"--num-workers must not be negative.\n  expected: 0 or more\n  found: {num_workers}")
     retain_freed_memory()
     from refinefuse.benchmark.config import PathVariables, load_benchmark_config
     from refinefuse.benchmark.experiment import run_experiment

@@ -11,27 +11,27 @@ def run(
     output: Path,
     b: Path | None = None,
     name: str | None = None,
-    scene: str = "",
-    val: float = 0.1,
-    test: float = 0.1,
+    scene_regex: str = "",
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
     seed: int = 0,
     overwrite: bool = False,
 ) -> int:
-    """Write lists train.txt, val.txt and test.txt, so that images of one scene stay on one side.
+    """Split a dataset into train.txt, val.txt and test.txt, so that every scene is in one split only.
 
-    Scenes are told by the names where a pattern says how, else by the looks of the images: frames of one video and
-    views of one place stay together. A recipe takes the folder of the lists as `lists` of a set.
+    Scenes are recognized by their file names where a pattern is given, else by the content of the images: frames of one
+    video and views of one location stay together. A training recipe takes the folder of the lists as `split_dir`.
 
     Args:
-        path: the first of two folders of your own, or the folder of your datasets with --name.
-        output: the folder for the lists.
-        b: the second folder of your own.
-        name: split_by_scene this dataset of the catalog.
-        scene: a regular expression for what the names of one scene have in common; its first group if it has one.
-        val: share of the pairs for validation.
-        test: share of the pairs for the test; 0 writes no test list.
-        seed: of the order in which scenes are drawn.
-        overwrite: replace lists that are there.
+        path: First of two image folders, or the folder of the datasets with --name.
+        output: Folder for the lists.
+        b: Second image folder.
+        name: Dataset of the catalog to split.
+        scene_regex: Regular expression for what the names of one scene have in common; its first group if it has one.
+        val_fraction: Fraction of the pairs for validation.
+        test_fraction: Fraction of the pairs for the test; 0 writes no test list.
+        seed: Seed of the order in which scenes are drawn.
+        overwrite: Replace existing lists.
     """
     import sys
 
@@ -47,18 +47,19 @@ def run(
 
     if (b is None) == (name is None):
         raise InputError(
-            "Say what to split_by_scene: two folders (A --b B), or a dataset of the catalog (--name NAME)."
+            "Choose what to split: two folders (A --b B), or a dataset of the catalog (--name NAME)."
         )
     if b is not None:
         pairs = list(pair_folders(path, b).pairs)
     else:
-        row = find_dataset(str(name))
-        pairs, scene = all_pairs(row, path), scene or row.scene
-    bar = tqdm(pairs, desc="reading", unit="pair", file=sys.stderr, disable=True if scene else None)
-    seen = [] if scene else [[thumbnail(read_image(file)) for file in (pair.a, pair.b)] for pair in bar]
+        dataset = find_dataset(str(name))
+        pairs, scene_regex = all_pairs(dataset, path), scene_regex or dataset.scene
+    bar = tqdm(pairs, desc="reading", unit="pair", file=sys.stderr, disable=True if scene_regex else None)
+    seen = [] if scene_regex else [[thumbnail(read_image(file)) for file in (pair.a, pair.b)] for pair in bar]
     names = [pair.name for pair in pairs]
-    by_name = dict(zip(names, scenes(names, seen, scene), strict=True))
-    parts = split_by_scene(by_name, {"train": 1 - val - test, "val": val, "test": test}, seed)
+    by_name = dict(zip(names, scenes(names, seen, scene_regex), strict=True))
+    fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
+    parts = split_by_scene(by_name, fractions, seed)
     write_lists(parts, output, overwrite=overwrite)
     counts = ", ".join(f"{part} {len(members)}" for part, members in parts.items() if members)
     print(f"{len(pairs)} pairs of {len(set(by_name.values()))} scenes: {counts}. The lists are in '{output}'.")

@@ -46,7 +46,7 @@ def run(
     from refinefuse.scoring import folders, tables
 
     if num_workers < 1:
-        raise InputError(f"--num-num_workers must be a positive number.\n  expected: 1 or more\n  found: {num_workers}")
+        raise InputError(f"--num-workers must be a positive number.\n  expected: 1 or more\n  found: {num_workers}")
     forms = ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex))
     outputs = {Path(path): form for path, form in forms if path is not None}
     for path in outputs:

@@ -1,4 +1,4 @@
-"""Divide pairs into training, validation and test so that near-duplicates stay on one side."""
+"""Split pairs into training, validation and test so that near-duplicates stay in one split."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], patt
         try:
             found = [re.search(pattern, name) for name in names]
         except re.error as error:
-            raise ConfigError(f"`scene` must be a regular expression.\n  got: {pattern!r} ({error})") from None
+            raise ConfigError(f"--scene-regex must be a regular expression.\n  got: {pattern!r} ({error})") from None
         return [(match[1] if match.re.groups else match[0]) if match else name
                 for name, match in zip(names, found, strict=True)]  # fmt: skip
     by_image = cluster_near_duplicates([small for pair in thumbnails for small in pair], SCENE_THRESHOLD)
@@ -55,7 +55,7 @@ def _joined(count: int, owner: Sequence[int], group: Sequence[int]) -> list[int]
 
 
 def split_by_scene(scene_by_name: Mapping[str, str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
-    """Names by part: whole scenes in a random order, each to the part that lacks most of its share.
+    """Names by part: whole scenes in a random order, each to the part that lacks most of its fraction.
 
     Args:
         scene_by_name: the scene of each pair.
@@ -71,11 +71,11 @@ def split_by_scene(scene_by_name: Mapping[str, str], fractions: Mapping[str, flo
     members: dict[str, list[str]] = {}
     for name, scene in scene_by_name.items():
         members.setdefault(scene, []).append(name)
-    wanted = [part for part, share in fractions.items() if share > 0]
+    wanted = [part for part, fraction in fractions.items() if fraction > 0]
     if len(members) < len(wanted):
         raise InputError(
             f"There are fewer scenes than parts.\n  parts: {', '.join(wanted)}\n  scenes: {len(members)}\n"
-            "Images that look find_near_duplicates are one scene and stay on one side: add images, or make fewer parts."
+            "Near-duplicates are one scene and stay in one split: add images, or make fewer parts."
         )
     parts: dict[str, list[str]] = {part: [] for part in fractions}
     keys = sorted(members)
@@ -98,7 +98,7 @@ def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: 
     paths = {folder / f"{part}.txt": names for part, names in parts.items() if names}
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise InputError(f"The list '{there[0]}' is there already.\nGive --overwrite to replace it, or another folder.")
+        raise InputError(f"'{there[0]}' already exists.\nUse --overwrite to replace it, or choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, names in paths.items():
