@@ -43,7 +43,7 @@ def rig(tmp_path, images):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def test_align_writes_a_on_the_grid_of_b(shifted, images, run):
@@ -169,8 +169,10 @@ def test_wrong_use(shifted, rig, run):
     code, _, err = run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "o.png", "--transform", "no.json")
     assert code == 2
     assert "no.json" in err
+    given = shifted / "t.json"
+    run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "x.png", "--save-transform", given)
     code, _, err = run(
-        *("fuse", shifted / "a.png", shifted / "b.png", "-o", shifted / "o.png", "--align", "--transform", "t.json")
+        *("fuse", shifted / "a.png", shifted / "b.png", "-o", shifted / "o.png", "--align", "--transform", given)
     )
     assert (code, "exclude each other" in err) == (2, True)
 
@@ -240,7 +242,7 @@ def test_a_transform_moves_the_frames_of_a_video(shifted, images, run):
     a = write_video(shifted / "a.mkv", [(images[1] >> 8).astype(np.uint8)] * 3)
     b = write_video(shifted / "b.mkv", [images[2]] * 3, pixel_format="yuv444p")
     run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "al.png", "--save-transform", shifted / "t.json")
-    code, _, err = run("fuse", a, b, "-o", shifted / "o.mkv", "--codec", "ffv1", "--transform", shifted / "t.json")
+    code, _, err = run("video", a, b, "-o", shifted / "o.mkv", "--codec", "ffv1", "--transform", shifted / "t.json")
     assert code == 0, err
     run("fuse", shifted / "al.png", shifted / "b.png", "-o", shifted / "f.png")
     still, frame = (
@@ -248,5 +250,5 @@ def test_a_transform_moves_the_frames_of_a_video(shifted, images, run):
         read_video(shifted / "o.mkv")[0].to_ndarray(format="rgb24"),
     )
     assert np.abs(frame.astype(float).mean(-1) - still.mean(-1))[30:-30, 30:-30].mean() < 4
-    code, _, err = run("fuse", a, b, "-o", shifted / "p.mkv", "--align")
+    code, _, err = run("video", a, b, "-o", shifted / "p.mkv", "--align")
     assert (code, "--align" in err) == (2, True)

@@ -10,11 +10,12 @@ import torch
 
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.tiff_strips import TiffReader, write_tiff
+from refinefuse.inference.record import RECORD_NAME
 from refinefuse.network.model import RefineFuse
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != RECORD_NAME)
 
 
 def test_two_files(pairs, run):
@@ -40,13 +41,13 @@ def test_explain_and_sheet(pairs, run):
 def test_two_folders_then_only_what_is_new(pairs, run):
     code, out, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "new/out")
     assert code == 0
-    assert "3 fused, 0 there already" in out
+    assert "3 fused, 0 skipped" in out
     assert names(pairs / "new/out") == ["1.png", "10.png", "2.png"]
     (pairs / "new/out/2.png").unlink()
     kept = (pairs / "new/out/1.png").stat().st_mtime_ns
     code, out, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "new/out")
     assert code == 0
-    assert "1 fused, 2 there already" in out
+    assert "1 fused, 2 skipped" in out
     assert (pairs / "new/out/1.png").stat().st_mtime_ns == kept
     code, out, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "new/out", "--overwrite")
     assert "3 fused" in out
@@ -93,7 +94,7 @@ def test_a_broken_pair_is_reported_and_the_rest_is_fused(pairs, run):
     write_image(pairs / "vi/10.bmp", np.zeros((24, 31, 3), np.uint8), overwrite=True)
     code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
     assert code == 1
-    assert "1 fused, 0 there already, 2 failed" in out
+    assert "1 fused, 0 skipped, 2 failed" in out
     assert "ir/2.png" in err
     assert "24 x 31" in err
     assert names(pairs / "out") == ["1.png"]
@@ -103,7 +104,7 @@ def test_float_images_become_tiff(tmp_path, run):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         write_image(tmp_path / folder / "x.tif", np.random.default_rng(0).random((20, 20), np.float32))
-    for expected in ("1 fused", "1 there already"):
+    for expected in ("1 fused", "1 skipped"):
         code, out, _ = run("fuse", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out")
         assert code == 0
         assert expected in out
@@ -132,8 +133,8 @@ def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
         write_image(path, np.zeros((24, 31), np.uint8), overwrite=True)
     code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
     assert code == 1
-    assert "2 fused, 0 there already, 1 failed" in out
-    assert "not enough memory" in err
+    assert "2 fused, 0 skipped, 1 failed" in out
+    assert "Out of memory" in err
     assert "24 x 31" in err
 
 
@@ -154,10 +155,10 @@ def test_large_tiffs_by_tiles(tmp_path, run):
     assert read_image(tmp_path / "share.png").shape == (430, 350)
     with closing(TiffReader(tmp_path / "tiles.tif")) as raster:
         assert raster.is_pyramid
-    for polarity in ("--white-hot", "--black-hot"):  # the second is not read by rows
+    for polarity in ("white-hot", "black-hot"):  # the second is not read by strips
         out = tmp_path / f"{polarity}.tif"
-        assert run("fuse", *sources, "-o", out, "--tile", 300, polarity)[0] == 0
-        assert np.array_equal(read_image(out), tiles) == (polarity == "--white-hot")
+        assert run("fuse", *sources, "-o", out, "--tile", 300, "--polarity", polarity)[0] == 0
+        assert np.array_equal(read_image(out), tiles) == (polarity == "white-hot")
     code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 300, "--montage", tmp_path / "montage.png")
     assert (code, "--tile off" in err) == (2, True)
     code, _, err = run("fuse", *sources, "-o", tmp_path / "x.tif", "--tile", 20)
@@ -178,7 +179,7 @@ def test_large_tiffs_in_folders(tmp_path, run):
     assert "2 fused" in run(*words, "--weight-map", tmp_path / "shares")[1]
     assert read_image(tmp_path / "out/large.tif").shape == (3, 3)
     assert names(tmp_path / "shares") == ["large.png", "small.png"]
-    assert "2 there already" in run(*words)[1]
+    assert "2 skipped" in run(*words)[1]
 
 
 def test_damage_in_the_middle_of_a_large_tiff_leaves_no_file(tmp_path, run):
@@ -244,11 +245,11 @@ class TestNothingIsWritten:
     def test_output_has_no_known_ending(self, pairs, run):
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "o.xyz", text=".png")
 
-    def test_output_in_no_folder(self, pairs, run):
-        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "no/o.png", text="does not exist")
+    def test_output_below_a_file(self, pairs, run):
+        self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "ir/1.png/o.png", text="not a folder")
 
     def test_output_folder_is_a_file(self, pairs, run):
-        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir/1.png", text="cannot be made")
+        self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir/1.png", text="Cannot create")
 
     def test_file_and_folder(self, pairs, run):
         self.refused(run, pairs / "ir", pairs / "vi/1.bmp", "-o", pairs / "o.png", text="two files or two folders")
@@ -312,7 +313,7 @@ def test_interrupt_leaves_whole_files_alone(tmp_path, process):
             )
     running = process("fuse", tmp_path / "ir", tmp_path / "vi", "-o", tmp_path / "out")
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out").is_dir() or len(list((tmp_path / "out").iterdir())) < 3:
+    while not (tmp_path / "out").is_dir() or len(names(tmp_path / "out")) < 3:
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -320,7 +321,7 @@ def test_interrupt_leaves_whole_files_alone(tmp_path, process):
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Traceback" not in err
-    written = list((tmp_path / "out").iterdir())
+    written = [tmp_path / "out" / name for name in names(tmp_path / "out")]
     assert 3 <= len(written) < 400
     for path in written:
         assert path.suffix == ".png"

@@ -73,7 +73,7 @@ def test_a_broken_frame_costs_one_image(sequence, run):
     (sequence / "ir/2.png").write_bytes(b"broken")
     code, out, err = run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "out", "--range", "percentile:1,99")
     assert code == 1
-    assert "4 fused, 0 there already, 1 failed" in out
+    assert "4 fused, 0 skipped, 1 failed" in out
     assert "ir/2.png" in err
 
 
@@ -81,9 +81,15 @@ def test_black_hot(tmp_path, visible, run):
     write_image(tmp_path / "white.png", np.round(scene() * 255).astype(np.uint8))
     write_image(tmp_path / "black.png", 255 - np.round(scene() * 255).astype(np.uint8))
     assert "black-hot" not in run("fuse", tmp_path / "white.png", visible, "-o", tmp_path / "1.png")[2]
-    assert "--black-hot" in run("fuse", tmp_path / "black.png", visible, "-o", tmp_path / "2.png")[2]
-    assert "black-hot" not in run("fuse", tmp_path / "black.png", visible, "-o", tmp_path / "3.png", "--white-hot")[2]
-    assert "black-hot" not in run("fuse", tmp_path / "black.png", visible, "-o", tmp_path / "4.png", "--black-hot")[2]
+    assert "--polarity black-hot" in run("fuse", tmp_path / "black.png", visible, "-o", tmp_path / "2.png")[2]
+    assert (
+        "black-hot"
+        not in run("fuse", tmp_path / "black.png", visible, "-o", tmp_path / "3.png", "--polarity", "white-hot")[2]
+    )
+    assert (
+        "black-hot"
+        not in run("fuse", tmp_path / "black.png", visible, "-o", tmp_path / "4.png", "--polarity", "black-hot")[2]
+    )
     np.testing.assert_array_equal(read_image(tmp_path / "4.png"), read_image(tmp_path / "1.png"))
     assert (read_image(tmp_path / "2.png") != read_image(tmp_path / "1.png")).any()
 
@@ -99,7 +105,8 @@ def test_a_swapped_pair_is_told(tmp_path, visible, run):
         (("--range", "1,2"), "No pixel lies inside"),
         (("--range", "auto"), "percentile:LOW,HIGH"),
         (("--range", "celsius:500,600"), "No pixel lies inside"),
-        (("--white-hot", "--black-hot"), "exclude"),
+        (("--white-hot",), "`--white-hot` is now `--polarity white-hot`"),
+        (("--polarity", "hot"), "expected: auto, white-hot, black-hot"),
     ],
 )
 def test_refused(tmp_path, visible, run, words, text):

@@ -24,7 +24,7 @@ def pet(tmp_path):
 
 
 def test_mri_and_pet(pet, tmp_path, run):
-    code, out, err = run("fuse", *pet, "-o", tmp_path / "out.nii.gz", "--montage", tmp_path / "montage.png",
+    code, out, err = run("volume", *pet, "-o", tmp_path / "out.nii.gz", "--montage", tmp_path / "montage.png",
                          "--weight-map", tmp_path / "weights.nii", "--grid", "b")  # fmt: skip
     assert code == 0
     assert "PET, 20 x 18 x 12 voxels of 2 x 2 x 3 mm" in out
@@ -39,7 +39,7 @@ def test_mri_and_pet(pet, tmp_path, run):
 
 @pytest.mark.parametrize("grid", [(), ("--grid", "a")])
 def test_the_finer_grid_is_the_default(pet, tmp_path, run, grid):
-    assert run("fuse", *pet, "-o", tmp_path / "out.nii", *grid, "--colormap", "gray")[0] == 0
+    assert run("volume", *pet, "-o", tmp_path / "out.nii", *grid, "--colormap", "gray")[0] == 0
     fused = nibabel.load(tmp_path / "out.nii")
     assert fused.shape == (40, 36, 12)
     assert fused.get_data_dtype() == np.float32
@@ -52,7 +52,7 @@ def test_a_volume_with_itself_is_itself(tmp_path, run):
     affine[:3, :3] = tilt(20)[[0, 1, 1]].T @ np.diag([1, 0, 0]) + np.cross(*tilt(20))[:, None] * [0, -1.5, 0]
     affine[:3, 2] = -2 * tilt(20)[1]
     one = nifti(tmp_path / "x_mri.nii", head((14, 30, 28)), affine)
-    assert run("fuse", one, one, "-o", tmp_path / "out.nii", "--range", "0,1000")[0] == 0
+    assert run("volume", one, one, "-o", tmp_path / "out.nii", "--range", "0,1000")[0] == 0
     fused = nibabel.load(tmp_path / "out.nii")
     np.testing.assert_allclose(fused.affine, affine, atol=1e-6)
     shown = head((14, 30, 28)) / np.percentile(head((14, 30, 28)), 99.5)
@@ -67,7 +67,7 @@ def test_slices_do_not_pump(tmp_path, run):
     for name, values in (("plain", plain), ("spot", spot)):
         one = nifti(tmp_path / f"{name}_mri.nii", values)
         other = nifti(tmp_path / f"{name}_ct.nii", head(seed=2))
-        run("fuse", other, one, "-o", tmp_path / f"{name}.nii", "--window", "400,800")
+        run("volume", other, one, "-o", tmp_path / f"{name}.nii", "--window", "400,800")
         outs.append(nibabel.load(tmp_path / f"{name}.nii").get_fdata())
     np.testing.assert_allclose(outs[0][..., :6], outs[1][..., :6], atol=0.02)
 
@@ -75,7 +75,7 @@ def test_slices_do_not_pump(tmp_path, run):
 def test_outside_of_one_field_of_view_the_other_is_kept(tmp_path, run):
     shifted = np.diag([1.0, 1.0, 3.0, 1.0])
     shifted[0, 3] = 24
-    code, _, err = run("fuse", nifti(tmp_path / "a_mri.nii", head(), shifted), nifti(tmp_path / "b_mri.nii", head()),
+    code, _, err = run("volume", nifti(tmp_path / "a_mri.nii", head(), shifted), nifti(tmp_path / "b_mri.nii", head()),
                        "-o", tmp_path / "out.nii")  # fmt: skip
     assert code == 0
     assert "source 1 has data in 40%" in err
@@ -94,7 +94,7 @@ def study(tmp_path):
 
 
 def test_derived_dicom(study, tmp_path, run):
-    code, out, err = run("fuse", *study, "-o", tmp_path / "out", "--window", "tissue", "--suv-range", "0,0.3")
+    code, out, err = run("volume", *study, "-o", tmp_path / "out", "--window", "tissue", "--suv-range", "0,0.3")
     assert (code, err.count("warning")) == (0, 0)
     assert "0 to 0.3 SUV" in out
     (fused,) = read_series(tmp_path / "out")
@@ -105,7 +105,7 @@ def test_derived_dicom(study, tmp_path, run):
 def test_dicom_geometry_comes_back(tmp_path, run):
     write_series(tmp_path / "ct", head() - 500, Modality="CT", SOPClassUID=CT_CLASS, axes=tilt(15))
     write_series(tmp_path / "mr", head(seed=1), axes=tilt(15))
-    assert run("fuse", tmp_path / "ct", tmp_path / "mr", "-o", tmp_path / "out")[0] == 0
+    assert run("volume", tmp_path / "ct", tmp_path / "mr", "-o", tmp_path / "out")[0] == 0
     before, after = read_dicom(tmp_path / "mr"), read_dicom(tmp_path / "out")
     np.testing.assert_allclose(after.affine, before.affine, atol=1e-6)
     assert after.values.shape == before.values.shape
@@ -114,7 +114,7 @@ def test_dicom_geometry_comes_back(tmp_path, run):
 
 
 def test_anonymize_keeps_nothing_of_the_patient(study, tmp_path, run):
-    assert run("fuse", *study, "-o", tmp_path / "out", "--anonymize")[0] == 0
+    assert run("volume", *study, "-o", tmp_path / "out", "--anonymize")[0] == 0
     text = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
     sources = [one for folder in study for one in read_series(folder)]
     for one in sources:
@@ -129,37 +129,37 @@ def test_anonymize_keeps_nothing_of_the_patient(study, tmp_path, run):
 
 
 def test_the_same_fusion_gets_the_same_identity(study, tmp_path, run):
-    run("fuse", *study, "-o", tmp_path / "1")
-    run("fuse", *study, "-o", tmp_path / "2")
+    run("volume", *study, "-o", tmp_path / "1")
+    run("volume", *study, "-o", tmp_path / "2")
     names = [sorted(path.read_bytes() for path in (tmp_path / name).iterdir()) for name in "12"]
     assert names[0] == names[1]
 
 
 def test_another_patient_and_another_frame_are_told(study, tmp_path, run):
     write_series(tmp_path / "other", head(), axes=tilt(15), PatientName="Roe^Max", PatientID="M9")
-    code, _, err = run("fuse", tmp_path / "other", study[1], "-o", tmp_path / "out.nii")
+    code, _, err = run("volume", tmp_path / "other", study[1], "-o", tmp_path / "out.nii")
     assert code == 0
     assert "different patients: Roe^Max (M9) and Doe^Jane (J1)" in err
     write_series(tmp_path / "later", head(), axes=tilt(15), FrameOfReferenceUID="9.9")
-    code, _, err = run("fuse", tmp_path / "later", study[1], "-o", tmp_path / "out2.nii")
+    code, _, err = run("volume", tmp_path / "later", study[1], "-o", tmp_path / "out2.nii")
     assert "different frames of reference" in err
 
 
 def test_series_of_one_folder(tmp_path, run):
     write_series(tmp_path / "s/1", head() - 500, Modality="CT", SeriesNumber=1)
     write_series(tmp_path / "s/2", head(), SeriesNumber=2)
-    code, _, err = run("fuse", tmp_path / "s", tmp_path / "s", "-o", tmp_path / "out.nii")
+    code, _, err = run("volume", tmp_path / "s", tmp_path / "s", "-o", tmp_path / "out.nii")
     assert code == 2
     assert "--series" in err
-    code, out, _ = run("fuse", tmp_path / "s", tmp_path / "s", "-o", tmp_path / "out.nii", "--series", "1,2")
+    code, out, _ = run("volume", tmp_path / "s", tmp_path / "s", "-o", tmp_path / "out.nii", "--series", "1,2")
     assert code == 0
     assert "CT, 40" in out
 
 
 def test_three_volumes_in_any_order(pet, tmp_path, run):
     third = nifti(tmp_path / "t2w.nii", head(seed=5))
-    run("fuse", pet[0], third, pet[1], "-o", tmp_path / "1.nii")
-    run("fuse", third, pet[0], pet[1], "-o", tmp_path / "2.nii")
+    run("volume", pet[0], third, pet[1], "-o", tmp_path / "1.nii")
+    run("volume", third, pet[0], pet[1], "-o", tmp_path / "2.nii")
     assert (tmp_path / "1.nii").read_bytes() == (tmp_path / "2.nii").read_bytes()
 
 
@@ -168,7 +168,7 @@ class TestRefused:
     def refused(self, run, tmp_path):
         def call(*words, text):
             before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-            code, _, err = run("fuse", *words)
+            code, _, err = run("volume", *words)
             assert code == 2
             assert text in err
             assert "Traceback" not in err
@@ -178,7 +178,7 @@ class TestRefused:
 
     def test_volume_and_image(self, pet, tmp_path, refused):
         write_image(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
-        refused(pet[0], tmp_path / "x.png", "-o", tmp_path / "o.nii", text="volume and a image")
+        refused(pet[0], tmp_path / "x.png", "-o", tmp_path / "o.nii", text="volume and an image")
 
     def test_output_is_a_image(self, pet, tmp_path, refused):
         refused(*pet, "-o", tmp_path / "o.png", text=".nii.gz")
@@ -212,13 +212,12 @@ class TestRefused:
         refused(*pet, "-o", tmp_path / "o.nii", "--suv-range", "0,5", text="--suv-range needs a PET")
 
     def test_options_of_images(self, pet, tmp_path, refused):
-        refused(*pet, "-o", tmp_path / "o.nii", "--black-hot", text="--black-hot: for images only")
+        refused(*pet, "-o", tmp_path / "o.nii", "--polarity", "black-hot", text="`refinefuse fuse`")
         refused(*pet, "-o", tmp_path / "o.nii", "--range", "celsius:0,1", text="MIN,MAX or percentile")
 
-    def test_options_of_volumes(self, tmp_path, refused):
+    def test_images(self, tmp_path, refused):
         write_image(tmp_path / "x.png", np.zeros((8, 8), np.uint8))
-        words = (tmp_path / "x.png", tmp_path / "x.png", "-o", tmp_path / "o.png")
-        refused(*words, "--window", "brain", "--grid", "a", text="--window, --grid: for volumes only")
+        refused(tmp_path / "x.png", tmp_path / "x.png", "-o", tmp_path / "o.nii", text="Use `refinefuse fuse`")
 
     def test_too_many_series(self, pet, tmp_path, refused):
         refused(*pet, "-o", tmp_path / "o.nii", "--series", "1,2,3", text="at most 2")
@@ -228,6 +227,6 @@ def test_overwriting_replaces_the_whole_folder(study, tmp_path, run):
     (tmp_path / "out").mkdir()
     for name in ("fused.dcm", "fused_0900.dcm"):
         (tmp_path / "out" / name).write_bytes(b"old")
-    assert run("fuse", *study, "-o", tmp_path / "out")[0] == 2
-    assert run("fuse", *study, "-o", tmp_path / "out", "--overwrite")[0] == 0
+    assert run("volume", *study, "-o", tmp_path / "out")[0] == 2
+    assert run("volume", *study, "-o", tmp_path / "out", "--overwrite")[0] == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["fused.dcm"]

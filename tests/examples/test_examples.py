@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from refinefuse.cli import VERBS, parser_of
+from refinefuse.cli import COMMANDS, parser_of
 from refinefuse.image.files import read_image
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +30,9 @@ def test_first_pair_without_data_sets(tmp_path):
 def test_readme_names_only_what_exists():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for words in re.findall(r"^refinefuse (.*)$", text, re.MULTILINE):
-        verb = max((verb for verb in VERBS if words.startswith(verb)), key=len)
-        rest = words.removeprefix(verb)
-        known = parser_of(verb)._option_string_actions
+        command = max((command for command in COMMANDS if words.startswith(command)), key=len)
+        rest = words.removeprefix(command)
+        known = parser_of(command)._option_string_actions
         assert all(option in known for option in re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", rest))
     for path in re.findall(r"\]\((?!https?:)([^)]+)\)", text) + re.findall(r"recipes/[\w.-]+\.yaml", text):
         assert (ROOT / path).exists(), path

@@ -548,9 +548,13 @@ class TestRefusedWriting:
         (tmp_path / "x.png").mkdir()
         refused(tmp_path / "x.png", "is a folder", read=self.write(overwrite=True))
 
-    def test_missing_folder(self, tmp_path):
-        refused(tmp_path / "no" / "x.png", "does not exist", str(tmp_path / "no"), read=self.write())
-        assert not list(tmp_path.iterdir())
+    def test_missing_folder_is_made(self, tmp_path):
+        write_image(tmp_path / "no" / "where" / "x.png", image(seed=1))
+        np.testing.assert_array_equal(read_image(tmp_path / "no" / "where" / "x.png"), image(seed=1))
+
+    def test_file_where_a_folder_is_needed(self, tmp_path):
+        (tmp_path / "no").write_bytes(b"")
+        refused(tmp_path / "no" / "x.png", "is not a folder", str(tmp_path / "no"), read=self.write())
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody can write to")
     def test_folder_that_cannot_be_written_to(self):

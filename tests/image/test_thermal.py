@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import tifffile
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from refinefuse.errors import InputError
 from refinefuse.image.files import read_counts, read_image, write_image
-from refinefuse.image.polarity import pair_warnings, polarity_score
+from refinefuse.image.polarity import polarity_score
 from refinefuse.image.thermal import IntensityRange
 
 
@@ -174,15 +173,6 @@ def test_polarity():
     assert polarity_score(1 - scene()) == pytest.approx(-polarity_score(scene()), rel=1e-3)
     assert polarity_score(np.full((50, 50), 0.3, np.float32)) == 0
     assert polarity_score(np.zeros((1, 400), np.float32)) == 0
-
-
-def test_doubts_about_a_pair():
-    gray = torch.from_numpy(1 - scene())[None, None]
-    color = torch.rand(1, 3, 120, 160, generator=torch.Generator().manual_seed(0))
-    assert "black-hot" in pair_warnings(gray, color, polarity=True)[0]
-    assert pair_warnings(gray, color, polarity=False) == []
-    assert pair_warnings(1 - gray, color, polarity=True) == []
-    assert "swapped" in pair_warnings(color, gray, polarity=True)[0]
 
 
 def test_polarity_of_real_images(data_folder):

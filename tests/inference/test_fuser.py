@@ -98,14 +98,15 @@ def test_odd_size_is_the_even_one_cropped(fuser):
     assert difference.max() <= 1 / 255
 
 
-def test_share_tells_where_a_pixel_came_from(fuser):
+def test_weight_map_shows_where_a_pixel_came_from(fuser):
     target, dark = np.full((64, 64), 20, np.uint8), image(64, 64) // 8
     target[20:40, 20:40] = 250
-    fused, weight_map = fuser.fuse_with_weight_map(target, dark)
-    assert weight_map.shape == (1, 1, 64, 64)
+    fused, weight_map = fuser.fuse(target, dark, return_weight_map=True)
+    assert weight_map.shape == (64, 64)
+    assert weight_map.dtype == np.float32
     assert 0 <= weight_map.min() <= weight_map.max() <= 1
-    _, swapped = fuser.fuse_with_weight_map(dark, target)
-    assert weight_map[..., 24:36, 24:36].mean() > swapped[..., 24:36, 24:36].mean() + 0.2
+    _, swapped = fuser.fuse(dark, target, return_weight_map=True)
+    assert weight_map[24:36, 24:36].mean() > swapped[24:36, 24:36].mean() + 0.2
     assert fused[30, 30] > 200
 
 

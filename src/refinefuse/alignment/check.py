@@ -1,10 +1,12 @@
-"""A look at a pair before it is fused, for a few latency_ms: does it lie on each other at all?
+"""A look at a pair before it is fused, for a few milliseconds: does it lie on each other at all?
 
 Edge directions of small images are correlated over shifts, and over four scales for the field of view. Nothing is
 said unless another place is clearly better than the present one: how often that is right is told in docs/alignment.md.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,8 +23,35 @@ _BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other place must ag
 _SMALLEST = 32  # pixels a side
 
 
-def check_registration(a: Gray, b: Gray, step: int = 1) -> list[str]:
-    """What makes a pair look as if its images did not lie on each other: another field of view, or a shift.
+@dataclass(frozen=True)
+class Misalignment:
+    """How a pair seems not to lie on each other.
+
+    Attributes:
+        scale: how many times as large things look in `a` as in `b`; 1 where they are shifted.
+        shift: where in `a` the origin of `b` seems to lie, (x, y) in pixels; (0, 0) where the scale differs.
+        peak_ratio: how many times better the edges agree there than where they are.
+    """
+
+    scale: float
+    shift: tuple[float, float]
+    peak_ratio: float
+
+    @property
+    def message(self) -> str:
+        """In words, with what to do."""
+        if self.scale != 1:
+            return f"things look {self.scale:.2f} times as large in `a` as in `b`: align the pair first (--align)"
+        x, y = self.shift
+        across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
+        return (
+            f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, {abs(y):.0f} {down}): "
+            "align the pair first (--align)"
+        )
+
+
+def check_registration(a: Gray, b: Gray, step: int = 1) -> Misalignment | None:
+    """Look for signs that the images of a pair do not lie on each other: another field of view, or a shift.
 
     Args:
         a: luma of the source that gives no color.
@@ -30,25 +59,22 @@ def check_registration(a: Gray, b: Gray, step: int = 1) -> list[str]:
         step: how many pixels of the images lie between two of these.
 
     Returns:
-        A sentence for each rejection_reason; none if all looks well, or the two differ in size, which is refused elsewhere.
+        None if all looks well, or the two differ in size, which is refused elsewhere.
     """
     if a.shape != b.shape or min(a.shape) < _SMALLEST:
-        return []
-    scale = _scale(a, b)
+        return None
+    scale, ratio = _scale(a, b)
     if scale != 1:
-        return [f"things look {scale:.2f} times as large in `a` as in `b`: align the pair first (--align)"]
-    x, y = (step * shift for shift in _offset(a, b))
-    if (x, y) == (0, 0):
-        return []
-    across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
-    return [
-        f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, {abs(y):.0f} {down}): "
-        "align the pair first (--align)"
-    ]
+        return Misalignment(scale, (0.0, 0.0), ratio)
+    (x, y), ratio = _offset(a, b)
+    return None if (x, y) == (0, 0) else Misalignment(1.0, (step * x, step * y), ratio)
 
 
-def _offset(a: Gray, b: Gray) -> tuple[float, float]:
-    """Where in `a` the origin of `b` seems to lie, (x, y) in pixels; (0, 0) if where it should, or if unknown."""
+def _offset(a: Gray, b: Gray) -> tuple[tuple[float, float], float]:
+    """Where in `a` the origin of `b` seems to lie, (x, y) in pixels, and how much better it agrees there.
+
+    (0, 0) if it lies where it should, or if that is unknown.
+    """
     factor = max(1.0, max(b.shape) / _WIDTH)
     small_a, small_b = downsample(a, factor), downsample(b, factor)
     correlator = Correlator(orientation(small_b, LOOK), _REACH)
@@ -58,12 +84,12 @@ def _offset(a: Gray, b: Gray) -> tuple[float, float]:
     y, x = np.unravel_index(int(surface.argmax()), surface.shape)
     best, shift_x, shift_y = surface[y, x], shifts_x[x], shifts_y[y]
     if best < _SURE or best < _BETTER * still or max(abs(shift_x), abs(shift_y)) <= _STILL:
-        return 0.0, 0.0
-    return float(shift_x * factor), float(shift_y * factor)
+        return (0.0, 0.0), 1.0
+    return (float(shift_x * factor), float(shift_y * factor)), float(best / max(still, 1e-9))
 
 
-def _scale(a: Gray, b: Gray) -> float:
-    """How many times as large things are in `a` as in `b`; 1 if that is not clearly another factor."""
+def _scale(a: Gray, b: Gray) -> tuple[float, float]:
+    """How many times as large things are in `a` as in `b`, 1 if unclear, and how much better that agrees."""
     factor = max(1.0, max(b.shape) / _WIDTH_OF_SCALES)
     small_a, small_b = downsample(a, factor), downsample(b, factor)
     correlator = Correlator(orientation(small_b, LOOK), _REACH)
@@ -71,7 +97,7 @@ def _scale(a: Gray, b: Gray) -> float:
     scores = {scale: float(correlator.surface(_scaled(small_a, scale)).max()) for scale in _SCALES}
     best = max(scores, key=scores.__getitem__)
     clear = scores[best] >= _SURE and scores[best] >= _BETTER_OF_SCALES * present
-    return float(best) if clear else 1.0
+    return (float(best), scores[best] / max(present, 1e-9)) if clear else (1.0, 1.0)
 
 
 def _scaled(image: Gray, scale: float) -> Field:

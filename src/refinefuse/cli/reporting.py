@@ -1,84 +1,125 @@
-"""What `refinefuse fuse` says of images and of videos, and with which exit code. Imports torch: only when it runs."""
+"""What the commands that fuse print, and with which exit code. Imports torch: only when they run."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from refinefuse.alignment.transform import Transform
 from refinefuse.errors import InputError, format_names
-from refinefuse.inference.alignment_options import AlignmentOptions
-from refinefuse.inference.folders import OutputPaths, fuse_files, fuse_folders
+from refinefuse.image.files import IMAGE_EXTENSIONS
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.thermal import ThermalOptions
-from refinefuse.inference.video.fuse import fuse_videos
+from refinefuse.inference.stills import FolderResult
+from refinefuse.inference.video.options import VideoResult
+from refinefuse.inference.video.sources import VIDEO_EXTENSIONS, is_video
+from refinefuse.inference.volume_options import VolumeResult
+from refinefuse.inference.volumes import are_volumes
+from refinefuse.weights.store import shipped
 
 WINDOW = 2.0
-"""Seconds of the stretch whose frame rate is told as the lowest."""
+"""Seconds of the stretch whose frame rate is reported as the lowest."""
 
 
-def fuse_and_tell_images(
-    load: Callable[[], Fuser],
-    sources: Sequence[Path],
-    targets: OutputPaths,
-    thermal: ThermalOptions,
-    alignment: AlignmentOptions,
-    each: bool,
-    overwrite: bool,
-) -> int:
-    """Fuse files or folders of images and say what became of them."""
-    if not any(source.is_dir() for source in sources):
-        for warning in fuse_files(load(), sources, targets, thermal, alignment, overwrite=overwrite):
-            print(f"warning: {warning}.", file=sys.stderr)
-        return 0
-    outcome = fuse_folders(load, sources, targets, thermal, alignment, each=each, overwrite=overwrite)
-    counts = f"{len(outcome.fused)} fused, {len(outcome.skipped)} there already, {len(outcome.failed)} failed"
-    print(f"{counts}. See '{targets.output}'.")
-    for fitted in outcome.ranges:
-        print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every image (--range-per-image: by image)")
-    _report(outcome.warnings, outcome.failed, outcome.unpaired)
-    return 1 if outcome.failed or outcome.unpaired else 0
+class Loader:
+    """Makes the fuser when it is needed, and keeps it to name its weights.
+
+    Args:
+        make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], Fuser]) -> None:
+        self._make = make
+        self._fuser: Fuser | None = None
+
+    def __call__(self) -> Fuser:
+        """The fuser."""
+        if self._fuser is None:
+            self._fuser = self._make()
+        return self._fuser
+
+    def describe(self) -> str:
+        """Which weights were used, in one line."""
+        entry = shipped().get(self().weights)
+        return f"Weights: {self().weights}{f' ({entry.file})' if entry else ''}"
 
 
-def fuse_and_tell_videos(
-    load: Callable[[], Fuser],
-    names: Sequence[str],
-    output: Path,
-    thermal: ThermalOptions,
-    transform: Transform | None,
-    how: Mapping[str, Any],
-    overwrite: bool,
-) -> int:
-    """Fuse two videos and say what became of them."""
-    if len(names) != 2:
-        raise InputError(f"Videos are fused in pairs.\n  expected: 2 sources\n  got: {len(names)}")
-    a, b = names
-    outcome = fuse_videos(load, a, b, output, thermal, transform, **how, overwrite=overwrite)
-    rate, lowest = outcome.frames / outcome.seconds, outcome.lowest_rate(WINDOW)
-    slowest = outcome.slowest()
-    at_least = "" if lowest is None else f", at least {lowest:.1f} in any {WINDOW:g} s"
-    print(
-        f"{outcome.frames} frames in {outcome.seconds:.1f} s, {rate:.1f} a second{at_least}; slowest: {slowest.name} "
-        f"({slowest.busy / outcome.seconds:.0%} of the time). See '{output}'."
-    )
-    if outcome.note:
-        print(f"{outcome.note}.")
-    if outcome.damaged:
-        print(f"\nDamaged frames ({len(outcome.damaged)}):\n{format_names(outcome.damaged)}", file=sys.stderr)
-    if outcome.failure:
-        print(f"\n{outcome.failure}", file=sys.stderr)
-    if outcome.interrupted:
-        raise KeyboardInterrupt
-    return 1 if outcome.damaged or outcome.failure else 0
+def check_kind(command: str, sources: Sequence[str], output: str) -> None:
+    """Refuse sources and results that belong to another command, with its name.
+
+    Raises:
+        InputError: naming the command.
+    """
+    videos = any(map(is_video, sources)) or Path(output).suffix.lower() in VIDEO_EXTENSIONS
+    belongs = "video" if videos else "volume" if are_volumes([Path(source) for source in sources]) else "fuse"
+    if belongs == command:
+        return
+    if belongs == "fuse" and not (command == "video" and Path(output).suffix.lower() not in IMAGE_EXTENSIONS):
+        raise InputError(f"These are images, not {command}s.\nUse `refinefuse fuse`.")
+    if belongs != "fuse":
+        raise InputError(f"These are {belongs}s.\nUse `refinefuse {belongs}`.")
 
 
-def _report(warnings: dict[str, list[str]], failed: dict[str, str], unpaired: list[str]) -> None:
-    """Say on standard error what looks wrong, and what was not fused."""
-    for warning, names in warnings.items():
-        print(f"warning, in {len(names)} of the pairs: {warning}.\n{format_names(names)}", file=sys.stderr)
-    for name, message in failed.items():
+def report_pair(result: FolderResult, output: Path, loader: Loader) -> int:
+    """Report on one pair."""
+    _print_warnings(warning.message for found in result.warnings.values() for warning in found)
+    print(f"Saved '{output}'.\n{loader.describe()}")
+    return 0
+
+
+def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
+    """Report on a folder run."""
+    counts = f"{len(result.fused)} fused, {len(result.skipped)} skipped, {len(result.failed)} failed"
+    print(f"{counts}. See '{output}'.")
+    for fitted in result.ranges:
+        print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every image (--range-per-image: per image)")
+    by_message: dict[str, list[str]] = {}
+    for name, found in result.warnings.items():
+        for warning in found:
+            by_message.setdefault(warning.message, []).append(name)
+    for message, names in by_message.items():
+        print(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}", file=sys.stderr)
+    for name, message in result.failed.items():
         print(f"\n{name}: {message}", file=sys.stderr)
-    if unpaired:
-        print(f"\nWithout a partner of the same name ({len(unpaired)}):\n{format_names(unpaired)}", file=sys.stderr)
+    if result.unpaired:
+        count = f"{len(result.unpaired)} unpaired files (no file of the same name in the other folder):"
+        print(f"\n{count}\n{format_names(result.unpaired)}", file=sys.stderr)
+    print(loader.describe())
+    return 1 if result.failed or result.unpaired else 0
+
+
+def report_video(result: VideoResult, output: Path, loader: Loader) -> int:
+    """Report on a video.
+
+    Raises:
+        KeyboardInterrupt: if the user stopped it.
+    """
+    rate, lowest, slowest = result.frames / result.seconds, result.lowest_rate(WINDOW), result.slowest()
+    at_least = "" if lowest is None else f", at least {lowest:.1f} in any {WINDOW:g} s"
+    _print_warnings(dict.fromkeys(warning.message for warning in result.warnings))
+    print(
+        f"{result.frames} frames in {result.seconds:.1f} s, {rate:.1f} per second{at_least}; slowest: {slowest.name} "
+        f"({slowest.busy / result.seconds:.0%} of the time). See '{output}'."
+    )
+    if result.note:
+        print(f"{result.note}.")
+    if result.damaged:
+        print(f"\nDamaged frames ({len(result.damaged)}):\n{format_names(result.damaged)}", file=sys.stderr)
+    if result.failure:
+        print(f"\n{result.failure}", file=sys.stderr)
+    print(loader.describe())
+    if result.interrupted is not None:
+        raise result.interrupted
+    return 1 if result.damaged or result.failure else 0
+
+
+def report_volume(result: VolumeResult, loader: Loader) -> int:
+    """Report on volumes."""
+    print("\n".join(result.messages))
+    _print_warnings([*result.warnings, *(warning.message for warning in result.pair_warnings)])
+    print(loader.describe())
+    return 0
+
+
+def _print_warnings(messages: Iterable[str]) -> None:
+    for message in messages:
+        print(f"warning: {message}.", file=sys.stderr)

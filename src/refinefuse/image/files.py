@@ -106,16 +106,16 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool
 
     PNG, TIFF, BMP and WebP keep every value (WebP: all but the colors under fully transparent pixels, and gray comes
     back as RGB); JPEG is written with quality 95 and full color resolution. The file appears under its name only when
-    it is complete. No folder is created.
+    it is complete; its folder is created if need be.
 
     Args:
-        path: where to write; the folder must exist.
+        path: where to write.
         pixels: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
             float32 in [0, 1] (TIFF).
         overwrite: replace a file that is there.
 
     Raises:
-        InputError: the file exists, its folder does not or cannot be written to, the ending is unknown, the array is no
+        InputError: the file exists, its folder cannot be written to, the ending is unknown, the array is no
             image, or the format cannot hold it. Nothing is written then.
     """
     write_images({Path(path): pixels}, overwrite=overwrite)
@@ -155,11 +155,14 @@ def write_atomic(path: Path, data: bytes) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A name to write to; the file gets its own name, `path`, when the block ends without an error.
 
+    The folder is created if need be.
+
     Raises:
         InputError: if the system refuses to write.
     """
     temporary = temporary_name(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -203,7 +206,7 @@ def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_
     """Refuse a path that could not be written to, before the work is done.
 
     Raises:
-        InputError: the ending is unknown, the folder does not exist, or the file does and may not be replaced.
+        InputError: the ending is unknown, or the file exists and may not be replaced.
     """
     if path.suffix.lower() not in endings:
         raise InputError(
@@ -218,14 +221,13 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
     """Refuse a path at which no file can be written, whatever its format.
 
     Raises:
-        InputError: it is a folder, its folder does not exist, or the file does and may not be replaced.
+        InputError: it is a folder, there can be no folder for it, or the file exists and may not be replaced.
     """
     if path.is_dir():
         raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")
-    if not path.parent.is_dir():
-        raise InputError(
-            f"Cannot write '{path}': the folder '{path.parent}' does not exist.\nCreate it first, or write elsewhere."
-        )
+    above = next((folder for folder in path.parents if os.path.lexists(folder)), path.parent)
+    if not above.is_dir():
+        raise InputError(f"Cannot write '{path}': '{above}' is not a folder.\nChoose another folder.")
     if os.path.lexists(path) and not overwrite:
         raise InputError(
             f"Cannot write '{path}': the file exists.\nAllow it to be replaced (--overwrite), or choose another name."

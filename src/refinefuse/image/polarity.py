@@ -1,4 +1,4 @@
-"""Does a thermal image show hot things dark, or has a pair changed places?"""
+"""Does a thermal image show hot things dark, and how colored is an image?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from torch import Tensor
 from refinefuse.image.color import to_ycbcr
 
 _SIDE = 160  # pixels of the longer side, to which the image is reduced: textures and noise say nothing here
-_SKEW, _HEIGHT, _SURE = 4.1, -1.95, -2.0
-_COLOURED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
+_SKEW, _HEIGHT = 4.1, -1.95
 
 
 def polarity_score(luma: Float[np.ndarray, "h w"]) -> float:
@@ -39,22 +38,7 @@ def polarity_score(luma: Float[np.ndarray, "h w"]) -> float:
     return float(_SKEW * np.tanh(skewness / 2) + _HEIGHT * (above - below) / deviation)
 
 
-def pair_warnings(a: Float[Tensor, "1 c h w"], b: Float[Tensor, "1 c h w"], *, polarity: bool) -> list[str]:
-    """What makes a pair look as if its images had changed places, or `a` were black-hot.
-
-    Args:
-        a: the source that gives no color, in [0, 1].
-        b: the source whose color is kept, in [0, 1].
-        polarity: whether to look for black-hot; False where the user has said what `a` is.
-    """
-    found = []
-    if _saturation(a) > _COLOURED and _saturation(b) < _GRAY:
-        found.append("`a` is colored and `b` is gray: the pair looks swapped (the visible image comes last)")
-    elif polarity and _saturation(a) < _GRAY and polarity_score(to_ycbcr(a).luma[0, 0].numpy()) < _SURE:
-        found.append("`a` looks black-hot: if hot things are dark in it, give --black-hot; if not, --white-hot")
-    return found
-
-
-def _saturation(image: Tensor) -> float:
+def saturation(image: Float[Tensor, "n c h w"]) -> float:
+    """Mean distance of the chroma from gray; 0 for a gray image."""
     chroma = to_ycbcr(image).chroma
     return 0.0 if chroma is None else float(chroma.abs().mean())

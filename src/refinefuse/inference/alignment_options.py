@@ -1,69 +1,63 @@
-"""Whether and how sources are brought onto one grid before they are fused, and what looks wrong if they are not."""
+"""Whether and how sources are brought onto one grid before they are fused."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from refinefuse.alignment.align import align
-from refinefuse.alignment.check import check_registration
-from refinefuse.alignment.transform import Transform
+from refinefuse.alignment.transform import Transform, TransformType
 from refinefuse.alignment.warp import warp_and_fill
-from refinefuse.errors import AlignmentError
-from refinefuse.image.color import to_array, to_tensor, to_ycbcr
+from refinefuse.errors import AlignmentError, InputError
+from refinefuse.image.color import to_array, to_tensor
 from refinefuse.inference.align_files import refusal
-from refinefuse.inference.inputs import LoadedImage
 
 
 @dataclass(frozen=True)
 class AlignmentOptions:
-    """What is done about where images lie.
+    """How sources are brought onto the grid of the last.
 
     Attributes:
-        align: look for the motion between `a` and `b` and undo it.
+        align: estimate the transform between each source and the last, and apply it.
         transform: where in `a` each pixel of `b` lies, if that is known.
-        strict: refuse what looks wrong instead of warning of it.
+        transform_type: what `align` may change.
+        strict: refuse pairs with warnings instead of fusing them.
+
+    Raises:
+        InputError: if a transform is both given and to be estimated.
     """
 
     align: bool = False
     transform: Transform | None = None
+    transform_type: TransformType = "similarity"
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.align and self.transform is not None:
+            raise InputError(
+                "--align and --transform exclude each other.\n"
+                "--align estimates the transform, --transform applies a known one: give one of them."
+            )
 
     @property
     def moves(self) -> bool:
-        """Whether `a` is moved at all."""
+        """Whether sources are moved at all."""
         return self.align or self.transform is not None
 
-    def place(self, a: LoadedImage, b: LoadedImage) -> tuple[LoadedImage, list[str]]:
-        """`a`, on the grid of `b` if it is to be moved, and what looks wrong with where it lies.
+    def register(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a` on the grid of `b`, both (1, c, h, w) in [0, 1].
 
         Raises:
-            AlignmentError: no motion was found that can be trusted.
+            AlignmentError: no transform was found that can be trusted.
             InputError: the transform was made for other sizes, or the images are too small to be aligned.
         """
-        if not self.moves:
-            gray_a, gray_b = (to_ycbcr(source.image).luma[0, 0].numpy() for source in (a, b))
-            return a, check_registration(gray_a, gray_b)
-        first, second = (to_array(source.image, np.float32) for source in (a, b))
+        moving, fixed = (to_array(image, np.float32) for image in (a, b))
         transform = self.transform
         if transform is None:
-            found = align(first, second, "similarity")
+            found = align(moving, fixed, self.transform_type)
             if not found.is_reliable:
                 raise AlignmentError(refusal(found))
             transform = found.transform
-        return replace(a, image=to_tensor(warp_and_fill(first, second, transform)[0])), []
-
-    def check(self, warnings: list[str]) -> None:
-        """Refuse a pair with warnings if that is wanted.
-
-        Raises:
-            AlignmentError: with all warnings.
-        """
-        if self.strict and warnings:
-            raise AlignmentError(
-                "\n".join(f"{warning}." for warning in warnings) + "\nWithout --strict this is a warning."
-            )
-
-
-AS_ALIGNED = AlignmentOptions()
+        return to_tensor(warp_and_fill(moving, fixed, transform)[0])

@@ -1,7 +1,8 @@
-"""What computes the network: torch, or a runtime of ONNX files. All paint the same windows."""
+"""What computes the network: torch, or a runtime of ONNX files. All compute the same regions."""
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import abstractmethod
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from refinefuse.errors import ConfigError, InputError, MissingDependencyError, WeightsError
 from refinefuse.export import RESULTS, SOURCES, STATS, import_onnx, to_onnx
+from refinefuse.inference.device import resolve_device
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel
@@ -61,7 +63,7 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
 class OnnxModel(FusionModel):
     """A network that another runtime computes on the CPU, from an ONNX file of this package.
 
-    Its context is the pair of reduced images itself: the graph makes the tokens anew for every window, which costs
+    Its context is the pair of grid statistics itself: the graph computes the tokens anew for every region, which costs
     next to nothing.
 
     Args:
@@ -81,11 +83,11 @@ class OnnxModel(FusionModel):
         """Prepare a graph: the function that maps its inputs by name to its outputs in order."""
 
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
-        """The reduced images as they are."""
+        """The grid statistics as they are."""
         return Context(a, b)
 
     def predict_padded(self, a: Tensor, b: Tensor, context: Context) -> FusionOutput:
-        """Paint a image whose sides are multiples of the stride."""
+        """Fuse an image whose sides are multiples of the stride."""
         given = zip(SOURCES + STATS, (a, b, *context), strict=True)
         outputs = self.run({name: np.ascontiguousarray(x.numpy(), np.float32) for name, x in given})
         return FusionOutput(*(torch.from_numpy(np.asarray(x)) for x in outputs))
@@ -125,52 +127,91 @@ class OpenVinoModel(OnnxModel):
 BACKENDS: dict[str, type[OnnxModel]] = {"onnxruntime": OnnxRuntimeModel, "openvino": OpenVinoModel}
 
 
-def is_exported(weights: str | os.PathLike[str]) -> bool:
+def is_exported(weights: str | os.PathLike[str] | RefineFuse) -> bool:
     """Whether these are the path of an ONNX file."""
-    return Path(weights).suffix.lower() == ".onnx"
+    return not isinstance(weights, RefineFuse) and Path(weights).suffix.lower() == ".onnx"
 
 
-def check_runtime(backend: str, device: str, precision: str) -> None:
-    """Refuse a device or a precision that only torch has.
+def check_backend(weights: str | os.PathLike[str] | RefineFuse, backend: Backend, device: str, precision: str) -> None:
+    """Refuse a backend that is unknown, or cannot do what is asked of it.
 
     Raises:
         InputError: naming the option.
     """
-    if device not in ("auto", "cpu"):
+    if backend not in get_args(Backend):
+        raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
+    if is_exported(weights) and backend == "torch":
         raise InputError(
-            f"The backend {backend} runs on the CPU.\n  device: {device!r}\nUse --backend torch for others."
+            f"torch cannot use an ONNX file.\n  weights: '{weights}'\nUse --backend onnxruntime or openvino."
         )
+    if backend in ("auto", "torch") and not is_exported(weights):
+        return
+    name = "onnxruntime" if backend == "auto" else backend
+    if device not in ("auto", "cpu"):
+        raise InputError(f"The backend {name} runs on the CPU.\n  device: {device!r}\nUse --backend torch for others.")
     if precision not in ("auto", "float32"):
         raise InputError(
-            f"The backend {backend} computes as its file says: in float32, or quantized.\n  precision: {precision!r}\n"
+            f"The backend {name} computes as its file says: in float32, or quantized.\n  precision: {precision!r}\n"
             "Leave --precision out, or use --backend torch."
         )
 
 
-def load_backend(weights: str | os.PathLike[str], backend: Backend) -> FusionModel:
-    """The network of some weights on a backend, on the CPU.
+def load_backend(
+    weights: str | os.PathLike[str] | RefineFuse, backend: Backend = "auto", device: str = "auto"
+) -> FusionModel:
+    """The network of some weights on a backend.
 
     Args:
-        weights: what `RefineFuse.from_pretrained` takes, or an ONNX file that `refinefuse export` wrote.
-        backend: `auto` is torch for weights and onnxruntime for an ONNX file.
+        weights: what `load_model` takes, an ONNX file that `refinefuse export` wrote, or a network.
+        backend: `auto` is torch for weights and networks, and onnxruntime for an ONNX file.
+        device: where torch computes.
 
     Raises:
         WeightsError: if the weights cannot be used.
         InputError: if the backend is unknown, or cannot use an ONNX file.
         MissingDependencyError: if the backend is not installed.
     """
-    if backend not in get_args(Backend):
-        raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
-    exported = is_exported(weights)
-    if exported and backend == "torch":
-        raise InputError(
-            f"torch cannot use an ONNX file.\n  weights: '{weights}'\nUse --backend onnxruntime or openvino."
+    check_backend(weights, backend, "auto", "auto")
+    if isinstance(weights, RefineFuse):
+        network = weights
+    elif is_exported(weights):
+        return BACKENDS["onnxruntime" if backend == "auto" else backend](
+            read_onnx(Path(weights)), torch.get_num_threads()
         )
-    if not exported and backend in ("auto", "torch"):
-        return RefineFuse.from_pretrained(weights).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-    painter = BACKENDS["onnxruntime" if backend == "auto" else backend]
-    model = read_onnx(Path(weights)) if exported else to_onnx(RefineFuse.from_pretrained(weights))
-    return painter(model, torch.get_num_threads())
+    else:
+        network = pretrained(weights, "cpu" if backend in BACKENDS else device)
+    if backend in BACKENDS:
+        return BACKENDS[backend](to_onnx(copy.deepcopy(network)), torch.get_num_threads())
+    return ready(network, device)
+
+
+def pretrained(weights: str | os.PathLike[str], device: str) -> RefineFuse:
+    """A trained network in float32, in the memory format in which it is fastest."""
+    target = resolve_device(device)
+    return RefineFuse.from_pretrained(weights).to(device=target, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def ready(network: RefineFuse, device: str) -> RefineFuse:
+    """The network itself if it is in evaluation mode, in float32 and on the device, else a copy that is.
+
+    Args:
+        network: the caller's, which is not changed.
+        device: `auto` is the one it is on.
+    """
+    parameter = next(network.parameters())
+    target = parameter.device if device == "auto" else resolve_device(device)
+    if (
+        not network.training
+        and parameter.dtype == torch.float32
+        and target in (parameter.device, _first(parameter.device))
+    ):
+        return network
+    return copy.deepcopy(network).to(target, torch.float32).eval()
+
+
+def _first(device: torch.device) -> torch.device | None:
+    """`cuda` for the first of the CUDA devices, which is what `cuda` means."""
+    return torch.device(device.type) if device.index in (None, 0) else None
 
 
 def read_onnx(path: Path) -> ModelProto:
@@ -180,7 +221,7 @@ def read_onnx(path: Path) -> ModelProto:
         WeightsError: if it cannot be read, is damaged, or is another network's.
         MissingDependencyError: if onnx is not installed.
     """
-    onnx = import_onnx("ThermalOptions an ONNX file")
+    onnx = import_onnx("Reading an ONNX file")
     from google.protobuf.message import DecodeError  # comes with onnx
 
     try:

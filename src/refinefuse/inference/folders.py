@@ -2,278 +2,187 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from refinefuse.data.pairs import pair_folders
-from refinefuse.errors import InputError, PairingError, RefineFuseError, format_names
-from refinefuse.image.color import to_array
-from refinefuse.image.files import check_target, write_images
-from refinefuse.image.thermal import IntensityRange
-from refinefuse.inference.alignment_options import AS_ALIGNED, AlignmentOptions
-from refinefuse.inference.fuser import Fuser, FusionResult
-from refinefuse.inference.inputs import LoadedImage, load_input
-from refinefuse.inference.montage import share_map, side_by_side
-from refinefuse.inference.streaming import StreamedPair, open_streamed
-from refinefuse.inference.thermal import STORED_VALUES, ThermalOptions, warnings_of
+from refinefuse.errors import PairingError, format_names
+from refinefuse.image.files import check_target
+from refinefuse.inference.alignment_options import AlignmentOptions
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
+from refinefuse.inference.pipeline import run
+from refinefuse.inference.record import FolderRecord
+from refinefuse.inference.stages import stages_of
+from refinefuse.inference.stills import FolderResult, StillJob, StillReader, StillWriter
+from refinefuse.inference.thermal import ThermalOptions
+
+Files = tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class OutputPaths:
-    """Where results go: files for one pair, folders for many.
+def fuse_folder(
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    fuser: Fuser | None = None,
+    thermal: ThermalOptions | None = None,
+    alignment: AlignmentOptions | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> FolderResult:
+    """Fuse all pairs of two folders, and keep going where one fails.
 
-    Attributes:
-        output: the fused image.
-        weight_map: the map of the weight_map of `a`; None: not wanted.
-        montage: sources and result side by side; None: not wanted.
+    Results are PNG, but TIFF where the sources are float, or TIFF and so large that they are read strip by strip.
+    Results that exist are skipped if they were made with the same options and weights, and refused otherwise.
+
+    Args:
+        a: the folder of the sources that give no color; the images of a pair share their name without extension.
+        b: the folder of the sources whose color is kept.
+        output: the folder for the results, which is made if need be.
+        fuser: the network; None: `Fuser()`.
+        thermal: how the images of `a` are read; None: as stored. A range is fitted once to the folder.
+        alignment: how they are brought onto the grid of those of `b`; None: they are on it.
+        overwrite: replace results that exist.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        PairingError: if the folders hold no pair.
+        InputError: if the folder for results holds sources, is a file, cannot be made, or holds results that were made
+            with other options or weights.
     """
-
-    output: Path
-    weight_map: Path | None = None
-    montage: Path | None = None
-
-    def wanted(self) -> list[Path]:
-        """The paths that are not None, the fused image first."""
-        return [path for path in (self.output, self.weight_map, self.montage) if path is not None]
-
-    def inside(self, name: str, suffix: str) -> OutputPaths:
-        """The files of one pair of a folder run; `suffix` is that of the fused image, the others are PNG."""
-        return OutputPaths(
-            self.output / f"{name}{suffix}",
-            self.weight_map and self.weight_map / f"{name}.png",
-            self.montage and self.montage / f"{name}.png",
-        )
-
-
-@dataclass
-class FolderResult:
-    """What became of a folder run.
-
-    Attributes:
-        fused: names of the pairs that were fused now.
-        skipped: names of the pairs whose files were all there.
-        failed: what went wrong, by the name of the pair.
-        unpaired: names of the files without a partner.
-        warnings: what looks wrong, and the names of the pairs in which it does.
-        ranges: the fixed ranges of the sources but the last, if ranges were fitted.
-    """
-
-    fused: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    unpaired: list[str] = field(default_factory=list)
-    warnings: dict[str, list[str]] = field(default_factory=dict)
-    ranges: list[IntensityRange] = field(default_factory=list)
+    return fuse_folders(
+        lambda: fuser or Fuser(),
+        [Path(a), Path(b)],
+        OutputPaths(Path(output)),
+        thermal or ThermalOptions(),
+        alignment or AlignmentOptions(),
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 def fuse_files(
-    fuser: Fuser,
+    load: Callable[[], Fuser],
     sources: Sequence[Path],
-    targets: OutputPaths,
-    thermal: ThermalOptions = STORED_VALUES,
-    alignment: AlignmentOptions = AS_ALIGNED,
+    outputs: OutputPaths,
+    thermal: ThermalOptions,
+    alignment: AlignmentOptions,
     *,
     overwrite: bool = False,
-) -> list[str]:
-    """Fuse files and write what is wanted: all of it, or nothing if anything cannot be used or written.
+    progress: bool = False,
+) -> FolderResult:
+    """Fuse one pair of files, or more sources, and write all results or none.
 
     Args:
-        fuser: the network.
-        sources: two or more; the last is the one whose color is kept.
-        targets: files for the results.
+        load: makes the fuser; called when the results are known to be writable.
+        sources: two or more files; the last is the one whose color is kept.
+        outputs: files for the results.
         thermal: how all but the last are read.
         alignment: how they are brought onto the grid of the last.
-        overwrite: replace files that are there.
-
-    Returns:
-        What looks wrong, as warnings.
+        overwrite: replace files that exist.
+        progress: show a progress bar on standard error.
 
     Raises:
-        InputError: saying which file, and why.
-        AlignmentError: the images cannot be aligned, or look wrong where that is refused.
+        InputError: saying which file cannot be used or written, and why.
+        AlignmentError: the images cannot be aligned, or have warnings where those are refused.
     """
-    check_apart(targets, sources)
-    for path in targets.wanted():
+    check_apart(outputs.wanted(), sources)
+    for path in outputs.wanted():
         check_target(path, overwrite=overwrite)
-    if not alignment.moves:
-        with open_streamed(fuser, sources, thermal) as large:
-            if large is not None:
-                return _fuse_large(large, targets, alignment, overwrite)
-    results, warnings = _fuse(fuser, sources, targets, [thermal] * (len(sources) - 1), alignment)
-    write_images(results, overwrite=overwrite)
-    return warnings
+    job = StillJob(
+        sources[-1].stem,
+        tuple(sources),
+        (thermal,) * (len(sources) - 1),
+        outputs,
+        as_stored=thermal.as_stored and not alignment.moves,
+    )
+    result, fuser = FolderResult(), load()
+    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=False)
+    run(StillReader([job], fuser), stages_of(fuser, thermal, alignment), writer, progress=progress)
+    return result
 
 
 def fuse_folders(
     load: Callable[[], Fuser],
     sources: Sequence[Path],
-    targets: OutputPaths,
-    thermal: ThermalOptions = STORED_VALUES,
-    alignment: AlignmentOptions = AS_ALIGNED,
+    outputs: OutputPaths,
+    thermal: ThermalOptions,
+    alignment: AlignmentOptions,
     *,
-    each: bool = False,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> FolderResult:
-    """Fuse all pairs of two folders, go on where one fails, and show progress on standard error.
-
-    Results are PNG, but TIFF where the sources are float, or TIFF and so large that they are read by rows.
+    """Fuse all pairs of two or more folders: `fuse_folder` with weight maps and montages.
 
     Args:
         load: makes the fuser; called when the folders are known to hold pairs.
-        sources: two or more folders; images that belong together weight_map their name without extension.
-        targets: folders for the results, which are made if need be.
-        thermal: how the images of all folders but the last are read. A range is fitted once to each folder.
+        sources: two or more folders; the last holds the images whose color is kept.
+        outputs: folders for the results.
+        thermal: how the images of all folders but the last are read.
         alignment: how they are brought onto the grid of the last.
-        each: fit the range to each image by itself.
-        overwrite: replace files that are there; otherwise only files that are missing are written.
+        overwrite: replace results that exist.
+        progress: show a progress bar on standard error.
 
     Raises:
         PairingError: if the folders hold no pair.
-        InputError: if a folder for results holds sources, is named twice, is a file, or cannot be made.
+        InputError: as `fuse_folder`, or if a folder for results is named twice.
     """
-    groups, alone = _match(sources)
-    check_apart(targets, sources)
+    groups, unpaired = _match(sources)
+    check_apart(outputs.wanted(), sources)
     fuser = load()
-    for folder in targets.wanted():
-        _make_folder(folder)
-    outcome = FolderResult(
-        unpaired=alone, skipped=[name for name in groups if not overwrite and _is_done(targets, name)]
-    )
-    todo = {name: files for name, files in groups.items() if name not in set(outcome.skipped)}
-    readings = [thermal] * (len(sources) - 1)
-    if todo and thermal.range is not None and not each:
-        readings = [thermal.fitted([files[i] for files in groups.values()]) for i in range(len(readings))]
-        outcome.ranges = [one.range for one in readings if one.range is not None]
-    with tqdm(todo.items(), "fusing", unit="pair", file=sys.stderr) as bar:
-        for name, files in bar:
-            _fuse_group(fuser, name, files, targets, readings, alignment, overwrite, outcome)
-    return outcome
+    record = FolderRecord(outputs.output, fuser, thermal, alignment)
+    existing = {name: _existing(outputs, name) for name in groups}
+    if not overwrite:
+        record.check([path for paths in existing.values() for path in paths])
+    skipped = [name for name, paths in existing.items() if not overwrite and len(paths) == len(outputs.wanted())]
+    result = FolderResult(unpaired=unpaired, skipped=skipped)
+    todo = {name: files for name, files in groups.items() if name not in set(skipped)}
+    for folder in outputs.wanted():
+        make_folder(folder)
+    by_source = _fitted(thermal, list(groups.values()), record) if todo else ()
+    if thermal.range is not None and not thermal.per_image:
+        result.ranges = [one.range for one in by_source if one.range is not None]
+    record.write(result.ranges)
+    as_stored = thermal.as_stored and not alignment.moves
+    jobs = [StillJob(name, files, by_source, outputs, True, as_stored) for name, files in todo.items()]
+    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=True)
+    run(StillReader(jobs, fuser), stages_of(fuser, thermal, alignment), writer, progress=progress)
+    return result
 
 
-def _match(folders: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
-    """The files of all folders by their common name, and those that lack a partner somewhere."""
+def _fitted(thermal: ThermalOptions, groups: Sequence[Files], record: FolderRecord) -> tuple[ThermalOptions, ...]:
+    """How each source but the last is read: by the ranges of an earlier run into the folder, or fitted now."""
+    if thermal.range is None or thermal.per_image:
+        return (thermal,) * (len(groups[0]) - 1)
+    if record.ranges:
+        return tuple(thermal.with_range(one) for one in record.ranges)
+    return tuple(thermal.fitted([files[index] for files in groups]) for index in range(len(groups[0]) - 1))
+
+
+def _match(folders: Sequence[Path]) -> tuple[dict[str, Files], list[str]]:
+    """The files of all folders by their common name, and those that lack a counterpart somewhere."""
     *others, last = folders
     pairings = [pair_folders(other, last) for other in others]
-    partners = [{pair.name: pair.a for pair in pairing.pairs} for pairing in pairings]
+    counterparts = [{pair.name: pair.a for pair in pairing.pairs} for pairing in pairings]
     groups = {
-        pair.name: (*(files[pair.name] for files in partners), pair.b)
+        pair.name: (*(files[pair.name] for files in counterparts), pair.b)
         for pair in pairings[0].pairs
-        if all(pair.name in files for files in partners)
+        if all(pair.name in files for files in counterparts)
     }
     if not groups:
         named = format_names([str(folder) for folder in folders])
-        raise PairingError(f"The folders weight_map no file name, so nothing can be fused:\n{named}")
+        raise PairingError(f"The folders share no file name, so nothing can be fused:\n{named}")
     used = {file for files in groups.values() for file in files}
     found = [(pair.a, pair.b) for pairing in pairings for pair in pairing.pairs]
-    alone = [str(file) for files in found for file in files if file not in used]
+    unpaired = [str(file) for files in found for file in files if file not in used]
     for folder, pairing in zip(others, pairings, strict=True):
-        alone += [*(str(folder / name) for name in pairing.only_a), *(str(last / name) for name in pairing.only_b)]
-    return groups, list(dict.fromkeys(alone))
+        unpaired += [*(str(folder / name) for name in pairing.only_a), *(str(last / name) for name in pairing.only_b)]
+    return groups, list(dict.fromkeys(unpaired))
 
 
-def _is_done(targets: OutputPaths, name: str) -> bool:
-    return any(all(path.exists() for path in targets.inside(name, suffix).wanted()) for suffix in (".png", ".tif"))
-
-
-def _fuse_group(
-    fuser: Fuser,
-    name: str,
-    files: Sequence[Path],
-    targets: OutputPaths,
-    readings: Sequence[ThermalOptions],
-    alignment: AlignmentOptions,
-    overwrite: bool,
-    outcome: FolderResult,
-) -> None:
-    """Fuse one group of a folder run, and enter into the outcome what became of it."""
-    try:
-        warnings = None
-        if not alignment.moves:
-            with open_streamed(fuser, files, readings[0]) as large:
-                if large is not None:
-                    warnings = _fuse_large(large, targets.inside(name, large.suffix), alignment, overwrite)
-        if warnings is None:
-            results, warnings = _fuse(fuser, files, targets, readings, alignment, name)
-            missing = {path: pixels for path, pixels in results.items() if overwrite or not path.exists()}
-            write_images(missing, overwrite=overwrite)
-    except RefineFuseError as error:
-        outcome.failed[name] = str(error)
-    except Exception as error:  # whatever befalls one pair, the others are still wanted
-        outcome.failed[name] = f"{type(error).__name__}: {error}"
-    else:
-        outcome.fused.append(name)
-        for warning in warnings:
-            outcome.warnings.setdefault(warning, []).append(name)
-
-
-def _fuse_large(large: StreamedPair, targets: OutputPaths, alignment: AlignmentOptions, overwrite: bool) -> list[str]:
-    """Fuse by bands and write what is wanted; warnings."""
-    if targets.montage is not None:
-        raise InputError(
-            f"A montage is for images that are painted in one piece.\n  got: {large.height} x {large.width} pixels\n"
-            "Leave --montage out, or add --tile off if the memory suffices."
-        )
-    return large.write(targets.output, targets.weight_map, alignment, overwrite=overwrite)
-
-
-def _fuse(
-    fuser: Fuser,
-    files: Sequence[Path],
-    targets: OutputPaths,
-    readings: Sequence[ThermalOptions],
-    alignment: AlignmentOptions,
-    name: str | None = None,
-) -> tuple[dict[Path, np.ndarray], list[str]]:
-    """Results by path, and warnings; with a name, the targets are folders."""
-    read = [rule.read(file) for rule, file in zip(readings, files[:-1], strict=True)]
-    last = load_input(files[-1], "b")
-    aligned = [alignment.place(source, last) for source, _ in read]
-    sources = [*(source for source, _ in aligned), last]
-    warnings = [warning for _, found in (*read, *aligned) for warning in found]
-    for source, rule in zip(sources[:-1], readings, strict=True):
-        warnings += warnings_of(source, last, rule)
-    alignment.check(warnings)
-    result = fuser.fuse_with_weight_map(*sources)
-    if name is not None:
-        targets = targets.inside(name, ".tif" if np.asarray(result.fused).dtype == np.float32 else ".png")
-    return _render(result, sources, targets), list(dict.fromkeys(warnings))
-
-
-def _render(result: FusionResult, sources: Sequence[LoadedImage], targets: OutputPaths) -> dict[Path, np.ndarray]:
-    """What is to be written, by path."""
-    fused = np.asarray(result.fused)
-    results = {targets.output: fused}
-    if targets.weight_map is not None:
-        results[targets.weight_map] = share_map(result.weight_map)
-    if targets.montage is not None:
-        names = ["a", "b"] if len(sources) == 2 else [f"source {index + 1}" for index in range(len(sources))]
-        shown = {name: to_array(source.image, np.uint8) for name, source in zip(names, sources, strict=True)}
-        results[targets.montage] = side_by_side({**shown, "fused": fused})
-    return results
-
-
-def check_apart(targets: OutputPaths, sources: Sequence[Path]) -> None:
-    """Refuse a result that is a source or another result: nothing that is wanted may be lost.
-
-    Raises:
-        InputError: naming the path.
-    """
-    seen = {source.resolve() for source in sources}
-    for path in targets.wanted():
-        if path.resolve() in seen:
-            raise InputError(
-                f"'{path}' is named twice, as a source or as another result.\nGive each result a place of its own."
-            )
-        seen.add(path.resolve())
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"The folder '{folder}' cannot be made: {error.strerror}.\nGive another folder.") from None
+def _existing(outputs: OutputPaths, name: str) -> list[Path]:
+    """Those results of a pair that exist."""
+    paths = {path: None for suffix in (".png", ".tif") for path in outputs.inside(name, suffix).wanted()}
+    return [path for path in paths if path.exists()]

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import NamedTuple, get_args
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
 
-import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge_color_sources, order_invariant_sum, restore_color, to_ycbcr
-from refinefuse.inference.backend import Backend, check_runtime, is_exported, load_backend
+from refinefuse.inference.backend import Backend, check_backend, is_exported, load_backend, pretrained
 from refinefuse.inference.device import Precision, resolve_device, resolve_precision
-from refinefuse.inference.inputs import ImageInput, check_pair, load_input, restore_format
+from refinefuse.inference.inputs import (
+    ArrayInput,
+    ImageInput,
+    ImageOutput,
+    check_pair,
+    load_input,
+    restore_format,
+    restore_weight_map,
+)
 from refinefuse.inference.resources import free_memory
-from refinefuse.inference.tiling import TileSize, check_tile, iter_tiles, tile_side
+from refinefuse.inference.tiling import Tile, TileSize, batch_size, check_tile, iter_tiles, tile_side
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel, Region
 from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
-from refinefuse.weights.store import DEFAULT
+from refinefuse.weights.store import DEFAULT, locate
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+T = TypeVar("T")
+SameKind = TypeVar("SameKind", Tensor, "Image")
+_LOADING = Lock()
+"""Held while weights are loaded: threads that need the same ones wait, and share them."""
 
 
-class FusionResult(NamedTuple):
-    """A fused image in the form of its sources, and the weight_map of all but the last in its mix: (n, 1, h, w)."""
+class FusionResult(NamedTuple, Generic[T]):
+    """A fused image in the form of its sources, and its weight map.
 
-    fused: np.ndarray | Tensor
-    weight_map: Tensor
+    Attributes:
+        fused: the fused image.
+        weight_map: for each pixel, the weight in [0, 1] of all sources but the last: an array (h, w), a tensor of the
+            sources' rank, or a PIL image of mode L.
+    """
+
+    fused: T
+    weight_map: T
 
 
-def load_model(weights: str | os.PathLike[str] = DEFAULT, *, device: str = "auto") -> RefineFuse:
-    """A trained network, in evaluation mode, float32, in the memory format in which it is fastest.
+def load_model(weights: str | os.PathLike[str] = DEFAULT, device: str = "cpu") -> RefineFuse:
+    """Load a trained network, in evaluation mode, float32, in the memory format in which it is fastest.
 
     Args:
         weights: a shipped name, a file, a folder that `save_pretrained` wrote, or a Hub repository.
@@ -44,27 +69,27 @@ def load_model(weights: str | os.PathLike[str] = DEFAULT, *, device: str = "auto
         WeightsError: if the weights are unknown, unsafe or damaged.
         InputError: if this machine has no such device.
     """
-    place = resolve_device(device)
-    return RefineFuse.from_pretrained(weights).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return pretrained(weights, device)
 
 
 class Fuser:
     """Fuses aligned images with one network.
 
-    Images of a batch are painted one by one, so a image is the same alone and in a batch; on a CPU in float32,
-    fusing it twice gives the same bytes.
+    On a CPU the images of a batch go through the network one by one: together they would take as long and differ in
+    the last bit. So an image is the same alone and in a batch, and fusing it twice gives the same bytes.
 
     Args:
-        weights: a network, which is put into evaluation mode and moved to the device, what `load_model` takes, or an
-            ONNX file that `refinefuse export` wrote.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: of the features; the mix and the correction are always computed in float32. `auto` is float32,
-            but bfloat16 on CUDA devices that compute in it.
+        weights: what `load_model` takes, an ONNX file that `refinefuse export` wrote, or a network. A network is used
+            as it is where it can be, and copied where it is on another device, in another precision or in training
+            mode: the caller's stays as it was.
         color: whose color the result gets: `b` (the default), `a`, `both` (each by its saturation) or `gray` (none).
-        tile: side of the tiles in which large images are painted, in pixels; the result is that of output the whole
-            image. `auto` goes by the size and the free memory, `off` paints in one tile.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` is the fastest at hand, and a network's own.
+        precision: of the features; the weighted average and the residual are always computed in float32. `auto` is
+            float32, but bfloat16 on CUDA devices that compute in it.
         backend: what computes the network: `torch`, or on a CPU `onnxruntime` or `openvino`. `auto` is torch, and
             onnxruntime for an ONNX file.
+        tile: side of the tiles in which large images are fused, in pixels; the result is that of the image as a
+            whole. `auto` goes by the size and the free memory, `off` uses one tile.
 
     Raises:
         WeightsError: if the weights are unknown, unsafe or damaged.
@@ -76,143 +101,204 @@ class Fuser:
         self,
         weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
         *,
+        color: Color = "b",
         device: str = "auto",
         precision: Precision = "auto",
-        color: Color = "b",
-        tile: TileSize = "auto",
         backend: Backend = "auto",
+        tile: TileSize = "auto",
     ) -> None:
         if color not in get_args(Color):
             raise InputError(f"`color` must be {', '.join(get_args(Color))}.\n  got: {color!r}")
+        check_backend(weights, backend, device, precision)
         self.color: Color = color
-        self.model: FusionModel
-        if isinstance(weights, RefineFuse):
-            self.device = resolve_device(device)
-            self.model = weights.to(self.device).eval()
-        elif backend in ("auto", "torch") and not is_exported(weights):
-            self.device = resolve_device(device)
-            self.model = load_model(weights, device=device)
-        else:
-            check_runtime(backend, device, precision)
-            self.device = torch.device("cpu")
-            self.model = load_backend(weights, backend)
+        self.weights = "a network" if isinstance(weights, RefineFuse) else os.fspath(weights)
+        self._file = None if isinstance(weights, RefineFuse) else _file_of(weights)
+        self.model: FusionModel = load_backend(weights, backend, device)
+        self.device = (
+            next(self.model.parameters()).device if isinstance(self.model, RefineFuse) else resolve_device("cpu")
+        )
         self.dtype = resolve_precision(precision, self.device)
         check_tile(tile, self.model.halo)
         self.tile: TileSize = tile
 
-    def __call__(self, a: ImageInput, b: ImageInput, *more: ImageInput) -> np.ndarray | Tensor:
+    def fingerprint(self) -> str:
+        """The sha256 of the weights: of their file, or of the tensors of a network that was handed over."""
+        if self._file is not None:
+            return hashlib.sha256(self._file.read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()) if isinstance(self.model, RefineFuse) else ():
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @overload
+    def __call__(self, a: ArrayInput, b: ArrayInput, *more: ArrayInput) -> NDArray[Any]: ...
+    @overload
+    def __call__(self, a: SameKind, b: SameKind, *more: SameKind) -> SameKind: ...
+
+    def __call__(self, a: Any, b: Any, *more: Any) -> Any:
+        """Fuse a pair, or three and more images: `fuse` without the weight map."""
+        return self.fuse(a, b, *more)
+
+    @overload
+    def fuse(
+        self, a: ArrayInput, b: ArrayInput, *more: ArrayInput, return_weight_map: Literal[False] = False
+    ) -> NDArray[Any]: ...
+    @overload
+    def fuse(
+        self, a: ArrayInput, b: ArrayInput, *more: ArrayInput, return_weight_map: Literal[True]
+    ) -> FusionResult[NDArray[Any]]: ...
+    @overload
+    def fuse(
+        self, a: SameKind, b: SameKind, *more: SameKind, return_weight_map: Literal[False] = False
+    ) -> SameKind: ...
+    @overload
+    def fuse(
+        self, a: SameKind, b: SameKind, *more: SameKind, return_weight_map: Literal[True]
+    ) -> FusionResult[SameKind]: ...
+
+    def fuse(
+        self, a: ImageInput, b: ImageInput, *more: ImageInput, return_weight_map: bool = False
+    ) -> ImageOutput | FusionResult[Any]:
         """Fuse a pair, or three and more images.
-
-        Args:
-            a: the source that gives no color: infrared, CT, MRI beside a color image.
-            b: the source whose color is kept: visible, PET, SPECT; for CT and MRI, the MRI.
-                Each is a path, an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1], or a tensor (h,
-                w), (c, h, w) or (n, c, h, w) of uint8, uint16 or floating point in [0, 1].
-            more: further sources. The last of all is then the one whose color is kept, and the order of those before
-                it plays no part: see `weight_map`.
-
-        Returns:
-            An array for paths and arrays, a tensor for tensors, of the sources' size and of the greater of their
-            depths. Gray if both are gray or `color` is `gray`, RGB otherwise; with alpha if a source has it.
-
-        Raises:
-            InputError: if a source cannot be used, or the two do not lie on one grid.
-        """
-        return self.fuse_with_weight_map(a, b, *more).fused
-
-    def fuse_with_weight_map(self, a: ImageInput, b: ImageInput, *more: ImageInput) -> FusionResult:
-        """Fuse as calling the fuser does, and tell for every pixel which share of the mix did not come from the last.
 
         Three and more: each source is fused with the last one, and each pixel is the mean of these results, every one
         weighted by how far it is from the last source. So each source adds what it alone shows, a source given twice
         changes nothing, and the result is the same to the last bit in whatever order the sources but the last come.
+
+        Args:
+            a: the source that gives no color: infrared, CT, MRI beside a color image.
+            b: the source whose color is kept: visible, PET, SPECT; for CT and MRI, the MRI.
+                Each is a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; a tensor (h, w),
+                (c, h, w) or (n, c, h, w) of uint8, uint16 or floating point in [0, 1]; or a PIL image.
+            more: further sources. The last of all is then the one whose color is kept.
+            return_weight_map: also return the weight map.
+
+        Returns:
+            An array for paths and arrays, a tensor for tensors, a PIL image for PIL images, of the sources' size and
+            of the greatest of their depths. Gray if all are gray or `color` is `gray`, RGB otherwise; with alpha if a
+            source has it. With `return_weight_map`, a `FusionResult`.
+
+        Raises:
+            InputError: if a source cannot be used, or they do not lie on one grid.
         """
         names = ["a", "b"] if not more else [f"source {index + 1}" for index in range(len(more) + 2)]
         *others, last = (load_input(image, name) for image, name in zip((a, b, *more), names, strict=True))
         for other in others:
             check_pair(other, last)
         planes, kept = [to_ycbcr(other.image) for other in others], to_ycbcr(last.image)
-        lumas = torch.stack([plane.luma for plane in planes], 1)  # (n, sources, 1, h, w)
-        painted = [self._fuse_lumas(x, y[None]) for x, y in zip(lumas, kept.luma, strict=True)]
-        luma, weight_map = (torch.cat(parts).to(last.image.device) for parts in zip(*painted, strict=True))
-        return FusionResult(
-            restore_format(restore_color(luma, merge_color_sources(planes), kept, self.color), *others, last),
-            weight_map,
-        )
+        luma, weight_map = self.fuse_lumas([*(plane.luma for plane in planes), kept.luma])
+        image = restore_color(luma, merge_color_sources(planes), kept, self.color)
+        fused = restore_format(image, *others, last)
+        return FusionResult(fused, restore_weight_map(weight_map, *others, last)) if return_weight_map else fused
 
-    def _fuse_lumas(self, others: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Fused luma and weight_map of one image from (sources, 1, h, w) and (1, 1, h, w)."""
-        painted = [self.predict(other[None], last) for other in others]
-        if len(painted) == 1:
-            return painted[0]
-        fused, weight_map = (torch.stack(parts).to(last.device) for parts in zip(*painted, strict=True))
-        weight = (fused - last).abs() + torch.finfo(fused.dtype).tiny
-        weight = weight / order_invariant_sum(weight)
-        return order_invariant_sum(weight * fused), order_invariant_sum(weight * weight_map)
+    @overload
+    def weight_map(self, a: ArrayInput, b: ArrayInput, *more: ArrayInput) -> NDArray[Any]: ...
+    @overload
+    def weight_map(self, a: SameKind, b: SameKind, *more: SameKind) -> SameKind: ...
 
-    def predict(self, a: Tensor, b: Tensor, context: Context | None = None) -> FusionOutput:
-        """Fuse lumas, by tiles where they are large.
+    def weight_map(self, a: Any, b: Any, *more: Any) -> Any:
+        """For each pixel, the weight in [0, 1] of all sources but the last: see `FusionResult`."""
+        return self.fuse(a, b, *more, return_weight_map=True).weight_map
+
+    def fuse_lumas(
+        self, lumas: Sequence[Tensor], context: Context | None = None, tiles: Sequence[Tile] | None = None
+    ) -> FusionOutput:
+        """Fuse the lumas of two or more sources.
 
         Args:
-            a: (1, 1, h, w) float32 in [0, 1], on any device.
-            b: of the same shape.
-            context: of the pair; None: it is computed.
+            lumas: each (n, 1, h, w) float32 in [0, 1] on one device; the last is the one whose color is kept.
+            context: of a pair of which these are some rows; None: it is computed.
+            tiles: those that make up the result, in the coordinates of the lumas; None: chosen by size.
 
         Returns:
-            The fused luma and the weight_map of `a`, on the device of `a`.
+            The fused luma, and the weights of all sources but the last, on the device of the lumas.
         """
-        height, width = a.shape[2:]
-        side = self.tile_side(height, width)
+        *others, last = lumas
+        outputs = [self._predict_batch(other, last, context, tiles) for other in others]
+        if len(outputs) == 1:
+            return outputs[0]
+        fused, weight_map = (torch.stack(parts) for parts in zip(*outputs, strict=True))
+        weight = (fused - last).abs() + torch.finfo(fused.dtype).tiny
+        weight = weight / order_invariant_sum(weight)
+        return FusionOutput(order_invariant_sum(weight * fused), order_invariant_sum(weight * weight_map))
+
+    def _predict_batch(
+        self, a: Tensor, b: Tensor, context: Context | None, tiles: Sequence[Tile] | None
+    ) -> FusionOutput:
+        step = 1 if self.device.type == "cpu" else batch_size(a.shape, self.model.config, self._free_memory())
+        parts = [
+            self.predict(x, y, context, tiles) for x, y in zip(torch.split(a, step), torch.split(b, step), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else FusionOutput(*map(torch.cat, zip(*parts, strict=True)))
+
+    def predict(
+        self, a: Tensor, b: Tensor, context: Context | None = None, tiles: Sequence[Tile] | None = None
+    ) -> FusionOutput:
+        """Fuse the lumas of a pair, by tiles where they are large.
+
+        Args:
+            a: (n, 1, h, w) float32 in [0, 1], on any device.
+            b: of the same shape.
+            context: of the pair; None: it is computed.
+            tiles: those that make up the result, left to right and top to bottom; None: chosen by size.
+
+        Returns:
+            The fused luma and the weight map of `a`, on the device of `a`.
+        """
         context = self.encode_context(a, b) if context is None else context
-        if side is None:
-            return self.predict_region(a, b, context)
-        whole = FusionOutput(torch.empty_like(a), torch.empty_like(a))
-        for row in iter_tiles(height, width, side, self.model.halo, self.model.config.stride):
-            for tile in row:
-                painted = self.predict_region(_cut(a, tile.padded), _cut(b, tile.padded), context, tile.inner)
-                for plane, part in zip(whole, painted, strict=True):
-                    _cut(plane, tile.region)[...] = part
+        if tiles is None:
+            height, width = a.shape[2:]
+            side = self.tile_side(height, width)
+            if side is None:
+                return self.predict_region(a, b, context)
+            rows = iter_tiles(height, width, side, self.model.halo, self.model.config.stride)
+            tiles = [tile for row in rows for tile in row]
+        size = tiles[-1].region.top + tiles[-1].region.height, tiles[-1].region.left + tiles[-1].region.width
+        whole = FusionOutput(*(a.new_empty(*a.shape[:2], *size) for _ in range(2)))
+        for tile in tiles:
+            output = self.predict_region(_cut(a, tile.padded), _cut(b, tile.padded), context, tile.inner)
+            for plane, part in zip(whole, output, strict=True):
+                _cut(plane, tile.region)[...] = part
         return whole
 
     def tile_side(self, height: int, width: int) -> int | None:
-        """The side of the tiles in which a image of this size is painted now; None if it is painted in one tile."""
-        cuda = self.device.type == "cuda"
-        free = torch.cuda.mem_get_info(self.device)[0] if cuda else free_memory()
-        return tile_side(self.tile, height, width, self.model.config, self.model.halo, free)
+        """The side of the tiles in which an image of this size is fused now; None if it is fused in one tile."""
+        return tile_side(self.tile, height, width, self.model.config, self.model.halo, self._free_memory())
+
+    def _free_memory(self) -> int:
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else free_memory()
 
     @torch.inference_mode()
     def encode_context(self, a: Tensor, b: Tensor) -> Context:
-        """What the network needs to know of a whole pair of lumas (1, 1, h, w)."""
+        """What the network needs to know of a whole pair of lumas (n, 1, h, w)."""
         with self._computing(a):
             return self.model.encode_context(a.to(self.device), b.to(self.device))
 
     @torch.inference_mode()
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
-        """The same of lumas that are reduced already, (1, 2, grid, grid)."""
+        """The same, from the statistics (n, 2, grid, grid) of lumas that are read strip by strip."""
         with self._computing(a):
             return self.model.encode_context_from_stats(a.to(self.device), b.to(self.device))
 
     @torch.inference_mode()
     def predict_region(self, a: Tensor, b: Tensor, context: Context, region: Region | None = None) -> FusionOutput:
-        """Paint a region of lumas (1, 1, h, w) in one tile; the result is where they are."""
+        """Fuse a region of lumas (n, 1, h, w) in one tile; the result is on their device."""
         with self._computing(a):
-            first, second = (x.to(self.device) for x in (a, b))
-            output = self.model.predict(first, second, context, region)
+            output = self.model.predict(a.to(self.device), b.to(self.device), context, region)
             return FusionOutput(*(plane.to(a.device) for plane in output))
 
     @contextmanager
     def _computing(self, a: Tensor) -> Iterator[None]:
-        """In the asked precision, and with a message of our own where the memory does not suffice."""
+        """In the precision that was chosen, and with a message of our own where the memory does not suffice."""
         try:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 yield
         except RuntimeError as error:  # torch.OutOfMemoryError is one, and the CPU's allocator has no class of its own
-            if "memory" not in str(error):
+            if not _is_out_of_memory(error):
                 raise
             size = f"{a.shape[2]} x {a.shape[3]}"
             raise InputError(
-                f"There is not enough memory on '{self.device}' for a image of {size} pixels.\n"
-                "Paint it in smaller tiles (--tile 512)."
+                f"Out of memory on '{self.device}' for an image of {size} pixels.\nUse smaller tiles (--tile 512)."
             ) from error
 
 
@@ -220,16 +306,53 @@ def _cut(x: Tensor, region: Region) -> Tensor:
     return x[..., region.top : region.top + region.height, region.left : region.left + region.width]
 
 
+def _file_of(weights: str | os.PathLike[str]) -> Path:
+    return Path(weights) if is_exported(weights) else locate(weights)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory was short; an illegal memory access, for one, is another error."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text
+
+
+@overload
 def fuse(
-    a: ImageInput,
-    b: ImageInput,
-    *more: ImageInput,
-    weights: str | os.PathLike[str] = DEFAULT,
+    a: ArrayInput,
+    b: ArrayInput,
+    *more: ArrayInput,
+    weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
     color: Color = "b",
     device: str = "auto",
     precision: Precision = "auto",
+    backend: Backend = "auto",
     tile: TileSize = "auto",
-) -> np.ndarray | Tensor:
+) -> NDArray[Any]: ...
+@overload
+def fuse(
+    a: SameKind,
+    b: SameKind,
+    *more: SameKind,
+    weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
+    color: Color = "b",
+    device: str = "auto",
+    precision: Precision = "auto",
+    backend: Backend = "auto",
+    tile: TileSize = "auto",
+) -> SameKind: ...
+
+
+def fuse(
+    a: Any,
+    b: Any,
+    *more: Any,
+    weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
+    color: Color = "b",
+    device: str = "auto",
+    precision: Precision = "auto",
+    backend: Backend = "auto",
+    tile: TileSize = "auto",
+) -> Any:
     """Fuse a pair, or more, with weights that stay loaded for the next call. See `Fuser` for everything.
 
     Example:
@@ -238,9 +361,25 @@ def fuse(
         >>> refinefuse.fuse(infrared, visible).shape
         (48, 64, 3)
     """
-    return _fuser(os.fspath(weights), device, precision, color, tile)(a, b, *more)
+    chosen: dict[str, Any] = {
+        "color": color, "device": device, "precision": precision, "backend": backend, "tile": tile
+    }  # fmt: skip
+    if isinstance(weights, RefineFuse):
+        return Fuser(weights, **chosen)(a, b, *more)
+    with _LOADING:
+        fuser = _kept_fuser(os.fspath(weights), _state_of(weights), **chosen)
+    return fuser(a, b, *more)
 
 
 @lru_cache(maxsize=4)
-def _fuser(weights: str, device: str, precision: Precision, color: Color, tile: TileSize) -> Fuser:
-    return Fuser(weights, device=device, precision=precision, color=color, tile=tile)
+def _kept_fuser(weights: str, state: tuple[int, ...], **chosen: Any) -> Fuser:
+    """A fuser that stays loaded until its weights file changes."""
+    return Fuser(weights, **chosen)
+
+
+def _state_of(weights: str | os.PathLike[str]) -> tuple[int, ...]:
+    """What changes with a weights file; empty for weights that never change: shipped ones and those of the Hub."""
+    if not Path(weights).exists():
+        return ()
+    stat = locate(weights).stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -1,20 +1,34 @@
-"""Paths, arrays and tensors: one form inside, the caller's form outside."""
+"""Paths, arrays, tensors and PIL images: one form inside, the caller's form outside."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor
 from refinefuse.image.files import read_image
+from refinefuse.image.pixels import Pixels
+from refinefuse.inference.pil import from_pil, is_pil, to_pil
 
-_MAXIMA = {torch.uint8: 255, torch.uint16: 65535}
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MAX_VALUES = {torch.uint8: 255, torch.uint16: 65535}
+
+ArrayInput: TypeAlias = str | os.PathLike[str] | NDArray[Any]
+"""What becomes an array: a path, or an array."""
+ImageInput: TypeAlias = Union[ArrayInput, Tensor, "Image"]
+ImageOutput: TypeAlias = Union[NDArray[Any], Tensor, "Image"]
 
 
 @dataclass(frozen=True)
@@ -23,50 +37,63 @@ class LoadedImage:
 
     Attributes:
         image: (n, c, h, w) float32 in [0, 1]; c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
-        given: what the caller passed, or the array that was read from the path that he passed.
+        given: the array or tensor that the caller passed, or that was read from his path or PIL image.
         name: the path, or an empty string.
+        is_pil: whether the caller passed a PIL image.
     """
 
     image: Tensor
-    given: np.ndarray | Tensor
+    given: NDArray[Any] | Tensor
     name: str = ""
+    is_pil: bool = False
+
+    @classmethod
+    def from_file(cls, path: Path, pixels: Pixels) -> Self:
+        """A file whose pixels have been read."""
+        return cls(to_tensor(pixels), pixels, str(path))
 
     @property
     def max_value(self) -> int:
         """The largest value of an integer image; 0 for a float one, which is the deepest."""
         if isinstance(self.given, Tensor):
-            return _MAXIMA.get(self.given.dtype, 0)
+            return _MAX_VALUES.get(self.given.dtype, 0)
         return int(np.iinfo(self.given.dtype).max) if self.given.dtype.kind == "u" else 0
 
 
-ImageInput: TypeAlias = str | os.PathLike[str] | np.ndarray | Tensor | LoadedImage
-
-
 def load_input(image: ImageInput, argument: str) -> LoadedImage:
-    """Bring a image into the form that is fused.
+    """Bring an image into the form that is fused.
 
     Args:
         image: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; a tensor (h, w), (c, h, w)
-            or (n, c, h, w) of uint8, uint16 or floating point in [0, 1]; or a source, which stays as it is.
+            or (n, c, h, w) of uint8, uint16 or floating point in [0, 1]; or a PIL image.
         argument: what the caller calls it, for messages.
 
     Raises:
         InputError: if it is none of these, is empty, has another number of channels, or holds values that are not
             finite or outside [0, 1].
     """
-    if isinstance(image, LoadedImage):
-        return image
     if isinstance(image, str | os.PathLike):
-        pixels = read_image(image)
-        return LoadedImage(to_tensor(pixels), pixels, os.fspath(image))
+        return LoadedImage.from_file(Path(image), read_image(image))
     if isinstance(image, np.ndarray):
-        try:
-            return LoadedImage(to_tensor(image.astype(np.float32) if image.dtype.kind == "f" else image), image)
-        except InputError as error:
-            raise InputError(f"`{argument}` cannot be used: {error}") from None
+        return LoadedImage(_from_array(image, argument), image)
     if isinstance(image, Tensor):
         return LoadedImage(_batched(image, argument), image)
-    raise InputError(f"`{argument}` must be a path, a numpy array or a tensor.\n  got: {type(image).__name__}")
+    if is_pil(image):
+        pixels = from_pil(image, argument)
+        return LoadedImage(_from_array(pixels, argument), pixels, is_pil=True)
+    raise InputError(
+        f"`{argument}` must be a path, a numpy array, a torch tensor or a PIL image.\n  got: {type(image).__name__}\n"
+        "Fuse the pairs of a list one by one, or stack them to tensors (n, c, h, w)."
+    )
+
+
+def _from_array(pixels: NDArray[Any], argument: str) -> Tensor:
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    try:
+        return to_tensor(pixels.astype(np.float32) if pixels.dtype.kind == "f" else pixels)
+    except InputError as error:
+        raise InputError(f"`{argument}` cannot be used: {error}") from None
 
 
 def _batched(tensor: Tensor, argument: str) -> Tensor:
@@ -77,8 +104,8 @@ def _batched(tensor: Tensor, argument: str) -> Tensor:
             f"`{argument}` must be a tensor (h, w), (c, h, w) or (n, c, h, w) with 1 to 4 channels, and not empty.\n"
             f"  got: {tuple(tensor.shape)}"
         )
-    if tensor.dtype in _MAXIMA:
-        return image.float() / _MAXIMA[tensor.dtype]
+    if tensor.dtype in _MAX_VALUES:
+        return image.float() / _MAX_VALUES[tensor.dtype]
     if not tensor.is_floating_point():
         raise InputError(f"`{argument}` must be uint8, uint16 or floating point.\n  got: {tensor.dtype}")
     low, high = image.min().item(), image.max().item()
@@ -99,31 +126,72 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
     if isinstance(a.given, Tensor) != isinstance(b.given, Tensor):
         kinds = [type(source.given).__name__ for source in (a, b)]
         raise InputError(
-            f"`a` and `b` must both be tensors, or both be arrays or paths.\n  a: {kinds[0]}\n  b: {kinds[1]}"
+            f"`a` and `b` must both be tensors, or both be arrays, paths or PIL images.\n"
+            f"  a: {kinds[0]}\n  b: {kinds[1]}"
         )
-    if a.image.shape[2:] != b.image.shape[2:]:
-        sizes = [f"{s.image.shape[2]} x {s.image.shape[3]}" + (f"   '{s.name}'" if s.name else "") for s in (a, b)]
-        raise InputError(
-            f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-            "Align the pair first (--align, or refinefuse align), or crop both to the same window."
-        )
+    check_sizes((a.image, b.image), (a.name, b.name))
     if a.image.device != b.image.device:
         raise InputError(f"`a` and `b` must be on one device.\n  a: {a.image.device}\n  b: {b.image.device}")
     if len(a.image) != len(b.image):
         raise InputError(f"`a` and `b` must hold the same number of images.\n  a: {len(a.image)}\n  b: {len(b.image)}")
 
 
-def restore_format(image: Tensor, *sources: LoadedImage) -> np.ndarray | Tensor:
-    """The result in the form of the sources: their kind, and the depth of the deepest one (float, 16 bit, 8 bit)."""
-    deeper = max(reversed(sources), key=lambda source: (source.max_value or float("inf"), source.given.dtype.itemsize))
-    if isinstance(deeper.given, np.ndarray):
-        if deeper.max_value:
-            return to_array(image, deeper.given.dtype)
-        return to_array(image, np.float32).astype(deeper.given.dtype)
-    if deeper.max_value:
-        image = (image * deeper.max_value + 0.5).floor()
-    image = image.to(deeper.given.device, deeper.given.dtype)
+def check_sizes(images: Sequence[Tensor], paths: Sequence[str] = ()) -> None:
+    """Refuse images of different height or width.
+
+    Args:
+        images: (n, c, h, w), or any shapes that end so.
+        paths: where they come from, for the message.
+
+    Raises:
+        InputError: naming the first that differs from the last.
+    """
+    *others, last = images
+    for index, other in enumerate(others):
+        if other.shape[2:] != last.shape[2:]:
+            names = [f"   '{paths[at]}'" if paths and paths[at] else "" for at in (index, -1)]
+            sizes = [f"{x.shape[2]} x {x.shape[3]}{name}" for x, name in zip((other, last), names, strict=True)]
+            raise InputError(
+                f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
+                "Align the pair first (--align, or refinefuse align), or crop both to the same region."
+            )
+
+
+def restore_format(image: Tensor, *sources: LoadedImage) -> ImageOutput:
+    """A fused image in the form of the sources: their kind, and the depth of the deepest (float, 16 bit, 8 bit).
+
+    Args:
+        image: (n, c, h, w) in [0, 1].
+        sources: what was fused.
+    """
+    deepest = max(reversed(sources), key=lambda source: (source.max_value or float("inf"), source.given.dtype.itemsize))
+    if isinstance(deepest.given, Tensor):
+        if deepest.max_value:
+            image = (image * deepest.max_value + 0.5).floor()
+        return _restore_rank(image.to(deepest.given.device, deepest.given.dtype), sources)
+    if deepest.max_value:
+        return _as_given(to_array(image, deepest.given.dtype), sources)
+    return _as_given(to_array(image, np.float32).astype(deepest.given.dtype), sources)
+
+
+def restore_weight_map(weight_map: Tensor, *sources: LoadedImage) -> ImageOutput:
+    """A weight map in the kind of the sources: an array (h, w) float32, a tensor float32, or a PIL image of mode L."""
+    if isinstance(sources[0].given, Tensor):
+        return _restore_rank(weight_map, sources)
+    return _as_given(
+        to_array(weight_map, np.uint8 if all(source.is_pil for source in sources) else np.float32), sources
+    )
+
+
+def _restore_rank(image: Tensor, sources: tuple[LoadedImage, ...]) -> Tensor:
     rank = max(source.given.ndim for source in sources)
     if rank == 2 and image.shape[1] == 1:
         return image[0, 0]
     return image if rank == 4 else image[0]
+
+
+def _as_given(pixels: NDArray[Any], sources: tuple[LoadedImage, ...]) -> NDArray[Any] | Image:
+    if all(source.is_pil for source in sources):
+        return to_pil(pixels)
+    one_channel = any(source.given.ndim == 3 and source.given.shape[2] == 1 for source in sources)
+    return pixels[..., None] if one_channel and pixels.ndim == 2 else pixels

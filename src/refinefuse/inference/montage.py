@@ -1,4 +1,4 @@
-"""Images for looking: sources and result side by side, and the map of weight_maps."""
+"""Montages: sources and result side by side."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from torch import Tensor
 
-from refinefuse.image.color import to_array, to_rgb8
+from refinefuse.image.color import to_rgb8
 
 _CAPTION = 22  # pixels above each image
 _GAP = 6
 _SMALLEST = 192  # pixels of the longer side of a slice in a montage
-
-
-def share_map(weight_map: Tensor) -> UInt8[np.ndarray, "h w"]:
-    """The weight_map of `a` in the mix as gray: white where all of a pixel comes from `a`, black where none does.
-
-    Args:
-        weight_map: (1, 1, h, w) in [0, 1].
-    """
-    return to_array(weight_map, np.uint8)
 
 
 def side_by_side(images: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:

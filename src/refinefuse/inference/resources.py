@@ -16,14 +16,18 @@ ROOT = Path("/")
 _UNKNOWN = 2 << 30  # bytes that are taken to be free where the system does not tell
 
 
-def limit_threads() -> None:
-    """Let torch use the processors that this process may use, unless the environment says how many.
+def limit_threads(threads: int = 0) -> int:
+    """Let torch use so many threads; 0: as many processors as this process may use, or as the environment says.
 
     torch counts those of the machine or of the affinity and oversteps the quota of a container. It changes the whole
     process, so the command line calls it and the library never does.
+
+    Returns:
+        How many torch uses now.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(usable_cores())
+    if threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads or usable_cores())
+    return torch.get_num_threads()
 
 
 def usable_cores(root: Path = ROOT) -> int:

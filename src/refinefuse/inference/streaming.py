@@ -1,302 +1,213 @@
-"""Images that are larger than memory: read, fused and handed on by strips of rows."""
+"""Out-of-core fusion: pairs of large images, read and written strip by strip."""
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from torch import Tensor
-from tqdm import tqdm
+import torch
 
-from refinefuse.alignment.check import check_registration
-from refinefuse.alignment.edges import luma
-from refinefuse.errors import InputError
 from refinefuse.image.color import Color, YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
 from refinefuse.image.files import atomic_path, read_image, write_images
 from refinefuse.image.pixels import Pixels
-from refinefuse.image.polarity import pair_warnings
 from refinefuse.image.scanlines import ArrayReader, ScanlineBuffer, ScanlineReader, iter_strips
-from refinefuse.image.thermal import looks_raw
 from refinefuse.image.tiff_strips import TiffReader, reads_in_pieces, write_tiff
-from refinefuse.inference.alignment_options import AS_ALIGNED, AlignmentOptions
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.thermal import RAW, ThermalOptions
-from refinefuse.inference.tiling import iter_tiles
-from refinefuse.network.context import Context, StreamingGridStatistics
+from refinefuse.inference.inputs import check_sizes
+from refinefuse.inference.inspection import Preview
+from refinefuse.inference.pipeline import Pair, Strip
+from refinefuse.inference.tiling import Tile, iter_tiles
+from refinefuse.network.context import StreamingGridStatistics
 from refinefuse.network.fusion_model import Region
 
-_STRIP = 256  # rows of the pass that reads the context
-_SMALL = 1024  # longest side of the small versions, in pixels
-_LARGE_FILE = 1 << 20  # bytes; images in smaller files, but for TIFF, are not opened to see how large they are
+_ROWS = 256  # rows that are read at once
+_PREVIEW = 1024  # longest side of the small versions that are checked, in pixels
 
-
-class Strip(NamedTuple):
-    """The next rows of a result.
-
-    Attributes:
-        fused: (h, w) or (h, w, c), of the deeper type of the two sources.
-        weight_map: (h, w) uint8, the weight_map of `a`: 255 where all of a pixel comes from it.
-    """
-
-    fused: Pixels
-    weight_map: Pixels
+Readers = tuple[ScanlineReader, ScanlineReader]
 
 
 @dataclass(frozen=True)
-class StreamedPair:
-    """Two images of one size that are fused by strips of rows; as TIFF they are never in memory as a whole.
+class StripFormat:
+    """What a result that is written strip by strip is like.
 
     Attributes:
-        fuser: how to fuse.
-        a: the first source.
-        b: the second source.
-        side: of a tile, in pixels.
-        polarity: whether it is open what hot things are in `a`, so that it has to be checked.
+        shape: (h, w) or (h, w, c).
+        dtype: the deeper type of the two sources.
+        is_pyramid: whether a TIFF gets smaller levels, as a source has them.
+        suffix: of the file in a folder run: TIFF if it can be written by strips or holds floats; else PNG.
     """
 
-    fuser: Fuser
-    a: ScanlineReader
-    b: ScanlineReader
-    side: int
-    polarity: bool = True
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_pyramid: bool
+    suffix: str
 
-    @property
-    def height(self) -> int:
-        """In pixels."""
-        return self.a.shape[0]
-
-    @property
-    def width(self) -> int:
-        """In pixels."""
-        return self.a.shape[1]
-
-    @property
-    def suffix(self) -> str:
-        """The format of the result in a folder run: TIFF if it can be written by strips, or holds floats; else PNG."""
-        by_strips = isinstance(self.a, TiffReader) or isinstance(self.b, TiffReader)
-        return ".tif" if by_strips or deeper(self.a, self.b) == np.float32 else ".png"
-
-    def write(
-        self,
-        output: Path,
-        weight_map: Path | None = None,
-        alignment: AlignmentOptions = AS_ALIGNED,
-        *,
-        overwrite: bool = False,
-    ) -> list[str]:
-        """Fuse and write; a TIFF gets a pyramid if a source has one. A file that is there and may not go is kept.
-
-        Returns:
-            What looks wrong with the pair.
-
-        Raises:
-            InputError: if a source is damaged, or a file cannot be written; nothing is written then.
-            AlignmentError: the pair looks wrong, and `alignment` refuses that.
-        """
-        shape, dtype = result_shape(self.a, self.b, self.fuser.color), deeper(self.a, self.b)
-        pyramid = any(isinstance(reader, TiffReader) and reader.is_pyramid for reader in (self.a, self.b))
-        survey = _summarize(self.fuser, self.a, self.b)
-        warnings = survey.warnings(self.polarity)
-        alignment.check(warnings)
-        with (
-            tqdm(total=shape[0], desc=f"fusing '{output.name}'", unit="row", file=sys.stderr) as bar,
-            ScanlineBuffer(shape[:2], np.dtype(np.uint8)) as weight_maps,
-            ExitStack() as files,
-        ):
-
-            def fused() -> Iterator[Pixels]:
-                for strip in fuse_strips(self.fuser, self.a, self.b, self.side, survey.context):
-                    weight_maps.append(strip.weight_map)
-                    yield strip.fused
-                    bar.update(len(strip.fused))
-
-            _write(files, output, shape, dtype, fused(), pyramid, overwrite)
-            if weight_map is not None:
-                _write(
-                    files,
-                    weight_map,
-                    shape[:2],
-                    weight_maps.dtype,
-                    iter_strips(weight_maps, _STRIP),
-                    pyramid,
-                    overwrite,
-                )
-        return warnings
+    def as_gray(self, dtype: np.dtype[Any]) -> StripFormat:
+        """The same size with one channel."""
+        return replace(self, shape=self.shape[:2], dtype=dtype)
 
 
 @contextmanager
-def open_streamed(fuser: Fuser, files: Sequence[Path], thermal: ThermalOptions) -> Iterator[StreamedPair | None]:
-    """Open files by rows if they are a pair that is painted by tiles, as stored; None for all others.
+def open_readers(files: Sequence[Path]) -> Iterator[Readers]:
+    """Open a pair of files: TIFF files for reading strip by strip, others are decoded.
 
     Raises:
-        InputError: if a file cannot be read, or they differ in size.
+        InputError: if a file cannot be read.
     """
-    if len(files) != 2 or thermal.range is not None or thermal.polarity == "black-hot":
-        yield None
-        return
     with ExitStack() as stack:
         readers: list[ScanlineReader] = []
         for file in files:
             if reads_in_pieces(file):
                 readers.append(stack.enter_context(closing(TiffReader(file))))
-            elif not file.is_file() or file.stat().st_size < _LARGE_FILE:
-                yield None  # small, or for others to refuse
-                return
             else:
                 readers.append(ArrayReader(read_image(file)))
-        a, b = readers
-        side = fuser.tile_side(*a.shape[:2])
-        if side is not None:
-            _check_sizes(a, b, files)
-        yield None if side is None else StreamedPair(fuser, a, b, side, thermal.polarity is None)
+        yield readers[0], readers[1]
 
 
-def _check_sizes(a: ScanlineReader, b: ScanlineReader, names: Sequence[Path]) -> None:
-    if a.shape[:2] != b.shape[:2]:
-        sizes = [f"{x.shape[0]} x {x.shape[1]}   '{name}'" for x, name in zip((a, b), names, strict=True)]
-        raise InputError(
-            f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-            "Align the pair first (--align, or refinefuse align), or crop both to the same region."
+def read_whole(reader: ScanlineReader) -> Pixels:
+    """All pixels of a reader; those of a TIFF are decoded at once."""
+    return read_image(reader.path) if isinstance(reader, TiffReader) else reader.read_scanlines(0, reader.shape[0])
+
+
+def format_of(readers: Readers, color: Color) -> StripFormat:
+    """The form of the result of two sources."""
+    a, b = readers
+    deeper: np.dtype[Any] = max(a.dtype, b.dtype, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
+    pixel_a, pixel_b = (to_ycbcr(to_tensor(np.zeros((1, 1, *x.shape[2:]), x.dtype))) for x in readers)
+    channels = restore_color(pixel_a.luma, pixel_a, pixel_b, color).shape[1]
+    tiffs = [reader for reader in readers if isinstance(reader, TiffReader)]
+    suffix = ".tif" if tiffs or deeper == np.float32 else ".png"
+    shape = (*a.shape[:2], channels) if channels > 1 else a.shape[:2]
+    return StripFormat(shape, deeper, any(reader.is_pyramid for reader in tiffs), suffix)
+
+
+def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int) -> Iterator[Pair]:
+    """The strips of a pair of images of one size, each a row of tiles and what they need around them.
+
+    In memory is, at any time, what one row of tiles needs of the sources. Every strip counts as a part of a step of
+    progress that ends with the last one.
+
+    Args:
+        fuser: what will fuse them.
+        readers: the two sources.
+        files: where they come from, for messages.
+        side: of a tile, in pixels.
+
+    Raises:
+        InputError: if the sources differ in size, or cannot be read.
+    """
+    a, b = readers
+    paths = tuple(map(str, files))
+    check_sizes([torch.empty(1, 1, *reader.shape[:2], device="meta") for reader in readers], paths)
+    model = fuser.model
+    statistics, preview = _survey(readers, model.config.context_size)
+    height, width = a.shape[:2]
+    rows = list(iter_tiles(height, width, side, model.halo, model.config.stride))
+    held = [_RowBuffer(a), _RowBuffer(b)]
+    for index, row in enumerate(rows):
+        crop = row[0].padded
+        images = tuple(to_tensor(buffer.take(crop.top, crop.top + crop.height)) for buffer in held)
+        yield Pair(
+            name=paths[0],
+            images=images,
+            origin=None,
+            paths=paths,
+            preview=preview if index == 0 else None,
+            strip=Strip(statistics, tuple(_within_strip(tile) for tile in row)),
+            steps=int(index == len(rows) - 1),
         )
 
 
-def _write(
-    files: ExitStack,
-    path: Path,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    strips: Iterator[Pixels],
-    pyramid: bool,
-    overwrite: bool,
-) -> None:
-    """Write strips to a file, which appears under its name when `files` closes without an error."""
-    if path.exists() and not overwrite:
-        deque(strips, 0)  # they are taken all the same: what else is wanted hangs on them
-        return
-    if path.suffix.lower() in (".tif", ".tiff"):
-        write_tiff(files.enter_context(atomic_path(path)), shape, dtype, strips, pyramid=pyramid)
-        return
-    whole, top = np.empty(shape, dtype), 0
-    for strip in strips:
-        whole[top : top + len(strip)] = strip
-        top += len(strip)
-    write_images({path: whole}, overwrite=overwrite)
+def _within_strip(tile: Tile) -> Tile:
+    """A tile of an image in the coordinates of its row of tiles."""
+    region, padded = tile.region, tile.padded
+    return Tile(
+        Region(0, region.left, region.height, region.width),
+        Region(0, padded.left, padded.height, padded.width),
+        tile.inner,
+    )
 
 
-def fuse_strips(
-    fuser: Fuser, a: ScanlineReader, b: ScanlineReader, side: int, context: Context | None = None
-) -> Iterator[Strip]:
-    """Fuse two images of one size, one row of tiles after the other.
-
-    In memory are, at any time, what one row of tiles needs of the sources, its result, and one crop in the network.
-
-    Args:
-        fuser: how to fuse.
-        a: the first source.
-        b: the second source.
-        side: of a tile, in pixels.
-        context: of the pair; None: it is read first.
-    """
-    height, width = a.shape[:2]
-    shape, dtype = result_shape(a, b, fuser.color), deeper(a, b)
-    context = _summarize(fuser, a, b).context if context is None else context
-    regions = iter_tiles(height, width, side, fuser.model.halo, fuser.model.config.stride)
-    held = [_RowBuffer(a), _RowBuffer(b)]
-    for row in regions:
-        crop = row[0].padded
-        strips = [rows.take(crop.top, crop.top + crop.height) for rows in held]
-        fused = np.empty((row[0].region.height, *shape[1:]), dtype)
-        weight_map = np.empty((row[0].region.height, width), np.uint8)
-        for tile in row:
-            of_a, of_b = (_columns(strip, tile.padded) for strip in strips)
-            part, part_share = _fuse_tile(fuser, of_a, of_b, context, tile.inner)
-            columns = slice(tile.region.left, tile.region.left + tile.region.width)
-            fused[:, columns] = to_array(part, dtype)
-            weight_map[:, columns] = to_array(part_share, np.uint8)
-        yield Strip(fused, weight_map)
-
-
-def deeper(a: ScanlineReader, b: ScanlineReader) -> np.dtype[Any]:
-    """The type of the result: that of the source with more levels."""
-    return max(a.dtype, b.dtype, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
-
-
-def result_shape(a: ScanlineReader, b: ScanlineReader, color: Color) -> tuple[int, ...]:
-    """The shape of the result of two sources."""
-    one = [to_tensor(np.zeros((1, 1, *reader.shape[2:]), reader.dtype)) for reader in (a, b)]
-    planes_a, planes_b = (to_ycbcr(image) for image in one)
-    channels = restore_color(planes_a.luma, planes_a, planes_b, color).shape[1]
-    return (*a.shape[:2], channels) if channels > 1 else a.shape[:2]
+def _survey(readers: Readers, grid: int) -> tuple[tuple[torch.Tensor, torch.Tensor], Preview]:
+    """Read both sources once: their grid statistics, and small versions of every `step`-th pixel."""
+    height, width = readers[0].shape[:2]
+    step = -(-max(height, width) // _PREVIEW)
+    results, small = [], []
+    for reader in readers:
+        statistics, rows = StreamingGridStatistics(height, width, grid), []
+        for top in range(0, height, _ROWS):
+            strip = reader.read_scanlines(top, min(top + _ROWS, height))
+            statistics.add(to_ycbcr(to_tensor(strip)).luma)
+            rows.append(strip[-top % step :: step, ::step].copy())
+        results.append(statistics.result().float())
+        small.append(np.concatenate(rows))
+    preview = Preview((to_tensor(small[0]), to_tensor(small[1])), (small[0],), step)
+    return (results[0], results[1]), preview
 
 
 class _RowBuffer:
-    """Rows of a image that comes from top to bottom; what two takes weight_map is read once."""
+    """Rows of an image that is read from top to bottom; those that two strips share are read once."""
 
     def __init__(self, reader: ScanlineReader) -> None:
-        self._raster = reader
+        self._reader = reader
         self._top, self._rows = 0, np.empty((0, *reader.shape[1:]), reader.dtype)
 
     def take(self, start: int, stop: int) -> Pixels:
         kept = self._rows[start - self._top :]
         rows = np.empty((stop - start, *kept.shape[1:]), kept.dtype)
         rows[: len(kept)] = kept
-        for top in range(start + len(kept), stop, _STRIP):
-            end = min(top + _STRIP, stop)
-            rows[top - start : end - start] = self._raster.read_scanlines(top, end)
+        for top in range(start + len(kept), stop, _ROWS):
+            end = min(top + _ROWS, stop)
+            rows[top - start : end - start] = self._reader.read_scanlines(top, end)
         self._top, self._rows = start, rows
         return rows
 
 
-@dataclass(frozen=True)
-class _SummaryPass:
-    """What one pass over a pair finds out: the context, and a small version of each source: every `step`-th pixel."""
+def render_strip(pair: Pair, form: StripFormat, color: Color) -> tuple[Pixels, Pixels]:
+    """The rows of the result that a fused strip makes up, and those of its weight map as 8-bit gray.
 
-    context: Context
-    small: tuple[Pixels, Pixels]
-    step: int
-
-    def warnings(self, polarity: bool) -> list[str]:
-        raw = [RAW] if looks_raw(self.small[0]) else []
-        where = check_registration(luma(self.small[0]), luma(self.small[1]), self.step)
-        return raw + where + pair_warnings(*(to_tensor(pixels) for pixels in self.small), polarity=polarity)
+    Raises:
+        Exception: the error of the pair, if there is no result.
+    """
+    output = pair.require_output()
+    inner = pair.strip.tiles[0].inner if pair.strip else Region(0, 0, *output.fused.shape[2:])
+    a, b = (_rows(planes, inner) for planes in pair.planes)
+    return to_array(restore_color(output.fused, a, b, color), form.dtype), to_array(output.weight_map, np.uint8)
 
 
-def _summarize(fuser: Fuser, a: ScanlineReader, b: ScanlineReader) -> _SummaryPass:
-    """Read both sources once."""
-    height, width = a.shape[:2]
-    step = -(-max(height, width) // _SMALL)
-    results, small = [], []
-    for reader in (a, b):
-        reduction, rows = StreamingGridStatistics(height, width, fuser.model.config.context_size), []
-        for top in range(0, height, _STRIP):
-            strip = reader.read_scanlines(top, min(top + _STRIP, height))
-            reduction.add(to_ycbcr(to_tensor(strip)).luma)
-            rows.append(strip[-top % step :: step, ::step].copy())
-        results.append(reduction.result().float())
-        small.append(np.concatenate(rows))
-    return _SummaryPass(fuser.encode_context_from_stats(*results), (small[0], small[1]), step)
+def _rows(planes: YCbCrImage, inner: Region) -> YCbCrImage:
+    rows = slice(inner.top, inner.top + inner.height)
+    chroma, alpha = (None if plane is None else plane[..., rows, :] for plane in (planes.chroma, planes.alpha))
+    return YCbCrImage(planes.luma[..., rows, :], chroma, alpha)
 
 
-def _fuse_tile(fuser: Fuser, a: Pixels, b: Pixels, context: Context, inner: Region) -> tuple[Tensor, Tensor]:
-    """The inner region of two crops, fused, and the weight_map of `a` there."""
-    planes_a, planes_b = (to_ycbcr(to_tensor(pixels)) for pixels in (a, b))
-    luma, weight_map = fuser.predict_region(planes_a.luma, planes_b.luma, context, inner)
-    return restore_color(luma, _inside(planes_a, inner), _inside(planes_b, inner), fuser.color), weight_map
+def write_strips(files: ExitStack, path: Path, form: StripFormat, strips: Iterator[Pixels], *, keep: bool) -> None:
+    """Write strips to a file, which appears under its name when `files` closes without an error.
+
+    Args:
+        files: holds the file until all that belongs to it is written.
+        path: of the file; only TIFF is written strip by strip.
+        form: of the result.
+        strips: all rows from top to bottom.
+        keep: leave the file as it is. The strips are taken all the same: what else is wanted hangs on them.
+    """
+    if keep:
+        deque(strips, 0)
+    elif path.suffix.lower() in (".tif", ".tiff"):
+        write_tiff(files.enter_context(atomic_path(path)), form.shape, form.dtype, strips, pyramid=form.is_pyramid)
+    else:
+        whole, top = np.empty(form.shape, form.dtype), 0
+        for strip in strips:
+            whole[top : top + len(strip)] = strip
+            top += len(strip)
+        write_images({path: whole}, overwrite=True)
 
 
-def _columns(strip: Pixels, crop: Region) -> Pixels:
-    return np.ascontiguousarray(strip[:, crop.left : crop.left + crop.width])
-
-
-def _inside(planes: YCbCrImage, region: Region) -> YCbCrImage:
-    def cut(plane: Tensor | None) -> Tensor | None:
-        down, across = (slice(start, start + n) for start, n in ((region[0], region[2]), (region[1], region[3])))
-        return None if plane is None else plane[..., down, across]
-
-    return YCbCrImage(planes.luma[..., :0], cut(planes.chroma), cut(planes.alpha))
+def buffered_strips(buffer: ScanlineBuffer) -> Iterator[Pixels]:
+    """All rows of a buffer."""
+    return iter_strips(buffer, _ROWS)

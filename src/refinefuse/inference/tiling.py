@@ -1,13 +1,13 @@
-"""Large images in pieces: which regions, and which part of the sources each of them needs.
+"""Large images by tiles: which regions, and which part of the sources each of them needs.
 
-A region that is painted from its crop is the same as in the whole output: the context is that of the whole pair, the
+A region that is fused from its crop is the same as in the image as a whole: the context is that of the whole pair, the
 crop reaches as far around the region as the network sees, and its corner lies on the network's grid of cells.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from refinefuse.errors import InputError
@@ -18,9 +18,9 @@ TileSize: TypeAlias = Literal["auto", "off"] | int
 """Side of a tile in pixels, `auto` (by size and free memory) or `off`."""
 
 WHOLE = 4_000_000
-"""Pixels up to which `auto` paints in one tile. Beyond, tiles are as fast (caches) and need less memory."""
+"""Pixels up to which `auto` uses one tile. Beyond, tiles are as fast (caches) and need less memory."""
 CROP = 1344
-"""Longest side of the crops that `auto` cuts: longer ones need more memory and are slower by pixel, shorter ones are
+"""Longest side of the crops that `auto` cuts: longer ones need more memory and are slower per pixel, shorter ones are
 mostly halo."""
 _MAPS = 18
 """Memory of the trunk, as a number of maps of the first scale's features (measured at 1024 x 1024: 14 to 17)."""
@@ -32,7 +32,7 @@ class Tile(NamedTuple):
     """One tile.
 
     Attributes:
-        region: what is painted, in the image.
+        region: what is fused, in the image.
         padded: what must be known of the sources for that, in the image.
         inner: the region again, in the crop.
     """
@@ -53,12 +53,12 @@ def check_tile(tile: TileSize, halo: int) -> None:
     if not isinstance(tile, str) and tile < halo:
         raise InputError(
             f"`tile` must be at least as large as what the network sees around it.\n  at least: {halo} pixels\n"
-            f"  got: {tile}\nSmaller tiles would be painted more than nine times over. Take auto, or a larger number."
+            f"  got: {tile}\nSmaller tiles would be computed more than nine times over. Use auto, or a larger number."
         )
 
 
 def tile_side(tile: TileSize, height: int, width: int, config: NetworkConfig, halo: int, free: int) -> int | None:
-    """The side of the tiles for a image, None if it is painted in one tile.
+    """The side of the tiles for an image; None if it is fused in one tile.
 
     Args:
         tile: what the user asked for.
@@ -72,20 +72,25 @@ def tile_side(tile: TileSize, height: int, width: int, config: NetworkConfig, ha
         return None
     if tile != "auto":
         return None if tile >= max(height, width) else int(tile)
-    affordable = free // 2 // bytes_by_pixel(config)
+    affordable = free // 2 // bytes_per_pixel(config)
     if height * width <= min(WHOLE, affordable):
         return None
     crop = min(CROP, math.isqrt(affordable))
     return max(crop - 2 * halo, halo)
 
 
-def bytes_by_pixel(config: NetworkConfig) -> int:
-    """Memory that output in float32 takes, in bytes a pixel of the crop."""
+def batch_size(shape: Sequence[int], config: NetworkConfig, free: int) -> int:
+    """How many images of a batch (n, 1, h, w) fit into half of the free memory, at least 1."""
+    return max(1, free // 2 // (bytes_per_pixel(config) * shape[2] * shape[3]))
+
+
+def bytes_per_pixel(config: NetworkConfig) -> int:
+    """Memory that fusing in float32 takes, in bytes per pixel of the crop."""
     return 4 * max(-(-_MAPS * config.channels[0] // config.patch_size**2), _PLANES)
 
 
 def iter_tiles(height: int, width: int, side: int, halo: int, stride: int) -> Iterator[list[Tile]]:
-    """The tiles of a image, row by row.
+    """The tiles of an image, row by row.
 
     Args:
         height: of the image, in pixels.

@@ -2,115 +2,95 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from refinefuse.errors import InputError
-from refinefuse.image.color import to_array, to_tensor, to_ycbcr
+from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
 from refinefuse.image.files import check_target, check_writable, write_image
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
-from refinefuse.image.medical.intensity import (
-    Colormap,
-    colored,
-    intensity_ranges,
-    intensity_warnings,
-    parse_window,
-    scaled,
-    with_kind,
-)
+from refinefuse.image.medical.intensity import with_kind
 from refinefuse.image.medical.nifti import ENDINGS, is_nifti, read_nifti, write_nifti
-from refinefuse.image.medical.resampling import Slice, resample_to
 from refinefuse.image.medical.secondary_capture import check_folder, write_secondary_capture
-from refinefuse.image.medical.volume import (
-    MAX_VOXELS,
-    Modality,
-    Volume,
-    different_patients,
-    display_orientation,
-    finest,
-    reorient_back,
-)
-from refinefuse.image.thermal import IntensityRange
-from refinefuse.inference.folders import OutputPaths, check_apart
+from refinefuse.image.medical.volume import Modality, Volume, reorient_back
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.montage import volume_montage
+from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
+from refinefuse.inference.pipeline import Pair, run
+from refinefuse.inference.queues import StageTimer
+from refinefuse.inference.slices import SliceReader
+from refinefuse.inference.stages import Check, Fuse
+from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
+from refinefuse.weights.store import MEDICAL
 
-_LITTLE = 0.5  # share of the grid in which a source has data, below which that is said
-Scale = Callable[[NDArray[Any]], NDArray[np.float32]]  # from units to [0, 1]
-_FINER = 1.5  # how much finer the grid of another source must be to be mentioned
 
+def fuse_volume(
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    fuser: Fuser | None = None,
+    options: VolumeOptions = VolumeOptions(),  # noqa: B008  # frozen
+    overwrite: bool = False,
+    progress: bool = False,
+) -> VolumeResult:
+    """Fuse two volumes slice by slice, and write NIfTI or a DICOM secondary capture.
 
-@dataclass(frozen=True)
-class VolumeOptions:
-    """What can be chosen about volumes.
+    Not a medical device. Each slice of the grid is fused as an image; ranges are fixed over the volumes, so that slices
+    do not differ by more than the patient does. Where only one source has data, the others are taken to agree with it.
 
-    Attributes:
-        window: of CT: a name or CENTER,WIDTH in HU; None: the file's own, else soft tissue.
-        range: of all sources but the last, whatever their modality; None: by the modality.
-        suv: of PET, in SUV; None: from 0 to the 99.9th percentile.
-        colormap: of the last source; None: inferno for PET and SPECT, gray otherwise.
-        grid: the source whose grid the result gets; None: the one with the smallest voxels.
-        series: numbers or UIDs, one per source, if folders hold several series.
-        anonymize: keep nothing of patient and study in DICOM results, and name no patient in messages.
-        kinds: the modality of each source; empty: by the file or its name.
-        max_voxels: that a source may declare.
+    Args:
+        a: NIfTI file, DICOM file or folder of DICOM files: CT, or MRI beside PET and SPECT.
+        b: the volume whose color is kept.
+        output: a NIfTI file, or a folder for DICOM.
+        fuser: the network; None: `Fuser("medical")`.
+        options: of volumes.
+        overwrite: replace what exists.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        InputError: anything that cannot be read, shown on one grid, or written.
+        MissingDependencyError: if a library of the extra `medical` is not installed.
     """
-
-    window: IntensityRange | None = None
-    range: IntensityRange | None = None
-    suv: IntensityRange | None = None
-    colormap: Colormap | None = None
-    grid: Literal["a", "b"] | None = None
-    series: tuple[str | None, ...] = ()
-    anonymize: bool = False
-    kinds: tuple[Modality, ...] = ()
-    max_voxels: int = MAX_VOXELS
-
-    @classmethod
-    def parse(
-        cls, window: str | None, rule: str | None, suv: str | None, series: str | None, **rest: Any
-    ) -> VolumeOptions:
-        """From the texts of the command line.
-
-        Raises:
-            InputError: if one of them is not understood.
-        """
-        limits = None if suv is None else IntensityRange.parse(suv)
-        if limits is not None and limits.rule != "counts":
-            raise InputError(f"--suv-range needs two numbers, MIN,MAX.\n  got: {suv!r}")
-        shown = None if rule is None else IntensityRange.parse(rule)
-        if shown is not None and shown.rule not in ("counts", "percentile"):
-            raise InputError(f"--range of a volume must be MIN,MAX or percentile:LOW,HIGH.\n  got: {rule!r}")
-        chosen = tuple(word.strip() or None for word in series.split(",")) if series else ()
-        return cls(
-            None if window is None else parse_window(window),
-            shown,
-            limits,
-            series=chosen,
-            **rest,
-        )
+    outputs, paths = OutputPaths(Path(output)), [Path(a), Path(b)]
+    return fuse_volumes(
+        lambda: fuser or Fuser(MEDICAL), paths, outputs, options, overwrite=overwrite, progress=progress
+    )
 
 
-@dataclass
-class VolumeResult:
-    """What a user is told.
+def fuse_volumes(
+    load: Callable[[], Fuser],
+    paths: Sequence[Path],
+    outputs: OutputPaths,
+    options: VolumeOptions,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> VolumeResult:
+    """`fuse_volume` with more sources, weight maps and a montage.
 
-    Attributes:
-        messages: what was read, and what became of it.
-        warnings: what looks wrong.
+    Args:
+        load: makes the fuser; called when the volumes are known to go together.
+        paths: two or more; the last gives the color.
+        outputs: a NIfTI file or a folder for DICOM; weight maps in a NIfTI file; an image for the montage.
+        options: of volumes.
+        overwrite: replace what exists.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        InputError: as `fuse_volume`.
     """
-
-    messages: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    _check_outputs(outputs, paths, overwrite)
+    reader = SliceReader(_read(paths, options), options)
+    fuser = load()
+    writer = VolumeWriter(reader, outputs, fuser.color, options, overwrite=overwrite)
+    run(reader, [Check(("alignment",)), Fuse(fuser, StageTimer("fuse"))], writer, progress=progress)
+    return reader.result
 
 
 def are_volumes(paths: Sequence[Path]) -> bool:
@@ -123,88 +103,102 @@ def are_volumes(paths: Sequence[Path]) -> bool:
     if any(found) and not all(found):
         volume, image = paths[found.index(True)], paths[found.index(False)]
         raise InputError(
-            "A volume and a image cannot be fused.\n"
+            "A volume and an image cannot be fused.\n"
             f"  volume: '{volume}'\n  image: '{image}'\n"
             "Pass two volumes (NIfTI files, DICOM files or folders), or two images."
         )
     return all(found)
 
 
-def fuse_volumes(
-    load: Callable[[], Fuser], paths: Sequence[Path], targets: OutputPaths, options: VolumeOptions, *, overwrite: bool
-) -> VolumeResult:
-    """Fuse volumes slice by slice, and write NIfTI or a series of DICOM secondary captures.
-
-    Each slice of the grid is fused as a image; ranges are fixed over the volumes, so that slices do not differ by
-    more than the patient does. Where only one source has data, the others are taken to agree with it.
+class VolumeWriter:
+    """Collects fused slices, and writes the volume when all have come.
 
     Args:
-        load: makes the fuser; called when the volumes are known to go together.
-        paths: two or more; the last gives the color, the first (`a`) or last (`b`) the grid.
-        targets: a NIfTI file or a folder for DICOM; weight_maps in a NIfTI file; a image for the montage.
+        reader: where the slices come from.
+        outputs: where results go.
+        color: `gray` leaves the color out.
         options: of volumes.
-        overwrite: replace what is there.
-
-    Returns:
-        What was read, and what looks wrong.
-
-    Raises:
-        InputError: anything that cannot be read, shown on one grid, or written.
+        overwrite: replace what exists.
     """
-    _check_targets(targets, paths, overwrite)
-    volumes = _read(paths, options)
-    told = VolumeResult(warnings=[note for volume in volumes for note in volume.warnings])
-    told.warnings += different_patients(volumes, show_names=not options.anonymize)
-    grid = {"a": volumes[0], "b": volumes[-1], None: volumes[finest(volumes)]}[options.grid]
-    order, signs, affine = display_orientation(grid.affine, grid.values.shape)
-    shape = tuple(grid.values.shape[axis] for axis in order)
-    ranges = intensity_ranges(volumes, options.window, options.range, options.suv)
-    cuts = [resample_to(volume, affine, shape) for volume in volumes]
-    colormap = options.colormap or ("inferno" if volumes[-1].modality in ("PT", "NM") else "gray")
-    told.messages += [f"{_line(volume, fixed)}" for volume, fixed in zip(volumes, ranges, strict=True)]
-    told.warnings += _hints(volumes, grid, options)
-    for volume, fixed in zip(volumes, ranges, strict=True):
-        told.warnings += intensity_warnings(volume, fixed)
-    scales = [
-        partial(scaled, fixed=fixed, inverted=volume.is_inverted) for volume, fixed in zip(volumes, ranges, strict=True)
-    ]
-    fused, weight_maps, shown = _fuse_slices(load(), cuts, scales, colormap, shape, told, targets)
-    _write(targets, fused, weight_maps, (order, signs, affine, grid), volumes, options.anonymize)
-    if targets.montage is not None:
-        lengths = np.linalg.norm(affine[:3, :2], axis=0)
-        write_image(targets.montage, volume_montage(shown, float(lengths[0] / lengths[1])), overwrite=overwrite)
-    told.messages.append(f"{shape[2]} slices of {shape[0]} x {shape[1]} fused on the grid of '{grid.path}'.")
-    return told
+
+    def __init__(
+        self, reader: SliceReader, outputs: OutputPaths, color: Color, options: VolumeOptions, *, overwrite: bool
+    ) -> None:
+        self.reader, self.outputs, self.color, self.options = reader, outputs, color, options
+        self.overwrite = overwrite
+        colored_result = reader.colormap != "gray" and color != "gray"
+        self._dtype = np.dtype(np.uint8 if colored_result else np.float32)
+        self._fused = np.empty((*reader.shape, 3) if colored_result else reader.shape, self._dtype)
+        wants_map = outputs.weight_map is not None
+        self._weight_maps = np.empty(reader.shape, np.float32) if wants_map else None
+        self._shown: list[list[NDArray[Any]]] = []
+
+    def write(self, pairs: Iterator[Pair]) -> None:
+        """Write the volume, or nothing if a slice could not be fused."""
+        depth = self.reader.shape[2]
+        shown = set(_spread(depth)) if self.outputs.montage is not None else set()
+        for k, pair in enumerate(pairs):
+            output = pair.require_output()
+            *others, last = pair.planes
+            image = restore_color(output.fused, merge_color_sources(others), last, self.color)
+            self._fused[:, :, k] = pixels = to_array(image, self._dtype)
+            if self._weight_maps is not None:
+                self._weight_maps[:, :, k] = output.weight_map[0, 0].numpy()
+            if k in shown:
+                self._shown.append([*(to_array(source, np.float32) for source in pair.images), pixels])
+            self.reader.result.pair_warnings += pair.warnings
+        self._write_files()
+        self.reader.result.messages.append(
+            f"{depth} slices of {self._fused.shape[0]} x {self._fused.shape[1]} fused on the grid of "
+            f"'{self.reader.grid.path}'."
+        )
+
+    def _write_files(self) -> None:
+        reader, outputs = self.reader, self.outputs
+        for path in outputs.wanted():
+            make_folder(path.parent)
+        if is_nifti(outputs.output):
+            write_nifti(outputs.output, reorient_back(self._fused, reader.order, reader.signs), reader.grid)
+        else:
+            anonymize = self.options.anonymize
+            write_secondary_capture(outputs.output, self._fused, reader.affine, reader.volumes, anonymize=anonymize)
+        if self._weight_maps is not None and outputs.weight_map is not None:
+            turned = reorient_back(self._weight_maps, reader.order, reader.signs)
+            write_nifti(outputs.weight_map, turned, reader.grid)
+        if outputs.montage is not None:
+            lengths = np.linalg.norm(reader.affine[:3, :2], axis=0)
+            montage = volume_montage(self._shown, float(lengths[0] / lengths[1]))
+            write_image(outputs.montage, montage, overwrite=self.overwrite)
 
 
-def _check_targets(targets: OutputPaths, paths: Sequence[Path], overwrite: bool) -> None:
-    check_apart(targets, paths)
-    if is_nifti(targets.output):
-        check_writable(targets.output, overwrite=overwrite)
-    elif targets.output.suffix and not targets.output.is_dir():
+def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool) -> None:
+    check_apart(outputs.wanted(), paths)
+    if is_nifti(outputs.output):
+        check_writable(outputs.output, overwrite=overwrite)
+    elif outputs.output.suffix and not outputs.output.is_dir():
         raise InputError(
-            f"Cannot write '{targets.output}': a volume becomes NIfTI or a folder of DICOM files.\n"
-            f"  expected: {', '.join(ENDINGS)}, or the name of a folder\n  found: {targets.output.suffix}\n"
-            "Name the output accordingly."
+            f"Cannot write '{outputs.output}': a volume becomes NIfTI or a folder of DICOM files.\n"
+            f"  expected: {', '.join(ENDINGS)}, or the name of a folder\n  got: {outputs.output.suffix}\n"
+            "Rename the output accordingly."
         )
     else:
-        check_folder(targets.output, overwrite=overwrite)
-    if targets.weight_map is not None:
-        if not is_nifti(targets.weight_map):
+        check_folder(outputs.output, overwrite=overwrite)
+    if outputs.weight_map is not None:
+        if not is_nifti(outputs.weight_map):
             raise InputError(
-                f"Cannot write '{targets.weight_map}': the weight maps of a volume are a volume.\n"
-                f"  expected: {', '.join(ENDINGS)}\nName the file accordingly."
+                f"Cannot write '{outputs.weight_map}': the weight maps of a volume are a volume.\n"
+                f"  expected: {', '.join(ENDINGS)}\nRename the file accordingly."
             )
-        check_writable(targets.weight_map, overwrite=overwrite)
-    if targets.montage is not None:
-        check_target(targets.montage, overwrite=overwrite)
+        check_writable(outputs.weight_map, overwrite=overwrite)
+    if outputs.montage is not None:
+        check_target(outputs.montage, overwrite=overwrite)
 
 
 def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
     if len(options.series) > len(paths):
         raise InputError(
             f"--series names more series than there are sources.\n  expected: at most {len(paths)}\n"
-            f"  found: {len(options.series)}"
+            f"  got: {len(options.series)}"
         )
     series = [*options.series, *[None] * (len(paths) - len(options.series))]
     no_kind: Modality = ""
@@ -225,89 +219,6 @@ def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
     return volumes
 
 
-def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> list[str]:
-    found = [
-        f"nothing says what made '{volume.path}': taken for gray values (NIfTI: put ct, mri, pet or spect into the "
-        "name; --colormap colors the last source)"
-        for volume in volumes
-        if not volume.modality and not (volume is volumes[-1] and options.colormap)
-    ]
-    for volume in volumes:
-        if volume is not grid and np.prod(grid.spacing) > _FINER**3 * np.prod(volume.spacing):
-            other = "a" if volume is volumes[0] else "b"
-            found.append(
-                f"'{volume.path}' is finer than the grid of the result, and its detail is lost: consider --grid {other}"
-            )
-    return found
-
-
-def _line(volume: Volume, fixed: IntensityRange) -> str:
-    unit = f" {volume.units}" if volume.units else ""
-    return f"{volume.description}, black to white: {fixed.low:g} to {fixed.high:g}{unit}"
-
-
-def _fuse_slices(
-    fuser: Fuser,
-    cuts: Sequence[Callable[[int], Slice]],
-    ranges: Sequence[Scale],
-    colormap: Colormap,
-    shape: tuple[int, ...],
-    told: VolumeResult,
-    targets: OutputPaths,
-) -> tuple[NDArray[Any], NDArray[Any] | None, list[list[NDArray[Any]]]]:
-    """The fused volume, the weight_maps if they are wanted, and the slices of the montage."""
-    color = colormap != "gray" and fuser.color != "gray"
-    fused = np.empty((*shape, 3), np.uint8) if color else np.empty(shape, np.float32)
-    weight_maps = np.empty(shape, np.float32) if targets.weight_map is not None else None
-    covered, shown = np.zeros(len(cuts)), []
-    wanted = set(_spread(shape[2])) if targets.montage is not None else set()
-    for k in tqdm(range(shape[2]), "fusing", unit="slice", file=sys.stderr):
-        slices = [cut(k) for cut in cuts]
-        covered += [inside.mean() for _, inside in slices]
-        images = _images(slices, ranges, colormap)
-        result = fuser.fuse_with_weight_map(*(to_tensor(image) for image in images))
-        pixels = to_array(torch.as_tensor(result.fused), np.uint8 if color else np.float32)
-        fused[:, :, k] = pixels
-        if weight_maps is not None:
-            weight_maps[:, :, k] = result.weight_map[0, 0].cpu().numpy()
-        if k in wanted:
-            shown.append([*images, pixels])
-    for index, share in enumerate(covered / shape[2]):
-        if share < _LITTLE:
-            told.warnings.append(f"source {index + 1} has data in {share:.0%} of the result's field of view only")
-    return fused, weight_maps, shown
-
-
-def _images(slices: Sequence[Slice], scales: Sequence[Scale], colormap: Colormap) -> list[NDArray[Any]]:
-    """The slices as images; where a source has no data, it agrees with those that have."""
-    gray = [scale(values) for (values, _), scale in zip(slices, scales, strict=True)]
-    there = [inside for _, inside in slices]
-    known = np.max([np.where(inside, values, 0) for values, inside in zip(gray[:-1], there[:-1], strict=True)], 0)
-    last: NDArray[Any] = gray[-1] if colormap == "gray" else colored(gray[-1], colormap)
-    luma = to_ycbcr(to_tensor(last)).luma[0, 0].numpy()
-    filling = np.where(there[-1], luma, known)
-    others = [np.where(inside, values, filling) for values, inside in zip(gray[:-1], there[:-1], strict=True)]
-    shape = there[-1].shape + (1,) * (last.ndim - 2)
-    return [*others, np.where(there[-1].reshape(shape), last, known.reshape(shape))]
-
-
 def _spread(count: int, wanted: int = 6) -> list[int]:
     """Numbers of slices for the montage, evenly spread, without the outermost tenth at either end."""
     return sorted({round(place) for place in np.linspace(0.1 * (count - 1), 0.9 * (count - 1), wanted)})
-
-
-def _write(
-    targets: OutputPaths,
-    fused: NDArray[Any],
-    weight_maps: NDArray[Any] | None,
-    place: tuple[list[int], list[int], NDArray[Any], Volume],
-    volumes: Sequence[Volume],
-    anonymize: bool,
-) -> None:
-    order, signs, affine, grid = place
-    if is_nifti(targets.output):
-        write_nifti(targets.output, reorient_back(fused, order, signs), grid)
-    else:
-        write_secondary_capture(targets.output, fused, affine, volumes, anonymize=anonymize)
-    if weight_maps is not None and targets.weight_map is not None:
-        write_nifti(targets.weight_map, reorient_back(weight_maps, order, signs), grid)

@@ -9,11 +9,12 @@ from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.thermal import ThermalOptions
-from refinefuse.inference.video.fuse import VideoResult, fuse_videos
+from refinefuse.inference.video.fuse import fuse_video
+from refinefuse.inference.video.options import VideoOptions, VideoResult
 
 
-def fuse(fuser, a, b, output, **options):
-    return fuse_videos(lambda: fuser, str(a), str(b), output, **options)
+def fuse(fuser, a, b, output, *, overwrite=False, **options):
+    return fuse_video(a, b, output, fuser=fuser, options=VideoOptions(**options), overwrite=overwrite)
 
 
 def times(frames):
@@ -114,7 +115,7 @@ def test_range_and_polarity_of_the_user(fuser, tmp_path, codec):
     counts = [np.full((16, 16), value, np.uint16) for value in (7000, 8000, 9000, 12000)]
     a = write_video(tmp_path / "a.mkv", counts, pixel_format="gray16le")
     b = write_video(tmp_path / "b.mkv", [np.zeros((16, 16), np.uint8)] * 4)
-    for polarity, expected in ((None, (0, 1, 2, 4)), ("black-hot", (4, 3, 2, 0))):
+    for polarity, expected in (("auto", (0, 1, 2, 4)), ("black-hot", (4, 3, 2, 0))):
         thermal = ThermalOptions(IntensityRange.parse("7000,11000"), polarity)
         fuse(fuser, a, b, tmp_path / "o.mkv", codec=codec, thermal=thermal, overwrite=True)
         white = 255 if codec == "ffv1" else 219

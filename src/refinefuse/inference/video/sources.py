@@ -79,7 +79,7 @@ def import_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise MissingDependencyError("av", "video", "ThermalOptions and writing videos") from error
+        raise MissingDependencyError("av", "video", "Reading and writing videos") from error
     return av
 
 
@@ -109,7 +109,7 @@ class VideoSource:
         rate: frames a second, by the file's own account.
         count: how many frames there are, 0 if that is not known.
         aspect: of the pixels.
-        has_sound: whether there is sound that can be copied.
+        has_audio: whether there is audio that can be copied.
 
     Raises:
         InputError: if it cannot be opened, or has no video that can be decoded.
@@ -131,7 +131,7 @@ class VideoSource:
         context.thread_count = 1  # the network costs far more, and what a decoder logs stays with its frame
         self.count = int(self._stream.frames or (self._container.duration or 0) * self.rate / import_av().time_base)
         self.aspect = context.sample_aspect_ratio
-        self.has_sound = bool(self._container.streams.audio) and not self.is_camera
+        self.has_audio = bool(self._container.streams.audio) and not self.is_camera
 
     def __iter__(self) -> Iterator[Frame | CorruptFrame]:
         """All frames in their order; what cannot be decoded as it was meant comes as `CorruptFrame`."""

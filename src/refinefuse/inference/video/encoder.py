@@ -1,4 +1,4 @@
-"""The fused video: codecs, pixel formats, sound, and a file that can be played whatever happens."""
+"""Encode the fused video: codecs, pixel formats, audio, and a file that can be played whatever happens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Codec:
+class Encoding:
     """How frames are compressed.
 
     Attributes:
@@ -35,9 +35,9 @@ class Codec:
 
 
 CODECS = {
-    "h264": Codec("libx264", {"preset": "superfast", "crf": "18", "g": "60"}),
-    "hevc": Codec("libx265", {"preset": "ultrafast", "crf": "20", "g": "60", "x265-params": "log-level=none"}),
-    "ffv1": Codec("ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, lossless=True),
+    "h264": Encoding("libx264", {"preset": "superfast", "crf": "18", "g": "60"}),
+    "hevc": Encoding("libx265", {"preset": "ultrafast", "crf": "20", "g": "60", "x265-params": "log-level=none"}),
+    "ffv1": Encoding("ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, lossless=True),
 }
 CONTAINERS = {
     ".mp4": ("h264", "hevc"),
@@ -52,7 +52,7 @@ _FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets"}
 """Readable at any moment, an ordinary file once it is complete; the first frame keeps its timestamp."""
 
 
-def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Codec:
+def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
     """The codec for a file, refused where the video could not be written.
 
     Args:
@@ -61,13 +61,13 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Codec:
         overwrite: a file that is there may be replaced.
 
     Raises:
-        InputError: the ending is unknown, does not go with the codec, or the place cannot be written to.
+        InputError: the extension is unknown, does not go with the codec, or the file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise InputError(
-            f"Cannot write a video '{path}': the ending of the name gives the format.\n"
-            f"  expected: {', '.join(CONTAINERS)}\n  found: {path.suffix or 'none'}\nName the file accordingly."
+            f"Cannot write a video '{path}': the extension gives the format.\n"
+            f"  expected: {', '.join(CONTAINERS)}\n  found: {path.suffix or 'none'}\nRename the file accordingly."
         )
     name = CONTAINERS[suffix][0] if codec == "auto" else codec
     if name not in CODECS:
@@ -82,7 +82,7 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Codec:
     return CODECS[name]
 
 
-def pixel_format(codec: Codec, source: VideoFormat, size: tuple[int, int]) -> str:
+def pixel_format(codec: Encoding, source: VideoFormat, size: tuple[int, int]) -> str:
     """The format in which frames are fused and encoded: that of the source where the codec and players know it.
 
     Args:
@@ -110,15 +110,15 @@ def _formats(encoder: str) -> frozenset[str]:
     return frozenset(known.name for known in formats or () if has_luma(known.name) and known.name[:2] != "nv")
 
 
-class VideoWriter:
-    """Writes frames, and the sound of a source, under a temporary name until `close`.
+class VideoEncoder:
+    """Writes frames, and the audio of a source, under a temporary name until `close`.
 
     Args:
         path: of the fused video.
         codec: how frames are compressed.
         first: the first frame, already in its final format: the others follow its form.
-        source: what `first` came from, for rate, shape of pixels and sound.
-        sound: the file whose sound is copied, None for silence.
+        source: what `first` came from, for frame rate, shape of pixels and audio.
+        audio: the file whose audio is copied; None: none.
         frame_stride: only each n-th frame of `source` comes.
 
     Raises:
@@ -126,11 +126,19 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: Path, codec: Codec, first: VideoFrame, source: Source, sound: str | None, *, frame_stride: int = 1
+        self,
+        path: Path,
+        codec: Encoding,
+        first: VideoFrame,
+        source: Source,
+        audio: str | None,
+        *,
+        frame_stride: int = 1,
     ) -> None:
         self.path = path
         self.frames = 0
         self._errors = import_av().error
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = temporary_name(path)
         suffix = path.suffix.lower()
         try:
@@ -145,10 +153,10 @@ class VideoWriter:
                 f"  codec: {codec.encoder}, {first.format.name}, {first.height} x {first.width}\n"
                 "Choose another codec (--codec) or another place."
             ) from None
-        self._sound = _Sound(sound, self._container) if sound else None
+        self._audio = _Audio(audio, self._container) if audio else None
         self._last: int | None = None
 
-    def _video_stream(self, codec: Codec, first: VideoFrame, source: Source, frame_stride: int) -> Any:
+    def _video_stream(self, codec: Encoding, first: VideoFrame, source: Source, frame_stride: int) -> Any:
         options = dict(codec.options)
         stream: Any = self._container.add_stream(codec.encoder, rate=source.rate / frame_stride, options=options)
         stream.height, stream.width, stream.pix_fmt = first.height, first.width, first.format.name
@@ -178,8 +186,8 @@ class VideoWriter:
         frame.pict_type = 0  # the encoder decides which frames are key frames
         with self._writing():
             self._mux(self._stream.encode(frame))
-            if self._sound:
-                self._container.mux(list(self._sound.until(float(pts * frame.time_base))))
+            if self._audio:
+                self._container.mux(list(self._audio.until(float(pts * frame.time_base))))
 
     def close(self) -> None:
         """Finish the file and give it its name; without a frame there is no file.
@@ -192,8 +200,8 @@ class VideoWriter:
                 self._mux(self._stream.encode(None))
                 self._container.close()
         finally:
-            if self._sound:
-                self._sound.close()
+            if self._audio:
+                self._audio.close()
             with suppress(self._errors.FFmpegError, OSError):
                 self._container.close()
             if self.frames:
@@ -218,8 +226,8 @@ class VideoWriter:
             raise InputError(f"Cannot write '{self.path}' any further: {_reason(error)}.\n{kept}") from None
 
 
-class _Sound:
-    """The sound of a file, copied packet by packet into another container."""
+class _Audio:
+    """The audio of a file, copied packet by packet into another container."""
 
     def __init__(self, name: str, container: Any) -> None:
         self._input = import_av().open(name)

@@ -1,4 +1,4 @@
-"""What passes frames from one thread to the next."""
+"""What passes pairs and frames from one thread to the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class FrameQueue(Generic[T]):
+class BoundedQueue(Generic[T]):
     """A bounded queue between two threads that either end can close.
 
     Args:
@@ -73,20 +73,17 @@ class StageTimer:
     Attributes:
         name: as the user reads it.
         busy: seconds of work.
-        cpu: seconds of the stage's own thread on a processor, without those that a library starts.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.busy = 0.0
-        self.cpu = 0.0
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Count the time of a block."""
-        start, start_cpu = time.perf_counter(), time.thread_time()
+        start = time.perf_counter()
         try:
             yield
         finally:
             self.busy += time.perf_counter() - start
-            self.cpu += time.thread_time() - start_cpu

@@ -1,0 +1,115 @@
+"""Groups of options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from refinefuse.image.color import Color
+    from refinefuse.inference.alignment_options import AlignmentOptions
+    from refinefuse.inference.fuser import Fuser
+    from refinefuse.inference.thermal import ThermalOptions
+
+Device = str
+
+
+@dataclass
+class NetworkArguments:
+    """Network.
+
+    Attributes:
+        weights: Shipped name, .safetensors or .onnx file, folder, or repository of the Hugging Face Hub.
+        device: Device: auto, cpu, cuda, cuda:N or mps.
+        precision: Precision of the features; auto is float32 on a CPU.
+        backend: Library that computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime
+            for an ONNX file.
+        tile: Side of the tiles for large images in pixels, auto or off. Results do not depend on it.
+    """
+
+    weights: str | None = None
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    backend: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
+    tile: Literal["auto", "off"] | int = "auto"
+
+    def load(self, default: str, color: Color = "b") -> Fuser:
+        """Make the fuser."""
+        from refinefuse.inference.fuser import Fuser
+
+        return Fuser(
+            self.weights or default,
+            color=color,
+            device=self.device,
+            precision=self.precision,
+            backend=self.backend,
+            tile=self.tile,
+        )
+
+
+@dataclass
+class ThermalArguments:
+    """Thermal source A.
+
+    Attributes:
+        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
+            folder or a video. Without it, the range of the file's type.
+        polarity: What hot things are in A. With auto, a black-hot image causes a warning; with black-hot, A is inverted.
+    """
+
+    range: str | None = None
+    polarity: Literal["auto", "white-hot", "black-hot"] = "auto"
+
+    def options(self, *, per_image: bool = False) -> ThermalOptions:
+        """As the library takes them."""
+        from refinefuse.image.thermal import IntensityRange
+        from refinefuse.inference.thermal import ThermalOptions
+
+        return ThermalOptions(
+            None if self.range is None else IntensityRange.parse(self.range), self.polarity, per_image
+        )
+
+
+@dataclass
+class FolderThermalArguments(ThermalArguments):
+    """Thermal source A.
+
+    Attributes:
+        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
+            folder. Without it, the range of the file's type.
+        polarity: What hot things are in A. With auto, a black-hot image causes a warning; with black-hot, A is inverted.
+        range_per_image: Fit the range to each image of a folder separately.
+    """
+
+    range_per_image: bool = False
+
+
+@dataclass
+class RegistrationArguments:
+    """Alignment.
+
+    Attributes:
+        align: Align each pair first (`refinefuse align` has more options).
+        transform_type: What --align may change.
+        transform: Apply this transform to A, from `refinefuse align --save-transform`.
+        strict: Refuse pairs with warnings: misaligned, swapped, black-hot, raw counts.
+    """
+
+    align: bool = False
+    transform_type: Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"] = "similarity"
+    transform: Path | None = None
+    strict: bool = False
+
+    def options(self) -> AlignmentOptions:
+        """As the library takes them."""
+        from refinefuse.inference.alignment_options import AlignmentOptions
+
+        return AlignmentOptions(self.align, load_given(self.transform), self.transform_type, self.strict)
+
+
+def load_given(transform: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """The transform of a file, if one is named."""
+    from refinefuse.alignment.transform import load_transform
+
+    return None if transform is None else load_transform(transform)

@@ -1,0 +1,259 @@
+"""Parsers made from functions: signature and docstring of a command give its options and its help.
+
+A parameter without a default is positional or, as a keyword, a required option; a flag is one that is False; a
+dataclass gives a group of options, one for each field.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+SHORT = {"output": "-o", "weights": "-w"}
+RENAMED = {
+    "--explain": "--weight-map", "--sheet": "--montage", "--every": "--frame-stride", "--suv": "--suv-range",
+    "--range-each": "--range-per-image", "--white-hot": "--polarity white-hot", "--black-hot": "--polarity black-hot",
+    "--model": "--transform-type", "--coverage": "--valid-mask", "--jobs": "--num-workers",
+    "--workers": "--num-workers", "--data": "--data-root", "--rounds": "--repeats", "--calibrate": "--reference",
+    "--int8": "--precision int8", "--calibration": "--calibration-data", "--val": "--val-fraction",
+    "--test": "--test-fraction", "--scene": "--scene-regex",
+}  # fmt: skip
+"""Options of version 0.1 that have another name now."""
+_MISSING = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One parameter of a command.
+
+    Attributes:
+        name: of the parameter.
+        hint: its type.
+        default: `inspect.Parameter.empty` if it is required.
+        help: what it does.
+        positional: given by place.
+        rest: takes all further words.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+    help: str
+    positional: bool = False
+    rest: bool = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether it is part of the usage."""
+        return self.positional or self.default is _MISSING
+
+    @property
+    def usage(self) -> str:
+        """As the usage shows it."""
+        name = self.name.upper()
+        if self.positional:
+            return f"[{name} ...]" if self.rest else name
+        return f"{SHORT.get(self.name, self.flag)} {name}"
+
+    @property
+    def flag(self) -> str:
+        """As it is written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def add_to(self, group: argparse._ArgumentGroup) -> None:
+        """Add it to a parser or a group of one."""
+        if self.positional:
+            group.add_argument(
+                self.name,
+                type=_reader(self.hint),
+                help=self.help,
+                nargs="*" if self.rest else None,
+                metavar=self.name.upper(),
+            )
+            return
+        names = [SHORT[self.name], self.flag] if self.name in SHORT else [self.flag]
+        if self.hint is bool:
+            group.add_argument(*names, action="store_true", help=self.help)
+            return
+        required = self.default is _MISSING
+        shown = "" if required or self.default in (None, "") else f" (default: {self.default})"
+        group.add_argument(
+            *names,
+            dest=self.name,
+            type=_reader(self.hint),
+            required=required,
+            default=None if required else self.default,
+            metavar=_metavar(self.name, self.hint),
+            help=self.help + shown,
+        )
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what to do about a wrong word.
+
+    Args:
+        command: as the user writes it.
+        others: options of other commands, and which command takes them.
+        options: for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, command: str, others: Callable[[], Mapping[str, str]], **options: Any) -> None:
+        super().__init__(prog=f"refinefuse {command}", allow_abbrev=False, **options)
+        self._negative_number_matcher = re.compile(r"-[\d.]")  # so that -600,1500 is a value and no option
+        self._others = others
+
+    def parse(self, words: Sequence[str]) -> dict[str, Any]:
+        """The value of each option; ends the program with code 2 for wrong use."""
+        found, unknown = self.parse_known_args(list(words))
+        if unknown:
+            self._refuse(unknown)
+        return vars(found)
+
+    def _refuse(self, unknown: list[str]) -> NoReturn:
+        word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        new, command = RENAMED.get(word), self._others().get(word)
+        near = difflib.get_close_matches(word, known, 1)
+        if command:
+            self.error(f"{word} is an option of `refinefuse {command}`.")
+        if new:
+            self.error(f"`{word}` is now `{new}`.")
+        self.error(f"unknown argument {word}.{f' Did you mean {near[0]}?' if near else ''}")
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is found, and end with code 2."""
+        print(f"{self.prog}: {message}\n`{self.prog} --help` lists all options.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def build_parser(command: str, module: ModuleType, others: Callable[[], Mapping[str, str]]) -> Parser:
+    """The parser of a command: the function `run` of its module, and its `EXAMPLES` if it has some."""
+    summary, details, _ = read_docstring(module.run)
+    examples = getattr(module, "EXAMPLES", "")
+    groups = list(groups_of(module.run))
+    needed = [option.usage for _, options in groups for option in options if option.needed]
+    parser = Parser(
+        command,
+        others,
+        usage=f"refinefuse {command} {' '.join(needed)} [OPTIONS]",
+        description=f"{summary}\n\n{details}".strip(),
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=_HelpFormatter,
+    )
+    for title, options in groups:
+        group = parser.add_argument_group(title) if title else parser
+        for option in options:
+            option.add_to(group)  # type: ignore[arg-type]  # a parser adds arguments as a group does
+    if "--threads" not in parser._option_string_actions:
+        parser.add_argument("--threads", type=_reader(int), default=0, help=argparse.SUPPRESS)
+    return parser
+
+
+def call(function: Callable[..., int], found: dict[str, Any]) -> int:
+    """Call a command with what its parser found."""
+    words: list[Any] = []
+    keywords: dict[str, Any] = {}
+    hints = get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            words += found[name]
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            kind = hints[name]
+            inside = is_dataclass(kind)
+            keywords[name] = kind(**{one.name: found[one.name] for one in fields(kind)}) if inside else found[name]
+        else:
+            words.append(found[name])
+    return function(*words, **keywords)
+
+
+def groups_of(function: Callable[..., int]) -> Iterator[tuple[str, list[Option]]]:
+    """The options of a command by groups; the first group has no title."""
+    _, _, helps = read_docstring(function)
+    hints, plain, groups = get_type_hints(function), [], []
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints[name]
+        if is_dataclass(hint):
+            groups.append(_group(hint))
+            continue
+        rest = parameter.kind is parameter.VAR_POSITIONAL
+        positional = parameter.kind is not parameter.KEYWORD_ONLY
+        plain.append(Option(name, hint, parameter.default, helps.get(name, ""), positional, rest))
+    yield "", plain
+    yield from groups
+
+
+def _group(kind: Any) -> tuple[str, list[Option]]:
+    summary, _, helps = read_docstring(kind)
+    hints = get_type_hints(kind)
+    defaults = {one.name: _MISSING if one.default is MISSING else one.default for one in fields(kind)}
+    return summary.rstrip("."), [Option(name, hints[name], default, helps[name]) for name, default in defaults.items()]
+
+
+def read_docstring(described: Any) -> tuple[str, str, dict[str, str]]:
+    """Summary, further text, and the texts under `Args:` or `Attributes:` by name."""
+    summary, _, rest = (inspect.getdoc(described) or "").partition("\n")
+    details, *sections = re.split(r"^(?:Args|Attributes|Returns|Raises|Example):\n", rest, flags=re.MULTILINE)
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", sections[0] if sections else "", flags=re.MULTILINE)
+    helps = {name: " ".join(line.strip() for line in text.splitlines()) for name, text in entries}
+    return summary, details.strip(), helps
+
+
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """The words that a type allows; empty if it allows others too."""
+    kinds = _alternatives(hint)
+    literals = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    return tuple(literals) if all(get_origin(kind) is Literal for kind in kinds) else ()
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return [kind for kind in kinds if kind is not NoneType]
+
+
+def _metavar(name: str, hint: Any) -> str:
+    choices = choices_of(hint)
+    return f"{{{','.join(choices)}}}" if choices else name.upper()
+
+
+def _reader(hint: Any) -> Callable[[str], Any]:
+    """Reads a word as a type; what is wrong about it is said with what is allowed."""
+    kinds = _alternatives(hint)
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    plain = [kind for kind in kinds if get_origin(kind) is not Literal]
+
+    def read(text: str) -> Any:
+        if text in words:
+            return text
+        for kind in plain:
+            try:
+                return Path(text) if kind is Path else kind(text)
+            except ValueError:
+                continue
+        near = difflib.get_close_matches(text, words, 1)
+        expected = [*words, *({int: "a whole number", float: "a number"}.get(kind, "") for kind in plain)]
+        raise argparse.ArgumentTypeError(
+            f"expected: {', '.join(expected)}; got: {text!r}{f'. Did you mean {near[0]}?' if near else ''}"
+        )
+
+    return read
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Wraps texts, keeps the paragraphs of the description, and leaves examples as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=100)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return text.rstrip()
+        paragraphs = text.split("\n\n")
+        return "\n\n".join(super(_HelpFormatter, self)._fill_text(one, width, indent) for one in paragraphs)

@@ -1,0 +1,67 @@
+"""What holds for a run of the command line as a whole: threads, waiting, signals, quiet, the weights that were used."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class Session:
+    """The global options.
+
+    Attributes:
+        debug: show the traceback of an error.
+        quiet: print nothing but warnings and errors.
+        threads: of the processor; 0: all that this process may use.
+    """
+
+    debug: bool = False
+    quiet: bool = False
+    threads: int = 0
+
+
+session = Session()
+"""Of this run; set by `main`."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a run as Ctrl-C does."""
+
+
+def wait_passively() -> None:
+    """Let threads of OpenMP sleep while they wait, unless the environment says otherwise.
+
+    By default they spin, and take the processor from other jobs: torch beside one busy process is then many times
+    slower. It works only before torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def prepare() -> None:
+    """Set threads and memory of this process for fusing. Imports torch."""
+    import cv2
+
+    from refinefuse.inference.device import retain_freed_memory
+    from refinefuse.inference.resources import limit_threads
+
+    retain_freed_memory()
+    cv2.setNumThreads(limit_threads(session.threads))
+
+
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Inside, SIGTERM raises `Terminated`, so that nothing half-written is left."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

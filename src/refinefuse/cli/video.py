@@ -1,0 +1,96 @@
+"""`refinefuse video`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from refinefuse.cli.arguments import NetworkArguments, ThermalArguments
+
+EXAMPLES = """\
+  refinefuse video ir.mp4 vi.mp4 -o fused.mp4
+  refinefuse video /dev/video2 rtsp://camera/stream -o fused.mkv --transform rig.json
+  refinefuse video ir/ vi/ -o fused.mp4 --fps 10
+"""
+
+
+@dataclass
+class ResultArguments:
+    """Result.
+
+    Attributes:
+        output: Fused video: .mp4, .mov, .mkv or .avi.
+        codec: Codec; auto is h264, but ffv1 (lossless) for .avi.
+        color: Source of the color.
+        overwrite: Replace a file that exists.
+    """
+
+    output: Path
+    codec: Literal["auto", "h264", "hevc", "ffv1"] = "auto"
+    color: Literal["b", "gray"] = "b"
+    overwrite: bool = False
+
+
+@dataclass
+class SourceArguments:
+    """Sources.
+
+    Attributes:
+        fps: Frame rate of folders; without it, that of the video beside them, or 25.
+        frame_stride: Fuse only each n-th frame.
+        on_error: Skip a damaged frame, or stop there.
+        transform: Apply this transform to A, from `refinefuse align --save-transform`.
+        strict: Refuse a video whose first frames cause warnings.
+    """
+
+    fps: float | None = None
+    frame_stride: int = 1
+    on_error: Literal["skip", "stop"] = "skip"
+    transform: Path | None = None
+    strict: bool = False
+
+
+def run(
+    a: str,
+    b: str,
+    *,
+    results: ResultArguments,
+    sources: SourceArguments,
+    thermal: ThermalArguments,
+    network: NetworkArguments,
+) -> int:
+    """Fuse two videos, cameras, streams or folders of frames.
+
+    Frame rate, timestamps, color and audio are those of B; each of its frames is fused with the frame of A that is
+    nearest in time. Interrupted, the result can be played up to there. Needs the extra `video`.
+
+    Args:
+        a: Infrared video, camera (/dev/video0), stream (rtsp://...) or folder of images.
+        b: Visible video, camera, stream or folder of images.
+    """
+    from refinefuse.cli.session import ending_cleanly, prepare, session
+
+    prepare()
+    from refinefuse.cli.arguments import load_given
+    from refinefuse.cli.reporting import Loader, check_kind, report_video
+    from refinefuse.inference.alignment_options import AlignmentOptions
+    from refinefuse.inference.video.fuse import fuse_videos
+    from refinefuse.inference.video.options import VideoOptions
+    from refinefuse.weights.store import DEFAULT
+
+    check_kind("video", (a, b), str(results.output))
+    options = VideoOptions(
+        codec=results.codec,
+        fps=sources.fps,
+        frame_stride=sources.frame_stride,
+        on_error=sources.on_error,
+        thermal=thermal.options(),
+        alignment=AlignmentOptions(transform=load_given(sources.transform), strict=sources.strict),
+    )
+    loader = Loader(lambda: network.load(DEFAULT, results.color))
+    with ending_cleanly():
+        outcome = fuse_videos(
+            loader, a, b, results.output, options, overwrite=results.overwrite, progress=not session.quiet
+        )
+    return report_video(outcome, results.output, loader)

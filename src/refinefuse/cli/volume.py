@@ -1,0 +1,103 @@
+"""`refinefuse volume`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from refinefuse.cli.arguments import NetworkArguments
+
+EXAMPLES = """\
+  refinefuse volume mri.nii.gz pet.nii.gz -o fused.nii.gz
+  refinefuse volume ct/ mri/ -o fused/ --window brain
+  refinefuse volume study/ study/ -o fused.nii --series 2,5 --montage overview.png
+"""
+
+
+@dataclass
+class ResultArguments:
+    """Results.
+
+    Attributes:
+        output: Fused volume: .nii, .nii.gz, or a folder for DICOM.
+        weight_map: Also save the weight map of A as a volume (.nii, .nii.gz).
+        montage: Also save an image of some slices: A, B and the fused slice side by side.
+        colormap: Color map of the last volume; without it, inferno for PET and SPECT, and none otherwise.
+        grid: Source whose grid the result gets; without it, the one with the smallest voxels.
+        anonymize: Keep nothing of patient and study in DICOM results.
+        overwrite: Replace what exists.
+    """
+
+    output: Path
+    weight_map: Path | None = None
+    montage: Path | None = None
+    colormap: Literal["inferno", "magma", "hot", "gray"] | None = None
+    grid: Literal["a", "b"] | None = None
+    anonymize: bool = False
+    overwrite: bool = False
+
+
+@dataclass
+class SourceArguments:
+    """Sources.
+
+    Attributes:
+        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
+        range: Black and white of all sources but the last, in any modality: MIN,MAX or percentile:LOW,HIGH.
+        suv_range: Black and white of PET: MIN,MAX in SUV by body weight.
+        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, by the file or its name.
+        series: Numbers or UIDs of the DICOM series, separated by commas, where a folder holds several.
+    """
+
+    window: str | None = None
+    range: str | None = None
+    suv_range: str | None = None
+    kind: str | None = None
+    series: str | None = None
+
+
+def run(
+    a: Path,
+    b: Path,
+    *more: Path,
+    results: ResultArguments,
+    sources: SourceArguments,
+    network: NetworkArguments,
+) -> int:
+    """Fuse medical volumes slice by slice: CT, MRI, PET, SPECT as NIfTI or DICOM.
+
+    Not a medical device: not for diagnosis or treatment. The volumes must be registered. Needs the extra `medical`.
+
+    Args:
+        a: CT or MRI: NIfTI file, DICOM file or folder of DICOM files.
+        b: MRI, PET or SPECT: the volume whose color is kept.
+        more: Further volumes. The last one is then the one whose color is kept.
+    """
+    from refinefuse.cli.session import ending_cleanly, prepare, session
+
+    prepare()
+    from refinefuse.cli.reporting import Loader, check_kind, report_volume
+    from refinefuse.image.medical.intensity import parse_kinds
+    from refinefuse.inference.outputs import OutputPaths
+    from refinefuse.inference.volume_options import VolumeOptions
+    from refinefuse.inference.volumes import fuse_volumes
+    from refinefuse.weights.store import MEDICAL
+
+    paths = (a, b, *more)
+    check_kind("volume", tuple(map(str, paths)), str(results.output))
+    options = VolumeOptions(
+        window=sources.window,
+        range=sources.range,
+        suv_range=sources.suv_range,
+        colormap=results.colormap,
+        grid=results.grid,
+        series=tuple(word.strip() or None for word in (sources.series or "").split(",")) if sources.series else (),
+        anonymize=results.anonymize,
+        kinds=parse_kinds(sources.kind, len(paths)) if sources.kind else (),
+    )
+    outputs = OutputPaths(results.output, results.weight_map, results.montage)
+    loader = Loader(lambda: network.load(MEDICAL))
+    with ending_cleanly():
+        outcome = fuse_volumes(loader, paths, outputs, options, overwrite=results.overwrite, progress=not session.quiet)
+    return report_volume(outcome, loader)

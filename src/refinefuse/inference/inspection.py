@@ -1,0 +1,133 @@
+"""What looks wrong with a pair before it is fused, as data: one inspection for files, folders, volumes and videos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refinefuse.alignment.check import check_registration
+from refinefuse.image.color import to_ycbcr
+from refinefuse.image.polarity import polarity_score, saturation
+from refinefuse.image.thermal import looks_raw
+from refinefuse.inference.inputs import ImageInput, check_pair, load_input
+
+WarningKind = Literal["alignment", "order", "polarity", "counts", "range"]
+_COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
+_BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
+
+
+@dataclass(frozen=True)
+class PairWarning:
+    """One thing that looks wrong with a pair.
+
+    Attributes:
+        kind: `alignment` (shift or scale), `order` (the sources look swapped), `polarity` (`a` looks black-hot),
+            `counts` (`a` looks like raw thermal counts), `range` (much of `a` is clipped or saturated).
+        message: what looks wrong and what to do, as a sentence without its full stop.
+        value: what was measured: the shift in pixels or the scale, the saturation, the polarity score, or the fraction
+            of the range or of the pixels.
+        confidence: how sure that is, from 0 to 1; 1 where it is counted and not estimated.
+    """
+
+    kind: WarningKind
+    message: str
+    value: float
+    confidence: float = 1.0
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is looked at of a pair: the images themselves, or small versions of them.
+
+    Attributes:
+        images: the sources, (1, c, h, w) in [0, 1].
+        counts: of each source but the last, the values as stored; None where a range was given for them.
+        step: how many pixels of the images lie between two of these.
+    """
+
+    images: tuple[Tensor, ...]
+    counts: tuple[NDArray[Any] | None, ...] = ()
+    step: int = 1
+
+    def inspect(self, kinds: Sequence[WarningKind]) -> list[PairWarning]:
+        """What looks wrong with any source beside the last; each message once."""
+        *others, last = self.images
+        found = [_raw_counts(counts) for counts in self.counts if "counts" in kinds and counts is not None]
+        for a in others:
+            if "alignment" in kinds:
+                found.append(_misalignment(a, last, self.step))
+            swapped = _swapped(a, last) if "order" in kinds else None
+            found += [swapped] if swapped or "polarity" not in kinds else [_black_hot(a)]
+        return list(dict.fromkeys(warning for warning in found if warning is not None))
+
+
+ALL_KINDS: tuple[WarningKind, ...] = ("counts", "alignment", "order", "polarity")
+
+
+def inspect_pair(
+    a: ImageInput, b: ImageInput, *, polarity: Literal["auto", "white-hot", "black-hot"] = "auto"
+) -> tuple[PairWarning, ...]:
+    """Look for what is wrong with a pair: misaligned, swapped, black-hot, raw counts.
+
+    Args:
+        a: the source that gives no color, as `Fuser.fuse` takes it.
+        b: the source whose color is kept.
+        polarity: what hot things are in `a`; `auto`: unknown, so that it is checked.
+
+    Raises:
+        InputError: as `Fuser.fuse`.
+    """
+    first, second = load_input(a, "a"), load_input(b, "b")
+    check_pair(first, second)
+    kinds = ALL_KINDS if polarity == "auto" else ALL_KINDS[:-1]
+    counts = first.given if isinstance(first.given, np.ndarray) else None
+    batch = zip(torch.split(first.image.cpu(), 1), torch.split(second.image.cpu(), 1), strict=True)
+    found = [warning for images in batch for warning in Preview(images, (counts,)).inspect(kinds)]
+    return tuple(dict.fromkeys(found))
+
+
+def _raw_counts(counts: NDArray[Any]) -> PairWarning | None:
+    if not looks_raw(counts):
+        return None
+    message = (
+        "`a` uses less than 1/8 of its 16 bits, so that little contrast is left: if it holds raw thermal counts, "
+        "give --range percentile:1,99"
+    )
+    return PairWarning("counts", message, (int(counts.max()) - int(counts.min())) / 65535)
+
+
+def _misalignment(a: Tensor, b: Tensor, step: int) -> PairWarning | None:
+    luma_a, luma_b = (to_ycbcr(image).luma[0, 0].numpy() for image in (a, b))
+    found = check_registration(luma_a, luma_b, step)
+    if found is None:
+        return None
+    value = found.scale if found.scale != 1 else math.hypot(*found.shift)
+    return PairWarning("alignment", found.message, value, 1 - 1 / found.peak_ratio)
+
+
+def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:
+    colored = saturation(a)
+    if colored <= _COLORED or saturation(b) >= _GRAY:
+        return None
+    message = "`a` is colored and `b` is gray: the pair looks swapped (the visible image comes last)"
+    return PairWarning("order", message, colored)
+
+
+def _black_hot(a: Tensor) -> PairWarning | None:
+    score = polarity_score(to_ycbcr(a).luma[0, 0].numpy()) if saturation(a) < _GRAY else 0.0
+    if score >= _BLACK_HOT:
+        return None
+    message = (
+        "`a` looks black-hot: if hot things are dark in it, give --polarity black-hot; if not, --polarity white-hot"
+    )
+    return PairWarning("polarity", message, score, 1 / (1 + math.exp(score)))

@@ -1,0 +1,63 @@
+"""Where results go, and what is refused about it before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from refinefuse.errors import InputError
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """Where results go: files for one pair, folders for many.
+
+    Attributes:
+        output: the fused image.
+        weight_map: the weight map of all sources but the last; None: not wanted.
+        montage: sources and result side by side; None: not wanted.
+    """
+
+    output: Path
+    weight_map: Path | None = None
+    montage: Path | None = None
+
+    def wanted(self) -> list[Path]:
+        """The paths that are not None, the fused image first."""
+        return [path for path in (self.output, self.weight_map, self.montage) if path is not None]
+
+    def inside(self, name: str, suffix: str) -> OutputPaths:
+        """The files of one pair of a folder run; `suffix` is that of the fused image, the others are PNG."""
+        return OutputPaths(
+            self.output / f"{name}{suffix}",
+            self.weight_map and self.weight_map / f"{name}.png",
+            self.montage and self.montage / f"{name}.png",
+        )
+
+
+def check_apart(outputs: Sequence[Path], sources: Sequence[Path]) -> None:
+    """Refuse a result that is a source or another result: nothing that is wanted may be lost.
+
+    Raises:
+        InputError: naming the path.
+    """
+    seen = {source.resolve() for source in sources}
+    for path in outputs:
+        if path.resolve() in seen:
+            raise InputError(
+                f"'{path}' is named twice, as a source or as another result.\nGive each result a path of its own."
+            )
+        seen.add(path.resolve())
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        InputError: if that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot create the folder '{folder}': {error.strerror}.\nChoose another folder.") from None

@@ -1,0 +1,171 @@
+"""The way of every kind of source: read, check, register, fuse, write.
+
+Stills, large images by strips, videos and volumes differ only in their readers and writers. A reader yields pairs, the
+stages work on each of them in turn, a writer takes them in the same order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any, Protocol
+
+from torch import Tensor
+from tqdm import tqdm
+
+from refinefuse.image.color import YCbCrImage
+from refinefuse.inference.inspection import PairWarning, Preview
+from refinefuse.inference.queues import BoundedQueue
+from refinefuse.inference.tiling import Tile
+from refinefuse.network.head import FusionOutput
+
+_DEPTH = 2  # pairs that wait between two threads
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What fusing some rows of an image needs to know of the rest.
+
+    Attributes:
+        statistics: the grid statistics of both sources as a whole.
+        tiles: those that make up the result, in the coordinates of the rows.
+    """
+
+    statistics: tuple[Tensor, Tensor]
+    tiles: tuple[Tile, ...]
+
+
+@dataclass
+class Pair:
+    """Two or more sources of one scene on their way: stills, frames, slices, or strips of large images.
+
+    Attributes:
+        name: for messages.
+        images: the sources, (1, c, h, w) float32 in [0, 1]; the last is the one whose color is kept.
+        origin: what the reader hands to the writer, to make a result of the fused luma: files, depth, color, timestamps.
+        paths: where the images come from, for messages.
+        preview: what is checked; None: nothing, because another pair stands for this one.
+        strip: where these are rows of larger images.
+        steps: of progress.
+        warnings: what looks wrong.
+        planes: the sources taken apart, once they are fused.
+        output: the fused luma and the weight map, once they are fused.
+        error: why there is no result.
+    """
+
+    name: str
+    images: tuple[Tensor, ...]
+    origin: Any
+    paths: tuple[str, ...] = ()
+    preview: Preview | None = None
+    strip: Strip | None = None
+    steps: int = 1
+    warnings: list[PairWarning] = field(default_factory=list)
+    planes: tuple[YCbCrImage, ...] = ()
+    output: FusionOutput | None = None
+    error: Exception | None = None
+
+    def require_output(self) -> FusionOutput:
+        """The output; raises the error of the pair if there is none."""
+        if self.output is None:
+            raise self.error or RuntimeError(f"The pair '{self.name}' was not fused.")
+        return self.output
+
+
+class Reader(Protocol):
+    """Yields pairs in order. What costs one pair only comes as a pair with an error; whatever it raises ends the run.
+
+    Attributes:
+        unit: what a step of progress is.
+        total: how many steps there are; None if that is not known.
+    """
+
+    unit: str
+    total: int | None
+
+    def __iter__(self) -> Generator[Pair, None, None]:
+        """The pairs in order."""
+
+
+class Stage(Protocol):
+    """Works on one pair. What it raises becomes the error of the pair."""
+
+    def __call__(self, pair: Pair) -> None:
+        """Check it, register it, or fuse it."""
+
+
+class Writer(Protocol):
+    """Takes all pairs in order, those with an error too; raises what ends the run."""
+
+    def write(self, pairs: Iterator[Pair]) -> None:
+        """Write results until the pairs end. If the iterator raises, nothing incomplete may be left."""
+
+
+def run(reader: Reader, stages: Sequence[Stage], writer: Writer, *, progress: bool = False) -> None:
+    """Read in one thread, check, register and fuse in this one, write in a third; few pairs are in memory at a time.
+
+    Raises:
+        Exception: the first error of the reader or of the writer; nothing more is read then, and what was read before
+            is written.
+        KeyboardInterrupt: if the user stops it; the writer has finished what it had.
+    """
+    found: BoundedQueue[Pair] = BoundedQueue(_DEPTH)
+    fused: BoundedQueue[Pair] = BoundedQueue(_DEPTH)
+    errors: list[Exception] = []
+    threads = [
+        Thread(target=_read, args=(reader, found), daemon=True),
+        Thread(target=_write, args=(writer, fused, errors)),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        with tqdm(total=reader.total, desc="fusing", unit=reader.unit, file=sys.stderr, disable=not progress) as bar:
+            for pair in found:
+                _work(stages, pair)
+                if not fused.put(pair):
+                    break
+                bar.update(pair.steps)
+        fused.finish()
+    except BaseException as error:
+        fused.finish(error)
+        raise
+    finally:
+        found.close()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _read(reader: Reader, found: BoundedQueue[Pair]) -> None:
+    try:
+        with closing(iter(reader)) as pairs:
+            for pair in pairs:
+                if not found.put(pair):
+                    return
+        found.finish()
+    except Exception as error:  # raised again where the pairs are taken
+        found.finish(error)
+
+
+def _work(stages: Sequence[Stage], pair: Pair) -> None:
+    try:
+        if pair.error is None:
+            for stage in stages:
+                stage(pair)
+    except Exception as error:  # the writer knows whether it costs this pair or all
+        pair.error = error
+
+
+def _write(writer: Writer, fused: BoundedQueue[Pair], errors: list[Exception]) -> None:
+    try:
+        writer.write(iter(fused))
+    except Exception as error:  # raised again by `run`
+        errors.append(error)
+    except (KeyboardInterrupt, SystemExit):  # came with the pairs, and is raised by `run`
+        pass
+    finally:
+        fused.close()

@@ -1,0 +1,90 @@
+"""How the results in a folder were made: what a later run may skip, and what it must not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from refinefuse.errors import InputError, format_names
+from refinefuse.image.files import write_atomic
+from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.alignment_options import AlignmentOptions
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.thermal import ThermalOptions
+
+RECORD_NAME = ".refinefuse.json"
+_FORMAT = "refinefuse-results-1"
+
+
+class FolderRecord:
+    """The settings that made the results of a folder, in a small file beside them.
+
+    A result counts as made by these settings if it is no older than the file, which is replaced when settings change.
+
+    Args:
+        folder: of the results.
+        fuser: the network and its options.
+        thermal: how sources are read.
+        alignment: how they are registered.
+    """
+
+    def __init__(self, folder: Path, fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions) -> None:
+        self.path = folder / RECORD_NAME
+        self.settings = _settings(fuser, thermal, alignment)
+        self._found: dict[str, Any] = {}
+        with suppress(OSError, ValueError):  # none yet, or not ours: nothing counts as made then
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            self._found = found if isinstance(found, dict) else {}
+
+    @property
+    def ranges(self) -> list[IntensityRange]:
+        """The fixed ranges of an earlier run with the same settings; empty if there was none."""
+        return [IntensityRange(**one) for one in self._found["ranges"]] if self._agrees() else []
+
+    def _agrees(self) -> bool:
+        return self._found.get("format") == _FORMAT and self._found.get("settings") == self.settings
+
+    def check(self, results: Sequence[Path]) -> None:
+        """Refuse results that exist and were made by other settings, or nobody knows how.
+
+        Raises:
+            InputError: naming them.
+        """
+        since = self.path.stat().st_mtime_ns if self._agrees() else None
+        others = [str(path) for path in results if since is None or path.stat().st_mtime_ns < since]
+        if others:
+            raise InputError(
+                f"{len(others)} results exist that were made with other options or weights, or by another program:\n"
+                f"{format_names(others)}\nUse --overwrite to replace them, or choose another folder."
+            )
+
+    def write(self, ranges: Sequence[IntensityRange]) -> None:
+        """Write the file, unless it says the same already.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
+        if not self._agrees():
+            content = {"format": _FORMAT, "settings": self.settings, "ranges": [asdict(one) for one in ranges]}
+            write_atomic(self.path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions) -> dict[str, Any]:
+    """What decides about the values of a result, as it comes back from JSON."""
+    transform = alignment.transform
+    return {
+        "weights": fuser.weights,
+        "sha256": fuser.fingerprint(),
+        "color": fuser.color,
+        "precision": str(fuser.dtype).removeprefix("torch."),
+        "range": None if thermal.range is None else asdict(thermal.range),
+        "range_per_image": thermal.per_image,
+        "polarity": thermal.polarity,
+        "align": alignment.transform_type if alignment.align else None,
+        "transform": None if transform is None else transform.matrix.tolist(),
+        "displacement": None if transform is None or transform.bend is None else transform.bend.tolist(),
+    }

@@ -1,0 +1,97 @@
+"""The stages that every pair goes through between its reader and its writer: check, register, fuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refinefuse.errors import AlignmentError
+from refinefuse.image.color import to_ycbcr
+from refinefuse.inference.alignment_options import AlignmentOptions
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.inputs import check_sizes
+from refinefuse.inference.inspection import ALL_KINDS, WarningKind
+from refinefuse.inference.pipeline import Pair, Stage
+from refinefuse.inference.queues import StageTimer
+from refinefuse.inference.thermal import ThermalOptions
+
+
+@dataclass(frozen=True)
+class Check:
+    """Looks for what is wrong with a pair.
+
+    Attributes:
+        kinds: what is looked for.
+        strict: refuse a pair with warnings.
+    """
+
+    kinds: tuple[WarningKind, ...]
+    strict: bool = False
+
+    def __call__(self, pair: Pair) -> None:
+        """Add warnings to the pair.
+
+        Raises:
+            AlignmentError: if it has warnings and they are refused.
+        """
+        if pair.preview is not None:
+            pair.warnings += pair.preview.inspect(self.kinds)
+            pair.preview = None
+        if self.strict and pair.warnings:
+            sentences = "\n".join(f"{warning.message}." for warning in pair.warnings)
+            raise AlignmentError(f"{sentences}\nWithout --strict this is a warning.")
+
+
+@dataclass(frozen=True)
+class Register:
+    """Brings every source onto the grid of the last, if that is wanted."""
+
+    options: AlignmentOptions
+
+    def __call__(self, pair: Pair) -> None:
+        """Replace the images of the pair by registered ones."""
+        if self.options.moves:
+            *others, last = pair.images
+            pair.images = (*(self.options.register(image, last) for image in others), last)
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Fuses the lumas of a pair.
+
+    Attributes:
+        fuser: the network.
+        timer: how long that takes.
+    """
+
+    fuser: Fuser
+    timer: StageTimer
+
+    def __call__(self, pair: Pair) -> None:
+        """Give the pair its output.
+
+        Raises:
+            InputError: if the images differ in size, or the memory does not suffice.
+        """
+        check_sizes(pair.images, pair.paths)
+        with self.timer.working():
+            pair.planes = tuple(to_ycbcr(image) for image in pair.images)
+            lumas = [planes.luma for planes in pair.planes]
+            if pair.strip is None:
+                pair.output = self.fuser.fuse_lumas(lumas)
+            else:
+                context = self.fuser.encode_context_from_stats(*pair.strip.statistics)
+                pair.output = self.fuser.fuse_lumas(lumas, context, pair.strip.tiles)
+
+
+def stages_of(
+    fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions, timer: StageTimer | None = None
+) -> tuple[Stage, ...]:
+    """Check, register and fuse by some options. What is moved is not checked for misalignment."""
+    kinds = [kind for kind in ALL_KINDS if kind != "alignment" or not alignment.moves]
+    if thermal.polarity != "auto":
+        kinds.remove("polarity")
+    return (
+        Check(tuple(kinds), alignment.strict),
+        Register(alignment),
+        Fuse(fuser, timer or StageTimer("fuse")),
+    )

@@ -1,0 +1,96 @@
+"""What can be chosen about videos, and what becomes of one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from refinefuse.errors import InputError
+from refinefuse.inference.alignment_options import AlignmentOptions
+from refinefuse.inference.inspection import PairWarning
+from refinefuse.inference.queues import StageTimer
+from refinefuse.inference.thermal import ThermalOptions
+
+Codec = Literal["auto", "h264", "hevc", "ffv1"]
+OnError = Literal["skip", "stop"]
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What can be chosen about videos.
+
+    Attributes:
+        codec: of the result; `auto` is h264, but ffv1 (lossless) for .avi.
+        fps: frame rate of folders; None: that of the video beside it, or 25.
+        frame_stride: fuse only each n-th frame of `b`.
+        on_error: what to do about a damaged frame: leave it out, or stop there.
+        thermal: range and polarity of `a`. Without a range, gray of more than 8 bits is scaled from its own lowest and
+            highest counts, fixed over the sequence.
+        alignment: where in `a` each pixel of `b` lies, as a transform.
+
+    Raises:
+        InputError: if a value is out of range.
+    """
+
+    codec: Codec = "auto"
+    fps: float | None = None
+    frame_stride: int = 1
+    on_error: OnError = "skip"
+    thermal: ThermalOptions = field(default_factory=ThermalOptions)
+    alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
+
+    def __post_init__(self) -> None:
+        if self.frame_stride < 1:
+            raise InputError(f"`frame_stride` must be 1 or more.\n  got: {self.frame_stride}")
+        if self.fps is not None and not 0 < self.fps <= 1000:
+            raise InputError(f"`fps` must be above 0 and at most 1000.\n  got: {self.fps:g}")
+        for name, kind in (("codec", Codec), ("on_error", OnError)):
+            if getattr(self, name) not in get_args(kind):
+                raise InputError(f"`{name}` must be {', '.join(get_args(kind))}.\n  got: {getattr(self, name)!r}")
+        if self.alignment.align:
+            raise InputError(
+                "Videos are not aligned frame by frame: the result would shake.\nAlign one frame of each "
+                "(refinefuse align --save-transform T.json), and give --transform T.json."
+            )
+
+
+@dataclass
+class VideoResult:
+    """What became of a video.
+
+    Attributes:
+        frames: how many were written.
+        seconds: how long it took.
+        damaged: the frames that could not be decoded, each with the reason.
+        note: what was left over of the longer source, in words.
+        failure: why it ended before its time, empty if it did not; the frames before can be played.
+        interrupted: what the user stopped it by.
+        warnings: what looks wrong with the pair, as far as some of its frames show it.
+        stages: how long each stage worked.
+        written: when each frame had been encoded, in seconds from the start.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    damaged: list[str] = field(default_factory=list)
+    note: str = ""
+    failure: str = ""
+    interrupted: KeyboardInterrupt | None = None
+    warnings: list[PairWarning] = field(default_factory=list)
+    stages: tuple[StageTimer, ...] = ()
+    written: list[float] = field(default_factory=list)
+
+    def lowest_rate(self, window: float) -> float | None:
+        """Frames per second in that stretch of `window` seconds, between the first frame and the last, with fewest.
+
+        None if the frames do not fill one such stretch.
+        """
+        last = self.written[-1] if self.written else 0.0
+        starts = [start for start in self.written if start + window <= last]
+        counts = [bisect_right(self.written, start + window) - bisect_right(self.written, start) for start in starts]
+        return min(counts) / window if counts else None
+
+    def slowest(self) -> StageTimer:
+        """The stage that worked longest: the others wait for it."""
+        return max(self.stages, key=lambda stage: stage.busy)
