@@ -165,9 +165,7 @@ def test_the_profile_of_anonymization_is_declared(sources, tmp_path):
 @pytest.mark.parametrize("anonymize", [True, False])
 def test_dciodvfy_has_nothing_to_say(sources, tmp_path, color, anonymize):
     written(tmp_path / "out", sources, color=color, anonymize=anonymize, provenance="Weights medical.")
-    found = subprocess.run(
-        ["dciodvfy", "-new", tmp_path / "out/fused.dcm"], capture_output=True, text=True, check=False
-    )
+    found = subprocess.run([DCIODVFY, "-new", tmp_path / "out/fused.dcm"], capture_output=True, text=True, check=False)
     assert "SCImage" in found.stderr + found.stdout
     assert "Error" not in found.stderr + found.stdout
     assert "Warning" not in found.stderr + found.stdout

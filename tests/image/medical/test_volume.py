@@ -1,5 +1,7 @@
 """Grids: NIfTI and back, one onto the other, display_orientation, and from units to [0, 1]."""
 
+import gzip
+
 import cv2
 import nibabel
 import numpy as np
@@ -9,10 +11,28 @@ from hypothesis import strategies as st
 
 from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical import volume as volumes
-from refinefuse.image.medical.intensity import WINDOWS, colored, parse_window, range_of, scaled
+from refinefuse.image.medical.intensity import (
+    WINDOWS,
+    colored,
+    intensity_ranges,
+    intensity_warnings,
+    parse_kinds,
+    parse_window,
+    range_of,
+    saturated_fraction,
+    scaled,
+    with_kind,
+)
 from refinefuse.image.medical.nifti import modality_of, read_nifti, write_nifti
 from refinefuse.image.medical.resampling import resample_to
-from refinefuse.image.medical.volume import Volume, display_orientation, reorient, reorient_back
+from refinefuse.image.medical.volume import (
+    Volume,
+    different_patients,
+    display_orientation,
+    finest,
+    reorient,
+    reorient_back,
+)
 from refinefuse.image.thermal import IntensityRange
 from series import head
 
@@ -104,6 +124,36 @@ def test_outside_the_field_of_view_is_said():
     assert not inside[4:].any()
 
 
+def test_what_is_not_valid_takes_no_part_in_interpolation():
+    valid = np.ones((20, 20, 5), np.bool_)
+    valid[:10] = False
+    values = np.where(valid, 7.0, -3000.0).astype(np.float32)
+    shifted = np.diag([1.5, 1.5, 1.0, 1.0])
+    sliced, inside = resample_to(Volume(values, np.eye(4), HERE, valid=valid), shifted, (13, 13, 5))(2)
+    assert inside[7:].all()
+    assert not inside[:6].any()
+    np.testing.assert_allclose(sliced[inside], 7, atol=1e-4)
+    same, whole = resample_to(Volume(values, np.eye(4), HERE, valid=valid), np.eye(4), (20, 20, 5))(2)
+    np.testing.assert_array_equal(whole, valid[:, :, 2])
+    np.testing.assert_array_equal(same, values[:, :, 2])
+
+
+def test_the_finest_grid():
+    coarse, fine = (Volume(head((4, 4, 4)), np.diag([side, side, 1, 1.0]), HERE) for side in (2.0, 1.0))
+    assert finest([fine, coarse]) == 0
+    assert finest([coarse, fine]) == 1
+    assert finest([fine, fine]) == 1
+
+
+def test_patients():
+    one, other, nobody = (Volume(head((4, 4, 4)), np.eye(4), HERE, patient=name) for name in ("Ann", "Bob", ""))
+    assert "Ann and Bob" in different_patients([one, other], show_names=True)[0]
+    (anonymous,) = different_patients([one, other], show_names=False)
+    assert "different patients" in anonymous
+    assert "Ann" not in anonymous
+    assert different_patients([nobody, other], show_names=True) == []
+
+
 def test_no_overlap():
     far = np.eye(4)
     far[2, 3] = 500
@@ -150,7 +200,7 @@ class TestNifti:
 
     def test_several_volumes(self, tmp_path):
         nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4)), tmp_path / "x.nii")
-        with pytest.raises(InputError, match="several volumes"):
+        with pytest.raises(InputError, match="it is 4-D, several volumes"):
             read_nifti(tmp_path / "x.nii")
         nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 1), np.float32), np.eye(4)), tmp_path / "x.nii")
         assert read_nifti(tmp_path / "x.nii").values.shape == (4, 4, 4)
@@ -162,6 +212,8 @@ class TestNifti:
         volume = read_nifti(tmp_path / "x.nii")
         assert volume.values.min() == volume.values[0, 0, 0] == 0
         assert "1296 voxels" in volume.warnings[0]
+        assert not volume.valid[:3].any()
+        assert volume.valid[3:].all()
         nibabel.save(nibabel.Nifti1Image(values * np.nan, np.eye(4)), tmp_path / "x.nii")
         with pytest.raises(InputError, match="all voxels"):
             read_nifti(tmp_path / "x.nii")
@@ -176,6 +228,70 @@ class TestNifti:
         nibabel.save(nibabel.Nifti1Image(head(), np.eye(4)), tmp_path / "x.nii")
         (tmp_path / "x.nii").write_bytes((tmp_path / "x.nii").read_bytes()[:9000])
         with pytest.raises(InputError, match="damaged"):
+            read_nifti(tmp_path / "x.nii")
+
+    @pytest.mark.parametrize(("units", "scale"), [("micron", 1000), ("meter", 0.001), ("mm", 1), ("unknown", 1)])
+    def test_units(self, tmp_path, units, scale):
+        affine = np.diag([2.0 * scale, 2.0 * scale, 3.0 * scale, 1.0])
+        image = nibabel.Nifti1Image(head(), affine)
+        image.header.set_xyzt_units(units)
+        nibabel.save(image, tmp_path / "x.nii")
+        volume = read_nifti(tmp_path / "x.nii")
+        np.testing.assert_allclose(volume.spacing, (2, 2, 3), rtol=1e-5)
+        write_nifti(tmp_path / "out.nii", volume.values, volume)
+        np.testing.assert_allclose(read_nifti(tmp_path / "out.nii").spacing, (2, 2, 3), rtol=1e-5)
+
+    def test_sform_against_qform(self, tmp_path):
+        image = nibabel.Nifti1Image(head(), affine_of())
+        image.set_sform(affine_of(), 1)
+        image.set_qform(affine_of(origin=(23, -7, 11)), 1)
+        nibabel.save(image, tmp_path / "x.nii")
+        volume = read_nifti(tmp_path / "x.nii")
+        assert volume.warnings == (
+            f"sform and qform of '{tmp_path / 'x.nii'}' differ by up to 18 mm: the sform is used",
+        )
+        np.testing.assert_allclose(volume.affine, affine_of(), atol=1e-5)
+        image.set_qform(affine_of(), 1)
+        nibabel.save(image, tmp_path / "y.nii")
+        assert read_nifti(tmp_path / "y.nii").warnings == ()
+
+    def test_compression_by_content_and_names_in_capitals(self, tmp_path):
+        nibabel.save(nibabel.Nifti1Image(head(), np.eye(4)), tmp_path / "x.nii.gz")
+        (tmp_path / "packed.nii").write_bytes((tmp_path / "x.nii.gz").read_bytes())
+        volume = read_nifti(tmp_path / "packed.nii")
+        np.testing.assert_array_equal(volume.values, head())
+        write_nifti(tmp_path / "OUT.NII.GZ", volume.values, volume)
+        assert (tmp_path / "OUT.NII.GZ").read_bytes()[:2] == b"\x1f\x8b"
+        (tmp_path / "plain.nii.gz").write_bytes(gzip.decompress((tmp_path / "OUT.NII.GZ").read_bytes()))
+        np.testing.assert_array_equal(read_nifti(tmp_path / "plain.nii.gz").values, head())
+
+    def test_declared_sizes(self, tmp_path):
+        image = nibabel.Nifti1Image(head((4, 4, 4)), np.eye(4))
+        data = bytearray(image.to_bytes())
+        data[42:48] = np.array([32767] * 3, "<i2").tobytes()
+        (tmp_path / "x.nii").write_bytes(data)
+        with pytest.raises(InputError, match=r"(?s)limit.*35,181,150,961,663.*--max-pixels"):
+            read_nifti(tmp_path / "x.nii")
+        data[42:48] = np.array([512] * 3, "<i2").tobytes()
+        for name, content in (("x.nii", bytes(data)), ("x.nii.gz", gzip.compress(data))):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(InputError, match="the header declares 536,871,264"):
+                read_nifti(tmp_path / name)
+        with pytest.raises(InputError, match="at most 9"):
+            read_nifti(tmp_path / "x.nii", max_voxels=9)
+
+    def test_a_damaged_checksum(self, tmp_path):
+        nibabel.save(nibabel.Nifti1Image(head(), np.eye(4)), tmp_path / "x.nii.gz")
+        data = bytearray((tmp_path / "x.nii.gz").read_bytes())
+        data[-8] ^= 1
+        (tmp_path / "x.nii.gz").write_bytes(data)
+        with pytest.raises(InputError, match="damaged"):
+            read_nifti(tmp_path / "x.nii.gz")
+
+    @pytest.mark.parametrize("affine", [np.diag([1e-6, 1e-6, 1e-6, 1]), np.diag([1.0, 1, 5000, 1])])
+    def test_absurd_spacings(self, tmp_path, affine):
+        nibabel.save(nibabel.Nifti1Image(head((4, 4, 4)), affine), tmp_path / "x.nii")
+        with pytest.raises(InputError, match="spacing"):
             read_nifti(tmp_path / "x.nii")
 
     def test_nibabels_own_files(self):
@@ -233,6 +349,48 @@ class TestIntensity:
             "counts", 5, 9
         )
 
+    def test_a_rule_holds_for_any_modality(self):
+        rule = IntensityRange("counts", 5, 9)
+        for modality in ("CT", "MR", "PT", "NM", ""):
+            assert range_of(self.volume(modality=modality), parse_window("bone"), rule, None) == rule
+
+    def test_options_of_several_sources(self):
+        ct, mr, pet = (self.volume(modality=modality) for modality in ("CT", "MR", "PT"))
+        rule, window = IntensityRange("counts", 5, 9), parse_window("brain")
+        assert intensity_ranges([pet, mr], None, rule, None)[0] == rule
+        assert intensity_ranges([mr, pet], None, rule, None)[1] != rule
+        assert intensity_ranges([mr, ct], window, rule, None) == [rule, window]
+        with pytest.raises(InputError, match="--window and --range both"):
+            intensity_ranges([ct, mr], window, rule, None)
+        with pytest.raises(InputError, match="--window is for CT"):
+            intensity_ranges([mr, pet], window, None, None)
+        with pytest.raises(InputError, match="--suv-range is for PET"):
+            intensity_ranges([ct, mr], None, None, rule)
+
+    def test_what_is_not_valid_takes_no_part(self):
+        values = head()
+        values[:4] = 9000
+        masked = Volume(values, np.eye(4), HERE, "MR", valid=np.arange(40)[:, None, None] + np.zeros((40, 36, 12)) >= 4)
+        assert range_of(masked, None, None, None).high < 1000
+        assert range_of(Volume(values, np.eye(4), HERE, "MR"), None, None, None).high == 9000
+
+    def test_a_window_that_saturates_the_body(self):
+        bones = Volume(head() + 500, np.eye(4), HERE, "CT", units="HU")
+        assert saturated_fraction(bones, parse_window("brain")) == 1
+        assert "100% of the body" in intensity_warnings(bones, parse_window("brain"))[0]
+        assert intensity_warnings(bones, parse_window("500,4000")) == []
+        air = Volume(head() * 0 - 1000, np.eye(4), HERE, "CT", units="HU")
+        assert saturated_fraction(air, parse_window("lung")) == 0
+
+    def test_kinds(self):
+        assert parse_kinds("ct,MRI", 2) == ("CT", "MR")
+        assert parse_kinds(",pet", 2) == ("", "PT")
+        for text in ("ct", "ct,mri,pet", "ct,xray"):
+            with pytest.raises(InputError, match="ct, mri, pet, spect"):
+                parse_kinds(text, 2)
+        assert with_kind(self.volume(), "CT").units == "HU"
+        assert with_kind(self.volume(modality="PT"), "").modality == "PT"
+
     def test_an_suv_that_is_not_there(self):
         with pytest.raises(InputError, match="lack PatientWeight"):
             range_of(
@@ -256,6 +414,6 @@ class TestIntensity:
         assert rises[4:].std() < 0.15 * rises[4:].mean()
 
     def test_scaled(self):
-        np.testing.assert_array_equal(
-            scaled(np.array([[-5.0, 0, 5, 15]], np.float32), IntensityRange("counts", 0, 10)), [[0, 0, 0.5, 1]]
-        )
+        values, fixed = np.array([[-5.0, 0, 5, 15]], np.float32), IntensityRange("counts", 0, 10)
+        np.testing.assert_array_equal(scaled(values, fixed), [[0, 0, 0.5, 1]])
+        np.testing.assert_array_equal(scaled(values, fixed, inverted=True), [[1, 1, 0.5, 0]])

@@ -94,7 +94,8 @@ def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int) 
     if kind is None:
         raise InputError(_damaged(path, f"{len(start)} bytes without a NIfTI header"))
     try:
-        header = kind.header_class.from_fileobj(io.BytesIO(start), check=True)
+        with nibabel.imageglobals.LoggingOutputSuppressor():
+            header = kind.header_class.from_fileobj(io.BytesIO(start), check=True)
         shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
     except Exception as error:  # nibabel has many for a damaged header
         raise InputError(_damaged(path, str(error))) from None
@@ -111,7 +112,8 @@ def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int) 
     if len(content) < total:
         raise InputError(_damaged(path, f"{len(content):,} bytes, and the header declares {total:,}"))
     try:
-        return kind.from_stream(io.BytesIO(content))
+        with nibabel.imageglobals.LoggingOutputSuppressor():
+            return kind.from_stream(io.BytesIO(content))
     except Exception as error:  # extensions may be damaged too
         raise InputError(_damaged(path, str(error))) from None
 
@@ -194,7 +196,8 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
     if values.ndim == 4:
         rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
         values = np.ascontiguousarray(values).view(rgb)[..., 0]
-    image = nibabel.Nifti1Image(values, grid.affine)
+    affine = grid.affine if grid.header is None else grid.header.get_best_affine()  # in the file's own units
+    image = nibabel.Nifti1Image(values, affine)
     header, units = image.header, "mm"
     if grid.header is None:
         image.set_sform(grid.affine, "scanner")
