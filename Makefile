@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse fuzz test check bench ablation results detection docs clean
+.PHONY: fuse fuzz site test check bench ablation results detection docs clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -57,3 +57,8 @@ clean:
 # 10,000 damaged files for every kind of file that the package reads; faults are kept in out/fuzz.
 fuzz: .venv/developing
 	$(BIN)/python tests/fuzz/run.py --inputs 10000
+
+# The documentation as a web site, in out/site; broken links and anchors fail.
+site: .venv/developing
+	$(BIN)/pip install --quiet --constraint constraints.txt --group docs
+	$(BIN)/mkdocs build --strict --quiet
