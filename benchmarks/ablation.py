@@ -1,6 +1,6 @@
-"""Train the standard network, and again without each of its parts, for the config `recipes/benchmark/ablation.yaml`.
+"""Train the standard network, and again without each of its parts, for the config `benchmark/ablation.yaml`.
 
-Usage: python benchmarks/ablation.py FOLDER, with REFINEFUSE_DATA set. Every run is `recipes/infrared-visible-base.yaml`
+Usage: python benchmarks/ablation.py FOLDER, with REFINEFUSE_DATA set. Every run is `infrared-visible-base.yaml`
 with fewer steps and one thing changed; FOLDER/NAME holds its weights and its recipe, with which `refinefuse train`
 gives it again. What is there is not trained again.
 """
@@ -14,10 +14,11 @@ from pathlib import Path
 
 from refinefuse.inference.device import retain_freed_memory
 from refinefuse.losses import LossWeights
+from refinefuse.settings import RECIPES
 from refinefuse.training.recipe import Recipe, load_recipe
-from refinefuse.training.train import train
+from refinefuse.training.train import fit_recipe
 
-BASE = Path(__file__).parents[1] / "recipes" / "infrared-visible-base.yaml"
+BASE = RECIPES / "infrared-visible-base.yaml"
 STEPS = 800
 """A budget that lets all runs end within forty minutes on one processor core."""
 
@@ -51,7 +52,7 @@ def main(folder: Path) -> None:
     retain_freed_memory()
     base = replace(load_recipe(BASE), max_steps=STEPS, val_check_interval=2 * STEPS)  # the config judges, not the run
     for name, recipe in variants(base).items():
-        print(train(recipe, Path(os.environ["REFINEFUSE_DATA"]), folder / name), flush=True)
+        print(fit_recipe(recipe, Path(os.environ["REFINEFUSE_DATA"]), folder / name), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run the detection study of `recipes/benchmark/detection.yaml` and put its results into `docs/detection.md`.
+"""Run the detection study of `benchmark/detection.yaml` and put its results into `docs/detection.md`.
 
 Usage: python benchmarks/detection.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the fused images and the boxes:
 what is done there is not done again, and new weights touch their own rows alone.
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from refinefuse.cli import main as refinefuse
 from refinefuse.scoring.folders import write_text
+from refinefuse.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
-PLAN = ROOT / "recipes" / "benchmark" / "detection.yaml"
+PLAN = RECIPES / "benchmark" / "detection.yaml"
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- results: written by make detection -->", "<!-- end of results -->"
 OURS, SOURCES = ("infrared-visible-detection", "infrared-visible"), ("infrared", "visible")

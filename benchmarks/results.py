@@ -1,4 +1,4 @@
-"""Run the experiments of `recipes/benchmark` and write `docs/results.md` from what they give.
+"""Run the experiments of `benchmark` and write `docs/results.md` from what they give.
 
 The detection study has a program of its own, detection.py.
 
@@ -21,14 +21,15 @@ from refinefuse.benchmark.summary import penalty
 from refinefuse.cli import main as refinefuse
 from refinefuse.metrics.table import METRICS
 from refinefuse.scoring.folders import write_text
+from refinefuse.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
-PLANS = ROOT / "recipes" / "benchmark"
+PLANS = RECIPES / "benchmark"
 DOCS = ROOT / "docs"
 
 INTRODUCTION = """# Results
 
-Written by `make results` (benchmarks/results.py) from the experiments in recipes/benchmark; do not edit by hand.
+Written by `make results` (benchmarks/results.py) from the shipped benchmark configs; do not edit by hand.
 [benchmark.md](benchmark.md) says how to run them, and how to add a method of your own. The weights are this project's,
 not the paper's. Metrics follow the convention `cddfuse255` ([metrics.md](metrics.md)); the last columns before the
 ranks are the fusion faults, which see what the usual metrics reward wrongly. Bold: best among ranked methods; italics:

@@ -1,47 +1,156 @@
-"""Settings in YAML files: a dataclass says what may stand in one."""
+"""Settings in YAML files: a dataclass says what a file may hold. Reading one imports and runs nothing.
+
+The files that ship with the package lie in `refinefuse/recipes` and are found by name.
+"""
 
 from __future__ import annotations
 
+import difflib
 import json
-from dataclasses import asdict
+import os
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 
-from refinefuse.errors import ConfigError
+from refinefuse.errors import ConfigError, format_names
 from refinefuse.image.files import write_atomic
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
+RECIPES = Path(__file__).parent / "recipes"
+LARGEST_FILE = 2**20
+"""Bytes: no settings are longer, and a small file cannot expand beyond memory without anchors, which are refused."""
 
 
-def read_settings(kind: type[Settings], path: Path, called: str, hint: str = "") -> Settings:
+def locate_settings(name: str | os.PathLike[str], folder: str = "") -> Path:
+    """The file of settings that a path, or the name of a shipped one, means.
+
+    Args:
+        name: a path such as `my.yaml`, or a name such as `infrared-visible`.
+        folder: of the shipped files, within `refinefuse/recipes`.
+
+    Raises:
+        ConfigError: if there is neither such a file nor such a name.
+    """
+    path, shipped = Path(name), RECIPES / folder
+    if path.is_file():
+        return path
+    names = sorted(file.stem for file in shipped.glob("*.yaml"))
+    if str(name) in names:
+        return shipped / f"{name}.yaml"
+    raise ConfigError(
+        f"'{name}' is neither a file nor the name of a shipped recipe.\nNames:\n{format_names(names, 20)}"
+    )
+
+
+def read_settings(
+    kind: type[Settings], path: Path, called: str, prepare: Callable[[dict[str, Any]], None] | None = None
+) -> Settings:
     """Read a YAML file.
 
     Args:
-        kind: the dataclass that is made of it.
+        kind: the dataclass to make of it.
         path: the file.
-        called: what to call it in a message ("recipe").
-        hint: what to say where there is no such file.
+        called: its name in messages ("recipe").
+        prepare: changes the mapping in the file before it is checked.
 
     Raises:
-        ConfigError: if the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of
+        ConfigError: if the file is missing, is not YAML, has an unknown key, or a value of the wrong type or out of
             range.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no {called} '{path}'.{hint}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind)
     try:
-        return kind(**vars(parser.instantiate(parser.parse_path(str(path)))))
-    except ConfigError:
-        raise
-    except (ArgumentError, TypeError, ValueError, yaml.YAMLError) as error:
+        loaded = _load(path)
+        if prepare and isinstance(loaded, dict):
+            prepare(loaded)
+        return _dataclass(kind, loaded, "")
+    except OSError as error:
+        raise ConfigError(f"Cannot read the {called} '{path}': {error.strerror}.") from error
+    except (ConfigError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"The {called} '{path}' cannot be used.\n  {error}") from error
+
+
+def _load(path: Path) -> object:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ConfigError(f"It is longer than {LARGEST_FILE} bytes.")
+    text = content.decode("utf-8")
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ConfigError("It has an alias (`*name`). Write the value out.")
+    loaded: object = yaml.safe_load(text)
+    return loaded
+
+
+def _dataclass(kind: type[Settings], value: object, where: str) -> Settings:
+    if not isinstance(value, dict):
+        raise _mismatch(where, "a mapping of keys to values", value)
+    hints = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]
+    unknown = [str(key) for key in value if key not in known]
+    if unknown:
+        raise ConfigError(f"`{_joined(where, unknown[0])}` is not a key.{_suggestion(unknown[0], known)}")
+    missing = [
+        field.name
+        for field in fields(kind)
+        if field.name not in value and field.default is MISSING and field.default_factory is MISSING
+    ]
+    if missing:
+        raise ConfigError(f"`{_joined(where, missing[0])}` is missing.")
+    return kind(**{name: _value(hints[name], given, _joined(where, name)) for name, given in value.items()})
+
+
+def _joined(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    return f" Did you mean `{close[0]}`?" if close else f"\n  expected: {', '.join(known)}"
+
+
+def _mismatch(where: str, expected: str, value: object) -> ConfigError:
+    return ConfigError(f"`{where or 'the file'}` must be {expected}.\n  got: {value!r:.80}")
+
+
+def _value(hint: Any, value: object, where: str) -> object:
+    """The value of a field, checked against its type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):  # only `X | None` occurs
+        return None if value is None else _value(arguments[0], value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise _mismatch(where, " or ".join(map(str, arguments)), value)
+        return value
+    if origin in (list, tuple):
+        if not isinstance(value, list):
+            raise _mismatch(where, "a list", value)
+        items = [_value(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return cast("object", origin(items))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _mismatch(where, "a mapping of keys to values", value)
+        return {_scalar(str, key, where): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    return _dataclass(cast("Any", hint), value, where) if is_dataclass(hint) else _scalar(hint, value, where)
+
+
+_SCALARS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _scalar(kind: type, value: object, where: str) -> object:
+    if kind is float and type(value) in (int, float, str):
+        try:
+            return float(cast("str", value))  # YAML reads 1e-4 as text
+        except ValueError:
+            raise _mismatch(where, _SCALARS[kind], value) from None
+    if type(value) is not kind:
+        raise _mismatch(where, _SCALARS[kind], value)
+    return value
 
 
 def write_settings(settings: DataclassInstance, path: Path) -> None:
@@ -50,7 +159,7 @@ def write_settings(settings: DataclassInstance, path: Path) -> None:
 
 
 def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:
-    """Make the folder of a run, or refuse one that holds the run of another recipe.
+    """Create the folder of a run, or refuse one that holds the run of another recipe.
 
     Args:
         folder: of the run.
@@ -58,15 +167,15 @@ def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:
         settings: the recipe.
 
     Raises:
-        ConfigError: if the folder cannot be made, or holds another recipe.
+        ConfigError: if the folder cannot be created, or holds another recipe.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.\nGive another one.") from error
+        raise ConfigError(f"Cannot create the folder '{folder}': {error.strerror}.\nChoose another one.") from error
     path = folder / name
     if path.exists() and read_settings(type(settings), path, "recipe") != settings:
         raise ConfigError(
-            f"The folder holds a run by another recipe.\n  recipe: '{path}'\n"
-            "Give another output folder, or the same recipe to go on."
+            f"The folder holds a run of another recipe.\n  recipe: '{path}'\n"
+            "Choose another output folder, or use the same recipe to resume."
         )

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from small import NAMES, PLAN
 
+from refinefuse import settings
 from refinefuse.benchmark.config import load_benchmark_config
 from refinefuse.cli.benchmark import run
 from refinefuse.errors import ConfigError, InputError, PairingError, RefineFuseError, WeightsError
@@ -22,7 +23,7 @@ from refinefuse.metrics import evaluate
 from refinefuse.scoring.folders import read_levels
 from refinefuse.weights.store import shipped
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "benchmark").glob("*.yaml"))
+RECIPES = sorted((settings.RECIPES / "benchmark").glob("*.yaml"))
 
 
 def rows_of(output):
@@ -51,7 +52,7 @@ def test_every_shipped_plan_can_be_read(path):
 
 
 def test_the_results_tell_of_every_shipped_plan(tmp_path):
-    spec = importlib.util.spec_from_file_location("results", RECIPES[0].parents[2] / "benchmarks" / "results.py")
+    spec = importlib.util.spec_from_file_location("results", Path(__file__).parents[2] / "benchmarks" / "results.py")
     results = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(results)
     others = {"detection"}  # has a document and a program of its own

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ pytest.importorskip("lightning", reason="needs the extra `train`")
 pytest.importorskip("transformers", reason="needs the extra `detection`")
 pytest.importorskip("scipy", reason="needs the extra `detection`")
 
+from refinefuse import settings
 from refinefuse.benchmark.config import PathVariables
 from refinefuse.benchmark.detection import seen_by
 from refinefuse.cli import main
@@ -22,7 +22,7 @@ from refinefuse.detection.recipe import load_detector_recipe
 from refinefuse.errors import ConfigError
 from refinefuse.image.files import read_image, write_image
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "detection").glob("*.yaml"))
+RECIPES = sorted((settings.RECIPES / "detection").glob("*.yaml"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from refinefuse.errors import ConfigError, InputError
 from refinefuse.losses import LossWeights
 from refinefuse.training.detector import FrozenDetector, detection_loss
 from refinefuse.training.task import FusionTask
-from refinefuse.training.train import train
+from refinefuse.training.train import fit_recipe
 
 SIDE = 96
 
@@ -191,7 +191,14 @@ def test_a_crop_in_which_the_detector_sees_nothing_is_refused(tiny):
         replace(tiny, crop_size=16, loss_weights=LossWeights(detection=1.0), detector="d.onnx")
 
 
-@pytest.mark.parametrize("changes", [{"loss_weights": LossWeights(detection=1.0)}, {"detector": "d.onnx"}, {"loss_weights": LossWeights(detection=-1.0)}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss_weights": LossWeights(detection=1.0)},
+        {"detector": "d.onnx"},
+        {"loss_weights": LossWeights(detection=-1.0)},
+    ],
+)
 def test_a_weight_needs_a_detector_and_the_other_way_round(tiny, changes):
     with pytest.raises(ConfigError, match="detect"):
         replace(tiny, **changes)
@@ -199,8 +206,10 @@ def test_a_weight_needs_a_detector_and_the_other_way_round(tiny, changes):
 
 @pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
 def test_training_asks_the_detector_and_leaves_it_as_it_is(tiny, data, path):
-    recipe = replace(tiny, max_steps=20, val_check_interval=20, loss_weights=LossWeights(detection=1.0), detector=path.name)
+    recipe = replace(
+        tiny, max_steps=20, val_check_interval=20, loss_weights=LossWeights(detection=1.0), detector=path.name
+    )
     task = FusionTask(recipe, path.parent)
     assert not any("detector" in name for name in task.state_dict())
-    assert train(recipe, data, data / "run", num_workers=0).is_file()
+    assert fit_recipe(recipe, data, data / "run", num_workers=0).is_file()
     assert "loss/detection" in (data / "run" / "csv" / "metrics.csv").read_text()

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from refinefuse import settings
 from refinefuse.data.crops import Augmentation, PairCropDataset, collate, rotated_or_flipped
 from refinefuse.errors import ConfigError, InputError, PairingError, TrainingError
 from refinefuse.image.files import read_image, write_image
@@ -22,11 +22,12 @@ from refinefuse.network.model import RefineFuse
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 from refinefuse.training.datasets import load_datasets
+from refinefuse.training.entry import train
 from refinefuse.training.recipe import Recipe, TrainingSet, load_recipe, save_recipe
 from refinefuse.training.task import FusionTask
-from refinefuse.training.train import train
+from refinefuse.training.train import fit_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+RECIPES = sorted(settings.RECIPES.glob("*.yaml"))
 RECIPE = Recipe(
     name="tiny",
     datasets=[TrainingSet("ir", "vi", 1.0)],
@@ -58,12 +59,12 @@ def test_every_shipped_recipe_can_be_read(path, tmp_path):
 @pytest.mark.slow
 def test_training_writes_all_that_is_promised_and_learns(data, tmp_path):
     recipe = replace(RECIPE, max_steps=60, val_check_interval=30, learning_rate=1e-2, ema_decay=0.9)
-    path = train(recipe, data, tmp_path / "run", num_workers=0)
+    path = fit_recipe(recipe, data, tmp_path / "run", num_workers=0)
     assert path == tmp_path / "run" / "tiny.safetensors"
     assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe
     assert (tmp_path / "run" / "last.ckpt").is_file()
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
-    assert "validation/kept" in (tmp_path / "run" / "csv" / "metrics.csv").read_text().splitlines()[0]
+    assert "validation/edge_recall" in (tmp_path / "run" / "csv" / "metrics.csv").read_text().splitlines()[0]
     a, b = (
         torch.stack([torch.from_numpy(read_image(data / folder / f"{i}.png")).float()[None] / 255 for i in range(12)])
         for folder in ("ir", "vi")
@@ -83,7 +84,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(data, tmp_path):
         "from refinefuse.training.recipe import load_recipe; from refinefuse.training import train as t;"
         "t.CHECKPOINT_EVERY = 4; save = C._save_checkpoint; killed = len(sys.argv) > 3;"
         "C._save_checkpoint = lambda *args: (save(*args), killed and os._exit(9));"  # right after the first checkpoint
-        "t.train(load_recipe(Path('recipe.yaml')), Path(sys.argv[1]), Path(sys.argv[2]), num_workers=0)"
+        "t.fit_recipe(load_recipe(Path('recipe.yaml')), Path(sys.argv[1]), Path(sys.argv[2]), num_workers=0)"
     )
 
     def run(*arguments):
@@ -103,17 +104,17 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(data, tmp_path):
 def test_a_damaged_checkpoint_is_named(data, tmp_path, content):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last.ckpt").write_bytes(content)
-    with pytest.raises(TrainingError, match="last.ckpt' cannot be read"):
-        train(RECIPE, data, tmp_path / "run", num_workers=0)
+    with pytest.raises(TrainingError, match="Cannot read the checkpoint .*last.ckpt"):
+        fit_recipe(RECIPE, data, tmp_path / "run", num_workers=0)
 
 
 @pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(data, tmp_path):
-    first = train(RECIPE, data, tmp_path / "run", num_workers=0)
+    first = fit_recipe(RECIPE, data, tmp_path / "run", num_workers=0)
     content = first.read_bytes()
-    assert train(RECIPE, data, tmp_path / "run", num_workers=0).read_bytes() == content
+    assert fit_recipe(RECIPE, data, tmp_path / "run", num_workers=0).read_bytes() == content
     first.unlink()  # as if it had been stopped right before the export
-    exported = weights_of(train(RECIPE, data, tmp_path / "run", num_workers=0))
+    exported = weights_of(fit_recipe(RECIPE, data, tmp_path / "run", num_workers=0))
     first.write_bytes(content)
     for name, tensor in weights_of(first).items():
         assert torch.equal(tensor, exported[name])
@@ -123,7 +124,7 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
     (tmp_path / "run").mkdir()
     save_recipe(RECIPE, tmp_path / "run" / "recipe.yaml")
     with pytest.raises(ConfigError, match="another recipe"):
-        train(replace(RECIPE, seed=1), data, tmp_path / "run")
+        fit_recipe(replace(RECIPE, seed=1), data, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,18 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nnetwork: {patch_size: 3}", "patch_size"),
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\ncrop_size: 100", "multiple of the network's stride"),
         ("name: [", "cannot be used"),
+        ("name: x", "`datasets` is missing"),
+        ("- name: x", "mapping of keys to values"),
+        ("name: x\ndatasets: {a: ir}", "`datasets` must be a list"),
+        ("name: x\ndatasets: [{a: ir, b: vi}]\nmax_step: 3", "Did you mean `max_steps`"),
+        ("name: x\ndatasets: [{a: ir, b: vi, weight: heavy}]", r"`datasets\[0\].weight` must be a number"),
+        ("name: x\ndatasets: [{a: ir, b: vi}]\nnetwork: {pixel_interaction: 1}", "true or false"),
+        ("name: &x x\ndatasets: [{a: *x, b: vi}]", "alias"),
+        ("name: x\ndatasets: [{a: ir, b: vi}]\nnetwork: {class_path: runs_code.Network}", "class_path"),
+        ("name: x\ndatasets: [{a: ir, b: vi}]\nnetwork: runs_code.Network", "`network` must be a mapping"),
+        ("name: !!python/object/apply:runs_code.run []", "could not determine a constructor"),
+        ("x: " + "[" * 5000, "cannot be used"),
+        ("# " + "x" * 2**20, "longer than"),
         ("name: ../x\ndatasets: [{a: ir, b: vi, weight: 1}]", "name"),
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 0}]", "weight"),
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nmax_steps: 0", "max_steps"),
@@ -147,7 +160,9 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nlearning_rate: .inf", "learning_rate"),
     ],
 )
-def test_recipe_that_cannot_be_used_is_refused(tmp_path, text, message):
+def test_recipe_that_cannot_be_used_is_refused(tmp_path, monkeypatch, text, message):
+    (tmp_path / "runs_code.py").write_text("raise SystemExit('a recipe ran code')")
+    monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
@@ -169,9 +184,48 @@ def test_training_can_start_from_weights(tmp_path):
         )
 
 
-def test_missing_recipe(tmp_path):
-    with pytest.raises(ConfigError, match="no recipe"):
-        load_recipe(tmp_path / "none.yaml")
+def test_a_recipe_inherits_the_network_of_its_weights(tmp_path):
+    RefineFuse.from_config(RECIPE.network).save_weights(tmp_path / "base.safetensors")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"name: x\ndatasets: [{{a: ir, b: vi}}]\npretrained: {tmp_path / 'base.safetensors'}")
+    assert load_recipe(path).network == RECIPE.network
+    path.write_text(path.read_text() + "\nnetwork: {residual_bound: 0.5}")
+    assert load_recipe(path).network == replace(RECIPE.network, residual_bound=0.5)
+
+
+def test_recipes_by_name(tmp_path):
+    assert load_recipe("medical").name == "medical"
+    for missing in (tmp_path / "none.yaml", "infrared", "../settings"):
+        with pytest.raises(ConfigError, match="name of a shipped recipe.\nNames:\n(.*\n)*.*'medical'"):
+            load_recipe(missing)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"accelerator": "tpu"}, "must be auto, cpu, cuda, mps"),
+        ({"devices": 0}, "`devices` must be 1 or more"),
+        ({"num_nodes": 0}, "`num_nodes`"),
+        ({"num_workers": -1}, "`num_workers` must be 0 or more"),
+        ({"data_root": "nowhere"}, "folder of the datasets"),
+        pytest.param(
+            {"accelerator": "cuda"},
+            "no cuda device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU"),
+        ),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused(data, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        train(RECIPE, tmp_path / "run", **{"data_root": data, **options})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_train_is_quiet_unless_asked(data, tmp_path, capfd):
+    path = train(replace(RECIPE, max_steps=2), tmp_path / "run", data_root=data, num_workers=0, accelerator="cpu")
+    assert RefineFuse.from_pretrained(path).config == RECIPE.network
+    assert "Epoch" not in "".join(capfd.readouterr())
 
 
 def test_every_tenth_pair_validates_and_is_not_trained_on(data):
@@ -205,7 +259,15 @@ def test_missing_folder_is_named(data):
 
 
 def crops(pairs, **options):
-    given = {"size": 32, "crops": 2, "context_size": 8, "augmentation": Augmentation(), "length": 20, "seed": 0, **options}
+    given = {
+        "size": 32,
+        "crops": 2,
+        "context_size": 8,
+        "augmentation": Augmentation(),
+        "length": 20,
+        "seed": 0,
+        **options,
+    }
     return PairCropDataset(pairs, [1.0] * len(pairs), **given)
 
 

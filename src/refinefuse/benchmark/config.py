@@ -277,14 +277,12 @@ class ImageDataset:
 
 
 def load_benchmark_config(path: Path) -> BenchmarkConfig:
-    """Read a config.
+    """Read a benchmark config.
 
     Raises:
         ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
     """
-    return read_settings(
-        BenchmarkConfig, path, "config", "\nThe plans that come with the project lie in recipes/benchmark."
-    )
+    return read_settings(BenchmarkConfig, path, "benchmark config")
 
 
 def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:

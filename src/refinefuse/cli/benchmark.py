@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def run(config: Path, *, output: Path, data_root: Path | None = None, num_workers: int = 0) -> int:
+def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 0) -> int:
     """Run an experiment: methods x datasets x metrics, with tables, figures and a report.
 
     Needs the extra `benchmark`. What is done is kept in the output folder: the same call goes on where it stopped, and
     after a change does only what the change touches.
 
     Args:
-        config: a YAML file such as recipes/benchmark/comparison.yaml.
+        config: a YAML file, or the name of a shipped one: ablation, comparison, cost, degradations, detection,
+            generalization, medical.
         output: the folder of the results: scores.csv, report.html, tables, figures, grids, fused images.
         data_root: the folder below which the config's sets lie; by default the environment variable REFINEFUSE_DATA, or
             the current folder.
@@ -38,12 +39,14 @@ def run(config: Path, *, output: Path, data_root: Path | None = None, num_worker
     from refinefuse.benchmark.config import PathVariables, load_benchmark_config
     from refinefuse.benchmark.experiment import run_experiment
     from refinefuse.benchmark.tables import as_text
+    from refinefuse.settings import locate_settings
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = partial(tqdm, desc="fusing and scoring", unit="image", file=sys.stderr, disable=None)
+    path = locate_settings(config, "benchmark")
     done = run_experiment(
-        load_benchmark_config(config),
-        PathVariables(root, config.parent),
+        load_benchmark_config(path),
+        PathVariables(root, path.parent),
         output,
         num_workers or available,
         lambda steps, n: bar(steps, total=n),

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 def run(
-    recipe: Path,
+    recipe: str,
     *,
     output: Path,
     method: str | None = None,
@@ -21,7 +21,7 @@ def run(
     folder for `refinefuse detect --detector` and for the study of `refinefuse benchmark`.
 
     Args:
-        recipe: a YAML file such as recipes/detection/msrs-rtdetr.yaml.
+        recipe: a YAML file, or the name of a shipped one: msrs-rtdetr.
         output: the folder of the run: recipe, fused images, checkpoint, logs, and at the end the detector.
         method: what fuses the pairs: infrared, visible, or a source as in a plan of `refinefuse benchmark`
             (weights:infrared-visible, average, python:module:function, ...); by default what the recipe says.
@@ -40,14 +40,16 @@ def run(
     from refinefuse.benchmark.config import PathVariables
     from refinefuse.benchmark.detection import seen_by
     from refinefuse.detection.recipe import load_detector_recipe
+    from refinefuse.settings import locate_settings
 
-    schedule = load_detector_recipe(recipe)
+    path = locate_settings(recipe, "detection")
+    schedule = load_detector_recipe(path)
     schedule = replace(schedule, method=method or schedule.method)
     if not schedule.method:
         raise ConfigError("The recipe names no method.\nGive --method: infrared, visible, weights:NAME, average, ...")
     with training_extra():
         from refinefuse.detection.train import train_detector
-    seen = seen_by(schedule.method, PathVariables(root, recipe.parent))
+    seen = seen_by(schedule.method, PathVariables(root, path.parent))
     detector = train_detector(schedule, root, output, seen, num_workers=num_workers, accelerator=accelerator)
     print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")
     return 0

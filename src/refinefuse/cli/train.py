@@ -7,7 +7,7 @@ from typing import Literal
 
 
 def run(
-    recipe: Path,
+    recipe: str,
     *,
     output: Path,
     data_root: Path | None = None,
@@ -17,41 +17,43 @@ def run(
     num_nodes: int = 1,
     cache: Path | None = None,
 ) -> int:
-    """Train weights by a recipe, or go on with a run that was stopped.
+    """Train weights by a recipe, or resume a run that was stopped.
 
-    Needs the extra `train`. The same call with the same output folder goes on from the last checkpoint.
+    Needs the extra `train`. The same call with the same output folder resumes from the last checkpoint.
 
     Args:
-        recipe: a YAML file such as recipes/infrared-visible.yaml.
+        recipe: the name of a shipped recipe (infrared-visible, infrared-visible-small, medical, ...), or a YAML file.
         output: the folder of the run: recipe, checkpoint, logs (TensorBoard and CSV), and at the end the weights.
-        data_root: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
-        num_workers: processes that cut crops beside each training process.
-        accelerator: what computes; auto takes a GPU if there is one.
-        devices: training processes on this machine, each with a device of its own; they share the pairs of a step.
+        data_root: the folder of the recipe's datasets; by default the environment variable REFINEFUSE_DATA.
+        num_workers: processes per training process that cut crops.
+        accelerator: what computes; auto uses a GPU if there is one.
+        devices: training processes on this machine, each with its own device; they share the pairs of a step.
         num_nodes: machines.
         cache: a folder for decoded images, which are then mapped into memory and shared by processes and runs; by
             default they are kept in memory.
     """
-    from refinefuse.data.layout import training_root
-    from refinefuse.errors import training_extra
     from refinefuse.inference.device import retain_freed_memory
+    from refinefuse.training.entry import train
 
-    root = training_root(data_root)
     retain_freed_memory()
-    with training_extra():
-        from lightning.pytorch.utilities import rank_zero_only
-
-        from refinefuse.training.recipe import load_recipe
-        from refinefuse.training.train import train
     weights = train(
-        load_recipe(recipe),
-        root,
+        recipe,
         output,
+        data_root=data_root,
         num_workers=num_workers,
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
         cache=cache,
+        progress=True,
     )
-    rank_zero_only(print)(f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'")
+    _report(weights)
     return 0
+
+
+def _report(weights: Path) -> None:
+    """Say where the weights are, once however many processes trained them."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    message = f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'"
+    rank_zero_only(print)(message)

@@ -22,7 +22,7 @@ from refinefuse.detection.recipe import DetectorRecipe, LabeledDataset
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.pixels import Pixels
-from refinefuse.training.data_module import StepSampler
+from refinefuse.training.data_module import StepSampler, leave_signals_to_the_trainer
 
 DetectorInput = Callable[[Pixels, Pixels], UInt8[np.ndarray, "h w 3"]]
 Target = dict[str, Tensor]
@@ -152,6 +152,11 @@ class DetectionDataModule(LightningDataModule):
         """Every batch of the run, in order."""
         order = StepSampler(self.drawn.recipe, self.first_step)
         loader: DataLoader[Any] = DataLoader(
-            self.drawn, order.num_pairs, sampler=order, collate_fn=_together, num_workers=self.num_workers
+            self.drawn,
+            order.num_pairs,
+            sampler=order,
+            collate_fn=_together,
+            num_workers=self.num_workers,
+            worker_init_fn=leave_signals_to_the_trainer,
         )
         return loader

@@ -132,7 +132,10 @@ def _trainer(recipe: DetectorRecipe, output: Path, first_step: int, accelerator:
         gradient_clip_val=recipe.gradient_clip_val,
         logger=loggers(output, first_step),
         plugins=[AtomicCheckpointIO()],
-        callbacks=[StopOnNonFinite(), LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps))],
+        callbacks=[
+            StopOnNonFinite(),
+            LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps), CHECKPOINT_SECONDS),
+        ],
         enable_model_summary=False,
         log_every_n_steps=min(20, recipe.max_steps),
     )

@@ -1,9 +1,10 @@
-"""The last checkpoint of a run: whole or not there, and never one that holds numbers which are none."""
+"""The last checkpoint of a run: complete or absent, and never one with NaN or infinite weights."""
 
 from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The checkpoint of a run.
 
     Raises:
-        TrainingError: if the file is damaged or no checkpoint.
+        TrainingError: if the file is damaged or not a checkpoint.
     """
     try:
         checkpoint = torch.load(path, weights_only=True)
@@ -33,18 +34,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch and the unpickler raise whatever a damaged byte leads them to
         reason = str(error).partition("\n")[0]
     raise TrainingError(
-        f"The checkpoint '{path}' cannot be read: {reason}.\nTake a new output folder, or a copy of the checkpoint."
+        f"Cannot read the checkpoint '{path}': {reason}.\nUse a new output folder, or restore a copy of the checkpoint."
     )
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the one before, and puts it in its place when it is on the disk.
+    """Writes a checkpoint to a temporary file, and replaces the previous one when it is on the disk.
 
-    Lightning's own goes over the folder for temporary files, from which a disk that fills up can leave half a file.
+    Lightning's own can leave half a file when a disk fills up.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write the checkpoint, whole or not at all; what is not finite is not written.
+        """Write the checkpoint, whole or not at all; NaN and infinite weights are refused.
 
         Raises:
             FloatingPointError: if a weight is not finite.
@@ -67,12 +68,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """RobustnessMetric `last.ckpt`: every so many steps, at the end, and where the run is asked to end (SIGTERM).
+    """Keeps `last.ckpt`: saved every so many steps or seconds, at the end, and when the run is asked to end (SIGTERM).
 
-    A run that is killed, or stopped by hand in the middle of a step, goes on from the checkpoint before.
+    A run that is killed, or interrupted in the middle of a step, resumes from the checkpoint before.
+
+    Args:
+        folder: of the run.
+        every: steps between checkpoints.
+        seconds: longest time between checkpoints.
     """
 
-    def __init__(self, folder: Path, every: int) -> None:
+    def __init__(self, folder: Path, every: int, seconds: float) -> None:
         super().__init__(
             folder,
             filename=Path(LAST).stem,
@@ -80,8 +86,23 @@ class LastCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_exception=True,
         )
+        self.seconds = seconds
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if enough steps or seconds have passed."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        late = time.monotonic() - self._saved_at >= self.seconds
+        if trainer.strategy.broadcast(late) and not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        super()._save_checkpoint(trainer, filepath)
+        self._saved_at = time.monotonic()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save between two steps only, where a run that goes on is the same run; validation has other weights."""
+        """Save between two steps only, where a resumed run is the same run; validation has other weights."""
         if isinstance(exception, SIGTERMException) and not trainer.validating:
             super().on_exception(trainer, pl_module, exception)

@@ -1,7 +1,8 @@
-"""FusionDataModule: which pairs a step draws depends on the seed and the number of the step alone, on one process or many."""
+"""Batches of a run: which pairs a step draws depends on the seed and the number of the step alone."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -26,12 +27,12 @@ class Schedule(Protocol):
 
     @property
     def max_steps(self) -> int:
-        """Optimiser steps."""
+        """Optimizer steps."""
         ...
 
 
 class StepSampler(Sampler[int]):
-    """One process's items of every step of a run, in order, from the step at which it goes on.
+    """One process's items of every step of a run, in order, from the step at which it resumes.
 
     Its length is that of the whole run, as Lightning expects.
     """
@@ -53,13 +54,13 @@ class StepSampler(Sampler[int]):
 
 
 class FusionDataModule(LightningDataModule):
-    """The batches of a run. A step's pairs are divided over the processes, so a recipe means the same on one or many.
+    """The batches of a run. The pairs of a step are divided over the processes, so a recipe means the same on any.
 
     Args:
         recipe: of the run.
         data: the images.
-        first_step: the step at which the run goes on.
-        num_workers: processes that cut crops beside each training process.
+        first_step: the step at which the run resumes.
+        num_workers: processes per training process that cut crops.
     """
 
     def __init__(self, recipe: Recipe, data: TrainingData, *, first_step: int = 0, num_workers: int = 0) -> None:
@@ -93,14 +94,24 @@ class FusionDataModule(LightningDataModule):
             collate_fn=collate,
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=leave_signals_to_the_trainer,
         )
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        """Whole pairs, one a batch, as (1, 1, h, w) in [0, 1], divided over the processes if there are enough."""
+        """Whole pairs, one per batch, as (1, 1, h, w) in [0, 1], divided over the processes if there are enough."""
         pairs = self.data.validation
         if self.trainer and len(pairs) >= self.trainer.world_size:
             pairs = pairs[self.trainer.global_rank :: self.trainer.world_size]
         return DataLoader(pairs, 1, collate_fn=_whole)  # type: ignore[arg-type]  # a list is a map-style dataset
+
+
+def leave_signals_to_the_trainer(_: int) -> None:
+    """Keep a worker alive when the whole process group is asked to end, so that the trainer can save a checkpoint.
+
+    `timeout`, Slurm and systemd signal groups. A worker ends when the trainer does.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _whole(items: list[LumaPair]) -> tuple[Tensor, Tensor]:
@@ -109,14 +120,14 @@ def _whole(items: list[LumaPair]) -> tuple[Tensor, Tensor]:
 
 
 def check_processes(recipe: Recipe, processes: int) -> None:
-    """Refuse a number of processes over which a step's pairs cannot be divided.
+    """Refuse a number of processes that does not divide the pairs of a step.
 
     Raises:
         ConfigError: naming both numbers.
     """
     if recipe.batch_size % processes:
         raise ConfigError(
-            "The pairs of a step must divide over the processes (devices x nodes).\n"
+            "The pairs of a step must be divisible by the number of processes (devices x nodes).\n"
             f"  batch_size: {recipe.batch_size}\n  processes: {processes}\n"
-            "Take other devices, or another recipe: a run by more pairs a step is another run."
+            "Use another number of devices, or change `batch_size` in the recipe, which makes it another run."
         )

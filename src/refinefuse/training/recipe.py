@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from refinefuse.data.crops import Augmentation
-from refinefuse.errors import check_field
+from refinefuse.errors import WeightsError, check_field
 from refinefuse.losses import LossWeights
 from refinefuse.network.config import NetworkConfig
-from refinefuse.settings import read_settings, write_settings
+from refinefuse.network.model import RefineFuse
+from refinefuse.settings import locate_settings, read_settings, write_settings
 from refinefuse.training.detector import STRIDE
 
 
@@ -60,7 +64,8 @@ class Recipe:
         network: the network.
         loss_weights: how much each loss term counts.
         detector: the ONNX file of the detector that it asks, relative to the data root.
-        pretrained: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones.
+        pretrained: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones. In a
+            file, keys of `network` that are left out are those of these weights.
         augmentation: how crops are varied.
         max_steps: optimizer steps.
         batch_size: pairs drawn for a step, over all processes.
@@ -119,14 +124,25 @@ class Recipe:
         check_field(not bad, "loss_weights", "finite weights of 0 or more", ", ".join(bad))
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read a recipe.
+def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe. Keys of `network` that it leaves out are those of the weights that it starts from.
+
+    Args:
+        recipe: a YAML file, or the name of a shipped recipe.
 
     Raises:
-        ConfigError: if the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of
-            range.
+        ConfigError: if there is no such recipe, it is not YAML, has an unknown key, or a value of the wrong type or
+            out of range.
     """
-    return read_settings(Recipe, path, "recipe")
+    return read_settings(Recipe, locate_settings(recipe), "recipe", _inherit_network)
+
+
+def _inherit_network(values: dict[str, Any]) -> None:
+    """Fill in `network` from the weights `pretrained`; weights that do not exist are refused when training starts."""
+    pretrained, network = values.get("pretrained"), values.get("network", {})
+    if isinstance(pretrained, str) and isinstance(network, dict):
+        with suppress(WeightsError):
+            values["network"] = json.loads(RefineFuse.from_pretrained(pretrained).config.to_json()) | network
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:

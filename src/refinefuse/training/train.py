@@ -1,12 +1,12 @@
-"""`train`: one function from a recipe to weights."""
+"""From a recipe to weights, by Lightning's loop."""
 
 from __future__ import annotations
 
+import logging
 import signal
-import sys
 import warnings
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
@@ -18,77 +18,80 @@ from refinefuse.settings import claim_folder
 from refinefuse.training.checkpoints import LAST, AtomicCheckpointIO, LastCheckpoint, read_checkpoint
 from refinefuse.training.data_module import FusionDataModule, check_processes
 from refinefuse.training.datasets import TrainingData, load_datasets
+from refinefuse.training.entry import Accelerator
 from refinefuse.training.logs import ImageLogger, StopOnNonFinite, loggers
 from refinefuse.training.recipe import Recipe, save_recipe
 from refinefuse.training.task import FusionTask
 
+logger = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 500  # steps
+CHECKPOINT_SECONDS = 60.0
+"""So much of a run is lost at most when it is killed."""
 RECIPE = "recipe.yaml"
 _EXPECTED = (
     "Checkpoint directory .* exists and is not empty",  # it is the run's own
-    "You're resuming from a checkpoint that ended before the epoch ended",  # batches go on by number: `StepSampler`
+    "You're resuming from a checkpoint that ended before the epoch ended",  # batches continue by number: `StepSampler`
     "Experiment logs directory .* exists and is not empty",  # `loggers` keeps what is in it
     "The '.*_dataloader' does not have many num_workers",
     "The number of training batches",
     "Be aware that when using `ckpt_path`",
     "`isinstance\\(treespec",
 )
-"""What Lightning warns of, and the user need not know."""
+"""Warnings of Lightning that do not concern the user."""
 
 
-def train(
+def fit_recipe(
     recipe: Recipe,
     data: Path,
     output: Path,
     *,
     num_workers: int = 1,
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    accelerator: Accelerator = "auto",
     devices: int = 1,
     num_nodes: int = 1,
     cache: Path | None = None,
+    progress: bool = False,
 ) -> Path:
-    """Train a network, or go on with a run that was stopped, and write its averaged weights.
-
-    The output folder holds the recipe, the last checkpoint (from which the next call goes on), the logs for
-    TensorBoard and as CSV, and at the end `NAME.safetensors`. With several devices or nodes, Lightning starts this
-    program once more for each, or finds those that torchrun or Slurm started; the pairs of a step are divided over
-    them.
+    """Train a network, or resume a run that was stopped, and write its averaged weights: `refinefuse.train`.
 
     Args:
         recipe: what to train.
-        data: the folder below which the recipe's sets lie.
+        data: the folder of the recipe's datasets.
         output: the folder of the run.
-        num_workers: processes that cut crops beside each training process.
-        accelerator: what computes; auto takes a GPU if there is one.
-        devices: training processes on this machine, each with a device of its own.
+        num_workers: processes per training process that cut crops.
+        accelerator: what computes; auto uses a GPU if there is one.
+        devices: training processes on this machine, each with its own device.
         num_nodes: machines.
         cache: a folder for decoded images, mapped into memory; None keeps them in the memory of each process.
+        progress: show a progress bar.
 
     Returns:
         The path of the weights.
 
     Raises:
-        ConfigError: if the output folder holds a run by another recipe, or the pairs of a step do not divide over the
-            processes.
-        TrainingError: if the checkpoint of the run is damaged, the loss stops being finite or a checkpoint cannot be
-            written. The one before is kept.
+        ConfigError: if the output folder holds a run of another recipe, an option cannot be used, or the number of
+            processes does not divide the pairs of a step.
+        TrainingError: if the checkpoint of the run is damaged, the loss is NaN or infinite, or a checkpoint cannot be
+            written. The previous one is kept.
     """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its hints are not about this run
     check_processes(recipe, devices * num_nodes)
     weights = output / f"{recipe.name}.safetensors"
     claim_folder(output, RECIPE, recipe)
     if weights.exists():
         return weights
     training_data = load_datasets(recipe, data, cache)
-    _say_left_out(training_data)
+    _report_skipped(training_data)
     save_recipe(recipe, output / RECIPE)
-    seed_everything(recipe.seed)
+    seed_everything(recipe.seed, verbose=progress)
     task = FusionTask(recipe, data)
     last = output / LAST
     checkpoint: dict[str, Any] = read_checkpoint(last) if last.exists() else {"global_step": 0}
     if checkpoint["global_step"] < recipe.max_steps:
         step = checkpoint["global_step"]
         batches = FusionDataModule(recipe, training_data, first_step=step, num_workers=num_workers)
-        trainer = _trainer(recipe, output, training_data, step, accelerator, devices, num_nodes)
+        machines = _Machines(accelerator, devices, num_nodes)
+        trainer = _trainer(recipe, output, training_data, step, machines, progress)
         fit(trainer, task, batches, output)
         if not trainer.is_global_zero:
             return weights
@@ -99,14 +102,14 @@ def train(
 
 
 @rank_zero_only
-def _say_left_out(training_data: TrainingData) -> None:
+def _report_skipped(training_data: TrainingData) -> None:
     if training_data.skipped:
         reasons = [f"{label}: {why}" for label, why in training_data.skipped.items()]
-        print(f"Left out ({len(reasons)}):\n{format_names(reasons)}", file=sys.stderr)  # noqa: T201  # the recipe says skip
+        logger.warning("Skipped pairs (%d):\n%s", len(reasons), format_names(reasons))
 
 
 class HasNames(Protocol):
-    """What tells which images a step draws."""
+    """A data module that can name the images of a step."""
 
     def names_of(self, step: int) -> list[str]:
         """Their names."""
@@ -114,7 +117,7 @@ class HasNames(Protocol):
 
 
 def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> None:
-    """Run Lightning's loop; say in the user's terms why it cannot go on.
+    """Run Lightning's loop, and explain in the user's terms why it stops.
 
     Args:
         trainer: with `LastCheckpoint` of the same folder.
@@ -123,7 +126,7 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
         output: the folder of the run.
 
     Raises:
-        TrainingError: if the loss stops being finite or a checkpoint cannot be written. The one before is kept.
+        TrainingError: if the loss is NaN or infinite, or a checkpoint cannot be written. The previous one is kept.
     """
     named: HasNames = batches
     last = output / LAST
@@ -141,14 +144,14 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
     except FloatingPointError as error:
         step = trainer.global_step
         raise TrainingError(
-            f"Training cannot go on: {error}, in step {step}.\nIts pairs:\n"
+            f"Training stopped at step {step}: {error}.\nPairs in this batch:\n"
             f"{format_names(named.names_of(min(step, trainer.max_steps - 1)))}\n{_kept(last)}\n"
-            "Look at these images, or take a lower learning rate, in a new output folder."
+            "Check these images, or restart in a new output folder with a lower learning rate."
         ) from error
     except OSError as error:
         raise TrainingError(
-            f"Training cannot go on: '{output}' cannot be written to ({error.strerror or error}).\n{_kept(last)}\n"
-            "Make room, then give the same command."
+            f"Training stopped: cannot write to '{output}' ({error.strerror or error}).\n{_kept(last)}\n"
+            "Free some disk space, then run the same command again."
         ) from error
 
 
@@ -159,20 +162,20 @@ def _kept(last: Path) -> str:
     return f"The checkpoint of step {step} is kept: '{last}'."
 
 
+class _Machines(NamedTuple):
+    """What computes a run."""
+
+    accelerator: str
+    devices: int
+    num_nodes: int
+
+
 def _trainer(
-    recipe: Recipe,
-    output: Path,
-    training_data: TrainingData,
-    first_step: int,
-    accelerator: str,
-    devices: int,
-    num_nodes: int,
+    recipe: Recipe, output: Path, training_data: TrainingData, first_step: int, machines: _Machines, progress: bool
 ) -> Trainer:
     return Trainer(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy="ddp" if devices * num_nodes > 1 else "auto",
+        **machines._asdict(),
+        strategy="ddp" if machines.devices * machines.num_nodes > 1 else "auto",
         use_distributed_sampler=False,
         max_steps=recipe.max_steps,
         precision=recipe.precision,
@@ -185,9 +188,10 @@ def _trainer(
             EMAWeightAveraging(decay=recipe.ema_decay),
             LearningRateMonitor("step"),
             ImageLogger(training_data.validation_names),
-            LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps)),
+            LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps), CHECKPOINT_SECONDS),
         ],
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=progress,
         log_every_n_steps=20,
     )
