@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from refinefuse.atomic import write_atomic
 from refinefuse.errors import ConfigError
-from refinefuse.image.files import write_atomic
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -5,13 +5,13 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
-from refinefuse.benchmark.jobs import source_correlation
 
 from refinefuse.benchmark import methods as methods_module
 from refinefuse.benchmark.classical import CLASSICAL
 from refinefuse.benchmark.config import MethodEntry, PathVariables
 from refinefuse.benchmark.degradations import DegradationLevel, degrade
 from refinefuse.benchmark.figures import critical_difference
+from refinefuse.benchmark.jobs import source_correlation
 from refinefuse.benchmark.methods import Method, fuse_checked
 from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import (

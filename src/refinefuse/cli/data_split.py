@@ -46,9 +46,7 @@ def run(
     from refinefuse.image.files import read_image
 
     if (b is None) == (name is None):
-        raise InputError(
-            "Choose what to split: two folders (A --b B), or a dataset of the catalog (--name NAME)."
-        )
+        raise InputError("Choose what to split: two folders (A --b B), or a dataset of the catalog (--name NAME).")
     if b is not None:
         pairs = list(pair_folders(path, b).pairs)
     else:

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from refinefuse.alignment.check import check_registration
 from refinefuse.alignment.edges import luma
+from refinefuse.atomic import atomic_path
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
-from refinefuse.image.files import atomic_path, read_image, write_images
+from refinefuse.image.files import read_image, write_images
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.polarity import pair_warnings
 from refinefuse.image.scanlines import ArrayReader, ScanlineBuffer, ScanlineReader, iter_strips

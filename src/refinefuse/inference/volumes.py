@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from refinefuse.atomic import check_writable
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor, to_ycbcr
-from refinefuse.image.files import check_target, check_writable, write_image
+from refinefuse.image.files import check_target, write_image
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
 from refinefuse.image.medical.intensity import (
     Colormap,
@@ -29,7 +30,7 @@ from refinefuse.image.medical.intensity import (
 )
 from refinefuse.image.medical.nifti import ENDINGS, is_nifti, read_nifti, write_nifti
 from refinefuse.image.medical.resampling import Slice, resample_to
-from refinefuse.image.medical.secondary_capture import check_folder, write_secondary_capture
+from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import (
     MAX_VOXELS,
     Modality,
@@ -188,7 +189,7 @@ def _check_targets(targets: OutputPaths, paths: Sequence[Path], overwrite: bool)
             "Name the output accordingly."
         )
     else:
-        check_folder(targets.output, overwrite=overwrite)
+        check_series_folder(targets.output, overwrite=overwrite)
     if targets.weight_map is not None:
         if not is_nifti(targets.weight_map):
             raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refinefuse.atomic import temporary_name
 from refinefuse.errors import InputError
 from refinefuse.image.medical.volume import NAMES, NOT_A_DEVICE, Volume, load
 
@@ -31,7 +31,7 @@ _NEEDED = (
 _SQUARE = 1e-4  # cosine of the angle between rows and columns
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
+def check_series_folder(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that a series cannot be written to: one with anything in it but an older series of ours.
 
     Raises:
@@ -60,7 +60,7 @@ def write_secondary_capture(
     Source: DICOM PS3.3 A.8.1 (Secondary Capture), C.7.6.2 (Image Plane), C.12.4 (references); PS3.16, code 121322.
 
     Args:
-        folder: checked by `check_folder`.
+        folder: checked by `check_series_folder`.
         images: (h, w, slices) float32 in [0, 1], or (h, w, slices, 3) uint8, RGB.
         affine: (4, 4), from (row, column, slice) to RAS+ millimeters.
         sources: what was fused; the last gives patient and study.
@@ -77,7 +77,7 @@ def write_secondary_capture(
             "Write .nii.gz instead."
         )
     template = _template(images, affine, sources, anonymize)
-    temporary = folder.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
+    temporary = temporary_name(folder)
     try:
         temporary.mkdir()
         for k in range(images.shape[2]):
