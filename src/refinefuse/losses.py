@@ -194,10 +194,6 @@ def fusion_loss(
     together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)
     counts = asdict(weights)
     with caching():  # the local moments of the fused image, and its gradients, serve several terms
-        terms = {
-            name: TERMS[name](*(together if name in PER_PAIR_TERMS else planes))
-            for name in TERMS
-            if counts[name]
-        }
+        terms = {name: TERMS[name](*(together if name in PER_PAIR_TERMS else planes)) for name in TERMS if counts[name]}
     total = sum((counts[name] * term for name, term in terms.items()), fused.new_zeros(()))
     return total, {name: term.detach() for name, term in terms.items()}

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, 
 
 import yaml
 
+from refinefuse.atomic import write_atomic
 from refinefuse.errors import ConfigError, format_names
-from refinefuse.image.files import write_atomic
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

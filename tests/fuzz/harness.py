@@ -112,13 +112,14 @@ def _read(reader: Reader, path: Path) -> Outcome:
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in where if "refinefuse" in frame.filename] or where
-        return Outcome("other", f"{type(error).__name__}: {error} ({Path(own[-1].filename).name}:{own[-1].lineno})"[:300])
+        place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+        return Outcome("other", f"{type(error).__name__}: {str(error)[:200]} ({place})")
     return Outcome("result")
 
 
 def _resources(folder: Path) -> set[str]:
     """Open files of the process, its threads, and the files of the folder."""
-    fds = {f"open {os.readlink(link)}" for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    fds = {f"open {link.readlink()}" for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
     names = {f"file {entry.name}" for entry in folder.iterdir()}
     threads = {f"thread {thread.name}" for thread in threading.enumerate()}
     return {item for item in fds if "/proc/" not in item and "memfd" not in item} | names | threads

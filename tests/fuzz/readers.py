@@ -106,6 +106,7 @@ def _read_dicom(path: Path) -> object:
 
 def _nifti(path: Path) -> None:
     import nibabel
+
     from series import head
 
     nibabel.Nifti1Image(head((12, 10, 6)), np.eye(4)).to_filename(path)
@@ -141,7 +142,8 @@ def _network() -> object:
     from refinefuse.network.config import NetworkConfig
     from refinefuse.network.model import RefineFuse
 
-    return RefineFuse.from_config(NetworkConfig(channels=(4, 4), patch_size=2, context_size=4, context_channels=4, num_heads=1))
+    config = NetworkConfig(channels=(4, 4), patch_size=2, context_size=4, context_channels=4, num_heads=1)
+    return RefineFuse.from_config(config)
 
 
 def _weights(path: Path) -> None:
@@ -188,8 +190,8 @@ def _text(text: str) -> Make:
     return lambda path: path.write_text(text) and None
 
 
-RECIPE = "name: x\ndatasets:\n  - {a: ir, b: vi, weight: 1.0}\nmax_steps: 10\nloss_weights: {vif: 1.0}\nnetwork: {channels: [8, 8]}\n"
-CONFIG = "title: T\nmethods:\n  - {spec: average}\ndatasets:\n  - {name: S, a: ir, b: vi}\nmetrics: [EN, VIF]\nscenes: 1\n"
+RECIPE = "name: x\ndatasets:\n  - {a: ir, b: vi, weight: 1.0}\nmax_steps: 10\nloss_weights: {vif: 1.0}\n"
+CONFIG = "title: T\nmethods:\n  - {spec: average}\ndatasets:\n  - {name: S, a: ir, b: vi}\nmetrics: [EN]\nscenes: 1\n"
 CLASSES = {"0": "person", "1": "car"}
 BOXES = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 5, 10, 12], "iscrowd": 0, "area": 120, "score": 0.9}]
 COCO = json.dumps(
@@ -288,6 +290,8 @@ READERS: dict[str, Reader] = {
     "coco": Reader(".json", (_text(COCO),), _labels("coco", is_folder=False)),
     "voc": Reader(".xml", (_text(VOC),), _labels("voc", is_folder=True)),
     "yolo": Reader(".txt", (_text("0 0.2 0.3 0.1 0.2\n1 0.6 0.5 0.3 0.2\n"),), _labels("yolo", is_folder=True)),
-    "predictions": Reader(".json", (_text(json.dumps([{**BOXES[0], "image_id": "one"}])), _text(COCO)), _read_predictions),
+    "predictions": Reader(
+        ".json", (_text(json.dumps([{**BOXES[0], "image_id": "one"}])), _text(COCO)), _read_predictions
+    ),
     "list": Reader(".txt", (_text("one\ntwo\n# a comment\nthree\n"),), _read_list),
 }

@@ -5,7 +5,8 @@ from harness import fuzz
 from readers import READERS
 
 NEEDS = {"dicom": "pydicom", "dicom-frames": "pydicom", "nifti": "nibabel", "nifti-gz": "nibabel"}
-NEEDS |= {"mp4": "av", "mkv": "av", "avi": "av", "onnx": "onnxruntime", "checkpoint": "lightning", "recipe": "lightning"}
+NEEDS |= {"mp4": "av", "mkv": "av", "avi": "av", "onnx": "onnxruntime"}
+NEEDS |= {"checkpoint": "lightning", "recipe": "lightning"}
 
 
 @pytest.mark.slow

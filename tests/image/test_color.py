@@ -196,7 +196,8 @@ class TestGamut:
         source, luma = self.pair()
         image = restore_color(luma, source, source)
         torch.testing.assert_close(to_ycbcr(image).luma, luma, atol=2e-6, rtol=0)
-        assert 0 <= float(image.min()) and float(image.max()) <= 1
+        assert float(image.min()) >= 0
+        assert float(image.max()) <= 1
 
     def test_the_saved_image_has_the_luma_of_the_network(self):
         source, luma = self.pair()

@@ -9,7 +9,10 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     "color": (["image/color.py"], ["tests/image/test_color.py", GOLDEN]),
     "tiling": (["inference/tiling.py"], [GOLDEN, "tests/inference/test_tiling.py"]),
     "medical intensity": (["image/medical/intensity.py"], ["tests/image/medical"]),
-    "training": (["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"], ["tests/training/test_guards.py", "tests/training"]),
+    "training": (
+        ["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"],
+        ["tests/training/test_guards.py", "tests/training"],
+    ),
 }
 """By area: the modules, as patterns below the package, and the tests in the order in which they are run."""
 

@@ -126,7 +126,7 @@ def test_wrong_use(folders):
 
 
 def test_what_cannot_be_written_is_said_before_the_work(folders):
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="does not exist"):
         score(*paths(folders, "fused"), csv=str(folders / "nowhere" / "x.csv"))
     with pytest.raises(InputError, match="it is a folder"):
         score(*paths(folders, "fused"), json=str(folders))
@@ -174,3 +174,14 @@ def test_compare(folders, capsys):
     assert all(key in out for key in (*METRICS, *CONVENTIONS))
     with pytest.raises(InputError, match="FUSED,A,B"):
         metrics(compare="one,two")
+
+
+def test_an_existing_file_is_replaced_only_if_asked(folders, capsys):
+    source = folders / "ir" / "1.png"
+    before = source.read_bytes()
+    with pytest.raises(InputError, match="exists"):
+        score(*paths(folders, "fused"), metrics="EN", csv=str(source))
+    assert source.read_bytes() == before
+    (folders / "old.csv").write_text("old")
+    assert score(*paths(folders, "fused"), metrics="EN", csv=str(folders / "old.csv"), overwrite=True) == 0
+    assert (folders / "old.csv").read_text().startswith("convention,")

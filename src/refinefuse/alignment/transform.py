@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
+from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
-from refinefuse.image.files import check_writable, write_atomic
 from refinefuse.image.pixels import Pixels
 
 #: The motions that are told apart, from stiff to soft; each one contains those before it.

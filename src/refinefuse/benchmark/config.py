@@ -225,7 +225,10 @@ class BenchmarkConfig:
         kinds = [entry.kind for entry in self.degradations]
         check_field(len(self.methods) > 0, "methods", "at least one method", "none")
         check_field(
-            bool(self.datasets) or self.cost is not None, "datasets", "at least one dataset, unless `cost` is asked for", "none"
+            bool(self.datasets) or self.cost is not None,
+            "datasets",
+            "at least one dataset, unless `cost` is asked for",
+            "none",
         )
         check_field(len(set(names)) == len(names), "datasets", "datasets of different names", ", ".join(names))
         check_field(len(set(kinds)) == len(kinds), "degradations", "each kind once", ", ".join(kinds))

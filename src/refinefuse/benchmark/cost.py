@@ -25,6 +25,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark.config import CostEntry
 from refinefuse.benchmark.identity import checksum, code_checksum
 from refinefuse.benchmark.methods import Method
@@ -32,7 +33,6 @@ from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.fuser import load_model
 from refinefuse.samples import render
-from refinefuse.scoring.folders import write_text
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def costs_of(entry: CostEntry, methods: Sequence[Method], published: Path | None
         measured = _read(kept.partition("\n")[2], keep)
     else:
         measured = _measure(entry, running)
-        write_text(keep, f"# {key}\n{as_csv(measured)}")
+        write_text_atomic(keep, f"# {key}\n{as_csv(measured)}")
     known = {cost.method for cost in measured}
     found = _read(_text(published), published) if published is not None else []
     return [*measured, *(Cost(**{**asdict(c), "published": True}) for c in found if c.method not in known)]

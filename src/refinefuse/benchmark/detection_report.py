@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark import figures, grids
 from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset
 from refinefuse.benchmark.detection import SOURCES, DetectionRow, LabelComparison, Study
@@ -17,7 +18,6 @@ from refinefuse.benchmark.runner import Results
 from refinefuse.detection.boxes import Boxes, coco_json
 from refinefuse.detection.drawing import draw_boxes
 from refinefuse.errors import InputError
-from refinefuse.scoring.folders import write_text
 
 SHOWN = 0.3
 """The score from which on a box is drawn."""
@@ -59,7 +59,7 @@ class StudyReport:
             boxes = {file: found[name] for name, file in files.items()}
             path = self.output / "boxes" / where.dataset / f"{slugs.get(where.row, where.row)}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, coco_json(boxes))
+            write_text_atomic(path, coco_json(boxes))
 
     def scenes(self, study: Study, done: LabelComparison, images: ImageDataset) -> list[Scene]:
         """Images with boxes: those that the config names, or those in which the rows differ most; also as grids."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark import figures, grids, tables
 from refinefuse.benchmark.classical import CLASSICAL
 from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset, PathVariables, find_set
@@ -20,7 +21,6 @@ from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import DatasetScores, compare, mean_ranks, rank_groups, scores_of
 from refinefuse.errors import InputError
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS
-from refinefuse.scoring.folders import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +74,7 @@ def run_experiment(
         methods = find_methods(config.methods, variables, [images.name for images in sets])
         _make_folders(output)
         results = Runner(config, methods, sets, output, num_workers).run(progress)
-        write_text(output / "scores.csv", to_long_csv(results, config.convention))
+        write_text_atomic(output / "scores.csv", to_long_csv(results, config.convention))
         done = Experiment(config, results)
         costs = _costs(config, methods, variables, output, done)
         writer = _Writer(config, methods, output, done, costs)
@@ -89,7 +89,7 @@ def run_experiment(
         for table in done.tables:
             _write_table(output / "tables", table, config.convention)
         html = as_html(config.title, config.convention, done.sections, done.scenes)
-        write_text(output / "report.html", html)
+        write_text_atomic(output / "report.html", html)
     return done
 
 
@@ -102,9 +102,9 @@ def _make_folders(output: Path) -> None:
 
 
 def _write_table(folder: Path, table: tables.Table, convention: str) -> None:
-    write_text(folder / f"{table.key}.md", f"{table.title}\n\n{tables.markdown(table)}")
-    write_text(folder / f"{table.key}.tex", tables.latex(table, convention))
-    write_text(folder / f"{table.key}.csv", tables.as_csv(table))
+    write_text_atomic(folder / f"{table.key}.md", f"{table.title}\n\n{tables.markdown(table)}")
+    write_text_atomic(folder / f"{table.key}.tex", tables.latex(table, convention))
+    write_text_atomic(folder / f"{table.key}.csv", tables.as_csv(table))
 
 
 def _costs(
@@ -114,7 +114,7 @@ def _costs(
         return []
     published = Path(variables.fill(config.cost.published)) if config.cost.published else None
     costs = costs_of(config.cost, methods, published, output / "measured-cost.csv")
-    write_text(output / "cost.csv", as_csv(costs))
+    write_text_atomic(output / "cost.csv", as_csv(costs))
     done.sections.append(Section("Cost", [tables.cost_table(costs, config.cost.height, config.cost.width)]))
     return costs
 

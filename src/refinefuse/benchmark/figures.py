@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refinefuse.atomic import atomic_path
 from refinefuse.benchmark.cost import Cost
 from refinefuse.benchmark.degradations import CLEAN, ROBUSTNESS_METRICS
 from refinefuse.benchmark.runner import Row
 from refinefuse.benchmark.summary import Comparison, DatasetScores, penalty, ranks
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import MissingDependencyError
 from refinefuse.metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -58,14 +59,8 @@ def save(figure: Figure, path: Path, dpi: int = 200) -> None:
         InputError: it cannot be written.
     """
     for suffix, options in ((".png", {"dpi": dpi}), (".pdf", {"dpi": 300, "metadata": {"CreationDate": None}})):
-        target, temporary = path.with_name(f"{path.name}{suffix}"), path.with_name(f".{path.name}.tmp{suffix}")
-        try:
-            figure.savefig(temporary, **options)
-            temporary.replace(target)
-        except OSError as error:
-            raise InputError(f"Cannot write '{target}': {error.strerror}.\nCheck the folder.") from None
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_path(path.with_name(f"{path.name}{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix.removeprefix("."), **options)
 
 
 def critical_difference(comparison: Comparison, title: str) -> Figure:

@@ -42,9 +42,10 @@ def run(
     limit_threads()
     import torch
 
+    from refinefuse.atomic import write_atomic
     from refinefuse.benchmark.speed import as_json, as_text, installed_backends, measure, setups_of
     from refinefuse.errors import InputError
-    from refinefuse.image.files import check_target, write_atomic
+    from refinefuse.image.files import check_target
     from refinefuse.weights.store import shipped
 
     if json is not None:

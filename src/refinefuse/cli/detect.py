@@ -36,8 +36,9 @@ def run(
         weights: what to fuse with, as `refinefuse fuse --weights` takes it.
         overwrite: replace files that are there.
     """
+    from refinefuse.atomic import check_writable
     from refinefuse.errors import InputError
-    from refinefuse.image.files import check_target, check_writable
+    from refinefuse.image.files import check_target
     from refinefuse.inference.device import retain_freed_memory
 
     if not 0 <= threshold <= 1:
@@ -48,9 +49,10 @@ def run(
     if json is not None:
         check_writable(json, overwrite=overwrite)
     retain_freed_memory()
+    from refinefuse.atomic import write_atomic
     from refinefuse.detection.boxes import coco_json
     from refinefuse.detection.montage import detect_pair
-    from refinefuse.image.files import write_atomic, write_image
+    from refinefuse.image.files import write_image
 
     chosen = [word.strip() for word in classes.split(",") if word.strip()]
     montage, found = detect_pair(a, b, fused, detector, chosen, threshold, weights)

@@ -17,6 +17,7 @@ def run(
     json: str | None = None,
     latex: str | None = None,
     num_workers: int = 1,
+    overwrite: bool = False,
 ) -> int:
     """Score fused images against their sources, in the metrics of the literature and in the fusion faults.
 
@@ -33,6 +34,7 @@ def run(
         json: write images, means and intervals to this file.
         latex: write the table for a paper to this file.
         num_workers: how many images to score at the same time.
+        overwrite: replace existing files.
     """
     import sys
     import warnings
@@ -41,6 +43,7 @@ def run(
 
     from tqdm import tqdm
 
+    from refinefuse.atomic import check_writable, write_text_atomic
     from refinefuse.errors import InputError, format_names
     from refinefuse.inference.device import retain_freed_memory
     from refinefuse.scoring import folders, tables
@@ -50,7 +53,7 @@ def run(
     forms = ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex))
     outputs = {Path(path): form for path, form in forms if path is not None}
     for path in outputs:
-        folders.check_folder(path)
+        check_writable(path, overwrite=overwrite)
     retain_freed_memory()
     task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
     bar = partial(tqdm, desc="scoring", unit="image", file=sys.stderr, disable=None)
@@ -65,7 +68,7 @@ def run(
     if result.scores:
         print(tables.as_text(result))
         for path, form in outputs.items():
-            folders.write_text(path, form(result))
+            write_text_atomic(path, form(result))
     for method, count in task.missing.items():
         print(f"note: {method} has no image of {count} of the pairs", file=sys.stderr)
     if task.unmatched:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.data.near_duplicates import SCENE_THRESHOLD, Thumbnail, cluster_near_duplicates
 from refinefuse.errors import ConfigError, InputError
 
@@ -101,12 +102,10 @@ def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: 
         raise InputError(f"'{there[0]}' already exists.\nUse --overwrite to replace it, or choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, names in paths.items():
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-            temporary.replace(path)
     except OSError as error:
-        raise InputError(f"The lists cannot be written to '{folder}': {error.strerror}.") from error
+        raise InputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+    for path, names in paths.items():
+        write_text_atomic(path, "".join(f"{name}\n" for name in names))
     return list(paths)
 
 

@@ -7,11 +7,9 @@ refused with a reason.
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image import opencv, structure
 from refinefuse.image.pixels import Pixels, check_pixels
@@ -141,44 +140,6 @@ def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
         raise InputError(f"Cannot write '{path}': {error}") from None
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        InputError: the folder cannot be written to, or the disk is full.
-    """
-    with atomic_path(path) as temporary, temporary.open("xb") as file:
-        file.write(data)
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A name to write to; the file gets its own name, `path`, when the block ends without an error.
-
-    The folder is created if need be.
-
-    Raises:
-        InputError: if the system refuses to write.
-    """
-    temporary = temporary_name(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"Cannot write '{path}': {error.strerror}.\nCheck the folder's permissions and the space that is left."
-        ) from None
-    finally:
-        with suppress(OSError):  # a read-only file system refuses this too, and the first refusal says more
-            temporary.unlink(missing_ok=True)
-
-
-def temporary_name(path: Path) -> Path:
-    """A hidden name beside `path` that no other file bears."""
-    return path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
-
-
 def _decode(data: bytes) -> Pixels:
     if not data:
         raise InputError("the file is empty (0 bytes).\nCopy or export it again.")
@@ -215,23 +176,6 @@ def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_
             f"  found: {path.suffix or 'none'}\nName the file accordingly."
         )
     check_writable(path, overwrite=overwrite)
-
-
-def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path at which no file can be written, whatever its format.
-
-    Raises:
-        InputError: it is a folder, there can be no folder for it, or the file exists and may not be replaced.
-    """
-    if path.is_dir():
-        raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")
-    above = next((folder for folder in path.parents if os.path.lexists(folder)), path.parent)
-    if not above.is_dir():
-        raise InputError(f"Cannot write '{path}': '{above}' is not a folder.\nChoose another folder.")
-    if os.path.lexists(path) and not overwrite:
-        raise InputError(
-            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (--overwrite), or choose another name."
-        )
 
 
 def _encode(pixels: Pixels, extension: str) -> bytes:

@@ -12,9 +12,10 @@ from tqdm import tqdm
 from refinefuse.alignment.align import Alignment, SimilarityMetric, align
 from refinefuse.alignment.transform import Transform, TransformType
 from refinefuse.alignment.warp import warp_and_fill
+from refinefuse.atomic import check_writable
 from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.errors import AlignmentError, InputError, RefineFuseError
-from refinefuse.image.files import check_target, check_writable, read_image, write_images
+from refinefuse.image.files import check_target, read_image, write_images
 from refinefuse.image.pixels import Pixels
 
 

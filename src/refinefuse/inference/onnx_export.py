@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError
 from refinefuse.export import OPSET, cpu_copy, quantized, to_onnx
-from refinefuse.image.files import check_target, write_atomic
+from refinefuse.image.files import check_target
 from refinefuse.inference.backend import OnnxRuntimeModel
 from refinefuse.inference.parity import (
     QuantizationReport,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from refinefuse.errors import InputError, format_names
-from refinefuse.image.files import write_atomic
+from refinefuse.atomic import write_atomic
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from refinefuse.atomic import atomic_path
 from refinefuse.image.color import Color, YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
-from refinefuse.image.files import atomic_path, read_image, write_images
+from refinefuse.image.files import read_image, write_images
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ArrayReader, ScanlineBuffer, ScanlineReader, iter_strips
 from refinefuse.image.tiff_strips import TiffReader, reads_in_pieces, write_tiff

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refinefuse.atomic import check_writable
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
-from refinefuse.image.files import check_target, check_writable, write_image
+from refinefuse.image.files import check_target, write_image
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
 from refinefuse.image.medical.intensity import with_kind
 from refinefuse.image.medical.nifti import ENDINGS, is_nifti, read_nifti, write_nifti
-from refinefuse.image.medical.secondary_capture import check_folder, write_secondary_capture
+from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import Modality, Volume, reorient_back
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.montage import volume_montage
@@ -182,7 +183,7 @@ def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool)
             "Rename the output accordingly."
         )
     else:
-        check_folder(outputs.output, overwrite=overwrite)
+        check_series_folder(outputs.output, overwrite=overwrite)
     if outputs.weight_map is not None:
         if not is_nifti(outputs.weight_map):
             raise InputError(

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from refinefuse._version import __version__
+from refinefuse.atomic import replace_when_done
 from refinefuse.errors import ConfigError, MissingDependencyError, WeightsError, format_names
 from refinefuse.network.config import NetworkConfig
 from refinefuse.weights import store
@@ -166,14 +167,8 @@ class Pretrained(nn.Module):
         if license or self.license:
             metadata[LICENSE_KEY] = license or self.license or ""
         try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            os.close(handle)
-            try:
+            with replace_when_done(path) as temporary:
                 save_file(tensors, temporary, metadata=metadata)
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(path)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
         except OSError as error:
             raise WeightsError(f"Cannot write the weights to '{path}': {error.strerror}.") from error
 

@@ -250,30 +250,3 @@ def bootstrap(values: Sequence[float], bootstrap_samples: int = 2000) -> Mean:
     index = np.random.default_rng(0).integers(0, sample.size, (bootstrap_samples, sample.size))
     low, high = np.quantile(sample[index].mean(1), [0.025, 0.975], method="inverted_cdf")  # infinity has no midpoint
     return Mean(float(sample.mean()), float(low), float(high))
-
-
-def check_folder(path: Path) -> None:
-    """Check that a file can be written there at all, before an hour's work is done for it.
-
-    Raises:
-        InputError: its folder does not exist, or it is a folder itself.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        reason = "it is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
-        raise InputError(f"Cannot write '{path}': {reason}.\nGive the name of a file in a folder that exists.")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"Cannot write '{path}': {error.strerror}.\nCheck the folder and its permissions.") from None
-    finally:
-        temporary.unlink(missing_ok=True)

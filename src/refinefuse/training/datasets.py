@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from refinefuse.atomic import replace_when_done, write_text_atomic
 from refinefuse.data.catalog import find_dataset
 from refinefuse.data.layout import pairs_of
 from refinefuse.data.pairs import Pair, pair_folders
@@ -233,19 +233,14 @@ def _decode(pairs: Sequence[Pair], cache: Path | None) -> list[LumaPair | str]:
 def _write(pairs: Sequence[Pair], pixels: Path, index: Path) -> None:
     """One file with the luma of all pairs, and one with their sizes, which is there only when both are whole."""
     entries: list[list[int] | str] = []
-    temporary = pixels.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         pixels.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replace_when_done(pixels) as temporary, temporary.open("wb") as file:
             for planes in _in_order(pairs):
                 entries.append(planes if isinstance(planes, str) else list(planes[0].shape))
                 for plane in () if isinstance(planes, str) else planes:
                     file.write(np.ascontiguousarray(plane).data)
             file.write(b"\0")  # an empty file cannot be mapped
-        temporary.replace(pixels)
-        temporary.write_text(json.dumps(entries), encoding="utf-8")
-        temporary.replace(index)
+        write_text_atomic(index, json.dumps(entries))
     except OSError as error:
         raise InputError(f"The decoded images cannot be written to '{pixels.parent}': {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

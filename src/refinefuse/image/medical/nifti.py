@@ -12,8 +12,8 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError
-from refinefuse.image.files import write_atomic
 from refinefuse.image.medical.volume import MAX_VOXELS, NOT_A_DEVICE, Modality, Volume, check_voxel_count, load
 
 ENDINGS = (".nii", ".nii.gz")

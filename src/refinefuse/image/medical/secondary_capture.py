@@ -8,7 +8,6 @@ geometry; CT, MR and PET objects would claim to be acquired; parametric maps hol
 from __future__ import annotations
 
 import hashlib
-import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refinefuse.atomic import temporary_name
 from refinefuse.errors import InputError
 from refinefuse.image.medical.elements import quiet_pydicom, text, uid
 from refinefuse.image.medical.identity import add_identity
@@ -33,7 +33,7 @@ _RIGHT_ANGLE = 1e-4  # cosine of the angle between rows and columns
 _MAX_BYTES = 2**32 - 2  # of pixels in one DICOM file
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
+def check_series_folder(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that the result cannot be written to: one with anything in it but an older result of ours.
 
     Raises:
@@ -69,7 +69,7 @@ def write_secondary_capture(
     (references); PS3.16, codes 121322 and 109102.
 
     Args:
-        folder: checked by `check_folder`.
+        folder: checked by `check_series_folder`.
         images: (h, w, slices) float32 in [0, 1], or (h, w, slices, 3) uint8, RGB.
         affine: (4, 4), from (row, column, slice) to RAS+ millimeters.
         sources: the volumes that were fused; the last gives patient and study.
@@ -86,7 +86,7 @@ def write_secondary_capture(
 
 
 def _write(folder: Path, dataset: Any) -> None:
-    temporary = folder.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
+    temporary = temporary_name(folder)
     try:
         temporary.mkdir()
         dataset.save_as(temporary / NAME, enforce_file_format=True)

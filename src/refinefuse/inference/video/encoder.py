@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refinefuse.atomic import check_writable, temporary_name
 from refinefuse.errors import InputError
-from refinefuse.image.files import check_writable, temporary_name
 from refinefuse.inference.resources import usable_cores
 from refinefuse.inference.video.color_range import has_luma
 from refinefuse.inference.video.sources import Source, import_av
