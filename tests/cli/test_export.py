@@ -41,7 +41,9 @@ def test_a_file_is_written_and_its_parity_said(run, weights, tmp_path):
 
 
 def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
-    code, said, _ = run("export", weights, "-o", tmp_path / "net.onnx", "--precision", "int8", "--calibration-data", folder)
+    code, said, _ = run(
+        "export", weights, "-o", tmp_path / "net.onnx", "--precision", "int8", "--calibration-data", folder
+    )
     assert code == 0
     assert "over 2 pairs" in said
     assert "| Qabf |" in said
