@@ -2,6 +2,8 @@
 PYTHON ?= python3
 DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
+SAMPLE ?= 300
+SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
 
 .PHONY: fuse fuzz site test check bench ablation results detection docs clean
@@ -38,6 +40,16 @@ detection: .venv/developing
 # The documents that are made from tables, and the file of the public surface.
 docs: .venv/developing
 	for file in tools/*.py; do $(BIN)/python $$file || exit 1; done
+
+# What the weights make of small pairs, and the help texts, recorded anew: after a change that is meant. Look at the diff.
+snapshots: .venv/developing
+	$(BIN)/python tests/golden/regenerate.py
+	$(BIN)/python tests/cli/helps.py
+
+# Changes the code in many places and counts how often a test notices: docs/testing.md. SAMPLE and SEED say in which.
+mutants: .venv/developing
+	$(BIN)/pip install --quiet --constraint constraints.txt --group mutation
+	$(BIN)/python tests/mutation/mutants.py --sample $(SAMPLE) --seed $(SEED)
 
 clean:
 	rm -rf .venv out

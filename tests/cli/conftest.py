@@ -10,6 +10,8 @@ import pytest
 from refinefuse.cli import main
 from refinefuse.image.files import write_image
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @pytest.fixture
 def pairs(tmp_path) -> Path:

@@ -1,0 +1,106 @@
+"""Every term against its formula, literal, in numpy; and the defaults that a recipe without weights has."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+
+from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, sobel_per_pixel
+from refinefuse.metrics import qabf, scd, ssim, vif
+
+WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
+           "hot_target": 3, "overshoot": 60, "detection": 0}  # fmt: skip
+"""Change them together with docs/training.md and the recipes that leave them out."""
+
+
+@pytest.fixture
+def planes():
+    """Fused, a and b, levels 0..255, (2, 1, 40, 44): edges of either source alone, hot and cold places, halos."""
+    y, x = np.mgrid[0:40, 0:44]
+    rng = np.random.default_rng(0)
+    a = 60 + 40 * (x > 20) + 5 * np.sin(y / 3) + 110 * ((y > 8) & (y < 16) & (x > 5) & (x < 13))
+    b = 90 + 50 * (y > 25) + 6 * np.cos(x / 4) - 70 * ((y > 28) & (x > 30))
+    fused = 0.55 * a + 0.5 * b + 25 * np.sin(x / 2) + rng.normal(0, 2, a.shape)
+    stack = [np.stack([z, z[::-1, ::-1] * 0.9]) for z in (fused, a, b)]
+    return [torch.from_numpy(np.clip(z, 0, 255))[:, None] for z in stack]
+
+
+def slopes(x):
+    """Sobel / 8 with the border repeated."""
+    windows = sliding_window_view(np.pad(x, 1, mode="edge"), (3, 3))
+    kernel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    return np.einsum("ijkl,kl->ij", windows, kernel), np.einsum("ijkl,kl->ij", windows, kernel.T)
+
+
+def intensity(f, a, b):
+    return [np.abs(f - np.maximum(a, b)) / 255], [f.size]
+
+
+def gradient(f, a, b):
+    parts = [
+        np.abs(s - np.where(np.abs(t) >= np.abs(u), t, u)) for s, t, u in zip(*map(slopes, (f, a, b)), strict=True)
+    ]
+    return [sum(parts) / 255], [f.size]
+
+
+def edge_recall(f, a, b):
+    """The sum over the edges of each source alone, and how many there are."""
+    sums, counts = [], []
+    (fx, fy), sources = slopes(f), [slopes(a), slopes(b)]
+    for (x, y), (u, v) in (sources, sources[::-1]):
+        own = (np.hypot(x, y) > 6) & (np.hypot(x, y) > 2 * np.hypot(u, v))
+        reached = (fx * x + fy * y)[own] / np.maximum(x * x + y * y, 1)[own]
+        sums.append(np.maximum(0.9 - reached, 0) / 2)
+        counts.append(own.sum())
+    return sums, counts
+
+
+def hot_target(f, a, b):
+    hot = (a > np.percentile(a, 95)) & (a > np.median(a) + 30)
+    wanted = np.maximum(np.maximum(a, b), np.median(f) + HOT_TARGET_MARGIN)
+    return [np.maximum(wanted - f, 0)[hot] / 255], [hot.sum()]
+
+
+def overshoot(f, a, b):
+    def around(x, pick, fill):
+        return pick(sliding_window_view(np.pad(x, 7, constant_values=fill), (15, 15)), axis=(2, 3))
+
+    above = f - around(np.maximum(a, b), np.max, -np.inf) - 3
+    below = around(np.minimum(a, b), np.min, np.inf) - 3 - f
+    return [(np.maximum(above, 0) + np.maximum(below, 0)) / 255], [f.size]
+
+
+@pytest.mark.parametrize("literal", [intensity, gradient, edge_recall, hot_target, overshoot])
+def test_equals_the_formula(literal, planes):
+    batch = [literal(*(x[i, 0].numpy() for x in planes)) for i in range(2)]
+    expected = 0.0
+    for part in range(len(batch[0][0])):  # the mean is over all that the batch has
+        expected += sum(sums[part].sum() for sums, _ in batch) / sum(counts[part] for _, counts in batch)
+    found = TERMS[literal.__name__](*planes)
+    assert expected > 1e-4
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "metric"), [("ssim", ssim), ("vif", vif), ("qabf", qabf), ("scd", scd)])
+def test_is_minus_the_metric(name, metric, planes):
+    assert float(TERMS[name](*planes)) == pytest.approx(-float(metric(*planes).mean()))
+
+
+def test_slopes_are_in_levels_per_pixel():
+    ramp = torch.arange(10.0).expand(1, 1, 6, 10)
+    along, down = sobel_per_pixel(3 * ramp)
+    torch.testing.assert_close(along[..., 1:-1], torch.full((1, 1, 6, 8), 3.0))
+    torch.testing.assert_close(down, torch.zeros(1, 1, 6, 10))
+    torch.testing.assert_close(sobel_per_pixel(3 * ramp.transpose(2, 3))[1], along.transpose(2, 3))
+
+
+def test_nothing_to_ask_for_costs_nothing():
+    flat = torch.full((1, 1, 30, 30), 90.0)
+    for name in ("intensity", "gradient", "edge_recall", "hot_target", "overshoot"):
+        assert TERMS[name](flat, flat, flat) == 0
+
+
+def test_default_weights():
+    assert asdict(LossWeights()) == WEIGHTS
