@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from refinefuse.errors import InputError
 from refinefuse.image.medical.dicom import read_dicom
-from refinefuse.image.medical.secondary_capture import check_folder, write_secondary_capture
+from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import display_orientation, reorient
 from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
 
@@ -185,9 +185,9 @@ class TestRefused:
 
     def test_folders_with_something_in_them(self, tmp_path):
         (tmp_path / "fused.dcm").write_bytes(b"")
-        check_folder(tmp_path, overwrite=True)
+        check_series_folder(tmp_path, overwrite=True)
         with pytest.raises(InputError, match="--overwrite"):
-            check_folder(tmp_path, overwrite=False)
+            check_series_folder(tmp_path, overwrite=False)
         (tmp_path / "mine.txt").write_text("1")
         with pytest.raises(InputError, match="not empty"):
-            check_folder(tmp_path, overwrite=True)
+            check_series_folder(tmp_path, overwrite=True)
