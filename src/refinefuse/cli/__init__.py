@@ -1,4 +1,4 @@
-"""The command line: one function for each command, in its own file; options and help come from signature and docstring."""
+"""The command line: one function for each command; options and help come from its signature and docstring."""
 
 from __future__ import annotations
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from refinefuse.alignment.transform import Transform
     from refinefuse.image.color import Color
     from refinefuse.inference.alignment_options import AlignmentOptions
     from refinefuse.inference.fuser import Fuser
     from refinefuse.inference.thermal import ThermalOptions
-
-Device = str
 
 
 @dataclass
@@ -55,7 +54,7 @@ class ThermalArguments:
     Attributes:
         range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
             folder or a video. Without it, the range of the file's type.
-        polarity: What hot things are in A. With auto, a black-hot image causes a warning; with black-hot, A is inverted.
+        polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
     """
 
     range: str | None = None
@@ -78,7 +77,7 @@ class FolderThermalArguments(ThermalArguments):
     Attributes:
         range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
             folder. Without it, the range of the file's type.
-        polarity: What hot things are in A. With auto, a black-hot image causes a warning; with black-hot, A is inverted.
+        polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
         range_per_image: Fit the range to each image of a folder separately.
     """
 
@@ -108,7 +107,7 @@ class RegistrationArguments:
         return AlignmentOptions(self.align, load_given(self.transform), self.transform_type, self.strict)
 
 
-def load_given(transform: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def load_given(transform: Path | None) -> Transform | None:
     """The transform of a file, if one is named."""
     from refinefuse.alignment.transform import load_transform
 

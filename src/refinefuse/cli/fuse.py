@@ -25,8 +25,8 @@ class ResultArguments:
 
     Attributes:
         output: Fused image, or folder for fused images.
-        weight_map: Also save the weight map of A as an 8-bit grayscale image (white: taken entirely from A). With folders
-            as input, a folder.
+        weight_map: Also save the weight map of A as an 8-bit grayscale image (white: taken entirely from A). With
+            folders as input, a folder.
         montage: Also save A, B and the fused image side by side. With folders as input, a folder.
         color: Source of the color; both weighs each source by its saturation.
         overwrite: Replace files that exist.
@@ -70,6 +70,10 @@ def run(
         a: Infrared (CT, MRI) image or folder: the source that gives no color.
         b: Visible (PET, SPECT) image or folder: the source whose color is kept.
         more: Further sources. The last one is then the one whose color is kept; the order of the others plays no part.
+        results: Where results go.
+        thermal: How A is read.
+        registration: How sources are aligned.
+        network: What fuses.
     """
     from refinefuse.cli.session import ending_cleanly, prepare, session
 

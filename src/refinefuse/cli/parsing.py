@@ -12,8 +12,8 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -230,13 +230,9 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     plain = [kind for kind in kinds if get_origin(kind) is not Literal]
 
     def read(text: str) -> Any:
-        if text in words:
-            return text
-        for kind in plain:
-            try:
-                return Path(text) if kind is Path else kind(text)
-            except ValueError:
-                continue
+        for kind in (str, *plain) if text in words else plain:
+            with suppress(ValueError):
+                return kind(text)
         near = difflib.get_close_matches(text, words, 1)
         expected = [*words, *({int: "a whole number", float: "a number"}.get(kind, "") for kind in plain)]
         raise argparse.ArgumentTypeError(

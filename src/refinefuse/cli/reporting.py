@@ -49,14 +49,18 @@ def check_kind(command: str, sources: Sequence[str], output: str) -> None:
     Raises:
         InputError: naming the command.
     """
-    videos = any(map(is_video, sources)) or Path(output).suffix.lower() in VIDEO_EXTENSIONS
-    belongs = "video" if videos else "volume" if are_volumes([Path(source) for source in sources]) else "fuse"
+    if any(map(is_video, sources)):
+        belongs = "video"
+    elif are_volumes([Path(source) for source in sources]):
+        belongs = "volume"
+    else:
+        belongs = "video" if Path(output).suffix.lower() in VIDEO_EXTENSIONS else "fuse"
     if belongs == command:
         return
-    if belongs == "fuse" and not (command == "video" and Path(output).suffix.lower() not in IMAGE_EXTENSIONS):
-        raise InputError(f"These are images, not {command}s.\nUse `refinefuse fuse`.")
-    if belongs != "fuse":
-        raise InputError(f"These are {belongs}s.\nUse `refinefuse {belongs}`.")
+    if belongs == "fuse" and command == "video" and Path(output).suffix.lower() not in IMAGE_EXTENSIONS:
+        return  # folders of frames; the result has a wrong extension
+    kinds = {"fuse": "images", "video": "videos", "volume": "volumes"}
+    raise InputError(f"These are {kinds[belongs]}, not {kinds[command]}.\nUse `refinefuse {belongs}`.")
 
 
 def report_pair(result: FolderResult, output: Path, loader: Loader) -> int:

@@ -68,6 +68,10 @@ def run(
     Args:
         a: Infrared video, camera (/dev/video0), stream (rtsp://...) or folder of images.
         b: Visible video, camera, stream or folder of images.
+        results: Where results go.
+        sources: How sources are read.
+        thermal: How A is read.
+        network: What fuses.
     """
     from refinefuse.cli.session import ending_cleanly, prepare, session
 

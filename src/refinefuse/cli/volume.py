@@ -73,6 +73,9 @@ def run(
         a: CT or MRI: NIfTI file, DICOM file or folder of DICOM files.
         b: MRI, PET or SPECT: the volume whose color is kept.
         more: Further volumes. The last one is then the one whose color is kept.
+        results: Where results go.
+        sources: How sources are read.
+        network: What fuses.
     """
     from refinefuse.cli.session import ending_cleanly, prepare, session
 

@@ -34,7 +34,7 @@ from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel, Region
 from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
-from refinefuse.weights.store import DEFAULT, locate
+from refinefuse.weights.store import DEFAULT, locate, shipped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,6 +70,11 @@ def load_model(weights: str | os.PathLike[str] = DEFAULT, device: str = "cpu") -
         InputError: if this machine has no such device.
     """
     return pretrained(weights, device)
+
+
+def list_models() -> list[str]:
+    """The names of the weights that ship with the package."""
+    return list(shipped())
 
 
 class Fuser:

@@ -45,7 +45,7 @@ class Pair:
     Attributes:
         name: for messages.
         images: the sources, (1, c, h, w) float32 in [0, 1]; the last is the one whose color is kept.
-        origin: what the reader hands to the writer, to make a result of the fused luma: files, depth, color, timestamps.
+        origin: what the reader hands to the writer, to make a result of the fused luma: files, depth, timestamps.
         paths: where the images come from, for messages.
         preview: what is checked; None: nothing, because another pair stands for this one.
         strip: where these are rows of larger images.

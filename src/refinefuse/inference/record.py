@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from refinefuse.errors import InputError, format_names
 from refinefuse.atomic import write_atomic
@@ -85,6 +87,12 @@ def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions
         "range_per_image": thermal.per_image,
         "polarity": thermal.polarity,
         "align": alignment.transform_type if alignment.align else None,
-        "transform": None if transform is None else transform.matrix.tolist(),
-        "displacement": None if transform is None or transform.bend is None else transform.bend.tolist(),
+        "transform": None
+        if transform is None
+        else {one.name: _plain(getattr(transform, one.name)) for one in fields(transform)},
     }
+
+
+def _plain(value: Any) -> Any:
+    """A field of a transform as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value.tolist() if isinstance(value, np.ndarray) else value

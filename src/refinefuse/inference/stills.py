@@ -119,7 +119,7 @@ class StillReader:
         for job in self.jobs:
             try:
                 yield from self._read(job)
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203  # the other pairs are still wanted
                 yield Pair(job.name, (), StillOrigin(job, ()), error=error)
 
     def _read(self, job: StillJob) -> Generator[Pair, None, None]:

@@ -25,7 +25,7 @@ class VolumeOptions:
 
     Attributes:
         window: of CT: brain, bone, lung, tissue or CENTER,WIDTH in HU; None: the file's own, else soft tissue.
-        range: of all sources but the last, whatever their modality: MIN,MAX or percentile:LOW,HIGH; None: by the modality.
+        range: of all sources but the last, in any modality: MIN,MAX or percentile:LOW,HIGH; None: by the modality.
         suv_range: of PET: MIN,MAX in SUV; None: from 0 to the 99.9th percentile.
         colormap: of the last source; None: inferno for PET and SPECT, gray otherwise.
         grid: the source whose grid the result gets; None: the one with the smallest voxels.

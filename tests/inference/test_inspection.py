@@ -1,0 +1,107 @@
+"""One inspection of a pair, as data, behind every door."""
+
+import numpy as np
+import pytest
+import torch
+
+import refinefuse
+from refinefuse.errors import AlignmentError, InputError
+from refinefuse.image.files import write_image
+from refinefuse.inference.inspection import PairWarning, Preview, inspect_pair
+
+
+def thermal(height=120, width=160):
+    """White-hot: cold sky, warmer ground, two hot things; uint8."""
+    image = np.linspace(0.1, 0.4, height)[:, None].repeat(width, 1)
+    image[80:95, 20:30] = image[70:95, 100:115] = 0.9
+    return np.round(image * 255).astype(np.uint8)
+
+
+def visible(height=120, width=160):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def scene(seed, height=240, width=320):
+    """Rectangles of many sizes: edges that both sensors see."""
+    generator = np.random.default_rng(seed)
+    image = np.full((height, width), 60, np.uint8)
+    for _ in range(60):
+        top, left = generator.integers(0, height - 30), generator.integers(0, width - 40)
+        rows, columns = generator.integers(8, 30), generator.integers(8, 40)
+        image[top : top + rows, left : left + columns] = generator.integers(20, 250)
+    return image
+
+
+def kinds(a, b, **options):
+    return [warning.kind for warning in inspect_pair(a, b, **options)]
+
+
+def test_a_good_pair_causes_no_warning():
+    assert inspect_pair(thermal(), visible()) == ()
+    assert inspect_pair(scene(1), 255 - scene(1), polarity="white-hot") == ()
+
+
+def test_black_hot_is_a_score_with_its_probability():
+    (warning,) = inspect_pair(255 - thermal(), visible())
+    assert warning.kind == "polarity"
+    assert warning.value < -2
+    assert 0.85 < warning.confidence < 1
+    assert str(warning) == warning.message
+    assert kinds(255 - thermal(), visible(), polarity="black-hot") == []
+    assert kinds(255 - thermal(), visible(), polarity="white-hot") == []
+
+
+def test_a_swapped_pair_is_no_question_of_polarity():
+    (warning,) = inspect_pair(visible(), 255 - thermal())
+    assert (warning.kind, warning.confidence) == ("order", 1)
+    assert warning.value > 0.02
+
+
+def test_raw_counts_say_how_much_of_their_range_they_use():
+    counts = (7000 + 4 * thermal().astype(np.uint16)).astype(np.uint16)
+    (warning,) = inspect_pair(counts, visible())
+    assert warning.kind == "counts"
+    assert warning.value == pytest.approx((int(counts.max()) - int(counts.min())) / 65535)
+
+
+def test_a_shift_is_told_in_pixels():
+    image = scene(2)
+    warning = inspect_pair(np.roll(image, (12, 20), (0, 1)), image, polarity="white-hot")[0]
+    assert warning.kind == "alignment"
+    assert warning.value == pytest.approx(np.hypot(12, 20), abs=4)
+    assert 0 < warning.confidence < 1
+
+
+def test_every_pair_of_a_batch_is_looked_at():
+    good, bad = torch.from_numpy(thermal())[None] / 255, torch.from_numpy(255 - thermal())[None] / 255
+    color = torch.from_numpy(visible()).movedim(2, 0) / 255
+    assert kinds(torch.stack([good, good]), torch.stack([color, color])) == []
+    assert kinds(torch.stack([good, bad]), torch.stack([color, color])) == ["polarity"]
+
+
+def test_only_what_is_asked_for_is_looked_for():
+    images = tuple(torch.from_numpy(x)[None, None] / 255 for x in (255 - thermal(), thermal()))
+    assert Preview(images).inspect(("alignment", "order")) == []
+    assert [found.kind for found in Preview(images).inspect(("polarity",))] == ["polarity"]
+
+
+def test_sizes_that_differ_are_refused():
+    with pytest.raises(InputError, match="same height and width"):
+        inspect_pair(thermal(), visible(100, 160))
+
+
+def test_the_public_folder_run_returns_warnings_by_name(tmp_path):
+    for name, image in (("good", thermal()), ("bad", 255 - thermal())):
+        write_image(tmp_path / "ir" / f"{name}.png", image)
+        write_image(tmp_path / "vi" / f"{name}.png", visible())
+    result = refinefuse.fuse_folder(tmp_path / "ir", tmp_path / "vi", tmp_path / "out")
+    assert sorted(result.fused) == ["bad", "good"]
+    assert list(result.warnings) == ["bad"]
+    (warning,) = result.warnings["bad"]
+    assert isinstance(warning, PairWarning)
+    assert warning.kind == "polarity"
+    options = refinefuse.AlignmentOptions(strict=True)
+    result = refinefuse.fuse_folder(tmp_path / "ir", tmp_path / "vi", tmp_path / "strict", alignment=options)
+    assert (result.fused, list(result.failed)) == (["good"], ["bad"])
+    assert AlignmentError.__name__ not in result.failed["bad"]
+    assert "black-hot" in result.failed["bad"]
