@@ -26,7 +26,7 @@ from refinefuse.settings import claim_folder
 from refinefuse.training.checkpoints import LAST, AtomicCheckpointIO, LastCheckpoint, read_checkpoint
 from refinefuse.training.logs import StopOnNonFinite, loggers
 from refinefuse.training.task import warmed_cosine
-from refinefuse.training.train import RECIPE, fit
+from refinefuse.training.train import CHECKPOINT_SECONDS, RECIPE, fit
 
 CHECKPOINT_EVERY = 200  # steps
 DETECTOR, FUSED = "detector", "fused"
