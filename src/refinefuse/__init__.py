@@ -1,7 +1,7 @@
-"""RefineFuse: fuse two aligned images of one scene that different sensors took.
+"""RefineFuse: fuse two aligned images of the same scene from different sensors.
 
-The names below are the whole public interface; each is imported when it is first used, so that `import refinefuse`
-costs nothing.
+The names below are the whole public interface. Each is imported when it is first used, so that `import refinefuse` costs
+nothing.
 """
 
 from __future__ import annotations
@@ -9,67 +9,114 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from refinefuse._version import __version__
 
 if TYPE_CHECKING:
-    from refinefuse import errors, metrics
+    from refinefuse import errors, losses, metrics
+    from refinefuse.alignment.align import Alignment, SimilarityMetric, align
+    from refinefuse.alignment.transform import Transform, TransformType
     from refinefuse.errors import RefineFuseError
-    from refinefuse.image.files import read_image, write_image
+    from refinefuse.image.color import Color
+    from refinefuse.image.files import read_counts, read_image, write_image
+    from refinefuse.image.thermal import IntensityRange
     from refinefuse.inference.alignment_options import AlignmentOptions
+    from refinefuse.inference.backend import Backend
+    from refinefuse.inference.device import Precision
     from refinefuse.inference.folders import fuse_folder
-    from refinefuse.inference.fuser import Fuser, FusionResult, fuse, list_models, load_model
+    from refinefuse.inference.fuser import Fuser, FusionResult, fuse, load_model
+    from refinefuse.inference.inputs import ImageInput
     from refinefuse.inference.inspection import PairWarning, inspect_pair
+    from refinefuse.inference.onnx_export import ExportReport, export_onnx
     from refinefuse.inference.stills import FolderResult
     from refinefuse.inference.thermal import ThermalOptions
+    from refinefuse.inference.tiling import TileSize
     from refinefuse.inference.video.fuse import fuse_video
     from refinefuse.inference.video.options import VideoOptions, VideoResult
     from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
     from refinefuse.inference.volumes import fuse_volume
     from refinefuse.network.config import NetworkConfig
     from refinefuse.network.model import RefineFuse
+    from refinefuse.scoring.folders import ScoreTable
+    from refinefuse.scoring.score import score
+    from refinefuse.training.entry import train
+    from refinefuse.training.recipe import Recipe
+    from refinefuse.weights.store import list_models
 
-_LAZY_ATTRIBUTES = {
-    "AlignmentOptions": "refinefuse.inference.alignment_options",
-    "FolderResult": "refinefuse.inference.stills",
-    "Fuser": "refinefuse.inference.fuser",
-    "FusionResult": "refinefuse.inference.fuser",
-    "NetworkConfig": "refinefuse.network.config",
-    "PairWarning": "refinefuse.inference.inspection",
-    "RefineFuse": "refinefuse.network.model",
-    "RefineFuseError": "refinefuse.errors",
-    "ThermalOptions": "refinefuse.inference.thermal",
-    "VideoOptions": "refinefuse.inference.video.options",
-    "VideoResult": "refinefuse.inference.video.options",
-    "VolumeOptions": "refinefuse.inference.volume_options",
-    "VolumeResult": "refinefuse.inference.volume_options",
-    "errors": "refinefuse",
-    "fuse": "refinefuse.inference.fuser",
-    "fuse_folder": "refinefuse.inference.folders",
-    "fuse_video": "refinefuse.inference.video.fuse",
-    "fuse_volume": "refinefuse.inference.volumes",
-    "inspect_pair": "refinefuse.inference.inspection",
-    "list_models": "refinefuse.inference.fuser",
-    "load_model": "refinefuse.inference.fuser",
-    "metrics": "refinefuse",
-    "read_image": "refinefuse.image.files",
-    "write_image": "refinefuse.image.files",
+_MODULES = ("errors", "losses", "metrics")
+_DEFINED_IN = {
+    "Alignment": "alignment.align",
+    "AlignmentOptions": "inference.alignment_options",
+    "Backend": "inference.backend",
+    "Color": "image.color",
+    "ExportReport": "inference.onnx_export",
+    "FolderResult": "inference.stills",
+    "Fuser": "inference.fuser",
+    "FusionResult": "inference.fuser",
+    "ImageInput": "inference.inputs",
+    "IntensityRange": "image.thermal",
+    "NetworkConfig": "network.config",
+    "PairWarning": "inference.inspection",
+    "Precision": "inference.device",
+    "Recipe": "training.recipe",
+    "RefineFuse": "network.model",
+    "RefineFuseError": "errors",
+    "ScoreTable": "scoring.folders",
+    "SimilarityMetric": "alignment.align",
+    "ThermalOptions": "inference.thermal",
+    "TileSize": "inference.tiling",
+    "Transform": "alignment.transform",
+    "TransformType": "alignment.transform",
+    "VideoOptions": "inference.video.options",
+    "VideoResult": "inference.video.options",
+    "VolumeOptions": "inference.volume_options",
+    "VolumeResult": "inference.volume_options",
+    "align": "alignment.align",
+    "export_onnx": "inference.onnx_export",
+    "fuse": "inference.fuser",
+    "fuse_folder": "inference.folders",
+    "fuse_video": "inference.video.fuse",
+    "fuse_volume": "inference.volumes",
+    "inspect_pair": "inference.inspection",
+    "list_models": "weights.store",
+    "load_model": "inference.fuser",
+    "read_counts": "image.files",
+    "read_image": "image.files",
+    "score": "scoring.score",
+    "train": "training.entry",
+    "write_image": "image.files",
 }
 
 __all__ = [
+    "Alignment",
     "AlignmentOptions",
+    "Backend",
+    "Color",
+    "ExportReport",
     "FolderResult",
     "Fuser",
     "FusionResult",
+    "ImageInput",
+    "IntensityRange",
     "NetworkConfig",
     "PairWarning",
+    "Precision",
+    "Recipe",
     "RefineFuse",
     "RefineFuseError",
+    "ScoreTable",
+    "SimilarityMetric",
     "ThermalOptions",
+    "TileSize",
+    "Transform",
+    "TransformType",
     "VideoOptions",
     "VideoResult",
     "VolumeOptions",
     "VolumeResult",
+    "__version__",
+    "align",
     "errors",
+    "export_onnx",
     "fuse",
     "fuse_folder",
     "fuse_video",
@@ -77,19 +124,24 @@ __all__ = [
     "inspect_pair",
     "list_models",
     "load_model",
+    "losses",
     "metrics",
+    "read_counts",
     "read_image",
+    "score",
+    "train",
     "write_image",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use (PEP 562)."""
-    home = _LAZY_ATTRIBUTES.get(name)
-    if home is None:
+    if name in _MODULES:
+        return import_module(f"refinefuse.{name}")
+    if name not in _DEFINED_IN:
         raise AttributeError(f"module 'refinefuse' has no attribute {name!r}")
-    return import_module(f"refinefuse.{name}") if home == "refinefuse" else getattr(import_module(home), name)
+    return getattr(import_module(f"refinefuse.{_DEFINED_IN[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

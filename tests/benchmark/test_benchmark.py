@@ -291,7 +291,7 @@ def test_plan_that_cannot_be_used_is_refused(data, config, tmp_path, capsys, old
 
 
 def test_wrong_use(data, config, tmp_path):
-    with pytest.raises(ConfigError, match="no config"):
+    with pytest.raises(ConfigError, match="name of a shipped"):
         run(tmp_path / "none.yaml", output=tmp_path / "out", data_root=data)
     with pytest.raises(InputError, match="--data-root"):
         run(config(), output=tmp_path / "out", data_root=tmp_path / "none")

@@ -15,7 +15,7 @@ from refinefuse.losses import PER_PAIR_TERMS, TERMS, LossWeights, fusion_loss
 from refinefuse.network.model import RefineFuse
 from refinefuse.training import task as tasks
 from refinefuse.training.task import FusionTask, warmed_cosine
-from refinefuse.training.train import train
+from refinefuse.training.train import fit_recipe
 
 pytestmark = pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
 
@@ -38,7 +38,7 @@ def steps(monkeypatch):
 
 
 def test_what_is_written_is_the_average_of_the_weights(data, tiny, tmp_path, steps):
-    path = train(replace(tiny, ema_decay=0.9), data, tmp_path / "run", num_workers=0)
+    path = fit_recipe(replace(tiny, ema_decay=0.9), data, tmp_path / "run", num_workers=0)
     first, last, written = steps[0][1], steps[-1][1], flat(RefineFuse.from_pretrained(path))
     assert len(steps) == tiny.max_steps
     moved = (last - first).norm()
@@ -47,7 +47,7 @@ def test_what_is_written_is_the_average_of_the_weights(data, tiny, tmp_path, ste
 
 
 def test_the_rate_changes_with_every_step(data, tiny, tmp_path, steps):
-    train(tiny, data, tmp_path / "run", num_workers=0)
+    fit_recipe(tiny, data, tmp_path / "run", num_workers=0)
     rates = [rate for rate, _ in steps]
     assert len(set(rates)) == tiny.max_steps
     assert 0 < max(rates) <= tiny.learning_rate

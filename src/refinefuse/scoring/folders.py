@@ -98,6 +98,24 @@ class ScoreTable:
             for method, images in self.scores.items()
         }
 
+    def to_csv(self) -> str:
+        """All scores as CSV, one row per image."""
+        from refinefuse.scoring.tables import as_csv
+
+        return as_csv(self)
+
+    def to_json(self) -> str:
+        """Scores, means and intervals as JSON; NaN is null."""
+        from refinefuse.scoring.tables import as_json
+
+        return as_json(self)
+
+    def to_latex(self) -> str:
+        """The means as a LaTeX table, best and second marked."""
+        from refinefuse.scoring.tables import as_latex
+
+        return as_latex(self)
+
 
 def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
     """Match fused images with their sources by name.
