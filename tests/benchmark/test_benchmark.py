@@ -274,6 +274,7 @@ grids:
         ("spec: average", "spec: copy-of-a", ConfigError, "one name"),
         ("a: ir", "a: irr", PairingError, "irr"),
         ("name: Set", "name: a/b", ConfigError, "name of a folder"),
+        ("name: Set", "name: ..", ConfigError, "name of a folder"),
         ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
         ("b: vi}", "b: vi, names: [7D]}", PairingError, "7D"),
         ("b: vi}", "b: vi, every: 0}", ConfigError, "every"),

@@ -23,10 +23,11 @@ from refinefuse.benchmark.summary import (
     ranks,
     worse_than_a_copy,
 )
-from refinefuse.benchmark.tables import markdown, score_table
+from refinefuse.benchmark.tables import score_table
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
 from refinefuse.samples import render
+from refinefuse.scoring.rendering import latex, markdown
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -146,3 +147,12 @@ def test_groups_are_the_largest_runs():
 def test_holm():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_one_method_alone_is_neither_ranked_nor_bold():
+    one = score({"EN": {"A": [3, 3], "copy-of-a": [9, 9]}}, {"copy-of-a": False})
+    assert ranks(one, "EN", ("EN",)) == mean_ranks(one, ("EN",)) == {}
+    text = markdown(score_table(one))
+    assert "**" not in text
+    assert "No ranks and nothing bold" in text
+    assert r"\textbf" not in latex(score_table(one), "default")

@@ -21,6 +21,7 @@ from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import DatasetScores, compare, mean_ranks, rank_groups, scores_of
 from refinefuse.errors import InputError
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS
+from refinefuse.scoring import rendering
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,7 @@ class Experiment:
     scenes: list[Scene] = field(default_factory=list)
 
     @property
-    def tables(self) -> list[tables.Table]:
+    def tables(self) -> list[rendering.Table]:
         """All tables, in order."""
         return [table for section in self.sections for table in section.tables]
 
@@ -101,10 +102,10 @@ def _make_folders(output: Path) -> None:
         raise InputError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another folder.") from None
 
 
-def _write_table(folder: Path, table: tables.Table, convention: str) -> None:
-    write_text_atomic(folder / f"{table.key}.md", f"{table.title}\n\n{tables.markdown(table)}")
-    write_text_atomic(folder / f"{table.key}.tex", tables.latex(table, convention))
-    write_text_atomic(folder / f"{table.key}.csv", tables.as_csv(table))
+def _write_table(folder: Path, table: rendering.Table, convention: str) -> None:
+    write_text_atomic(folder / f"{table.key}.md", f"{table.title}\n\n{rendering.markdown(table)}")
+    write_text_atomic(folder / f"{table.key}.tex", rendering.latex(table, convention))
+    write_text_atomic(folder / f"{table.key}.csv", rendering.as_csv(table))
 
 
 def _costs(
@@ -172,10 +173,15 @@ class _Writer:
     def _remarks(self, name: str) -> list[str]:
         covered = self.done.results.coverage
         remarks = [f"{m.name} {remark}." for m in self.methods for remark in covered[m.name, name].remarks]
+        absent = [m.name for m in self.methods if not covered[m.name, name].found]
+        if absent:
+            remarks.append(f"No result at all, so not compared here: {', '.join(absent)}.")
         return [*remarks, *(text for text in self.done.results.failures if f", {name}" in text.partition(":")[0])]
 
     def _compare(self, section: Section, score: DatasetScores, count: str, metrics: Sequence[str]) -> None:
         what = _what(metrics)
+        if len(score.ranked(metrics)) < 2:
+            return
         figure = figures.rank_map(score, metrics, f"{score.dataset}: ranks in the {what}")
         self._save(section, figure, f"{score.dataset}-ranks-{count}", f"Ranks by the means of the {what}")
         comparison = compare(score, metrics, self.reference)

@@ -52,7 +52,12 @@ def _find(entry: MethodEntry, variables: PathVariables, sets: Sequence[str]) -> 
         "onnx": lambda: [_onnx(entry, target)],
         "scores": lambda: _scores(entry, target, sets),
     }
-    methods = finders[kind]() if colon and kind in finders else _by_name(entry)
+    try:
+        methods = finders[kind]() if colon and kind in finders else _by_name(entry)
+    except InputError:
+        if entry.optional:
+            return []
+        raise
     if entry.name is not None and len(methods) > 1:
         raise ConfigError(f"One name cannot be given to {len(methods)} methods.\n  source: {entry.spec}")
     return methods
