@@ -23,7 +23,7 @@ class MethodEntry:
     Args:
         spec: `weights:NAME`, `folder:PATH`, `python:module:function`, `onnx:FILE`, `scores:FILE.csv`, or the name of
             a classical method or a plug-in; `classical` stands for all classical ones. `python:` imports and runs that
-            module: use only configs that you trust. In paths `{data_root}` is the folder of the datasets, `{config_dir}`
+            module: use only configs that you trust. In paths, `{data_root}` is the folder of the datasets, `{config_dir}`
             that of the config and `{dataset}` the name of the dataset; `*` may stand for the last part of a folder, each
             match being a method.
         name: what tables call it; by default what the source says.
