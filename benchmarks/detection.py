@@ -12,8 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.cli import main as refinefuse
-from refinefuse.scoring.folders import write_text
 from refinefuse.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +59,7 @@ def main(folder: Path) -> int:
     document = DOCS / "detection.md"
     before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    write_text(document, f"{before}{BEGIN}\n\n{results(folder, seconds)}\n\n{END}{after}")
+    write_text_atomic(document, f"{before}{BEGIN}\n\n{results(folder, seconds)}\n\n{END}{after}")
     return 0
 
 

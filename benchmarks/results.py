@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark.summary import penalty
 from refinefuse.cli import main as refinefuse
 from refinefuse.metrics.table import METRICS
-from refinefuse.scoring.folders import write_text
 from refinefuse.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
@@ -58,8 +58,8 @@ SECTIONS = {
     "generalization": Chapter(
         "Generalisation",
         "The same weights on data that they never saw. A bullet marks sets of which another part was trained on. "
-        "Published methods have images of the medical sets alone. In near infrared and on medical pairs `missed_targets` means "
-        "nothing.",
+        "Published methods have images of the medical datasets alone. In near infrared and on medical pairs "
+        "`missed_targets` means nothing.",
         (
             "MSRS-day",
             "MSRS-night",
@@ -80,8 +80,8 @@ SECTIONS = {
     "medical": Chapter(
         "Medical pairs",
         "CT, PET and SPECT with MRI, by the medical weights, which were trained on other patients, and by the "
-        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise_gain` and `missed_targets` are left "
-        "out.",
+        "infrared-visible weights as they are. The ground is black and nothing is hot: `noise_gain` and "
+        "`missed_targets` are left out.",
         ("MRI_CT", "MRI_PET", "MRI_SPECT"),
     ),
     "ablation": Chapter(
@@ -139,7 +139,7 @@ def main(output: Path) -> int:
         if code:
             return code
         parts.append(section(name, output / name))
-    write_text(DOCS / "results.md", "\n\n".join(parts) + "\n")
+    write_text_atomic(DOCS / "results.md", "\n\n".join(parts) + "\n")
     return 0
 
 

@@ -19,10 +19,12 @@ WRITE = figures.save
 @pytest.fixture(autouse=True)
 def _not_drawn(monkeypatch):
     """Figures are composed but not drawn, which takes most of the time, unless a test asks for `drawn_figures`."""
-    pixel = np.zeros((1, 1), np.uint8)
-    monkeypatch.setattr(
-        figures, "save", lambda _, path: write_image(path.with_name(f"{path.name}.png"), pixel, overwrite=True)
-    )
+
+    def save(_, path):
+        write_image(path.with_name(f"{path.name}.png"), np.zeros((1, 1), np.uint8), overwrite=True)
+        path.with_name(f"{path.name}.pdf").write_bytes(b"")
+
+    monkeypatch.setattr(figures, "save", save)
 
 
 @pytest.fixture

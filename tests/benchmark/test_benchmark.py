@@ -15,6 +15,7 @@ import pytest
 from small import NAMES, PLAN
 
 from refinefuse import settings
+from refinefuse.benchmark import figures
 from refinefuse.benchmark.config import load_benchmark_config
 from refinefuse.cli.benchmark import run
 from refinefuse.errors import ConfigError, InputError, PairingError, RefineFuseError, WeightsError
@@ -24,6 +25,8 @@ from refinefuse.scoring.folders import read_levels
 from refinefuse.weights.store import shipped
 
 RECIPES = sorted((settings.RECIPES / "benchmark").glob("*.yaml"))
+DAY_AND_NIGHT = """  - {name: Day, a: ir, b: vi, pattern: "*D"}
+  - {name: Night, a: ir, b: vi, pattern: "*N"}"""
 
 
 def rows_of(output):
@@ -274,6 +277,7 @@ grids:
         ("spec: average", "spec: copy-of-a", ConfigError, "one name"),
         ("a: ir", "a: irr", PairingError, "irr"),
         ("name: Set", "name: a/b", ConfigError, "name of a folder"),
+        ("name: Set", "name: ..", ConfigError, "name of a folder"),
         ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
         ("b: vi}", "b: vi, names: [7D]}", PairingError, "7D"),
         ("b: vi}", "b: vi, every: 0}", ConfigError, "every"),
@@ -288,6 +292,36 @@ def test_plan_that_cannot_be_used_is_refused(data, config, tmp_path, capsys, old
     assert old in PLAN
     with pytest.raises(error, match=message):
         run(config(PLAN.replace(old, new)), output=tmp_path / "out", data_root=data, num_workers=1)
+
+
+def test_what_is_not_at_hand_may_be_optional(data, config, tmp_path, capsys):
+    missing = '  - {spec: "folder:nowhere/{dataset}/*", optional: true}\n'
+    assert run(config(PLAN.replace("datasets:", f"{missing}datasets:")), output=tmp_path / "out", data_root=data) == 0
+    head, _, rest = PLAN.partition("methods:\n")
+    text = f"{head}methods:\n{missing}datasets:{rest.partition('datasets:')[2]}"
+    with pytest.raises(ConfigError, match="No method is left"):
+        run(config(text), output=tmp_path / "out", data_root=data)
+
+
+def test_only_what_changed_is_drawn_again(data, config, tmp_path, capsys, monkeypatch):
+    drawn = []
+    write = figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(path.name) or write(figure, path))
+    sets = PLAN.replace("  - {name: Set, a: ir, b: vi}", DAY_AND_NIGHT).replace("results/{dataset}", "results/Set")
+    run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
+    assert any("Day" in name for name in drawn)
+    drawn.clear()
+    run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
+    assert drawn == []
+    write_image(data / "ir/2N.png", np.full((36, 48), 70, np.uint8), overwrite=True)
+    run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
+    assert drawn
+    assert all("Night" in name for name in drawn)
+
+
+def test_a_name_of_broken_mathtext_is_drawn_as_it_is(data, config, tmp_path, capsys, drawn_figures):
+    text = PLAN.replace("name: pyramid", "name: 'a$_{b$'")
+    assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
 
 
 def test_wrong_use(data, config, tmp_path):

@@ -11,6 +11,7 @@ from refinefuse.benchmark.classical import CLASSICAL
 from refinefuse.benchmark.config import MethodEntry, PathVariables
 from refinefuse.benchmark.degradations import DegradationLevel, degrade
 from refinefuse.benchmark.figures import critical_difference
+from refinefuse.benchmark.grids import select_zoom_region
 from refinefuse.benchmark.jobs import source_correlation
 from refinefuse.benchmark.methods import Method, fuse_checked
 from refinefuse.benchmark.sources import find_methods
@@ -23,10 +24,11 @@ from refinefuse.benchmark.summary import (
     ranks,
     worse_than_a_copy,
 )
-from refinefuse.benchmark.tables import markdown, score_table
+from refinefuse.benchmark.tables import score_table
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
 from refinefuse.samples import render
+from refinefuse.scoring.rendering import latex, markdown
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -146,3 +148,31 @@ def test_groups_are_the_largest_runs():
 def test_holm():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_one_method_alone_is_neither_ranked_nor_bold():
+    one = score({"EN": {"A": [3, 3], "copy-of-a": [9, 9]}}, {"copy-of-a": False})
+    assert ranks(one, "EN", ("EN",)) == mean_ranks(one, ("EN",)) == {}
+    text = markdown(score_table(one))
+    assert "**" not in text
+    assert "No ranks and nothing bold" in text
+    assert r"\textbf" not in latex(score_table(one), "default")
+
+
+def test_the_zoom_goes_where_edges_differ_and_not_where_the_sky_does():
+    random = np.random.default_rng(0)
+    images = []
+    for sky, edge in ((40, 0), (200, 1), (120, 2)):
+        image = np.full((80, 80, 3), 90.0)
+        image[:30] = sky + random.normal(0, 3, (30, 80, 1))  # empty, of another brightness, with grain
+        image[50:70, 50:70] += 15 * edge * (np.indices((20, 20)).sum(0) // 5 % 2)[..., None]
+        images.append(image.clip(0, 255).astype(np.uint8))
+    x, y, w, h = select_zoom_region(images)
+    assert y >= 44
+    assert 44 <= x <= 56
+    assert (w, h) == (20, 20)
+
+
+def test_a_method_named_by_dots_alone_stays_in_its_folder():
+    assert Method("..", "folder", "", True).slug == "__"
+    assert Method("a/../b", "folder", "", True).slug == "a_.._b"

@@ -7,6 +7,7 @@ import pytest
 
 from refinefuse.data.catalog import CATALOG
 from refinefuse.detection.labels import Labels, Size
+from refinefuse.detection.predictions import read_predictions
 from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
 
@@ -171,3 +172,69 @@ def test_masks_agree_with_drawn_boxes(data_folder):
             near += bool((shared / (areas - shared) >= 0.5).any())
             total += 1
     assert (near, total) == (43, 50)
+
+
+def test_a_yolo_polygon_counts_as_the_box_around_it(tmp_path):
+    found = yolo(tmp_path, _1="0 0.1 0.2 0.3 0.1 0.2 0.6\n").read(SIZES)["1"]
+    assert found.corners[0].tolist() == pytest.approx([20, 10, 60, 60])
+
+
+def test_text_in_utf16_and_xml_in_a_declared_encoding_are_read(tmp_path):
+    folder = tmp_path / "yolo"
+    folder.mkdir()
+    (folder / "1.txt").write_bytes("0 0.5 0.5 0.1 0.1\n".encode("utf-16"))
+    assert Labels("yolo", folder, CLASSES).read(SIZES)["1"].classes == ("person",)
+    text = VOC.format(w=200, h=100, difficult=0, box=CORNERS).replace("person", "Stra\u00dfe")
+    (tmp_path / "1.xml").write_bytes(f'<?xml version="1.0" encoding="ISO-8859-1"?>{text}'.encode("latin-1"))
+    assert Labels("voc", tmp_path, {"Stra\u00dfe": "street"}).read(SIZES)["1"].classes == ("street",)
+
+
+def coco_file(path, **changes):
+    document = {
+        "images": [{"id": "7", "file_name": "C:\\data\\1.png"}],
+        "categories": [{"id": 1.0, "name": "person"}],
+        "annotations": [{"image_id": 7, "category_id": "1", "bbox": [10, 20, 30, 40]}],
+    }
+    path.write_text(json.dumps(document | changes))
+    return Labels("coco", path, {"person": "person"})
+
+
+def test_coco_ids_may_be_text_and_paths_those_of_another_system(tmp_path):
+    found = coco_file(tmp_path / "a.json").read(SIZES)["1"]
+    assert found.corners.tolist() == [[10, 20, 40, 60]]
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"image_id": 7, "category_id": 1, "bbox": [0, 0, 10**400, 1]},
+        {"image_id": [7], "category_id": 1, "bbox": [0, 0, 1, 1]},
+        {"image_id": 7, "category_id": 1, "bbox": [0, 0, float("nan"), 1]},
+        {"image_id": 7, "category_id": 1, "bbox": "abcd"},
+        {"image_id": 7, "category_id": 1},
+        7,
+    ],
+)
+def test_one_bad_annotation_is_an_error_and_never_a_trace(tmp_path, annotation):
+    with pytest.raises(InputError, match=r"a\.json"):
+        coco_file(tmp_path / "a.json", annotations=[annotation]).read(SIZES)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"images": ' + "[" * 100_000, "9" * 5000, "\ufeff{}", "{}"])
+def test_json_that_is_deep_or_huge_is_refused(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="COCO JSON"):
+        Labels("coco", path, CLASSES).read(SIZES)
+    with pytest.raises((InputError, PairingError)):
+        read_predictions(path, ["1"])
+
+
+def test_predictions_take_ids_as_text_and_refuse_what_is_not_finite(tmp_path):
+    path = tmp_path / "p.json"
+    row = {"image_id": "1", "category_id": "3", "bbox": [1, 2, 3, 4], "score": 0.5}
+    path.write_text(json.dumps([row]))
+    assert read_predictions(path, ["1"])["1"].classes == ("car",)
+    path.write_text(json.dumps([row | {"score": float("inf")}]))
+    with pytest.raises(InputError, match="finite"):
+        read_predictions(path, ["1"])

@@ -14,6 +14,8 @@ from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.metrics import CONVENTIONS, METRICS
 from refinefuse.scoring.folders import bootstrap, read_levels
+from refinefuse.scoring.ranking import ranks_of
+from refinefuse.scoring.rendering import Cell, Table, csv_text, latex
 
 NAMES = ("1", "2", "10")
 
@@ -68,9 +70,9 @@ def test_files_hold_every_image_and_the_convention(folders, capsys):
     assert document["convention"] == "tang"
     mean = document["methods"]["average"]["means"]["SD"]
     assert mean["mean"] == pytest.approx(np.mean([float(r["SD"]) for r in rows if r["method"] == "average"]))
-    assert mean["low"] <= mean["mean"] <= mean["high"]
+    assert mean["ci_low"] <= mean["mean"] <= mean["ci_high"]
     latex = (folders / "out.tex").read_text()
-    assert r"\texttt{tang}" in latex
+    assert "Metrics by the convention tang." in latex
     assert r"\textbf{" in latex
     assert r"\underline{" in latex
 
@@ -185,3 +187,35 @@ def test_an_existing_file_is_replaced_only_if_asked(folders, capsys):
     (folders / "old.csv").write_text("old")
     assert score(*paths(folders, "fused"), metrics="EN", csv=str(folders / "old.csv"), overwrite=True) == 0
     assert (folders / "old.csv").read_text().startswith("convention,")
+
+
+def test_one_method_alone_is_never_the_best(folders, capsys):
+    target = folders / "out.tex"
+    score(*paths(folders, "fused/maximum"), metrics="EN,SD", latex=str(target))
+    assert "*" not in capsys.readouterr().out
+    assert not {"textbf", "underline"} & set(target.read_text().replace("{", "\\").split("\\"))
+
+
+def test_the_mean_rank_and_the_deviations_are_shown(folders, capsys):
+    score(*paths(folders, "fused"), metrics="EN,SD,SF")
+    out = capsys.readouterr().out
+    assert "mean rank" in out
+    values = [float(row) for row in deviations(folders, "maximum", "SD")]
+    assert f"SD {np.std(values):.3f}" in out
+
+
+def deviations(folders, method, key):
+    score(*paths(folders, f"fused/{method}"), metrics=key, csv=str(folders / "one.csv"))
+    return [row[key] for row in csv.DictReader((folders / "one.csv").read_text().splitlines())]
+
+
+def test_names_are_harmless_in_spreadsheets_and_in_latex():
+    assert csv_text([["=1+1", "-0.5", "-x", "@a", 3]]) == "'=1+1,-0.5,'-x,'@a,3\n"
+    table = Table("t", "100% _a_", ("m", "EN ↑"), (("a_b&$\\{~", (Cell("1.0", 1.0, "best"),)),))
+    text = latex(table, "default")
+    assert r"a\_b\&\$\textbackslash{}\{\textasciitilde{} & \textbf{1.0}" in text
+
+
+def test_ranks_share_ties_and_leave_out_what_is_unknown():
+    assert ranks_of({"a": 1.0, "b": 1.0 + 1e-12, "c": 2.0, "d": math.nan}) == {"a": 1, "b": 1, "c": 3}
+    assert ranks_of({"a": 1.0, "b": math.nan}) == {}

@@ -1,4 +1,4 @@
-"""A config: which methods are compared on which datasets, in one YAML file."""
+"""The config of a benchmark: which methods are compared on which datasets, in one YAML file."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ class MethodEntry:
 
     Args:
         spec: `weights:NAME`, `folder:PATH`, `python:module:function`, `onnx:FILE`, `scores:FILE.csv`, or the name of
-            a classical method or a plug-in; `classical` stands for all classical ones. In paths `{data_root}` is the folder
-            of the datasets, `{config_dir}` that of the config and `{dataset}` the name of the dataset; `*` may stand for the
-            last part of a folder, each match being a method.
+            a classical method or a plug-in; `classical` stands for all classical ones. `python:` imports and runs that
+            module: use only configs that you trust. In paths, `{data_root}` is the folder of the datasets, `{config_dir}`
+            that of the config and `{dataset}` the name of the dataset; `*` may stand for the last part of a folder, each
+            match being a method.
         name: what tables call it; by default what the source says.
-        ranked: whether it takes a place. Without one it is shown with the place that it would take if it alone joined
+        ranked: whether it is ranked. An unranked method is shown with the rank that it would have if it alone joined
             the ranked ones, as copies and averages always are.
+        optional: whether the run may go on without it where its images or scores are not at hand.
     """
 
     spec: str
     name: str | None = None
     ranked: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class DatasetEntry:
     names: list[str] | None = None
 
     def __post_init__(self) -> None:
-        check_field(bool(self.name) and self.name == Path(self.name).name, "name", "the name of a folder", self.name)
+        check_field(is_folder_name(self.name), "name", "the name of a folder", self.name)
         check_field(self.every >= 1, "every", "1 or more", self.every)
 
 
@@ -99,14 +102,14 @@ class GridEntry:
 
 @dataclass(frozen=True)
 class CostEntry:
-    """What a pair costs: time, memory, arithmetic, parameters, all methods in turns in one run.
+    """What a pair costs: time, memory, arithmetic, parameters, all methods interleaved in one run.
 
     Args:
         height: of the pair, in pixels.
         width: of the pair, in pixels.
-        repeats: how many turns; the median counts.
-        published: a CSV with the columns method, units, parameters, gflops and peak_memory_mb, of methods that were measured
-            elsewhere; `{config_dir}` and `{data_root}` as in a method's source.
+        repeats: how often each is timed; the median counts.
+        published: a CSV with the columns method, relative_time, parameters, gflops and peak_memory_mb, of methods that
+            were measured elsewhere; `{config_dir}` and `{data_root}` as in a method's `spec`.
     """
 
     height: int = 480
@@ -163,12 +166,12 @@ class DetectionEntry:
 
     Args:
         detector: FILE.onnx (YOLOX), a folder or a repository owner/name of the Hugging Face Hub (transformers), or
-            boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; `{data_root}` and `{config_dir}` as
-            in a method's source.
+            boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; `{data_root}` and
+            `{config_dir}` as in a method's `spec`.
         labels: with what it is compared.
         classes: which classes.
-        same: what the detector calls -> what that counts as: {truck: car}.
-        groups: parts of a set by their names, as in a shell: {day: "*D", night: "*N"}.
+        class_aliases: what the detector calls -> what that counts as: {truck: car}.
+        subsets: parts of a dataset by their names, as in a shell: {day: "*D", night: "*N"}.
         gray: also look at every image without its color.
     """
 
@@ -184,7 +187,7 @@ class DetectionEntry:
         check_field(bool(self.labels), "labels", "at least one entry", "none")
         check_field(len(set(titles)) == len(titles), "labels", "entries of different names", ", ".join(titles))
         check_field(
-            all(t == Path(t).name for t in titles), "labels", "entries with the name of a file", ", ".join(titles)
+            all(is_folder_name(t) for t in titles), "labels", "entries with the name of a file", ", ".join(titles)
         )
         check_field(bool(self.classes), "classes", "at least one class", "none")
         check_field("all" not in self.subsets, "subsets", "names other than all", ", ".join(self.subsets))
@@ -198,13 +201,13 @@ class BenchmarkConfig:
         title: the heading of the report.
         methods: what is compared; the first one is what the others are tested against.
         datasets: on which images.
-        metrics: names of metrics; usual, faults and all stand for several. None, if `detection` is asked for.
+        metrics: names of metrics; common, diagnostics and all stand for several. None, if `detection` is asked for.
         convention: whose definitions; `refinefuse metrics` lists them.
         detection: also let a detector look at the images, and compare what it finds with labels.
         degradations: also fuse under worse degradation, and draw curves. Only methods that can be run take part.
         cost: also measure what a pair costs.
         paired_differences: also show every method as its difference from the first one, as an ablation does.
-        scenes: of each set, how many pairs the grids and the report show: those on which the methods differ most.
+        scenes: of each dataset, how many pairs the grids and the report show: those on which the methods differ most.
         grids: pairs to show instead, with regions of your choice.
     """
 
@@ -266,7 +269,7 @@ class PathVariables:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """A dataset as it lies on disk.
+    """A dataset on disk.
 
     Attributes:
         name: what tables call it.
@@ -279,6 +282,11 @@ class ImageDataset:
     pairs: tuple[Pair, ...]
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether a name is that of a file or folder here, on any system: no separators, no way out."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\:\0")
+
+
 def load_benchmark_config(path: Path) -> BenchmarkConfig:
     """Read a benchmark config.
 
@@ -289,28 +297,28 @@ def load_benchmark_config(path: Path) -> BenchmarkConfig:
 
 
 def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
-    """Find the pairs of a set and choose among them.
+    """Find the pairs of a dataset and choose among them.
 
     Raises:
-        PairingError: a folder is missing, a image has no partner, or nothing is chosen.
+        PairingError: a folder is missing, an image is unpaired, or nothing is chosen.
     """
     a, b = variables.data_root / entry.a, variables.data_root / entry.b
     pairing = pair_folders(a, b)
     alone = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
     if alone:
         raise PairingError(
-            f"The set '{entry.name}' holds images without a partner ({len(alone)}):\n{format_names(alone)}\n"
+            f"The dataset '{entry.name}' has unpaired images ({len(alone)}):\n{format_names(alone)}\n"
             "Remove them, or add what is missing."
         )
     pairs = [pair for pair in pairing.pairs if fnmatchcase(pair.name, entry.pattern)]
     if entry.names is not None:
         absent = sorted(set(entry.names) - {pair.name for pair in pairs})
         if absent:
-            raise PairingError(f"The set '{entry.name}' has no pair of the name:\n{format_names(absent)}")
+            raise PairingError(f"The dataset '{entry.name}' has no pair of the name:\n{format_names(absent)}")
         pairs = [pair for pair in pairs if pair.name in entry.names]
     if not pairs:
         raise PairingError(
-            f"No pair of the set '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
+            f"No pair of the dataset '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
             f"  names:\n{format_names([pair.name for pair in pairing.pairs])}"
         )
     return ImageDataset(entry.name, a, tuple(pairs[:: entry.every]))

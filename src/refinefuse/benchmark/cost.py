@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import ctypes
-import io
 import math
 import multiprocessing
 import statistics
@@ -33,6 +32,7 @@ from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.fuser import load_model
 from refinefuse.samples import render
+from refinefuse.scoring.rendering import csv_text
 
 
 @dataclass(frozen=True)
@@ -196,11 +196,8 @@ def _peak(method: Method, height: int, width: int) -> float:
 
 def as_csv(costs: Sequence[Cost]) -> str:
     """One line a method."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Cost)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: "" if v != v else v for k, v in asdict(cost).items()} for cost in costs)
-    return text.getvalue()
+    rows = [["" if value != value else value for value in asdict(cost).values()] for cost in costs]
+    return csv_text([[field.name for field in fields(Cost)], *rows])
 
 
 def _text(path: Path) -> str:

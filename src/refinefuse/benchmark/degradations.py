@@ -1,7 +1,7 @@
-"""Worse degradation on the second source, and what a fused image keeps of the scene all the same.
+"""A degraded second source, and what a fused image keeps of the scene all the same.
 
-Under worse degradation a method sees the degraded image, but every metric compares with the clean sources: what counts is
-how much of the scene is in the result. The degradations are those that training meets (`refinefuse.data.degradations`).
+A method sees the degraded image, but every metric compares with the clean sources: what counts is how much of the scene
+is in the result. The degradations are those that training meets (`refinefuse.data.degradations`).
 """
 
 from __future__ import annotations

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from refinefuse.atomic import write_text_atomic
-from refinefuse.benchmark import figures, grids
+from refinefuse.benchmark import grids
 from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset
 from refinefuse.benchmark.detection import SOURCES, DetectionRow, LabelComparison, Study
 from refinefuse.benchmark.detection_tables import detection_figure, detection_tables
+from refinefuse.benchmark.drawn import FigureCache
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.report import Scene, Section, scene
 from refinefuse.benchmark.runner import Results
@@ -35,6 +37,7 @@ class StudyReport:
 
     def __init__(self, config: BenchmarkConfig, methods: Sequence[Method], results: Results, output: Path) -> None:
         self.config, self.methods, self.results, self.output = config, methods, results, output
+        self.drawn = FigureCache(output)
         self.classes = config.detection.classes if config.detection else []
 
     def section(self, done: LabelComparison, failures: Sequence[str]) -> Section:
@@ -44,8 +47,9 @@ class StudyReport:
             section.tables += detection_tables(done, self.classes, self.methods[0].name)
             path = self.output / "figures" / f"{done.entry.title}-detection"
             ours = [method.name for method in self.methods if method.kind == "weights"]
-            figures.save(detection_figure(done, ours), path)
-            section.figures["AP50 with its 95 % interval"] = path.with_name(f"{path.name}.png")
+            shows = [*done.agreements.items()], ours
+            drawn = self.drawn.draw(path, shows, lambda: detection_figure(done, ours))
+            section.figures["AP50 with its 95 % interval"] = drawn
         return section
 
     def write_boxes(self, study: Study, sets: Sequence[ImageDataset]) -> None:
@@ -69,7 +73,7 @@ class StudyReport:
         asked = [grid.image for grid in self.config.grids if grid.dataset == images.name]
         unknown = sorted(set(asked) - set(done.labels))
         if unknown:
-            raise InputError(f"The set '{images.name}' has no labeled pair '{unknown[0]}', which `grids` names.")
+            raise InputError(f"The dataset '{images.name}' has no labeled pair '{unknown[0]}', which `grids` names.")
         pairs = {pair.name: pair for pair in images.pairs}
         shown = []
         for name in asked or _telling(by_row, list(done.labels))[: self.config.scenes]:
@@ -84,7 +88,8 @@ class StudyReport:
                 for row, path in files.items()
                 if row in by_row
             }
-            figures.save(grids.grid(panels, []), self.output / "grids" / f"{done.entry.title}-{name}-boxes")
+            path = self.output / "grids" / f"{done.entry.title}-{name}-boxes"
+            self.drawn.draw(path, panels, partial(grids.grid, panels, []))
             shown.append(scene(f"{done.entry.title}, {name}, boxes", panels))
         return shown
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from refinefuse.benchmark.detection import ALL, SOURCES, LabelComparison
 from refinefuse.benchmark.figures import OTHERS, OURS, new_figure
-from refinefuse.benchmark.tables import ARROWS, Cell, Table, figures, marks
 from refinefuse.detection.evaluation import SIZES, DetectionMetrics, interval
+from refinefuse.scoring.rendering import ARROWS, Cell, Table, format_value, marks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +98,7 @@ def _cells(done: LabelComparison, rows: Sequence[str], gray: bool, column: _Colu
     here = {row: done.agreements.get((row, gray, column.group)) for row in rows}
     values = {row: column.of(found) for row, found in here.items() if found is not None}
     marked = marks({row: -value for row, value in values.items() if row not in SOURCES})
-    return {row: Cell(figures(value), value, marked.get(row, "")) for row, value in values.items()}
+    return {row: Cell(format_value(value), value, marked.get(row, "")) for row, value in values.items()}
 
 
 def _against(table: Table, done: LabelComparison, reference: str) -> Table:
@@ -108,7 +108,7 @@ def _against(table: Table, done: LabelComparison, reference: str) -> Table:
     for name, cells in table.rows:
         here = done.agreements[name, False, ALL]
         low, high = interval(here.bootstrap_samples[0])
-        first = Cell(cells[0].text, cells[0].value, cells[0].mark, f"{figures(low)} to {figures(high)}")
+        first = Cell(cells[0].text, cells[0].value, cells[0].mark, f"{format_value(low)} to {format_value(high)}")
         rows.append((name, (first, *cells[1:], _difference(here, base if name != reference else None))))
     header = (*table.header, f"AP50 against {reference}")
     note = (

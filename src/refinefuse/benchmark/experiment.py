@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset, PathVaria
 from refinefuse.benchmark.cost import Cost, as_csv, costs_of
 from refinefuse.benchmark.detection import Study, run_study
 from refinefuse.benchmark.detection_report import StudyReport
+from refinefuse.benchmark.drawn import FigureCache
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
 from refinefuse.benchmark.runner import Progress, Results, Runner, to_long_csv
@@ -21,6 +23,7 @@ from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import DatasetScores, compare, mean_ranks, rank_groups, scores_of
 from refinefuse.errors import InputError
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS
+from refinefuse.scoring import rendering
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +52,7 @@ class Experiment:
     scenes: list[Scene] = field(default_factory=list)
 
     @property
-    def tables(self) -> list[tables.Table]:
+    def tables(self) -> list[rendering.Table]:
         """All tables, in order."""
         return [table for section in self.sections for table in section.tables]
 
@@ -101,10 +104,10 @@ def _make_folders(output: Path) -> None:
         raise InputError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another folder.") from None
 
 
-def _write_table(folder: Path, table: tables.Table, convention: str) -> None:
-    write_text_atomic(folder / f"{table.key}.md", f"{table.title}\n\n{tables.markdown(table)}")
-    write_text_atomic(folder / f"{table.key}.tex", tables.latex(table, convention))
-    write_text_atomic(folder / f"{table.key}.csv", tables.as_csv(table))
+def _write_table(folder: Path, table: rendering.Table, convention: str) -> None:
+    write_text_atomic(folder / f"{table.key}.md", f"{table.title}\n\n{rendering.markdown(table)}")
+    write_text_atomic(folder / f"{table.key}.tex", rendering.latex(table, convention))
+    write_text_atomic(folder / f"{table.key}.csv", rendering.as_csv(table))
 
 
 def _costs(
@@ -138,6 +141,7 @@ class _Writer:
     ) -> None:
         self.config, self.methods, self.output, self.done, self.costs = config, methods, output, done, costs
         self.reference = methods[0].name
+        self.drawn = FigureCache(output)
 
     def write_set(self, images: ImageDataset, score: DatasetScores) -> None:
         """Tables, figures and grids of one set."""
@@ -155,9 +159,13 @@ class _Writer:
         if self.config.degradations:
             running = [m.name for m in self.methods if m.runs and m.name in score.complete]
             section.tables.append(tables.robustness_table(self.done.results.rows, images.name, running))
-            figure = figures.robustness_curves(self.done.results.rows, images.name, running)
-            self._save(
-                section, figure, f"{images.name}-degradations", "What is kept of the clean scene in worse degradation"
+            rows = [row for row in self.done.results.rows if row.dataset == images.name]
+            self._draw(
+                section,
+                f"{images.name}-degradations",
+                "What is kept of the clean scene in worse degradation",
+                (rows, running),
+                lambda: figures.robustness_curves(rows, images.name, running),
             )
         self._grids(section, images, score)
 
@@ -172,24 +180,45 @@ class _Writer:
     def _remarks(self, name: str) -> list[str]:
         covered = self.done.results.coverage
         remarks = [f"{m.name} {remark}." for m in self.methods for remark in covered[m.name, name].remarks]
+        absent = [m.name for m in self.methods if not covered[m.name, name].found]
+        if absent:
+            remarks.append(f"No result at all, so not compared here: {', '.join(absent)}.")
         return [*remarks, *(text for text in self.done.results.failures if f", {name}" in text.partition(":")[0])]
 
     def _compare(self, section: Section, score: DatasetScores, count: str, metrics: Sequence[str]) -> None:
         what = _what(metrics)
-        figure = figures.rank_map(score, metrics, f"{score.dataset}: ranks in the {what}")
-        self._save(section, figure, f"{score.dataset}-ranks-{count}", f"Ranks by the means of the {what}")
+        if len(score.ranked(metrics)) < 2:
+            return
+        self._draw(
+            section,
+            f"{score.dataset}-ranks-{count}",
+            f"Ranks by the means of the {what}",
+            (score, metrics),
+            lambda: figures.rank_map(score, metrics, f"{score.dataset}: ranks in the {what}"),
+        )
         comparison = compare(score, metrics, self.reference)
         if comparison is not None:
             section.tables.append(tables.comparison_table(score.dataset, comparison, what, count))
-            figure = figures.critical_difference(comparison, f"{score.dataset}: average rank over the {what}")
-            caption = f"Critical differences, {what}; a bar joins methods that do not differ by more than chance"
-            self._save(section, figure, f"{score.dataset}-critical-difference-{count}", caption)
+            title = f"{score.dataset}: average rank over the {what}"
+            self._draw(
+                section,
+                f"{score.dataset}-critical-difference-{count}",
+                f"Critical differences, {what}; a bar joins methods that do not differ by more than chance",
+                (comparison, title),
+                lambda: figures.critical_difference(comparison, title),
+            )
         if self.costs:
             ranks = mean_ranks(score, metrics)
             ours = [m.name for m in self.methods if m.kind == "weights"]
             ranked = {name: rank for name, rank in ranks.items() if name in score.ranked(metrics) or name in ours}
-            figure = figures.trade_off(ranked, self.costs, ours, f"mean rank over the {what}", score.dataset)
-            self._save(section, figure, f"{score.dataset}-quality-cost-{count}", f"Quality against cost, {what}")
+            axis = f"mean rank over the {what}"
+            self._draw(
+                section,
+                f"{score.dataset}-quality-cost-{count}",
+                f"Quality against cost, {what}",
+                (ranked, self.costs, ours, axis),
+                lambda: figures.trade_off(ranked, self.costs, ours, axis, score.dataset),
+            )
 
     def _scatter(self, section: Section, score: DatasetScores, metrics: Sequence[str]) -> None:
         """Against the best other method, in all metrics that both have."""
@@ -199,13 +228,16 @@ class _Writer:
             return
         rival = min(rivals, key=lambda name: ranks[name])
         shared = [key for key in score.values if rival in score.ranked([key])]
-        figure = figures.scatter(score, self.reference, rival, shared, score.dataset)
-        self._save(section, figure, f"{score.dataset}-images", f"Image by image against {rival}")
+        self._draw(
+            section,
+            f"{score.dataset}-images",
+            f"Image by image against {rival}",
+            (score, self.reference, rival, shared),
+            lambda: figures.scatter(score, self.reference, rival, shared, score.dataset),
+        )
 
-    def _save(self, section: Section, figure: Figure, name: str, caption: str) -> None:
-        path = self.output / "figures" / name
-        figures.save(figure, path)
-        section.figures[caption] = path.with_name(f"{name}.png")
+    def _draw(self, section: Section, name: str, caption: str, shows: object, make: Callable[[], Figure]) -> None:
+        section.figures[caption] = self.drawn.draw(self.output / "figures" / name, shows, make)
 
     def _grids(self, section: Section, images: ImageDataset, score: DatasetScores) -> None:
         """The scenes of the slider, and their grids."""
@@ -216,7 +248,9 @@ class _Writer:
         asked = {grid.image: grid.regions for grid in self.config.grids if grid.dataset == images.name}
         unknown = sorted(set(asked) - set(score.images))
         if unknown:
-            raise InputError(f"The set '{images.name}' has no pair of the name '{unknown[0]}', which `grids` names.")
+            raise InputError(
+                f"The dataset '{images.name}' has no pair of the name '{unknown[0]}', which `grids` names."
+            )
         chosen = [key for key in DIAGNOSTICS if key in score.values] or list(score.values)
         for image in list(asked) or grids.select_scenes(score, names, self.config.scenes):
             shown = self._shown(images, image, names)
@@ -224,7 +258,8 @@ class _Writer:
             best = self._best(score, names, chosen)
             panels = {name: shown[name] for name in [*list(shown)[:2], *best]}
             windows = asked.get(image) or [grids.select_zoom_region([shown[name] for name in best])]
-            figures.save(grids.grid(panels, windows), self.output / "grids" / f"{images.name}-{image}")
+            path = self.output / "grids" / f"{images.name}-{image}"
+            self.drawn.draw(path, (panels, windows), partial(grids.grid, panels, windows))
 
     def _best(self, score: DatasetScores, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
         """The reference and the best of the others, as many as a grid holds, ranked ones first."""
@@ -247,9 +282,9 @@ class _Writer:
 
 def _what(metrics: Sequence[str]) -> str:
     if set(metrics) <= set(COMMON):
-        return f"{len(metrics)} usual metrics"
+        return f"{len(metrics)} common metrics"
     if set(metrics) <= {*COMMON, *DIAGNOSTICS}:
         faults = sum(key in DIAGNOSTICS for key in metrics)
-        usual = f"{len(metrics) - faults} usual metrics and " if faults < len(metrics) else ""
-        return f"{usual}{faults} fusion faults"
+        usual = f"{len(metrics) - faults} common metrics and " if faults < len(metrics) else ""
+        return f"{usual}{faults} diagnostics"
     return f"{len(metrics)} metrics"

@@ -28,7 +28,7 @@ OURS, OTHERS = COLORS[0], "#666666"
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
     "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8, "pdf.fonttype": 42, "svg.fonttype": "none",
-    "savefig.bbox": "tight", "savefig.pad_inches": 0.05,
+    "savefig.bbox": "tight", "savefig.pad_inches": 0.05, "text.parse_math": False,
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from refinefuse.benchmark.figures import COLORS, new_figure
 from refinefuse.benchmark.summary import DatasetScores
@@ -40,20 +40,28 @@ def select_scenes(score: DatasetScores, methods: Sequence[str], count: int) -> l
 
 
 def select_zoom_region(images: Sequence[Shown]) -> list[int]:
-    """x, y, width and height of the window, a quarter of the image a side, in which images differ most.
+    """x, y, width and height of the region, a quarter of the image per side, in which the edges of images differ most.
 
-    Brightness and contrast of the whole image do not count.
+    The brightness of an area, the contrast of the whole image and the grain of a sensor do not count.
     """
-    gray = [image.mean(-1, dtype=np.float32) for image in images]
-    spread = np.std([(x - x.mean()) / max(x.std(), 1) for x in gray], 0)
+    edges = [_edges(image) for image in images]
+    spread = np.sqrt(np.var(edges, 0).sum(-1))
     height, width = spread.shape
     h, w = max(4, height // 4), max(4, width // 4)
     if h >= height or w >= width:
         return [0, 0, width, height]
-    mean = cv2.boxFilter(spread, cv2.CV_32F, (w, h), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    mean = cv2.boxFilter(spread.astype(np.float32), cv2.CV_32F, (w, h), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     inside = mean[: height - h + 1, : width - w + 1]
     y, x = np.unravel_index(int(inside.argmax()), inside.shape)
     return [int(x), int(y), w, h]
+
+
+def _edges(image: Shown) -> Float32[np.ndarray, "h w 2"]:
+    """Horizontal and vertical gradient of the smoothed gray image, relative to its contrast."""
+    gray = cv2.GaussianBlur(image.mean(-1, dtype=np.float32), (0, 0), 1.5)
+    gradients = [cv2.Sobel(gray, cv2.CV_32F, x, y) for x, y in ((1, 0), (0, 1))]
+    edges: Float32[np.ndarray, "h w 2"] = np.stack(gradients, -1) / max(float(gray.std()), 1.0)
+    return edges
 
 
 def grid(images: Mapping[str, Shown], windows: Sequence[Sequence[int]], columns: int = 5) -> Figure:

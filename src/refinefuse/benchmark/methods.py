@@ -62,7 +62,8 @@ class Method:
     @property
     def slug(self) -> str:
         """Its name as that of a folder."""
-        return re.sub(r"[^\w.+-]+", "_", self.name)
+        name = re.sub(r"[^\w.+-]+", "_", self.name)
+        return name.replace(".", "_") if set(name) <= {"."} else name
 
     def open(self) -> Fuse:
         """The function that fuses two images; the first call of a process loads what it needs.

@@ -12,9 +12,9 @@ import numpy as np
 
 import refinefuse
 from refinefuse.benchmark.grids import Shown
-from refinefuse.benchmark.tables import Table
 from refinefuse.errors import MissingDependencyError
 from refinefuse.metrics.table import METRICS
+from refinefuse.scoring.rendering import Table
 
 LONGEST = 640
 """Pixels of the longer side of a image in the report."""

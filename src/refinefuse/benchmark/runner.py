@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,6 +24,7 @@ from refinefuse.benchmark.sources import numbers, read_scores
 from refinefuse.data.pairs import Pair
 from refinefuse.errors import PairingError, RefineFuseError
 from refinefuse.metrics.conventions import chosen_metrics, convention_named
+from refinefuse.scoring.rendering import csv_text
 
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
@@ -278,9 +277,5 @@ def in_processes(
 
 def to_long_csv(results: Results, convention: str) -> str:
     """All scores as CSV, one line a method, set, degradation, image and metric."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*Row._fields, "convention", "version"])
-    for row in results.rows:
-        writer.writerow([*row[:6], repr(row.value), row.sha256, convention, refinefuse.__version__])
-    return text.getvalue()
+    rows = ([*row[:6], repr(row.value), row.sha256, convention, refinefuse.__version__] for row in results.rows)
+    return csv_text([[*Row._fields, "convention", "version"], *rows])

@@ -15,10 +15,10 @@ from refinefuse.benchmark.methods import Method, load_module, plugins
 from refinefuse.errors import ConfigError, InputError, WeightsError, format_names
 from refinefuse.weights import store
 
-PAINTING = (
+FUSING = (
     "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.inputs", "refinefuse.image.color",
 )  # fmt: skip
-"""The code that decides what weights paint."""
+"""The code that decides what weights make of a pair."""
 
 
 def find_methods(entries: Sequence[MethodEntry], variables: PathVariables, sets: Sequence[str]) -> list[Method]:
@@ -39,6 +39,10 @@ def find_methods(entries: Sequence[MethodEntry], variables: PathVariables, sets:
                     f"Two methods of the config have one name: '{method.name}'.\nGive one of them a `name`."
                 )
             found[method.name] = method
+    if entries and not found:
+        raise ConfigError(
+            "No method is left: all are optional, and none of them is at hand.\nAdd one, such as `classical`."
+        )
     return list(found.values())
 
 
@@ -52,7 +56,12 @@ def _find(entry: MethodEntry, variables: PathVariables, sets: Sequence[str]) -> 
         "onnx": lambda: [_onnx(entry, target)],
         "scores": lambda: _scores(entry, target, sets),
     }
-    methods = finders[kind]() if colon and kind in finders else _by_name(entry)
+    try:
+        methods = finders[kind]() if colon and kind in finders else _by_name(entry)
+    except InputError:
+        if entry.optional:
+            return []
+        raise
     if entry.name is not None and len(methods) > 1:
         raise ConfigError(f"One name cannot be given to {len(methods)} methods.\n  source: {entry.spec}")
     return methods
@@ -85,7 +94,7 @@ def _weights(entry: MethodEntry, target: str) -> list[Method]:
     names = [str(path) for path in paths] if "*" in target else [target]
     if not names:
         raise WeightsError(f"No weights file fits '{target}'.\nTrain them first, or leave this line out of the config.")
-    code = code_checksum(*PAINTING)
+    code = code_checksum(*FUSING)
     methods = []
     for name in names:
         shipped = store.shipped().get(name)

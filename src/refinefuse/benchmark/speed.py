@@ -59,9 +59,9 @@ class SpeedResult:
     Attributes:
         setup: what was timed.
         latency_ms: median time of a pair by the clock.
-        fps: pairs a second.
-        megapixels_per_s: pixels a second, in millions.
-        peak_memory_mb: what fusing adds to the memory of a process of its own, or of the GPU, in MiB; NaN where unknown.
+        fps: pairs per second.
+        megapixels_per_s: millions of pixels per second.
+        peak_memory_mb: what fusing adds to the memory of a separate process, or of the GPU, in MiB; NaN where unknown.
         gflops: arithmetic, two for a multiplication with addition; NaN for an ONNX file.
         parameters: number of trained values; NaN for an ONNX file.
         relative_time: time over that of the reference network on the same images; NaN if not asked for.
@@ -119,7 +119,7 @@ def setups_of(
 
 
 def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> list[SpeedResult]:
-    """Time all setups in turns; with `reference` also the reference network and the fastest convolution.
+    """Time all setups, interleaved; with `reference` also the reference network and the fastest convolution.
 
     Args:
         setups: what is timed; all on the same number of threads.
@@ -169,8 +169,8 @@ def as_json(speeds: Sequence[SpeedResult], repeats: int) -> str:
         row = asdict(speed)
         row = row.pop("setup") | row
         rows.append({name: None if isinstance(x, float) and math.isnan(x) else x for name, x in row.items()})
-    about = {"version": version("refinefuse"), "torch": torch.__version__, "machine": platform.processor()}
-    return json.dumps({**about, "repeats": repeats, "speeds": rows}, indent=2) + "\n"
+    about = {"version": version("refinefuse"), "torch": torch.__version__, "cpu": platform.processor()}
+    return json.dumps({**about, "repeats": repeats, "results": rows}, indent=2) + "\n"
 
 
 def _place(setup: SpeedSetup) -> tuple[int, int, str]:

@@ -1,7 +1,7 @@
-"""What the scores of one set say: means with intervals, ranks, and whether differences are more than chance.
+"""What the scores of one dataset say: means with intervals, ranks, and whether differences are more than chance.
 
-PathVariables and tests are among the ranked methods that have every image of the set. Another method (a copy, an average)
-gets the place that it would take if it alone joined them: it shows what a table is penalties, and moves nobody.
+Ranks and tests are among the ranked methods that have every image of the dataset. Any other method (a copy, an average)
+gets the rank that it would have if it alone joined them: it shows what a table is worth, and moves nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from refinefuse.benchmark.runner import Results
 from refinefuse.errors import MissingDependencyError
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS
 from refinefuse.scoring.folders import Mean, bootstrap
+from refinefuse.scoring.ranking import rank
 
 COPIES = ("copy-of-a", "copy-of-b", "copy-of-larger-sd")
 SIGNIFICANCE = 0.05
@@ -83,14 +84,14 @@ def penalty(metric: str, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*
     return penalties
 
 
-def rank(own: float, others: Sequence[float]) -> int:
-    """1 for the least penalty; equal ones share a place."""
-    return 1 + sum(other < own for other in others)
-
-
 def ranks(score: DatasetScores, metric: str, metrics: Sequence[str]) -> dict[str, int]:
-    """The place of each complete method by the mean of a metric, among those that have all of `metrics`."""
+    """Rank each complete method by the mean of a metric, among those that have all of `metrics`.
+
+    Fewer than two ranked methods give no rank to anyone.
+    """
     ranked, unranked = score.ranked(metrics), score.unranked(metrics)
+    if len(ranked) < 2:
+        return {}
     penalties = {name: _mean(score, metric, name) for name in [*ranked, *unranked]}
     return {name: rank(penalties[name], [penalties[other] for other in ranked if other != name]) for name in penalties}
 
@@ -105,7 +106,8 @@ def worse_than_a_copy(score: DatasetScores, metrics: Sequence[str]) -> set[str]:
     """The ranked methods whose mean rank is behind that of a plain copy of one source, where it alone joins them."""
     ranked = score.ranked(metrics)
     beaten = set()
-    for copy in set(COPIES) & set(score.unranked(metrics)):
+    copies = set(COPIES) & set(score.unranked(metrics)) if len(ranked) > 1 else set()
+    for copy in copies:
         own = mean_ranks(score, metrics)[copy]
         for name in ranked:
             others = [other for other in [*ranked, copy] if other != name]
@@ -129,7 +131,7 @@ class Comparison:
         methods: from the best to the worst.
         ranks: their average ranks over the images.
         images: how many.
-        friedman: the p-value that all are find_near_duplicates.
+        friedman: the p-value of the hypothesis that all perform alike.
         critical: how far two average ranks must lie apart (Nemenyi).
         against: for each method, the p-value of Wilcoxon's signed-rank test against `reference`, corrected by Holm.
         reference: the method that the others are tested against; empty if it is not ranked.
@@ -147,8 +149,8 @@ class Comparison:
     def groups(self) -> list[tuple[int, int]]:
         """First and last of each largest run of methods that do not differ by more than the critical distance."""
         found: list[tuple[int, int]] = []
-        for first, rank in enumerate(self.ranks):
-            last = max(i for i, other in enumerate(self.ranks) if other - rank <= self.critical)
+        for first, average in enumerate(self.ranks):
+            last = max(i for i, other in enumerate(self.ranks) if other - average <= self.critical)
             if last > first and (not found or last > found[-1][1]):
                 found.append((first, last))
         return found
@@ -227,7 +229,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def rank_groups(metrics: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The columns of mean ranks: over the usual metrics, and over these and the fusion faults; else over all."""
+    """The columns of mean ranks: over the common metrics, and over these and the diagnostics; else over all."""
     usual = tuple(key for key in COMMON if key in metrics)
     both = (*usual, *(key for key in DIAGNOSTICS if key in metrics))
     if not usual:

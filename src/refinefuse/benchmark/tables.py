@@ -1,13 +1,10 @@
-"""Tables for reading: one form, printed as Markdown, LaTeX (booktabs) and CSV, and by the report as HTML."""
+"""What the tables of a benchmark say: scores with ranks, tests, differences, robustness and cost."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,56 +14,9 @@ from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.runner import Row
 from refinefuse.benchmark.summary import Comparison, DatasetScores, mean_ranks, penalty, rank_groups, worse_than_a_copy
 from refinefuse.metrics.table import METRICS
+from refinefuse.scoring.rendering import ARROWS, Cell, Table, format_value, marks
 
-ARROWS = {True: "↑", False: "↓", None: "◦"}
 DAGGER = "†"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One entry.
-
-    Attributes:
-        text: what is shown.
-        value: what it is sorted by; NaN where there is nothing.
-        mark: the best or the second of its column.
-        note: the interval, as text.
-    """
-
-    text: str
-    value: float = math.nan
-    mark: Literal["", "best", "second"] = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        key: what its files are called.
-        title: its heading.
-        header: the names of the columns; the first is that of the row's name.
-        rows: each row's name and its cells.
-        notes: what has to be said below it.
-        rules: before which rows a line is drawn.
-        ranked: the rows that take ranks; None where nothing is ranked.
-    """
-
-    key: str
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    notes: tuple[str, ...] = ()
-    rules: frozenset[int] = frozenset()
-    ranked: frozenset[str] | None = None
-
-
-def figures(value: float) -> str:
-    """A number with the digits that are worth showing."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def score_table(score: DatasetScores, key: str = "") -> Table:
@@ -122,7 +72,10 @@ def _metric_cells(score: DatasetScores, metric: str) -> dict[str, Cell]:
     marked = marks({n: float(penalty(metric, np.asarray(means[n].value))) for n in score.ranked([metric])})
     return {
         name: Cell(
-            figures(mean.value), mean.value, marked.get(name, ""), f"{figures(mean.low)} to {figures(mean.high)}"
+            format_value(mean.value),
+            mean.value,
+            marked.get(name, ""),
+            f"{format_value(mean.low)} to {format_value(mean.high)}",
         )
         for name, mean in means.items()
     }
@@ -135,25 +88,17 @@ def _rank_cells(score: DatasetScores, of: Mapping[str, float]) -> dict[str, Cell
     return {n: cell if n in ranked else replace(cell, text=f"({cell.text})") for n, cell in cells.items()}
 
 
-def marks(penalties: Mapping[str, float]) -> dict[str, Literal["", "best", "second"]]:
-    """The best and the second by their shown worth; equal ones share a mark."""
-    steps = sorted({round(value, 9) for value in penalties.values() if not math.isnan(value)})
-    of: dict[str, Literal["", "best", "second"]] = {}
-    for name, value in penalties.items():
-        index = steps.index(round(value, 9)) if not math.isnan(value) else 2
-        of[name] = "best" if index == 0 else "second" if index == 1 and len(penalties) > 2 else ""
-    return of
-
-
 def _notes(score: DatasetScores, beaten: set[str]) -> tuple[str, ...]:
-    notes = [
-        "Mean rank: the mean of the ranks by the columns' means; in brackets that of a row that takes no place, "
-        "as if it alone joined."
-    ]
+    if len(score.ranked([])) < 2:
+        notes = ["No ranks and nothing bold: fewer than two ranked methods have every image of this dataset."]
+    else:
+        notes = [
+            "Mean rank: mean of the ranks by the columns' means; in brackets, of an unranked row as if it alone joined."
+        ]
     if beaten:
-        notes.append(f"{DAGGER} A plain copy of one source has the better mean rank over the usual metrics.")
+        notes.append(f"{DAGGER} A plain copy of one source has the better mean rank over the common metrics.")
     if any(m.name not in score.complete for m in score.methods):
-        notes.append("Methods with a count lack images: their means are over fewer images and take no place.")
+        notes.append("Methods with a count lack images: their means are over fewer images and are not ranked.")
     return tuple(notes)
 
 
@@ -230,7 +175,9 @@ def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) 
     columns = [(kind, curve.key) for kind in worst for curve in ROBUSTNESS_METRICS]
     means = {(m, *column): float(np.mean(found.get((m, *column), [math.nan]))) for m in methods for column in columns}
     marked = {column: marks({m: -means[(m, *column)] for m in methods}) for column in columns}
-    cells = {m: tuple(Cell(figures(means[(m, *c)]), means[(m, *c)], marked[c][m]) for c in columns) for m in methods}
+    cells = {
+        m: tuple(Cell(format_value(means[(m, *c)]), means[(m, *c)], marked[c][m]) for c in columns) for m in methods
+    }
     header = ("method", *(f"{kind}: {key} ↑" for kind, key in columns))
     strongest = ", ".join(f"{kind} {severity:g}" for kind, severity in worst.items())
     asked = "; ".join(f"{curve.key}: {curve.title}" for curve in ROBUSTNESS_METRICS)
@@ -256,86 +203,10 @@ def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:
         shown = [replace(cell, text="–") if math.isnan(cell.value) else cell for cell in cells]
         rows.append((f"{cost.method} *" if cost.published else cost.method, tuple(shown)))
     notes = [
-        f"One pair of {height} x {width} pixels. ms: CPU time of one thread here, median of interleaved repeats; relative_time: "
-        "over the time of the reference network in the same repeats. Of weights the network alone, of other methods the "
-        "whole call."
+        f"One pair of {height} x {width} pixels. ms: CPU time of one thread here, median of interleaved repeats; "
+        "relative_time: that time over the time of the reference network in the same repeats. For weights, the network "
+        "alone; for other methods, the whole call."
     ]
     if any(cost.published for cost in costs):
         notes.append("* measured elsewhere, as a multiple of the same reference network.")
     return Table("cost", f"Cost of a pair of {height} x {width}", header, tuple(rows), tuple(notes))
-
-
-def as_text(table: Table) -> str:
-    """The table for the terminal: * the best, + the second."""
-    marks = {"best": "*", "second": "+", "": " "}
-    lines = [list(table.header), *([name, *(f"{c.text}{marks[c.mark]}" for c in cells)] for name, cells in table.rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
-    texts = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    ]
-    return "\n".join([*(text.rstrip() for text in texts), *table.notes, ""])
-
-
-def markdown(table: Table) -> str:
-    """The table as Markdown: the best bold, the second in italics."""
-    wraps = {"best": "**{}**", "second": "*{}*", "": "{}"}
-    lines = [f"| {' | '.join(table.header)} |", f"|{'---|' * len(table.header)}"]
-    for name, cells in table.rows:
-        lines.append(f"| {' | '.join([name, *(wraps[cell.mark].format(cell.text) for cell in cells)])} |")
-    return "\n".join([*lines, "", *(f"{note}  " for note in table.notes)]).rstrip() + "\n"
-
-
-def latex(table: Table, convention: str) -> str:
-    """The table for a paper: booktabs, the best bold, the second underlined."""
-    wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
-    lines = [
-        rf"% {table.title}; convention {convention}. Needs \usepackage{{booktabs}}.",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
-        r"\toprule",
-        " & ".join(map(_tex, table.header)) + r" \\",
-        r"\midrule",
-    ]
-    for index, (name, cells) in enumerate(table.rows):
-        lines += [r"\midrule"] if index in table.rules else []
-        lines.append(" & ".join([_tex(name), *(wraps[cell.mark] % _tex(cell.text) for cell in cells)]) + r" \\")
-    width = len(table.header)
-    lines.append(r"\bottomrule")
-    lines += [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {_tex(note)}}} \\" for note in table.notes]
-    return "\n".join([*lines, r"\end{tabular}", ""])
-
-
-_TEX = {
-    **{c: rf"\{c}" for c in "_&%#${}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "◦": r"$\circ$", "†": r"$\dagger$", "•": r"$\bullet$", "–": "--",
-}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in text)
-
-
-def as_csv(table: Table) -> str:
-    """The table as CSV, every digit, with the intervals where there are any."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    with_notes = [any(cells[i].note for _, cells in table.rows) for i in range(len(table.header) - 1)]
-    header = [
-        [name, f"{name} interval"] if noted else [name]
-        for name, noted in zip(table.header[1:], with_notes, strict=True)
-    ]
-    ranked = [] if table.ranked is None else ["ranked"]
-    writer.writerow([table.header[0], *(name for names in header for name in names), *ranked])
-    for name, cells in table.rows:
-        shown = [
-            [_number(cell), cell.note] if noted else [_number(cell)]
-            for cell, noted in zip(cells, with_notes, strict=True)
-        ]
-        ranked = [] if table.ranked is None else ["yes" if name in table.ranked else "no"]
-        writer.writerow([name, *(text for texts in shown for text in texts), *ranked])
-    return text.getvalue()
-
-
-def _number(cell: Cell) -> str:
-    return "" if math.isnan(cell.value) else repr(float(cell.value))

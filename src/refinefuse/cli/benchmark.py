@@ -38,7 +38,7 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     retain_freed_memory()
     from refinefuse.benchmark.config import PathVariables, load_benchmark_config
     from refinefuse.benchmark.experiment import run_experiment
-    from refinefuse.benchmark.tables import as_text
+    from refinefuse.scoring.rendering import as_text
     from refinefuse.settings import locate_settings
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,6 +4,10 @@ Source: T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014
 annotation files of 2017.
 """
 
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
 COCO_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
     "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
@@ -17,3 +21,19 @@ COCO_CLASSES = (
 _UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 COCO_NUMBERS = dict(zip((n for n in range(1, 91) if n not in _UNUSED), COCO_CLASSES, strict=True))
 """Number in COCO's annotation files -> name."""
+
+
+def coco_id(value: object) -> str:
+    """An id of a COCO file in one form: some tools write 7, some "7", some 7.0.
+
+    Raises:
+        TypeError: it is neither a number nor text.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(f"an id must be a number or text, not {type(value).__name__}")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def stem_of(file_name: str) -> str:
+    """Name of an image without folders and suffix, whatever system wrote the path."""
+    return PurePosixPath(file_name.replace("\\", "/")).stem

@@ -93,7 +93,7 @@ def fuse_samples(samples: Iterable[Sample], seen: DetectorInput) -> None:
 
 
 class DetectionDataset(Dataset[tuple[Tensor, Target]]):
-    """Images in the order in which a run bootstrap_samples them: every one once, in an order of its own each time, half flipped.
+    """Images in the order in which a run draws them: every one once per epoch, in a new order, half of them flipped.
 
     Args:
         samples: the images, fused.
@@ -137,14 +137,14 @@ def _together(items: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]
 
 
 class DetectionDataModule(LightningDataModule):
-    """The batches of a run, from the step at which it goes on."""
+    """The batches of a run, from the step at which it resumes."""
 
     def __init__(self, drawn: DetectionDataset, first_step: int, workers: int) -> None:
         super().__init__()
         self.drawn, self.first_step, self.num_workers = drawn, first_step, workers
 
     def names_of(self, step: int) -> list[str]:
-        """The images that a step bootstrap_samples."""
+        """The images that a step draws."""
         count = self.drawn.recipe.batch_size
         return [self.drawn.of(index)[0].name for index in range(step * count, (step + 1) * count)]
 

@@ -33,8 +33,8 @@ class DetectionMetrics:
         ap_by_class: by class.
         recall_by_size: which part of the labels is found at an overlap of 0.5, by their size.
         labels: how many labels there are, by class.
-        bootstrap_samples: `ap50` and `ap` (2, n) of resampled images; the bootstrap_samples of one number of images are always the same, so
-            that methods can be compared draw by draw.
+        bootstrap_samples: `ap50` and `ap` (2, n) of resampled images. The same number of images is always resampled in
+            the same way, so that methods can be compared sample by sample.
     """
 
     ap50: float

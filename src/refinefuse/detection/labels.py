@@ -7,6 +7,7 @@ apart) in which detections count neither for nor against.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import xml.etree.ElementTree as ET  # the files are the user's own
@@ -19,6 +20,7 @@ import numpy as np
 
 from refinefuse.data.catalog import find_dataset
 from refinefuse.detection.boxes import Boxes, make_boxes
+from refinefuse.detection.coco import coco_id, stem_of
 from refinefuse.detection.masks import boxes_of_mask
 from refinefuse.errors import ConfigError, InputError, PairingError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
@@ -59,7 +61,7 @@ class Labels:
             InputError: the folder or file is missing, or is none.
         """
         if self.format == "coco":
-            return [Path(str(image["file_name"])).stem for image in _coco(self.path)["images"]]
+            return [stem_of(str(image["file_name"])) for image in _coco(self.path)["images"]]
         return list(self._files())
 
     def _files(self) -> dict[str, Path]:
@@ -101,16 +103,17 @@ class ClassMapping(NamedTuple):
 
 
 def class_mapping(label_format: str, classes_from: str | None, classes: Mapping[str, str]) -> Mapping[str, str]:
-    """The map of classes that a plan or a recipe means: its own, or that of a dataset of the catalog.
+    """The map of classes that a config or a recipe means: its own, or that of a dataset of the catalog.
 
     Raises:
-        ConfigError: there is none for labels of this label_format.
+        ConfigError: there is none for labels of this format.
     """
     known = {} if classes or classes_from is None else find_dataset(classes_from).classes
     if not classes and label_format not in known:
         raise ConfigError(
-            f"The classes of the labels are not known.\n  expected: a map `classes`, or `classes_from` a dataset of the "
-            f"catalog with labels as {label_format}\n  got: {f'{classes_from}, with ' if classes_from else ''}{', '.join(known) or 'neither'}"
+            "The classes of the labels are not known.\n"
+            f"  expected: a map `classes`, or `classes_from` a dataset of the catalog with labels as {label_format}\n"
+            f"  got: {f'{classes_from}, with ' if classes_from else ''}{', '.join(known) or 'neither'}"
         )
     return classes or known[label_format]
 
@@ -144,36 +147,54 @@ def _inside(box: tuple[float, float, float, float], size: Size, path: Path) -> t
     return max(left, 0), max(top, 0), min(right, size.width), min(bottom, size.height)
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The labels '{path}' cannot be read: {error}.") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"The labels '{path}' cannot be read: {error.strerror}.") from None
+
+
+def _text(path: Path) -> str:
+    content = _content(path)
+    try:
+        return content.decode(
+            "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        )
+    except UnicodeDecodeError as error:
+        raise InputError(f"The labels '{path}' are not UTF-8 text: {error}.\nSave the file as UTF-8.") from None
 
 
 def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
-    """Lines of class, center x, center y, width and height, the last four relative to the image."""
+    """Lines of class, center x, center y, width, height relative to the image, or of class and a polygon's points."""
     corners, names, crowd = [], [], []
     for number, line in enumerate(_text(path).splitlines(), 1):
         words = line.split()
         if not words:
             continue
         try:
-            if len(words) != 5:
-                raise ValueError
-            x, y, w, h = map(float, words[1:])
+            left, top, right, bottom = _yolo_box([float(word) for word in words[1:]])
         except ValueError:
             raise InputError(
                 f"Line {number} of '{path}' is no YOLO label.\n"
-                f"  expected: class, center x, center y, width, height (each of the four from 0 to 1)\n  found: {line}"
+                "  expected: class, center x, center y, width, height, or class and the x y of each point of a polygon "
+                f"(numbers from 0 to 1)\n  got: {line[:200]}"
             ) from None
         name, uncounted = meaning_of(words[0], classes, path)
-        box = (x - w / 2) * size.width, (y - h / 2) * size.height, (x + w / 2) * size.width, (y + h / 2) * size.height
+        box = left * size.width, top * size.height, right * size.width, bottom * size.height
         if name:
             corners.append(_inside(box, size, path))
             names.append(name)
             crowd.append(uncounted)
     return make_boxes(corners, names, crowd=crowd)
+
+
+def _yolo_box(numbers: Sequence[float]) -> tuple[float, float, float, float]:
+    if len(numbers) == 4:
+        x, y, w, h = numbers
+        return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    if len(numbers) < 6 or len(numbers) % 2 or any(map(math.isnan, numbers)):
+        raise ValueError
+    return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
 
 
 def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
@@ -193,14 +214,14 @@ def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
 
 def _read_voc(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
     """Pascal VOC's XML; boxes by corners, or as in KAIST by corner, width and height. `difficult` ones are crowd."""
-    text = _text(path)
-    if not text.strip():
+    content = _content(path)
+    if not content.strip():
         return make_boxes([], [])
     try:
-        root = ET.fromstring(text)  # noqa: S314  # no entity is ever fetched, and the files are the user's own
+        root = ET.fromstring(content)  # noqa: S314  # no entity is ever fetched, and the files are the user's own
         stated = float(root.findtext("size/height") or 0), float(root.findtext("size/width") or 0)
         found = [_voc_object(entry) for entry in root.iter("object")]
-    except (ET.ParseError, TypeError, ValueError) as error:
+    except (ET.ParseError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"'{path}' is no label in Pascal VOC's XML: {error}.") from None
     scale = _scale(path, stated, size)
     corners, names, crowd = [], [], []
@@ -228,10 +249,12 @@ def _voc_object(entry: ET.Element) -> tuple[str, tuple[float, ...], bool]:
 
 def _coco(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(_text(path))
+        content = json.loads(_content(path))
         if not all(isinstance(content[key], list) for key in ("images", "categories", "annotations")):
             raise TypeError
-    except (ValueError, KeyError, TypeError):
+        if not all("file_name" in image for image in content["images"]):
+            raise KeyError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
             f"'{path}' is no COCO JSON.\n  expected: an object with the lists images, categories and annotations"
         ) from None
@@ -241,19 +264,21 @@ def _coco(path: Path) -> dict[str, Any]:
 def _read_coco(path: Path, sizes: Mapping[str, Size], classes: Mapping[str, str]) -> dict[str, Boxes]:
     content = _coco(path)
     try:
-        said = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        images = {entry["id"]: Path(str(entry["file_name"])).stem for entry in content["images"]}
+        said = {coco_id(entry["id"]): str(entry["name"]) for entry in content["categories"]}
+        images = {coco_id(entry["id"]): stem_of(str(entry["file_name"])) for entry in content["images"]}
         scales = {
-            entry["id"]: _scale(path, (entry.get("height") or 0, entry.get("width") or 0), sizes[images[entry["id"]]])
+            number: _scale(
+                path, (float(entry.get("height") or 0), float(entry.get("width") or 0)), sizes[images[number]]
+            )
             for entry in content["images"]
-            if images[entry["id"]] in sizes
+            if images[number := coco_id(entry["id"])] in sizes
         }
         rows = [
-            _CocoRow(images[i], said[a["category_id"]], *_span(a["bbox"], scales[i]), bool(a.get("iscrowd")))
+            _CocoRow(images[i], said[coco_id(a["category_id"])], *_span(a["bbox"], scales[i]), bool(a.get("iscrowd")))
             for a in content["annotations"]
-            if (i := a["image_id"]) in scales
+            if (i := coco_id(a["image_id"])) in scales
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"'{path}' is no sound COCO JSON: {type(error).__name__} {error}.") from None
     found: dict[str, list[_CocoRow]] = {name: [] for name in sizes}
     for row in rows:

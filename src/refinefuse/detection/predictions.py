@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from refinefuse.detection.boxes import Boxes, make_boxes
-from refinefuse.detection.coco import COCO_NUMBERS
+from refinefuse.detection.coco import COCO_NUMBERS, coco_id, stem_of
 from refinefuse.errors import InputError, PairingError, format_names
 
 
@@ -25,17 +26,18 @@ def read_predictions(path: Path, expected: Sequence[str]) -> dict[str, Boxes]:
 
     Raises:
         InputError: the file is none of these, or names a class by a number that is not COCO's.
-        PairingError: it tells of none of the images.
+        PairingError: it names none of the images.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         images, names, rows = _listed(content, expected) if isinstance(content, list) else _whole(content)
         found = [
-            (images.get(row["image_id"], ""), names[row["category_id"]], row["bbox"], row["score"]) for row in rows
+            (images.get(coco_id(row["image_id"]), ""), names[coco_id(row["category_id"])], row["bbox"], row["score"])
+            for row in rows
         ]
         boxes = [(image, name, tuple(map(float, box)), float(score)) for image, name, box, score in found]
-        sound = all(len(box) == 4 for _, _, box, _ in boxes)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        sound = all(len(box) == 4 and all(map(math.isfinite, (*box, score))) for _, _, box, score in boxes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} {error}"
         raise InputError(
             f"The boxes '{path}' cannot be read: {reason}.\n"
@@ -43,12 +45,15 @@ def read_predictions(path: Path, expected: Sequence[str]) -> dict[str, Boxes]:
             "bbox and score, or a list of such results"
         ) from None
     if not sound:
-        raise InputError(f"The boxes '{path}' cannot be read: a bbox must be left, top, width and height.")
-    told = set(images.values()) if not isinstance(content, list) else {image for image, *_ in boxes}
-    if not told & set(expected):
+        raise InputError(
+            f"The boxes '{path}' cannot be read: a bbox is not four finite numbers (left, top, width, height), or a "
+            "score is not finite."
+        )
+    mentioned = set(images.values()) if not isinstance(content, list) else {image for image, *_ in boxes}
+    if not mentioned & set(expected):
         raise PairingError(
-            f"The boxes '{path}' are of other images: no name is shared.\nthere:\n{format_names(sorted(map(str, told)))}\n"
-            f"here:\n{format_names(list(expected))}"
+            f"The boxes '{path}' are of other images: no name is shared.\n"
+            f"there:\n{format_names(sorted(map(str, mentioned)))}\nhere:\n{format_names(list(expected))}"
         )
     by_image: dict[str, list[tuple[str, tuple[float, ...], float]]] = {name: [] for name in expected}
     for image, name, box, score in boxes:
@@ -63,11 +68,12 @@ def read_predictions(path: Path, expected: Sequence[str]) -> dict[str, Boxes]:
 
 
 def _whole(content: Mapping[str, Any]) -> tuple[Mapping[Any, str], Mapping[Any, str], list[Any]]:
-    images = {entry["id"]: Path(str(entry["file_name"])).stem for entry in content["images"]}
-    names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+    images = {coco_id(entry["id"]): stem_of(str(entry["file_name"])) for entry in content["images"]}
+    names = {coco_id(entry["id"]): str(entry["name"]) for entry in content["categories"]}
     return images, names, content["annotations"]
 
 
 def _listed(rows: list[Any], images: Sequence[str]) -> tuple[Mapping[Any, str], Mapping[Any, str], list[Any]]:
-    numbered = {int(name): name for name in images if name.isdecimal()}
-    return {**numbered, **{name: name for name in images}}, COCO_NUMBERS, rows
+    numbered = {str(int(name)): name for name in images if name.isdecimal()}
+    names = {str(number): name for number, name in COCO_NUMBERS.items()}
+    return {**numbered, **{name: name for name in images}}, names, rows

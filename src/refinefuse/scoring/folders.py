@@ -116,6 +116,13 @@ class ScoreTable:
 
         return as_latex(self)
 
+    def deviations(self) -> dict[str, dict[str, float]]:
+        """Method -> metric -> standard deviation over the common images."""
+        return {
+            method: {key: float(np.std([images[name][key] for name in self.common])) for key in self.metrics}
+            for method, images in self.scores.items()
+        }
+
 
 def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
     """Match fused images with their sources by name.
@@ -257,7 +264,7 @@ def _in_parallel(
 
 
 def bootstrap(values: Sequence[float], bootstrap_samples: int = 2000) -> Mean:
-    """The mean and its 95 % interval by the percentile bootstrap, always with the same bootstrap_samples; NaN values are left out.
+    """The mean and its 95 % interval by the percentile bootstrap, always with the same samples; NaN is left out.
 
     Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
     """

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
+from collections.abc import Sequence
 
 from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.metrics.table import METRICS
+from refinefuse.scoring import rendering
 from refinefuse.scoring.folders import ScoreTable
-
-ARROWS = {True: "up", False: "down", None: "mid"}
-
-
-def ranks(result: ScoreTable) -> dict[str, dict[str, int]]:
-    """Metric -> method -> place, 1 for the best; equal values share a place, NaN has none."""
-    means = result.means()
-    found: dict[str, dict[str, int]] = {}
-    for key in result.metrics:
-        penalties = {method: METRICS[key].penalty(mean[key].value) for method, mean in means.items()}
-        ordered = sorted(value for value in penalties.values() if not math.isnan(value))
-        found[key] = {m: ordered.index(value) + 1 for m, value in penalties.items() if not math.isnan(value)}
-    return found
+from refinefuse.scoring.ranking import ranks_of
+from refinefuse.scoring.rendering import ARROWS, Cell, Table, csv_text, marks
 
 
 def as_text(result: ScoreTable) -> str:
     """A table for the terminal: methods and metrics, or for one method its means with their intervals."""
     head = f"convention {result.convention}: {CONVENTIONS[result.convention].used_by}\n{_count(result)}"
-    return f"{head}\n\n{_comparison(result) if len(result.scores) > 1 else _single(result)}"
+    return f"{head}\n\n{_several(result) if len(result.scores) > 1 else _single(result)}"
 
 
 def _count(result: ScoreTable) -> str:
@@ -43,36 +32,55 @@ def _single(result: ScoreTable) -> str:
     lines = []
     for key, mean in means.items():
         interval = f"   {mean.low:.3f} .. {mean.high:.3f}" if len(result.common) > 1 else ""
-        lines.append(f"{key:<13}{ARROWS[METRICS[key].higher_is_better]:<6}{mean.value:>11.3f}{interval}")
+        lines.append(f"{key:<13}{ARROWS[METRICS[key].higher_is_better]:<4}{mean.value:>11.3f}{interval}")
     if len(result.common) > 1:
         lines.append("\nmean, and its 95 % interval by the bootstrap over images")
     return "\n".join(lines)
 
 
-def _comparison(result: ScoreTable) -> str:
-    means, place = result.means(), ranks(result)
-    marks = {1: "*", 2: "+"}
-    cells = [["method", *result.metrics], ["", *(ARROWS[METRICS[key].higher_is_better] for key in result.metrics)]]
+def _several(result: ScoreTable) -> str:
+    table = comparison_table(result)
+    deviations = {
+        method: {k: cell.note for k, cell in zip(result.metrics, cells, strict=False)} for method, cells in table.rows
+    }
+    lines = ["  ".join([name, *(f"{key} {value}" for key, value in of.items())]) for name, of in deviations.items()]
+    return "\n".join([rendering.as_text(table), "* best, + second", "", "standard deviation over the images:", *lines])
+
+
+def comparison_table(result: ScoreTable) -> Table:
+    """Methods by metrics: means with their standard deviations over the images, and the mean rank over the metrics."""
+    means, spread = result.means(), result.deviations()
+    penalties = {key: {m: METRICS[key].penalty(mean[key].value) for m, mean in means.items()} for key in result.metrics}
+    marked = {key: marks(penalties[key]) for key in result.metrics}
+    each = [ranks_of(of) for of in penalties.values()]
+    mean_rank = {m: _mean([of[m] for of in each if m in of]) for m in means}
+    rank_marks = marks(mean_rank)
+    rows = []
     for method, mean in means.items():
-        marked = [f"{mean[key].value:.3f}{marks.get(place[key].get(method, 0), ' ')}" for key in result.metrics]
-        cells.append([method, *marked])
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = []
-    for name, *values in cells:
-        padded = [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *padded]).rstrip())
-    return "\n".join([*lines, "\n* best, + second"])
+        cells = [
+            Cell(f"{mean[k].value:.3f}", mean[k].value, marked[k][method], f"{spread[method][k]:.3f}")
+            for k in result.metrics
+        ]
+        ranked = Cell(f"{mean_rank[method]:.2f}", mean_rank[method], rank_marks[method])
+        rows.append((method, (*cells, ranked)))
+    header = ("method", *(f"{key} {ARROWS[METRICS[key].higher_is_better]}" for key in result.metrics), "mean rank")
+    used_by = CONVENTIONS[result.convention].used_by
+    title = f"{used_by} {_count(result)}"
+    return Table("scores", title, header, tuple(rows), (f"Metrics by the convention {result.convention}.",))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
 
 
 def as_csv(result: ScoreTable) -> str:
-    """One line a image, every digit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["convention", "method", "image", *result.metrics])
-    for method, images in result.scores.items():
-        for name, values in images.items():
-            writer.writerow([result.convention, method, name, *(repr(values[key]) for key in result.metrics)])
-    return text.getvalue()
+    """One row per image, every digit."""
+    rows = (
+        [result.convention, method, name, *(repr(values[key]) for key in result.metrics)]
+        for method, images in result.scores.items()
+        for name, values in images.items()
+    )
+    return csv_text([["convention", "method", "image", *result.metrics], *rows])
 
 
 def as_json(result: ScoreTable) -> str:
@@ -86,7 +94,7 @@ def as_json(result: ScoreTable) -> str:
         "methods": {
             method: {
                 "means": {
-                    key: {"mean": _number(m.value), "low": _number(m.low), "high": _number(m.high)}
+                    key: {"mean": _number(m.value), "ci_low": _number(m.low), "ci_high": _number(m.high)}
                     for key, m in means.items()
                 },
                 "images": {n: {k: _number(v) for k, v in row.items()} for n, row in result.scores[method].items()},
@@ -105,24 +113,4 @@ def _number(value: float) -> float | None:
 
 def as_latex(result: ScoreTable) -> str:
     """A `booktabs` table with the best in bold and the second underlined."""
-    arrows = {True: r"$\uparrow$", False: r"$\downarrow$", None: ""}
-    place = ranks(result)
-    wraps = {1: r"\textbf{%s}", 2: r"\underline{%s}"}
-    lines = [
-        rf"% Convention {result.convention}: {CONVENTIONS[result.convention].used_by} {_count(result)}.",
-        rf"\begin{{tabular}}{{l{'r' * len(result.metrics)}}}",
-        r"\toprule",
-        " & ".join(["Method", *(_escaped(key) + arrows[METRICS[key].higher_is_better] for key in result.metrics)])
-        + r" \\",
-        r"\midrule",
-    ]
-    for method, means in result.means().items():
-        cells = [wraps.get(place[key].get(method, 0), "%s") % f"{means[key].value:.3f}" for key in result.metrics]
-        lines.append(" & ".join([_escaped(method), *cells]) + r" \\")
-    lines += [r"\bottomrule", rf"\multicolumn{{{len(result.metrics) + 1}}}{{l}}{{Metrics by the convention "
-              rf"\texttt{{{_escaped(result.convention)}}}.}}", r"\end{tabular}", ""]  # fmt: skip
-    return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    return "".join(rf"\{c}" if c in "_&%#$" else c for c in text)
+    return rendering.latex(comparison_table(result), result.convention)

@@ -1,0 +1,81 @@
+"""Which figures are drawn already, and from what: a figure is drawn again only if what it shows has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from refinefuse.atomic import write_text_atomic
+from refinefuse.benchmark import figures
+from refinefuse.benchmark.identity import code_checksum
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CODE = ("refinefuse.benchmark", "refinefuse.detection.drawing", "refinefuse.image.color")
+
+
+class FigureCache:
+    """The figures of an output folder.
+
+    Args:
+        folder: the folder; `drawn.json` in it keeps the fingerprint of what each figure shows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._file = folder, folder / "drawn.json"
+        self._drawn: dict[str, str] = {}
+        try:
+            content = json.loads(self._file.read_bytes())
+            self._drawn = {str(name): str(key) for name, key in content.items()}
+        except (OSError, ValueError, AttributeError, RecursionError):
+            pass  # nothing is known to be drawn
+
+    def draw(self, path: Path, shows: object, make: Callable[[], Figure]) -> Path:
+        """Draw a figure unless it is there and shows the same; return its PNG file.
+
+        Args:
+            path: without suffix.
+            shows: everything that the figure depends on, beside the code.
+            make: composes the figure.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        name, key = str(path.relative_to(self._folder)), fingerprint(code_checksum(*_CODE), shows)
+        files = [path.with_name(f"{path.name}{suffix}") for suffix in (".png", ".pdf")]
+        if self._drawn.get(name) != key or not all(file.is_file() for file in files):
+            figures.save(make(), path)
+            self._drawn[name] = key
+            write_text_atomic(self._file, json.dumps(self._drawn, indent=1) + "\n")
+        return files[0]
+
+
+def fingerprint(*values: object) -> str:
+    """A checksum over values: numbers, texts, arrays, and containers and dataclasses of them."""
+    digest = hashlib.sha256()
+    _update(digest, values)
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, value: object) -> None:
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Mapping):
+        _update(digest, list(value.items()))
+    elif isinstance(value, (set, frozenset)):
+        _update(digest, sorted(value, key=repr))
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"[{len(value)}".encode())
+        for item in value:
+            _update(digest, item)
+    elif is_dataclass(value):
+        _update(digest, [getattr(value, field.name) for field in fields(value)])
+    else:
+        digest.update(f"{type(value).__name__}{value!r};".encode())
