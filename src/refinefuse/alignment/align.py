@@ -130,13 +130,13 @@ def _images(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> R
         if min(gray.shape) < _SMALLEST:
             raise InputError(
                 f"`{name}` is too small to be aligned.\n  expected: at least {_SMALLEST} x {_SMALLEST}\n"
-                f"  found: {gray.shape[0]} x {gray.shape[1]}\nUse larger images."
+                f"  got: {gray.shape[0]} x {gray.shape[1]}\nUse larger images."
             )
         known = np.ones(gray.shape, bool) if mask is None else mask
         if known.shape != gray.shape:
             raise InputError(
                 f"The mask of `{name}` must have its height and width.\n"
-                f"  expected: {gray.shape[0]} x {gray.shape[1]}\n  found: {known.shape[0]} x {known.shape[1]}\n"
+                f"  expected: {gray.shape[0]} x {gray.shape[1]}\n  got: {known.shape[0]} x {known.shape[1]}\n"
                 "Draw the mask on the image that it belongs to."
             )
         lumas.append(gray)

@@ -64,7 +64,7 @@ class Transform:
         return project(self.matrix, points)
 
     def warp(self, image: Pixels) -> tuple[Pixels, Float[np.ndarray, "h w"]]:
-        """Bring a image onto the grid of `b`.
+        """Bring an image onto the grid of `b`.
 
         Args:
             image: (h, w) or (h, w, c) of `size_moving`, of any depth.
@@ -102,7 +102,7 @@ class Transform:
         return np.asarray(moved), np.asarray(inside) > 0.99
 
     def check_size(self, name: Literal["a", "b"], size: tuple[int, ...]) -> None:
-        """Refuse a image of another size than the transform was made for.
+        """Refuse an image of another size than the transform was made for.
 
         Raises:
             InputError: with both sizes.
@@ -177,7 +177,7 @@ def load_transform(path: Path) -> Transform:
 def _from_record(record: dict[str, Any]) -> Transform:
     matrix = np.array(record["matrix"], float)
     displacement = None if record["displacement"] is None else np.array(record["displacement"], float)
-    sizes = [_size(record[key]) for key in ("size_moving", "size_fixed")]
+    moving, fixed = (_size(record[key]) for key in ("size_moving", "size_fixed"))
     if record["transform_type"] not in get_args(TransformType):
         raise ValueError(f"unknown transform_type {record['transform_type']!r}")
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
@@ -189,7 +189,7 @@ def _from_record(record: dict[str, Any]) -> Transform:
         or not np.isfinite(displacement).all()
     ):
         raise ValueError("the displacement is not a grid of shifts")
-    return Transform(record["transform_type"], *sizes, matrix, displacement)
+    return Transform(record["transform_type"], moving, fixed, matrix, displacement)
 
 
 def _size(sides: Any) -> tuple[int, int]:
