@@ -41,5 +41,5 @@ def moved(a, matrix, size=None):
 
 def off(transform, matrix):
     """Mean distance of the corners from where they belong, in pixels of `a`."""
-    ends = corners(transform.size_b)
+    ends = corners(transform.size_fixed)
     return np.linalg.norm(transform.map_points(ends) - project(matrix, ends), axis=1).mean()

@@ -37,8 +37,8 @@ def test_a_whole_shift_moves_whole_pixels():
 
 
 def test_places_agree_with_the_grid():
-    bend = np.random.default_rng(0).normal(0, 2, (8, 8, 2))
-    transform = Transform("bspline", SIZE, SIZE, motion(SIZE, (3, 1), 5, 1.1), bend)
+    displacement = np.random.default_rng(0).normal(0, 2, (8, 8, 2))
+    transform = Transform("bspline", SIZE, SIZE, motion(SIZE, (3, 1), 5, 1.1), displacement)
     x, y = transform._grid
     points = np.array([[0, 0], [49, 39], [20, 7], [3, 30]], float)
     grid = np.array([[x[int(j), int(i)], y[int(j), int(i)]] for i, j in points])
@@ -58,14 +58,20 @@ def test_beyond_the_horizon_there_is_no_data():
     assert np.isfinite(project(matrix, np.array([[3.0, 4.0]]))).all()
 
 
-@pytest.mark.parametrize("bend", [None, np.arange(128.0).reshape(8, 8, 2)])
-def test_a_file_keeps_every_digit(tmp_path, bend):
-    before = Transform("bspline" if bend is not None else "affine", SIZE, (30, 20), motion(SIZE, (1 / 3, 2), 1), bend)
+@pytest.mark.parametrize("displacement", [None, np.arange(128.0).reshape(8, 8, 2)])
+def test_a_file_keeps_every_digit(tmp_path, displacement):
+    before = Transform(
+        "bspline" if displacement is not None else "affine", SIZE, (30, 20), motion(SIZE, (1 / 3, 2), 1), displacement
+    )
     before.save(tmp_path / "t.json")
     after = load_transform(tmp_path / "t.json")
-    assert (after.transform_type, after.size_a, after.size_b) == (before.transform_type, before.size_a, before.size_b)
+    assert (after.transform_type, after.size_moving, after.size_fixed) == (
+        before.transform_type,
+        before.size_moving,
+        before.size_fixed,
+    )
     assert np.array_equal(after.matrix, before.matrix)
-    assert (after.bend is None) if bend is None else np.array_equal(after.bend, bend)
+    assert (after.displacement is None) if displacement is None else np.array_equal(after.displacement, displacement)
     with pytest.raises(InputError, match="exists"):
         before.save(tmp_path / "t.json")
 
@@ -77,11 +83,15 @@ def test_a_file_keeps_every_digit(tmp_path, bend):
         {"matrix": [[1, 0], [0, 1]]},
         {"matrix": "no"},
         {"matrix": [[float("nan"), 0, 0], [0, 1, 0], [0, 0, 1]]},
-        {"size_a": [0, 5]},
-        {"size_b": 7},
+        {"size_moving": [0, 5]},
+        {"size_fixed": 7},
         {"transform_type": "magic"},
-        {"bend": [1, 2]},
-        {"bend": [[[0, 0]] * 3] * 3},
+        {"displacement": [1, 2]},
+        {"displacement": [[[0, 0]] * 3] * 3},
+        {"size_moving": [float("inf"), 48]},
+        {"size_fixed": [48.0, 64]},
+        {"size_fixed": [10**30, 64]},
+        {"matrix": [[10**400, 0, 0], [0, 1, 0], [0, 0, 1]]},
         {"format": "other"},
         {"more": 1},
     ],
@@ -94,6 +104,31 @@ def test_a_file_that_holds_no_transform(tmp_path, change):
         load_transform(path)
 
 
+def test_files_of_format_1_are_still_read(tmp_path):
+    record = {
+        "format": "refinefuse-transform-1",
+        "model": "bspline",
+        "size_a": list(SIZE),
+        "size_b": [30, 20],
+        "matrix": motion(SIZE, (3, 1)).tolist(),
+        "bend": np.full((8, 8, 2), 0.5).tolist(),
+    }
+    (tmp_path / "old.json").write_text(json.dumps(record))
+    transform = load_transform(tmp_path / "old.json")
+    assert (transform.transform_type, transform.size_moving, transform.size_fixed) == ("bspline", SIZE, (30, 20))
+    assert transform.displacement is not None
+    assert (transform.displacement == 0.5).all()
+    transform.save(tmp_path / "new.json")
+    assert json.loads((tmp_path / "new.json").read_text())["format"] == "refinefuse-transform-2"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"matrix": ' * 100_000, "[" * 3000 + "]" * 3000])
+def test_nested_json_is_refused(tmp_path, text):
+    (tmp_path / "deep.json").write_text(text)
+    with pytest.raises(InputError, match="holds no transform"):
+        load_transform(tmp_path / "deep.json")
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="Cannot read"):
         load_transform(tmp_path / "none.json")
@@ -104,9 +139,9 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_another_size_is_refused_with_both():
     transform = Transform("rigid", SIZE, (30, 20), np.eye(3))
-    with pytest.raises(InputError, match="expected: 40 x 50\n  found: 41 x 50"):
+    with pytest.raises(InputError, match="expected: 40 x 50\n  got: 41 x 50"):
         warp_and_fill(np.zeros((41, 50), np.uint8), np.zeros((30, 20), np.uint8), transform)
-    with pytest.raises(InputError, match="expected: 30 x 20\n  found: 40 x 50"):
+    with pytest.raises(InputError, match="expected: 30 x 20\n  got: 40 x 50"):
         warp_and_fill(image(np.uint8), image(np.uint8), transform)
 
 

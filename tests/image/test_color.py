@@ -75,7 +75,7 @@ class TestTensors:
 
     @pytest.mark.parametrize("pixels", [np.zeros((2, 2)), np.zeros((2, 2, 5), np.uint8), np.zeros((0, 2), np.uint8)])
     def test_refused(self, pixels):
-        with pytest.raises(InputError, match="found"):
+        with pytest.raises(InputError, match="got"):
             to_tensor(pixels)
 
 

@@ -332,10 +332,10 @@ class TestRefusedFiles:
         (tmp_path / "x.png").touch()
         refused(tmp_path / "x.png", "0 bytes")
 
-    @pytest.mark.parametrize("data", [b"hello, this is text", b"GIF89a" + bytes(60), b"\x7fELF" + bytes(90), b"\0"])
+    @pytest.mark.parametrize("data", [b"hello, this is text", b"\x7fELF" + bytes(90), b"\0"])
     def test_not_an_image(self, tmp_path, data):
         (tmp_path / "x.png").write_bytes(data)
-        refused(tmp_path / "x.png", "not an image", "PNG, JPEG, TIFF, WebP or BMP")
+        refused(tmp_path / "x.png", "not an image", "PNG, JPEG, TIFF, WebP, BMP")
 
     @pytest.mark.parametrize("extension", IMAGE_EXTENSIONS)
     @pytest.mark.parametrize("part", [0.2, 0.5, 0.9, 0.99, -1])
@@ -405,7 +405,7 @@ class TestRefusedFiles:
         data = bytearray((tmp_path / "x.jpg").read_bytes())
         data[data.index(b"\xff\xc0") + 4] = 12
         (tmp_path / "x.jpg").write_bytes(data)
-        refused(tmp_path / "x.jpg", "8 bits", "found: 12")
+        refused(tmp_path / "x.jpg", "8 bits", "got: 12")
 
     def test_an_animated_png(self, tmp_path):
         path = tmp_path / "x.png"
@@ -439,17 +439,17 @@ class TestRefusedFiles:
         tifffile.imwrite(tmp_path / "x.tif", image("uint16", 1), photometric="minisblack")
         with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as file:
             file.pages[0].tags[258].overwrite(12)
-        refused(tmp_path / "x.tif", "8 or 16 bits", "found: 12")
+        refused(tmp_path / "x.tif", "8 or 16 bits", "got: 12")
 
     @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "float64", "float16"])
     def test_other_types(self, tmp_path, dtype):
         tifffile.imwrite(tmp_path / "x.tif", np.ones((5, 6), dtype), photometric="minisblack")
-        refused(tmp_path / "x.tif", "uint8, uint16 or float32", f"found: {dtype}")
+        refused(tmp_path / "x.tif", "uint8, uint16 or float32", f"got: {dtype}")
 
     def test_six_channels(self, tmp_path):
         pixels = np.zeros((5, 7, 6), np.uint8)
         tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack", planarconfig="contig")
-        refused(tmp_path / "x.tif", "(5, 7, 6)", "RGBA")
+        refused(tmp_path / "x.tif", "6 bands")
 
     @pytest.mark.parametrize(
         ("value", "found"), [(np.nan, "1 of 30"), (np.inf, "1 of 30"), (1.5, "0 to 1.5"), (-0.25, "-0.25 to 0")]
@@ -459,15 +459,6 @@ class TestRefusedFiles:
         pixels[2, 3] = value
         tifffile.imwrite(tmp_path / "x.tif", pixels, photometric="minisblack")
         refused(tmp_path / "x.tif", found)
-
-    def test_gray_alpha_in_a_coding_that_opencv_would_reduce(self, tmp_path):
-        path = tmp_path / "x.tif"
-        tifffile.imwrite(
-            path, image("uint16", 2), photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
-        )
-        with tifffile.TiffFile(path, mode="r+") as file:
-            file.pages[0].tags[259].overwrite(5)
-        refused(path, "LZW")
 
     @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -499,7 +490,7 @@ class TestRefusedWriting:
         refused(
             tmp_path / f"x{extension}",
             "expected: 8 bit",
-            "found: 16 bit",
+            "got: 16 bit",
             ".png or .tif",
             read=self.write(image("uint16")),
         )
@@ -507,7 +498,7 @@ class TestRefusedWriting:
 
     @pytest.mark.parametrize("extension", [".png", ".jpg", ".bmp", ".webp"])
     def test_float(self, tmp_path, extension):
-        refused(tmp_path / f"x{extension}", "found: float", ".tif", read=self.write(image("float32")))
+        refused(tmp_path / f"x{extension}", "got: float", ".tif", read=self.write(image("float32")))
 
     @pytest.mark.parametrize(
         ("extension", "channels"), [(".jpg", 4), (".jpeg", 2), (".bmp", 4), (".bmp", 2), (".webp", 2)]
@@ -517,7 +508,7 @@ class TestRefusedWriting:
 
     @pytest.mark.parametrize(("extension", "side"), [(".jpg", 65501), (".webp", 16384)])
     def test_too_large_for_the_format(self, tmp_path, extension, side):
-        refused(tmp_path / f"x{extension}", f"found: {side}", read=self.write(np.zeros((1, side), np.uint8)))
+        refused(tmp_path / f"x{extension}", f"got: {side}", read=self.write(np.zeros((1, side), np.uint8)))
         write_image(tmp_path / f"y{extension}", np.zeros((1, side - 1), np.uint8))
 
     @pytest.mark.parametrize("shape", [(5,), (5, 6, 1), (5, 6, 5), (2, 5, 6, 3), ()])
@@ -530,7 +521,7 @@ class TestRefusedWriting:
 
     @pytest.mark.parametrize("dtype", ["float64", "int32", "bool"])
     def test_type(self, tmp_path, dtype):
-        refused(tmp_path / "x.tif", f"found: {dtype}", read=self.write(np.zeros((5, 6), dtype)))
+        refused(tmp_path / "x.tif", f"got: {dtype}", read=self.write(np.zeros((5, 6), dtype)))
 
     def test_float_range(self, tmp_path):
         refused(tmp_path / "x.tif", "0 to 2", read=self.write(np.float32([[0, 2]])))

@@ -10,7 +10,17 @@ from jaxtyping import Bool
 
 from refinefuse.alignment.edges import Mask, luma
 from refinefuse.alignment.mutual_information import check_mutual, refine_mutual
-from refinefuse.alignment.refine import COARSE, FINE, HALF, SMALL, Refined, RegistrationInputs, bend, measure, refine
+from refinefuse.alignment.refine import (
+    COARSE,
+    FINE,
+    HALF,
+    SMALL,
+    Refined,
+    RegistrationInputs,
+    add_displacement,
+    measure,
+    refine,
+)
 from refinefuse.alignment.search import Candidate, search
 from refinefuse.alignment.transform import Transform, TransformType, centering, corners, project
 from refinefuse.errors import InputError
@@ -37,12 +47,12 @@ class Alignment:
     """An aligned pair.
 
     Attributes:
-        transform: pixels of `b` to places in `a`.
-        before: how well the edges agree when `a` is laid over `b` as it is, in standard deviations over chance.
-        after: the same under the transform.
-        lead: agreement of the result over that of the best motion that is quite another, both in the search.
-        error: how far apart two halves of the image put the corners, in pixels of `b`, halved.
-        overlap: share of `b` where `a` has data.
+        transform: pixels of `b` to positions in `a`.
+        score_before: how well the edges agree when `a` is put over `b` as it is, in standard deviations over chance.
+        score_after: the same under the transform.
+        peak_ratio: agreement of the result over that of the best transform that is quite another, both in the search.
+        corner_error: how far apart two halves of the image put the corners, in pixels of `b`, halved.
+        overlap: fraction of `b` where `a` has data.
         rejection_reasons: why the result is not to be trusted; empty if it is.
     """
 
@@ -84,7 +94,7 @@ def align(
 
     Raises:
         InputError: an array is no image, is smaller than 32 pixels a side, or a mask does not fit.
-        MissingDependencyError: the metric is `mutual` and SimpleITK is not installed.
+        MissingDependencyError: the metric is `mutual-information` and SimpleITK is not installed.
     """
     if metric == "mutual-information":
         check_mutual(transform_type)
@@ -94,7 +104,9 @@ def align(
     starts = [*_apart(found, sizes[1]), _as_it_is(images, transform_type).matrix]
     tried = (_try(images, start, transform_type, metric) for start in starts)
     best = _polish(images, max(tried, key=lambda one: one.score).matrix, transform_type, metric)
-    transform = bend(images, best) if transform_type == "bspline" else Transform(transform_type, *sizes, best)
+    transform = (
+        add_displacement(images, best) if transform_type == "bspline" else Transform(transform_type, *sizes, best)
+    )
     before, after = measure(images, _as_it_is(images, transform_type)), measure(images, transform)
     lead = _lead(found, measure(images, transform, SMALL), best, sizes[1])
     error = _error(images, best, transform_type, metric)
@@ -118,13 +130,13 @@ def _images(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> R
         if min(gray.shape) < _SMALLEST:
             raise InputError(
                 f"`{name}` is too small to be aligned.\n  expected: at least {_SMALLEST} x {_SMALLEST}\n"
-                f"  found: {gray.shape[0]} x {gray.shape[1]}\nUse larger images."
+                f"  got: {gray.shape[0]} x {gray.shape[1]}\nUse larger images."
             )
         known = np.ones(gray.shape, bool) if mask is None else mask
         if known.shape != gray.shape:
             raise InputError(
                 f"The mask of `{name}` must have its height and width.\n"
-                f"  expected: {gray.shape[0]} x {gray.shape[1]}\n  found: {known.shape[0]} x {known.shape[1]}\n"
+                f"  expected: {gray.shape[0]} x {gray.shape[1]}\n  got: {known.shape[0]} x {known.shape[1]}\n"
                 "Draw the mask on the image that it belongs to."
             )
         lumas.append(gray)
@@ -230,9 +242,11 @@ def _error(
 
 def _as_it_is(images: RegistrationInputs, transform_type: TransformType) -> Transform:
     """`a` laid over `b` about the center: upsample or reduced until it fits, if the transform_type allows it."""
-    size_a, size_b = images.a.shape, images.b.shape
+    size_moving, size_fixed = images.a.shape, images.b.shape
     scale = (
-        1.0 if transform_type in ("translation", "rigid") else max(x / y for x, y in zip(size_a, size_b, strict=True))
+        1.0
+        if transform_type in ("translation", "rigid")
+        else max(x / y for x, y in zip(size_moving, size_fixed, strict=True))
     )
-    matrix = centering(size_a) @ np.diag([scale, scale, 1]) @ np.linalg.inv(centering(size_b))
-    return Transform(transform_type, size_a, size_b, matrix)
+    matrix = centering(size_moving) @ np.diag([scale, scale, 1]) @ np.linalg.inv(centering(size_fixed))
+    return Transform(transform_type, size_moving, size_fixed, matrix)

@@ -1,6 +1,6 @@
 """What two sensors share: where edges run, and in which direction, whatever their sign and strength.
 
-A image becomes a field of vectors (m cos 2t, m sin 2t): t is the direction of the gradient, doubled so that a dark
+An image becomes a field of vectors (m cos 2t, m sin 2t): t is the direction of the gradient, doubled so that a dark
 edge on bright ground equals a bright one on dark ground; m is its strength against the neighborhood, saturating at 1.
 Two images agree where their vectors do. Where the directions have nothing to do with each other, the sum of the
 products over the image is a random walk of known variance, so the agreement is counted in its standard deviations.
@@ -42,7 +42,7 @@ class EdgeScale:
 
 
 def luma(pixels: Pixels) -> Gray:
-    """A image as float32 luma in [0, 1] (BT.601); alpha is left out.
+    """An image as float32 luma in [0, 1] (BT.601); alpha is left out.
 
     Raises:
         InputError: the array is no image.
@@ -56,7 +56,7 @@ def luma(pixels: Pixels) -> Gray:
 
 
 def orientation(image: Gray, edge_scale: EdgeScale) -> Field:
-    """The field of edge directions of a image, vectors of length 0 to 1."""
+    """The field of edge directions of an image, vectors of length 0 to 1."""
     smooth = cv2.GaussianBlur(image, (0, 0), edge_scale.smooth)
     x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0)
     y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1)

@@ -62,7 +62,7 @@ def check_mutual(transform_type: TransformType) -> None:
 
     Raises:
         MissingDependencyError: SimpleITK is not installed.
-        InputError: the transform_type is a homography or a bend.
+        InputError: the transform_type is a homography or a B-spline.
     """
     if transform_type not in MODELS:
         raise InputError(

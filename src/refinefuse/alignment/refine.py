@@ -24,8 +24,8 @@ from refinefuse.alignment.transform import Transform, TransformType, centering, 
 
 _STEP = 0.08  # the longest step, in longer sides
 _ENOUGH = 0.02  # pixels: a smaller step ends the iteration
-_CONTROLS = 8  # control points a side of the bend: 5 x 5 spans
-_STIFF = 0.03  # how much the bend resists, against the strength of the data
+_CONTROLS = 8  # control points per side of the displacement: 5 x 5 spans
+_STIFF = 0.03  # how much the displacement resists, against the strength of the data
 _PARAMETERS = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homography": 8}
 
 
@@ -119,7 +119,7 @@ def measure(images: RegistrationInputs, transform: Transform, level: PyramidLeve
 
 
 def _softness(transform_type: str) -> int:
-    return _PARAMETERS.get(transform_type, _PARAMETERS["homography"])  # a bend starts from a homography
+    return _PARAMETERS.get(transform_type, _PARAMETERS["homography"])  # a displacement starts from a homography
 
 
 def _solve(
@@ -205,9 +205,13 @@ def _plain(matrix: np.ndarray, small: RegistrationInputs) -> Transform:
 
 def _shrunk(transform: Transform, small: RegistrationInputs, to_a: np.ndarray, to_b: np.ndarray) -> Transform:
     """The transform between the shrunken images."""
-    bend = None if transform.bend is None else transform.bend / to_b[[0, 1], [0, 1]]
+    displacement = None if transform.displacement is None else transform.displacement / to_b[[0, 1], [0, 1]]
     return Transform(
-        transform.transform_type, small.a.shape, small.b.shape, np.linalg.inv(to_a) @ transform.matrix @ to_b, bend
+        transform.transform_type,
+        small.a.shape,
+        small.b.shape,
+        np.linalg.inv(to_a) @ transform.matrix @ to_b,
+        displacement,
     )
 
 
@@ -243,8 +247,8 @@ def _motion(transform_type: str, parameters: np.ndarray, size: tuple[int, int]) 
     return np.asarray(about @ m @ np.linalg.inv(about))
 
 
-def bend(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) -> Transform:
-    """Add a smooth bend to a motion where that makes the directions agree better."""
+def add_displacement(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) -> Transform:
+    """Add a smooth displacement to a transform where that makes the directions agree better."""
     small, to_a, to_b = images.at(_BEND, matrix)
     h, w = small.b.shape
     weights = np.einsum("yr,xc->rcyx", spline(np.arange(h), h, _CONTROLS), spline(np.arange(w), w, _CONTROLS))

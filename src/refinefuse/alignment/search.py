@@ -107,7 +107,7 @@ def _complex(field: Field) -> np.ndarray:
 def directions_after(
     image: Gray, known: Float[np.ndarray, "h w"], matrix: Float[np.ndarray, "3 3"], size: tuple[int, ...]
 ) -> Field:
-    """The edge directions of a image on another grid, nothing where it is not known.
+    """The edge directions of an image on another grid, nothing where it is not known.
 
     Args:
         image: luma.

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from refinefuse.alignment.edges import luma
 from refinefuse.alignment.transform import Transform
 from refinefuse.image.pixels import Pixels
-from refinefuse.image.thermal import looks_raw
+from refinefuse.image.thermal import looks_raw, robust_limits
 
 _SOFT = 24  # pixels over which the one goes over into the other
 
@@ -28,7 +28,7 @@ def warp_and_fill(a: Pixels, b: Pixels, transform: Transform) -> tuple[Pixels, U
         of its own, 0 elsewhere.
 
     Raises:
-        InputError: a image is not of the size that the transform was made for.
+        InputError: an image is not of the size that the transform was made for.
     """
     transform.check_size("b", b.shape[:2])
     moved, inside = transform.warp(a)
@@ -36,7 +36,7 @@ def warp_and_fill(a: Pixels, b: Pixels, transform: Transform) -> tuple[Pixels, U
     if inside.all():
         return moved, covered
     top = np.iinfo(a.dtype).max if a.dtype.kind == "u" else 1
-    low, high = (int(a.min()), int(a.max())) if looks_raw(a) else (0, top)
+    low, high = robust_limits(a) if looks_raw(a) else (0, top)
     weight = np.clip(cv2.distanceTransform(covered, cv2.DIST_L2, 3) / _SOFT, 0, 1)
     channels = 1 if moved.ndim == 2 else moved.shape[2]
     fill = np.repeat((low + luma(b) * np.float32(high - low))[..., None], channels, 2)

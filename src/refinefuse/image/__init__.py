@@ -1,1 +1,1 @@
-"""Files, color and depth: from a image on disk to a tensor in [0, 1] and back, exactly."""
+"""Files, color and depth: from an image on disk to a tensor in [0, 1] and back, exactly."""

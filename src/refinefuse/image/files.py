@@ -22,7 +22,7 @@ from refinefuse.errors import InputError
 from refinefuse.image import opencv, structure
 from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.thermal import Counts, check_counts
-from refinefuse.image.tiff import decode_tiff, encode_tiff
+from refinefuse.image.tiff import decode_tiff, decode_valid, encode_tiff
 
 #: The endings of file names (lower case) that are taken for images, and that `write_image` knows.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
@@ -32,6 +32,9 @@ _CHECKS: dict[str, Callable[[bytes], None]] = {
     "jpeg": structure.check_jpeg,
     "webp": structure.check_webp,
     "bmp": structure.check_bmp,
+    "pnm": structure.check_pnm,
+    "gif": structure.check_gif,
+    "jp2": structure.check_jp2,
 }
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 _WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)  # above 100: without loss
@@ -40,7 +43,7 @@ _LONGEST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, by
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
-    """Read a image exactly as it is stored.
+    """Read an image exactly as it is stored.
 
     The content decides about the format, not the name. Palettes become their colors, 1-bit images 0 and 255.
     Orientation tags (EXIF, TIFF) are ignored, so that two images that are registered pixel by pixel stay so.
@@ -56,7 +59,7 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         InputError: a missing file, a folder, no image, or one that is truncated, empty, CMYK, animated, of several
             pages, of another pixel type (signed, 32 bit, ...), or float outside [0, 1].
     """
-    return _read(Path(path), check_pixels)
+    return _read(Path(path), check_pixels, _decode)
 
 
 def read_counts(path: str | os.PathLike[str]) -> Counts:
@@ -68,13 +71,20 @@ def read_counts(path: str | os.PathLike[str]) -> Counts:
         path: a PNG, TIFF or other file that `read_image` knows; signed, 32-bit and float counts come in TIFF.
 
     Returns:
-        (h, w), as stored.
+        (h, w), as stored; a masked array where the file says that pixels hold no data (GDAL's NoData, a TIFF mask).
 
     Raises:
-        InputError: as `read_image`, or if the counts are colored, NaN or infinite.
+        InputError: as `read_image`, or if the counts are colored, NaN or infinite, or all pixels hold no data.
     """
-    counts = _read(Path(path), lambda pixels: check_counts(_without_copies(pixels)))
-    return _without_copies(counts)
+
+    def decode(data: bytes) -> Pixels:
+        if structure.file_format(data) != "tiff":
+            return _without_copies(_decode(data))
+        pixels, mask = decode_valid(data)
+        counts = _without_copies(pixels)
+        return counts if mask.all() or counts.ndim != 2 else np.ma.MaskedArray(counts, ~mask)
+
+    return _read(Path(path), check_counts, decode)
 
 
 def _without_copies(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -82,14 +92,14 @@ def _without_copies(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(pixels[..., 0]) if copied else pixels
 
 
-def _read(path: Path, check: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
+def _read(path: Path, check: Callable[[NDArray[Any]], None], decode: Callable[[bytes], NDArray[Any]]) -> NDArray[Any]:
     if path.is_dir():
         raise InputError(
             f"Cannot read '{path}': it is a folder.\n  expected: an image file\n"
             "Pass a file, or two folders for a whole run."
         )
     try:
-        pixels = _decode(path.read_bytes())
+        pixels = decode(path.read_bytes())
         check(pixels)
         return pixels
     except FileNotFoundError:
@@ -101,7 +111,7 @@ def _read(path: Path, check: Callable[[NDArray[Any]], None]) -> NDArray[Any]:
 
 
 def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool = False) -> None:
-    """Write a image in the format that the ending of `path` names, whole or not at all.
+    """Write an image in the format that the ending of `path` names, whole or not at all.
 
     PNG, TIFF, BMP and WebP keep every value (WebP: all but the colors under fully transparent pixels, and gray comes
     back as RGB); JPEG is written with quality 95 and full color resolution. The file appears under its name only when
@@ -145,8 +155,11 @@ def _decode(data: bytes) -> Pixels:
         raise InputError("the file is empty (0 bytes).\nCopy or export it again.")
     name = structure.file_format(data)
     if name is None:
+        foreign = structure.foreign_format(data)
         raise InputError(
-            "it is not an image.\n  expected: PNG, JPEG, TIFF, WebP or BMP\nConvert it to one of these formats."
+            f"{f'it is {foreign}, which is not supported' if foreign else 'it is not an image'}.\n"
+            "  expected: PNG, JPEG, TIFF, WebP, BMP, PGM, PPM, GIF or JPEG 2000\n"
+            "Convert it to one of these formats, best to PNG or TIFF."
         )
     if name == "tiff":
         pixels = decode_tiff(data)
@@ -160,7 +173,16 @@ def _decode(data: bytes) -> Pixels:
             )
         gray_alpha = name == "png" and structure.png_is_gray_alpha(data)
         pixels = np.ascontiguousarray(decoded[..., 2:]) if gray_alpha else decoded
+        if name == "gif":
+            pixels = _plain(pixels)
     return pixels
+
+
+def _plain(pixels: Pixels) -> Pixels:
+    """The first frame of a GIF without an alpha channel that hides nothing, and gray if all its colors are."""
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[..., 3] == 255).all():
+        pixels = np.ascontiguousarray(pixels[..., :3])
+    return _without_copies(pixels)
 
 
 def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_EXTENSIONS) -> None:
@@ -173,7 +195,7 @@ def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_
         raise InputError(
             f"Cannot write '{path}': the ending of the name gives the format.\n"
             f"  expected: {', '.join(endings)}\n"
-            f"  found: {path.suffix or 'none'}\nName the file accordingly."
+            f"  got: {path.suffix or 'none'}\nName the file accordingly."
         )
     check_writable(path, overwrite=overwrite)
 
@@ -196,21 +218,21 @@ def _check_fits(pixels: Pixels, extension: str) -> None:
     if pixels.dtype.name not in allowed:
         raise InputError(
             f"{extension} cannot hold these values.\n  expected: {' or '.join(depth[name] for name in allowed)}\n"
-            f"  found: {depth[pixels.dtype.name]}\n"
+            f"  got: {depth[pixels.dtype.name]}\n"
             f"Write {'.tif' if pixels.dtype == np.float32 else '.png or .tif'} instead."
         )
     without_alpha = extension in (".jpg", ".jpeg", ".bmp")
     if (channels in (2, 4) and without_alpha) or (channels == 2 and extension == ".webp"):
         found = "gray + alpha" if channels == 2 else "RGBA"
         raise InputError(
-            f"{extension} cannot hold this image's channels.\n  found: {found}\n"
+            f"{extension} cannot hold this image's channels.\n  got: {found}\n"
             "Write .png or .tif instead, or drop the alpha channel."
         )
     longest, side = _LONGEST_SIDE.get(extension), max(pixels.shape[:2])
     if longest is not None and side > longest:
         raise InputError(
-            f"{extension} cannot hold a image of this size.\n  expected: at most {longest} pixels a side\n"
-            f"  found: {side}\nWrite .png or .tif."
+            f"{extension} cannot hold an image of this size.\n  expected: at most {longest} pixels a side\n"
+            f"  got: {side}\nWrite .png or .tif."
         )
 
 

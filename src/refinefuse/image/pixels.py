@@ -1,4 +1,4 @@
-"""What an array has to be to count as a image."""
+"""What an array has to be to count as an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
 
-#: A image: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16, or float32 in [0, 1].
+#: An image: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16, or float32 in [0, 1].
 Pixels = NDArray[Any]
 
 DTYPES = ("uint8", "uint16", "float32")
@@ -24,23 +24,30 @@ def check_pixels(pixels: Pixels) -> None:
     Raises:
         InputError: another shape, no pixels at all, another dtype, or float values that are not finite or leave [0, 1].
     """
+    if isinstance(pixels, np.ma.MaskedArray) and np.ma.getmaskarray(pixels).any():
+        raise InputError(
+            "a masked array cannot be fused: its masked pixels have no value.\n"
+            f"  got: {int(np.ma.getmaskarray(pixels).sum())} masked pixels\n"
+            "Fill them first (numpy.ma.filled), for example with the values of the other image."
+        )
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))):
         raise InputError(
-            "this is not the shape of a image.\n"
+            "this is not the shape of an image.\n"
             "  expected: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA\n"
-            f"  found: {pixels.shape}\n"
+            f"  got: {pixels.shape}\n"
             "Keep one image and the channels last; for gray drop the last axis (pixels[..., 0])."
         )
     if pixels.size == 0:
         raise InputError(
             "the image holds no pixels.\n  expected: at least 1 x 1\n"
-            f"  found: {pixels.shape[0]} x {pixels.shape[1]}\n"
+            f"  got: {pixels.shape[0]} x {pixels.shape[1]}\n"
             "Check the crop or the export that made it."
         )
     if pixels.dtype.name not in DTYPES:
         raise InputError(
-            f"pixels must be of the type {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.\n  found: {pixels.dtype.name}\n"
-            "Convert the image: counts to uint16, anything else to float32 scaled to [0, 1]."
+            f"pixels must be of the type {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.\n  got: {pixels.dtype.name}\n"
+            "If these are raw counts, give a range (--range percentile:1,99); else convert the image to uint16 or to "
+            "float32 scaled to [0, 1]."
         )
     if pixels.dtype == np.float32:
         _check_float(pixels)
@@ -50,12 +57,13 @@ def _check_float(pixels: Pixels) -> None:
     bad = int(pixels.size - np.isfinite(pixels).sum())
     if bad:
         raise InputError(
-            f"float pixels must be finite numbers.\n  found: {bad} of {pixels.size} values are NaN or infinite\n"
+            f"float pixels must be finite numbers.\n  got: {bad} of {pixels.size} values are NaN or infinite\n"
             "Replace them first, for example with numpy.nan_to_num."
         )
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 1:
         raise InputError(
-            f"float pixels must lie in [0, 1].\n  found: {low:g} to {high:g}\n"
-            "Scale them first with limits of your choice: (pixels - low) / (high - low), clipped to [0, 1]."
+            f"float pixels must lie in [0, 1].\n  got: {low:g} to {high:g}\n"
+            "If these are raw counts, give a range (--range percentile:1,99); else scale them: "
+            "(pixels - low) / (high - low), clipped to [0, 1]."
         )

@@ -13,7 +13,7 @@ from refinefuse.image.pixels import Pixels
 
 
 class ScanlineReader(Protocol):
-    """A image whose rows can be read a few at a time.
+    """An image whose rows can be read a few at a time.
 
     Attributes:
         shape: (h, w) or (h, w, c), as `Pixels` have it.
@@ -28,7 +28,7 @@ class ScanlineReader(Protocol):
 
 
 class ArrayReader:
-    """A image in memory."""
+    """An image in memory."""
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
@@ -41,7 +41,7 @@ class ArrayReader:
 
 
 class ScanlineBuffer:
-    """A image that is written once from top to bottom into a nameless file on disk, and then read.
+    """An image that is written once from top to bottom into a nameless file on disk, and then read.
 
     Args:
         shape: of the whole image.
@@ -73,7 +73,7 @@ class ScanlineBuffer:
 
 
 def iter_strips(reader: ScanlineReader, height: int) -> Iterator[Pixels]:
-    """All rows of a image, `height` at a time."""
+    """All rows of an image, `height` at a time."""
     for top in range(0, reader.shape[0], height):
         yield reader.read_scanlines(top, min(top + height, reader.shape[0]))
 

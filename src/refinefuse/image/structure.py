@@ -1,4 +1,4 @@
-"""What the bytes of a PNG, JPEG, WebP or BMP file promise, checked before they are decoded.
+"""What the bytes of an image file promise, checked before they are decoded.
 
 Decoders forgive too much: OpenCV returns partly gray images for truncated files, turns CMYK into some RGB, and shows
 the first image of an animation. Every check here raises `InputError` with the reason alone; the caller adds the path.
@@ -11,40 +11,88 @@ import struct
 import zlib
 
 from refinefuse.errors import InputError
+from refinefuse.image.limits import check_pixel_count
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # Any marker of a JPEG but the stuffed zero (FF 00) and the restarts (FF D0 to FF D7), which occur inside coded data.
-_JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+# One FF of a run is enough to find it, so that the search takes linear time.
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_OPENCV_PIXELS, _OPENCV_SIDE = 1 << 30, 1 << 20  # beyond these OpenCV decodes nothing
 _JPEG_TABLES = (0xC4, 0xC8, 0xCC)  # in the range of the frame headers (C0 to CF), but none of them
 
 
+_SIGNATURES = {
+    "png": (PNG_SIGNATURE,),
+    "jpeg": (b"\xff\xd8\xff",),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "jp2": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "bmp": (b"BM",),
+}
+# Formats that are not read, by what their files begin with (or hold from byte 4 on, for those of the MP4 family).
+_FOREIGN = {
+    b"NRRD": "NRRD",
+    b"%PDF": "PDF",
+    b"SIMPLE  =": "FITS",
+    b"v/1\x01": "OpenEXR",
+    b"8BPS": "Photoshop (PSD)",
+    b"#?RADIANCE": "Radiance HDR",
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "a NumPy array",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"FFF\0": "FLIR (FFF)",
+    b"Pf\n": "PFM",
+    b"PF\n": "PFM",
+}
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "Canon raw (CR3)", b"qt  ": "a QuickTime video"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
+)
+
+
 def file_format(data: bytes) -> str | None:
-    """The format that the first bytes announce: "png", "jpeg", "tiff", "webp" or "bmp"; None for anything else."""
-    if data.startswith(PNG_SIGNATURE):
-        return "png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
+    """The format that the first bytes announce, as `read_image` knows it; None for anything else."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    return "bmp" if data.startswith(b"BM") else None
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "pnm"
+    return next((name for name, starts in _SIGNATURES.items() if data.startswith(starts)), None)
+
+
+def foreign_format(data: bytes) -> str | None:
+    """The name of a format that is not read; None if it is not known either."""
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "a video (MP4)")
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    if data.lstrip()[:5] == b"<?xml" or data.lstrip()[:4] == b"<svg":
+        return "XML or SVG"
+    return next((name for start, name in _FOREIGN.items() if data.startswith(start)), None)
 
 
 def truncated(expected: int, found: int) -> InputError:
     """The error for a file that ends too early, with both sizes in bytes."""
     return InputError(
-        f"the file is truncated.\n  expected: at least {expected} bytes\n  found: {found} bytes\n"
-        "Copy or export it again."
+        f"the file is truncated.\n  expected: at least {expected} bytes\n  got: {found} bytes\nCopy or export it again."
     )
 
 
 def several_images(count: int | str) -> InputError:
     """The error for a file with more than one image."""
     return InputError(
-        f"the file must hold one image.\n  expected: 1\n  found: {count}\nSplit it and pass the image that you want."
+        f"the file must hold one image.\n  expected: 1\n  got: {count}\nSplit it and pass the image that you want."
     )
+
+
+def _check_size(height: int, width: int) -> None:
+    check_pixel_count(height, width)
+    if height * width > _OPENCV_PIXELS or max(height, width) > _OPENCV_SIDE:
+        raise InputError(
+            "this format is not read in such a size.\n"
+            f"  expected: at most {_OPENCV_PIXELS} pixels, and {_OPENCV_SIDE} per side\n  got: {height} x {width}\n"
+            "Save the image as TIFF in tiles, which is read piece by piece."
+        )
 
 
 def check_png(data: bytes) -> None:
@@ -89,7 +137,7 @@ def _png_chunks(data: bytes) -> dict[bytes, bytes]:
         if critical and expected != found:
             raise InputError(
                 f"the file is damaged in its chunk {kind.decode('latin-1')}.\n"
-                f"  expected checksum: {expected:08x}\n  found: {found:08x}\nCopy or export it again."
+                f"  expected checksum: {expected:08x}\n  got: {found:08x}\nCopy or export it again."
             )
         if kind != b"IDAT":
             chunks[kind] = data[start + 8 : end - 4]
@@ -114,7 +162,7 @@ def check_jpeg(data: bytes) -> None:
             _check_jpeg_frame(data, position)
         position += int.from_bytes(data[position : position + 2], "big")
     raise InputError(
-        f"the file is truncated.\n  expected: an end marker (FF D9)\n  found: none in {len(data)} bytes\n"
+        f"the file is truncated.\n  expected: an end marker (FF D9)\n  got: none in {len(data)} bytes\n"
         "Copy or export it again."
     )
 
@@ -125,15 +173,13 @@ def _check_jpeg_frame(data: bytes, position: int) -> None:
     if components == 4:
         raise cmyk()
     if bits != 8:
-        raise InputError(
-            f"a JPEG must have 8 bits a sample.\n  found: {bits}\nExport the image as a 16-bit PNG or TIFF."
-        )
+        raise InputError(f"a JPEG must have 8 bits a sample.\n  got: {bits}\nExport the image as a 16-bit PNG or TIFF.")
 
 
 def cmyk() -> InputError:
-    """The error for a image made of printing inks."""
+    """The error for an image made of printing inks."""
     return InputError(
-        "the colors must be gray or RGB.\n  found: CMYK (printing inks)\n"
+        "the colors must be gray or RGB.\n  got: CMYK (printing inks)\n"
         "Convert the image to RGB with its own color profile and export it again."
     )
 
@@ -149,6 +195,77 @@ def check_webp(data: bytes) -> None:
         raise truncated(max(expected, 21), len(data))
     if data[12:16] == b"VP8X" and data[20] & 0x02:
         raise several_images("an animation")
+    _check_size(*_webp_size(data))
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Height and width, by the first chunk. Source: RFC 9649 (2024), sections 2.5 to 2.7 and 3.4."""
+    kind, start = data[12:16], 20
+    if kind == b"VP8X" and len(data) >= 30:
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    elif kind == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[start + 1 : start + 5], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    elif kind == b"VP8 " and len(data) >= 30:
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    else:
+        raise InputError("the file is damaged: it has no WebP header.\nCopy or export it again.")
+    return height, width
+
+
+def check_pnm(data: bytes) -> None:
+    """Refuse a PBM, PGM or PPM that is truncated, empty or damaged.
+
+    Raises:
+        InputError: with what is wrong.
+    """
+    words = re.match(rb"P([1-6])((?:\s+(?:#[^\n]*\n\s*)*\d{1,9}){2,3})", data)
+    numbers = [int(word) for word in re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b"", words[2]))] if words else []
+    bits = data[1:2] in b"14"
+    if words is None or len(numbers) < (2 if bits else 3):
+        raise InputError("the file is damaged: it has no header of a PBM, PGM or PPM.\nCopy or export it again.")
+    width, height = numbers[:2]
+    _check_size(height, width)
+    channels = 3 if data[1:2] in b"36" else 1
+    if data[1:2] in b"56" and 0 < numbers[2] <= 65535:
+        needed = words.end() + 1 + height * width * channels * (2 if numbers[2] > 255 else 1)
+        if len(data) < needed:
+            raise truncated(needed, len(data))
+        if numbers[2] not in (255, 65535):
+            raise InputError(
+                f"the largest value of a PGM or PPM must be 255 or 65535.\n  got: {numbers[2]}\n"
+                "Scale it to 16 bits, or save it as TIFF."
+            )
+
+
+def check_gif(data: bytes) -> None:
+    """Refuse a GIF that is truncated or empty.
+
+    Raises:
+        InputError: with what is wrong.
+    """
+    if len(data) < 14:
+        raise truncated(14, len(data))
+    width, height = struct.unpack_from("<HH", data, 6)
+    _check_size(height, width)
+
+
+def check_jp2(data: bytes) -> None:
+    """Refuse a JPEG 2000 file that is truncated, empty, or of another depth than 8 or 16 bits.
+
+    Source: ITU-T T.800 (2019), annex A.5.1 (SIZ).
+    """
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(data) < start + 45:
+        raise truncated(start + 45 if start >= 0 else len(data) + 1, len(data))
+    right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
+    _check_size(bottom - top, right - left)
+    bits = data[start + 42]
+    if bits not in (7, 15):
+        raise InputError(
+            "a JPEG 2000 file must have 8 or 16 bits per sample, unsigned.\n"
+            f"  got: {(bits & 0x7F) + 1} bits{', signed' if bits & 0x80 else ''}\nSave it as a 16-bit PNG or TIFF."
+        )
 
 
 def check_bmp(data: bytes) -> None:
@@ -160,17 +277,10 @@ def check_bmp(data: bytes) -> None:
     if len(data) < 34:
         raise truncated(34, len(data))
     offset, header, width, height, _planes, bits, packing = struct.unpack_from("<IIiiHHI", data, 10)
-    if header < 40:  # an OS/2 header: left to the decoder
+    if header < 40:  # an OS/2 header, of 16-bit sizes: left to the decoder
         return
     _check_size(abs(height), abs(width))
     row = (abs(width) * bits + 31) // 32 * 4
     plain = packing in (0, 3)  # neither run-length coded nor an embedded file
     if plain and len(data) < offset + row * abs(height):
         raise truncated(offset + row * abs(height), len(data))
-
-
-def _check_size(height: int, width: int) -> None:
-    if not (height and width):
-        raise InputError(
-            f"the image holds no pixels.\n  expected: at least 1 x 1\n  found: {height} x {width}\nExport it again."
-        )

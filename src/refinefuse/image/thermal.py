@@ -113,7 +113,7 @@ class IntensityRange:
             return IntensityRange("counts", 0, float(np.iinfo(first.dtype).max) if first.dtype.kind in "iu" else 1)
         if first.dtype == np.uint8:
             raise InputError(
-                "Temperatures need counts of more than 8 bits.\n  expected: 16 bit or float\n  found: uint8\n"
+                "Temperatures need counts of more than 8 bits.\n  expected: 16 bit or float\n  got: uint8\n"
                 "An 8-bit image holds no temperatures any more: give --range percentile:1,99 or leave it out."
             )
         return IntensityRange("counts", *((limit + ZERO_CELSIUS) / self.kelvins for limit in (self.low, self.high)))
@@ -129,29 +129,60 @@ class IntensityRange:
         if counts.max() < fixed.low or counts.min() > fixed.high:
             raise InputError(
                 f"No pixel lies inside the range.\n  range: {fixed.low:g} to {fixed.high:g} counts\n"
-                f"  found: {counts.min():g} to {counts.max():g}\n"
+                f"  got: {counts.min():g} to {counts.max():g}\n"
                 "Check the range and the unit of the counts, or give --range percentile:1,99."
             )
-        scaled = (counts.astype(np.float64) - fixed.low) / (fixed.high - fixed.low)
-        return scaled.clip(0, 1).astype(np.float32)
+        values = np.ma.filled(counts.astype(np.float64), fixed.low)  # no data is black
+        return ((values - fixed.low) / (fixed.high - fixed.low)).clip(0, 1).astype(np.float32)
 
     def warnings(self, counts: Counts) -> list[str]:
         """What a user should know about a fixed range and a frame: saturated, or mostly clipped."""
-        highest, found = counts.max(), []
-        saturated = float((counts == highest).mean())
+        known, found = _known(counts), []
+        highest = known.max()
+        saturated = float((known == highest).mean())
         if counts.dtype != np.uint8 and saturated > _MANY_SATURATED:
             found.append(f"over {_MANY_SATURATED:.0%} of the pixels have the highest count: the sensor was saturated")
-        clipped = float(((counts < self.low) | (counts > self.high)).mean())
+        clipped = float(((known < self.low) | (known > self.high)).mean())
         if clipped > _MANY_CLIPPED:
             found.append(f"over {_MANY_CLIPPED:.0%} of the pixels lie outside the range and are clipped")
         return found
 
 
+#: The range of raw counts where the user gave none: a dead pixel among a thousand stretches nothing.
+ROBUST_RANGE = IntensityRange("percentile", 0.1, 99.9)
+
+
 def looks_raw(pixels: Counts) -> bool:
-    """Whether 16-bit gray values use so little of their range that they are raw counts, and no image yet."""
+    """Whether 16-bit gray values use so little of their range that they are raw counts, and no image yet.
+
+    A few dead or hot pixels change nothing: what counts is where all but 0.2 % of the values lie.
+    """
     if pixels.ndim != 2 or pixels.dtype != np.uint16:
         return False
-    return int(pixels.max()) - int(pixels.min()) < _FEW_LEVELS * np.iinfo(np.uint16).max
+    low, high = robust_limits(pixels)
+    return high - low < _FEW_LEVELS * np.iinfo(np.uint16).max
+
+
+def robust_limits(counts: Counts) -> tuple[float, float]:
+    """The counts between which all but the darkest and the brightest 0.1 % lie."""
+    low, high = _percentiles(counts, (), (ROBUST_RANGE.low, ROBUST_RANGE.high))
+    return low, high
+
+
+def default_range(frames: Iterable[Counts]) -> IntensityRange | None:
+    """The range that a sequence, a folder or one image gets where the user gave none.
+
+    Args:
+        frames: all frames, of one sensor. They are read only if the first one holds raw counts.
+
+    Returns:
+        One fixed range for all frames if they hold raw counts (`looks_raw`), else None: the values are an image.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None or not looks_raw(first):
+        return None
+    return ROBUST_RANGE.fit(chain((first,), frames))
 
 
 def check_counts(counts: Counts) -> None:
@@ -163,17 +194,26 @@ def check_counts(counts: Counts) -> None:
     if counts.ndim != 2 or counts.size == 0 or counts.dtype.kind not in "iuf":
         raise InputError(
             "counts must be gray: one number a pixel.\n  expected: (h, w)\n"
-            f"  found: {counts.shape}, {counts.dtype}\n"
+            f"  got: {counts.shape}, {counts.dtype}\n"
             "A thermal image in false color holds no counts: export the raw counts, or leave --range out."
         )
     _check_finite(counts)
 
 
+def _known(counts: Counts) -> Counts:
+    """The counts of all pixels that hold data, in one row."""
+    known: Counts = counts.compressed() if isinstance(counts, np.ma.MaskedArray) else counts.ravel()
+    return known
+
+
 def _check_finite(counts: Counts) -> None:
+    counts = _known(counts)
+    if counts.size == 0:
+        raise InputError("no pixel holds data: all are NoData or masked.\nCheck the file.")
     bad = int(counts.size - np.isfinite(counts).sum()) if counts.dtype.kind == "f" else 0
     if bad:
         raise InputError(
-            f"counts must be finite numbers.\n  found: {bad} of {counts.size} are NaN or infinite\n"
+            f"counts must be finite numbers.\n  got: {bad} of {counts.size} are NaN or infinite\n"
             "Replace dead pixels first, for example by the median of their neighbors."
         )
 
@@ -181,7 +221,7 @@ def _check_finite(counts: Counts) -> None:
 def _check_not_negative(counts: Counts, rule: str) -> None:
     if counts.min() < 0:
         raise InputError(
-            f"The range '{rule}' is for counts from 0 upwards.\n  found: down to {counts.min():g}\n"
+            f"The range '{rule}' is for counts from 0 upwards.\n  got: down to {counts.min():g}\n"
             "If the counts are signed, give --range MIN,MAX or percentile:1,99; if 16-bit counts were read as signed, "
             "convert them to unsigned first."
         )
@@ -196,15 +236,15 @@ def _percentiles(first: Counts, others: Iterable[Counts], limits: tuple[float, f
     samples: list[Counts] = []
     for frame in chain((first,), others):
         if frame.dtype != kind:
-            raise InputError(f"All frames must hold counts of one type.\n  expected: {kind}\n  found: {frame.dtype}")
+            raise InputError(f"All frames must hold counts of one type.\n  expected: {kind}\n  got: {frame.dtype}")
         _check_finite(frame)
         if exact:
-            histogram += np.bincount(frame.ravel().astype(np.int64) - lowest, minlength=len(histogram))
+            histogram += np.bincount(_known(frame).astype(np.int64) - lowest, minlength=len(histogram))
         else:
-            samples.append(frame.ravel()[:: max(1, frame.size // _SAMPLES)])
+            samples.append(_known(frame)[:: max(1, frame.size // _SAMPLES)])
     if not exact:
-        found: NDArray[Any] = np.percentile(np.concatenate(samples), limits, method="inverted_cdf")
-        return [float(value) for value in found]
+        got: NDArray[Any] = np.percentile(np.concatenate(samples), limits, method="inverted_cdf")
+        return [float(value) for value in got]
     cumulated = np.cumsum(histogram)
     positions = np.maximum(np.array(limits) / 100 * cumulated[-1], 1)
     return [float(lowest + np.searchsorted(cumulated, position)) for position in positions]

@@ -17,30 +17,64 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from refinefuse.errors import InputError
 from refinefuse.image import opencv
+from refinefuse.image.limits import check_pixel_count
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.structure import cmyk, several_images, truncated
+from refinefuse.image.tiff_segments import check_lengths, decode_strips
 
 _SIZES = {256, 257, 258, 259, 262, 273, 277, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
-_ORIENTATION = 274
+_ORIENTATION, _NODATA = 274, 42113
+_MOST_PAGES = 100  # thumbnails, levels and masks of one image; a chain beyond that is not followed
+_MASK = 4  # bit of NewSubfileType: the page says where another one holds data
 _COLORS = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
 
 
 def decode_tiff(data: bytes) -> Pixels:
-    """Decode a TIFF of one page.
+    """Decode a TIFF of one image.
 
     Args:
-        data: a whole file. Thumbnails (pages of reduced resolution) are passed over; the orientation tag is ignored.
+        data: a whole file. Thumbnails (pages of reduced resolution) and masks are passed over; the orientation tag is
+            ignored.
 
     Returns:
         (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA of the stored type; 1 bit becomes 0 and 255
-        (uint8), a palette its colors.
+        (uint8), a palette its colors. Bands that are neither colors nor alpha are left out.
 
     Raises:
-        InputError: truncated, damaged, several pages, CMYK or another color space, premultiplied alpha, or a coding
-            that neither tifffile nor OpenCV reads.
+        InputError: truncated, damaged, too large, several pages, CMYK or another color space, premultiplied alpha, or a
+            coding that neither tifffile nor OpenCV reads.
+    """
+    with open_page(data) as page:
+        return _decode_page(page, data)
+
+
+def decode_valid(data: bytes) -> tuple[Pixels, Pixels]:
+    """As `decode_tiff`, and where the image holds data: not GDAL's NoData, nor outside of a mask in the file."""
+    with open_page(data) as page:
+        pixels = _decode_page(page, data)
+        valid = np.ones(pixels.shape[:2], bool)
+        if _NODATA in page.tags:
+            stored = float(str(page.tags[_NODATA].value).strip(" \0") or "nan")
+            nodata = stored if page.photometric != PHOTOMETRIC.MINISWHITE else _inverted(np.array(stored, pixels.dtype))
+            flat = pixels if pixels.ndim == 2 else pixels[..., 0]
+            valid &= ~(np.isnan(flat) if np.isnan(nodata) else flat == nodata)
+        for mask in _pages(page.parent, masks=True):
+            if mask.shape == valid.shape:
+                valid &= mask.asarray().astype(bool)
+        return pixels, valid
+
+
+@contextmanager
+def open_page(data: bytes) -> Iterator[Any]:
+    """The page of a whole file that `decode_tiff` decodes, checked.
+
+    Raises:
+        InputError: as `decode_tiff`.
     """
     with damage_reported(len(data)), tifffile.TiffFile(io.BytesIO(data)) as file:
-        return _decode_page(checked_page(file, data), data)
+        page = _only_page(file)
+        check_pixel_count(page.imagelength, page.imagewidth)
+        yield checked_page(file, data)
 
 
 @contextmanager
@@ -59,7 +93,7 @@ def damage_reported(size: int) -> Iterator[None]:
         raise
     except Exception as error:  # a damaged directory can raise anything in the parser
         raise InputError(
-            f"the TIFF file is damaged or truncated ({size} bytes).\n  found: {error}\nCopy or export it again."
+            f"the TIFF file is damaged or truncated ({size} bytes).\n  got: {error}\nCopy or export it again."
         ) from None
     finally:
         logger.removeFilter(elsewhere)
@@ -95,8 +129,21 @@ def encode_tiff(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
+def _pages(file: tifffile.TiffFile, *, masks: bool = False) -> list[Any]:
+    """The pages of a file that are masks, or those that are not."""
+    pages: list[Any] = []
+    for index in range(_MOST_PAGES + 1):
+        try:
+            page: Any = file.pages[index]
+        except IndexError:
+            return pages
+        if bool(page.subfiletype & _MASK) == masks:
+            pages.append(page)
+    raise several_images(f"more than {_MOST_PAGES} pages")
+
+
 def _only_page(file: tifffile.TiffFile) -> Any:
-    every: list[Any] = list(file.pages)
+    every = _pages(file)
     pages = [page for page in every if not page.is_reduced] or every
     if not pages:
         raise InputError("the TIFF file holds no page: it is truncated or damaged.\nCopy or export it again.")
@@ -118,6 +165,7 @@ def _check_whole(file: tifffile.TiffFile, page: Any, data: bytes | mmap.mmap) ->
     ends = [offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if max(ends, default=0) > len(data):
         raise truncated(max(ends), len(data))
+    check_lengths(page)
     if page.compression == COMPRESSION.NONE and sum(page.databytecounts) < page.size * page.bitspersample // 8:
         raise truncated(page.size * page.bitspersample // 8, sum(page.databytecounts))
 
@@ -128,40 +176,68 @@ def _check_kind(page: Any) -> None:
     if page.photometric not in _COLORS:
         found = getattr(page.photometric, "name", page.photometric)
         raise InputError(
-            f"the colors must be gray or RGB.\n  found: {found}\nConvert the image to RGB and export it again."
+            f"the colors must be gray or RGB.\n  got: {found}\nConvert the image to RGB and export it again."
         )
     if page.bitspersample not in (1, 8, 16, 32, 64):
         raise InputError(
-            f"a TIFF must have 8 or 16 bits a sample.\n  found: {page.bitspersample}\n"
+            f"a TIFF must have 8 or 16 bits a sample.\n  got: {page.bitspersample}\n"
             "Export it again with 8 or 16 bits (10, 12 and 14 bits fit into 16)."
+        )
+    if page.photometric == PHOTOMETRIC.MINISBLACK and len(page.extrasamples) > 1:
+        raise InputError(
+            f"the image must be gray or RGB.\n  got: {1 + len(page.extrasamples)} bands without colors\n"
+            "Export the bands that you want as gray or RGB."
         )
     if EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
         raise InputError(
-            "the alpha channel must be straight (unassociated).\n  found: colors premultiplied by alpha\n"
+            "the alpha channel must be straight (unassociated).\n  got: colors premultiplied by alpha\n"
             "Export it again with straight alpha, or as PNG."
         )
 
 
 def _decode_page(page: Any, data: bytes) -> Pixels:
-    if page.photometric == PHOTOMETRIC.YCBCR:
+    if page.photometric == PHOTOMETRIC.YCBCR or not can_decode(page):
         return _by_opencv(page, data)
-    try:
-        pixels = page.asarray()
-    except ValueError:  # a compression that tifffile leaves to a library of its own (LZW, JPEG, fax)
-        return _by_opencv(page, data)
-    return as_image(page, np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels)
+    return as_image(page, decode_strips(page, 0, page.imagelength))
 
 
-def as_image(page: Any, pixels: Pixels) -> Pixels:
-    """Stored samples (h, w) or (h, w, c) of a page as a image: colors for a palette, 0 and 255 for bits."""
+def can_decode(page: Any) -> bool:
+    """Whether tifffile decodes the strips or tiles of a page in this installation (imagecodecs adds to them)."""
+    packed = page.compression == COMPRESSION.NONE or page.compression in tifffile.TIFF.DECOMPRESSORS
+    return packed and (page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS)
+
+
+def as_image(page: Any, samples: Pixels) -> Pixels:
+    """Stored samples (planes, rows, width, samples) of a page as an image.
+
+    Palettes become their colors, bits 0 and 255, and white-is-zero is inverted. Bands beyond gray or RGB are left out,
+    but for straight alpha.
+    """
+    bands = np.moveaxis(samples, 0, 2).reshape(*samples.shape[1:3], -1)
     if page.photometric == PHOTOMETRIC.PALETTE:
-        colors: Pixels = _colors(page.colormap)[pixels]
+        colors: Pixels = _colors(page.colormap)[bands[..., 0]]
         return colors
+    pixels = bands[..., image_bands(page)]
+    pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
-    if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-        pixels = np.iinfo(pixels.dtype).max - pixels
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
+        pixels = _inverted(pixels)
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+
+
+def image_bands(page: Any) -> list[int]:
+    """Which samples of a pixel make the image: gray or RGB, and straight alpha."""
+    colors = 3 if page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) else 1
+    extras = [colors + i for i, kind in enumerate(page.extrasamples) if kind == EXTRASAMPLE.UNASSALPHA]
+    return [*range(colors), *extras[:1]]
+
+
+def _inverted(values: Pixels) -> Pixels:
+    """Values of white-is-zero as black-is-zero: the two ends of the type change places, 0 and 1 for floats."""
+    if values.dtype.kind == "f":
+        return np.asarray(1 - values)
+    return np.asarray(~values)  # the largest value less this one for unsigned numbers, -1 less this one for signed
 
 
 def _colors(colormap: Pixels) -> Pixels:

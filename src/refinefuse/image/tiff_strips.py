@@ -15,9 +15,11 @@ from tifffile import COMPRESSION, PHOTOMETRIC
 from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.scanlines import ScanlineBuffer, iter_strips, rechunk
-from refinefuse.image.tiff import as_image, checked_page, damage_reported
+from refinefuse.image.tiff import as_image, can_decode, checked_page, damage_reported
+from refinefuse.image.tiff_segments import decode_strips, strip_height
 
 _JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+_ORIENTATION = 274
 _TILE = 256  # pixels a side of a written tile
 _CLASSIC = 2**32 - 2**25  # bytes beyond which offsets need 64 bits
 _SMALLEST = 256  # pixels: a pyramid ends with the first level whose longer side is no longer
@@ -37,14 +39,15 @@ class TiffReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._band: tuple[int, Pixels] | None = None
+        self._strip: tuple[int, Pixels] | None = None
         with self._explained(), ExitStack() as stack:
             self._file = stack.enter_context(tifffile.TiffFile(path))
             with mmap.mmap(self._file.filehandle.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 self._page = checked_page(self._file, data)
+            self.shape: tuple[int, ...] = (self._page.imagelength, self._page.imagewidth)
             top = self._rows(0, 1)
             stack.pop_all()  # it stays open
-        self.shape: tuple[int, ...] = (self._page.imagelength, *top.shape[1:])
+        self.shape = (self._page.imagelength, *top.shape[1:])
         self.dtype: np.dtype[Any] = top.dtype
 
     @property
@@ -65,8 +68,7 @@ class TiffReader:
 
     def _rows(self, start: int, stop: int) -> Pixels:
         samples = self._contiguous(start, stop) if self._page.is_memmappable else self._decoded(start, stop)
-        stored = np.moveaxis(samples, 0, 2).reshape(*samples.shape[1:3], -1)
-        pixels = as_image(self._page, stored[..., 0] if self._page.samplesperpixel == 1 else stored)
+        pixels = as_image(self._page, samples)
         check_pixels(pixels)
         return pixels
 
@@ -95,35 +97,16 @@ class TiffReader:
 
     def _decoded(self, start: int, stop: int) -> Pixels:
         """The same of a page in strips or tiles."""
-        side = self._page.tilelength if self._page.is_tiled else min(self._page.rowsperstrip, self._page.imagelength)
-        strips = []
-        for index in range(start // side, -(-stop // side)):
-            if self._band is None or self._band[0] != index:
-                self._band = index, self._decode_band(index, side)
-            strips.append(self._band[1][:, max(0, start - index * side) : stop - index * side])
+        side, strips = strip_height(self._page), []
+        for top in range(start // side * side, stop, side):
+            if self._strip is None or self._strip[0] != top:
+                self._strip = top, decode_strips(self._page, top, min(top + side, self.shape[0]))
+            strips.append(self._strip[1][:, max(0, start - top) : stop - top])
         return np.concatenate(strips, 1)
-
-    def _decode_band(self, index: int, side: int) -> Pixels:
-        """All strips or tiles that begin in row `index * side`."""
-        page = self._page
-        planes, _, height, width, samples = page.shaped
-        down = -(-height // side)
-        across = -(-width // page.tilewidth) if page.is_tiled else 1
-        strip = np.full((planes, min(side, height - index * side), width, samples), page.nodata, page.dtype)
-        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
-        for plane in range(planes):
-            for number in range((plane * down + index) * across, (plane * down + index + 1) * across):
-                self._file.filehandle.seek(page.dataoffsets[number])
-                data = self._file.filehandle.read(page.databytecounts[number]) if page.databytecounts[number] else None
-                part, (_, _, _, left, _), _ = page.decode(data, number, **tables)
-                if part is not None:  # tiles at the edges reach over them
-                    room = strip[plane, :, left : left + part.shape[2]]
-                    room[...] = part[0, : room.shape[0], : room.shape[1]]
-        return strip
 
 
 def reads_in_pieces(path: Path) -> bool:
-    """Whether a file is a TIFF whose strips or tiles this installation decodes one by one (imagecodecs adds to them).
+    """Whether a file is an upright TIFF whose strips or tiles this installation decodes one by one.
 
     False too for whatever cannot be read at all: `read_image` says why.
     """
@@ -131,8 +114,9 @@ def reads_in_pieces(path: Path) -> bool:
         with damage_reported(0), tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
             plain = page.photometric != PHOTOMETRIC.YCBCR or page.compression in _JPEG
-            packed = page.compression == COMPRESSION.NONE or page.compression in tifffile.TIFF.DECOMPRESSORS
-            return plain and packed and (page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS)
+            orientation = page.tags.get(_ORIENTATION)  # an image that lies on its side is read as a whole
+            upright = orientation is None or orientation.value == 1
+            return plain and upright and can_decode(page)
     except (InputError, OSError):
         return False
 

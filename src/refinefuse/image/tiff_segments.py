@@ -1,0 +1,119 @@
+"""The strips and tiles of a TIFF: decoded one by one, and refused where they hold less than they should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tifffile import COMPRESSION
+
+from refinefuse.errors import InputError
+from refinefuse.image.pixels import Pixels
+
+_JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+_CLEAR, _END, _FIRST = 256, 257, 258  # codes of LZW
+
+
+def strip_height(page: Any) -> int:
+    """Rows of a strip or tile."""
+    return int(page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength))
+
+
+def decode_strips(page: Any, start: int, stop: int) -> Pixels:
+    """All strips (rows of tiles) of a page from row `start`, where one begins, up to row `stop`.
+
+    Returns:
+        (planes, rows, width, samples), as stored.
+    """
+    side = strip_height(page)
+    planes, _, height, width, samples = page.shaped
+    pixels = np.empty((planes, min(stop, height) - start, width, samples), page.dtype)
+    down, across = -(-height // side), -(-width // page.tilewidth) if page.is_tiled else 1
+    tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
+    for plane in range(planes):
+        for index in range(start // side, -(-stop // side)):
+            top = index * side - start
+            for column in range(across):
+                number = (plane * down + index) * across + column
+                part, (_, _, _, left, _), _ = page.decode(_segment(page, number), number, **tables)
+                room = pixels[plane, top : top + side, left : left + (page.tilewidth if page.is_tiled else width)]
+                if part is None or any(got < needed for got, needed in zip(part.shape[1:], room.shape, strict=True)):
+                    raise _short(number)
+                room[...] = part[0, : room.shape[0], : room.shape[1]]  # tiles at the edges reach over them
+    return pixels
+
+
+def check_lengths(page: Any) -> None:
+    """Refuse a page with a strip or tile that is missing, empty, or (LZW) holds fewer rows than it should.
+
+    Raises:
+        InputError: with the number of the strip or tile.
+    """
+    expected = int(np.prod(page.chunked))
+    counts = page.databytecounts[:expected]
+    if len(counts) < expected or 0 in counts or 0 in page.dataoffsets[:expected]:
+        empty = next(
+            (i for i, pair in enumerate(zip(counts, page.dataoffsets, strict=False)) if 0 in pair), len(counts)
+        )
+        raise InputError(
+            f"the TIFF file is damaged: strip or tile {empty} of {expected} is empty.\nCopy or export it again."
+        )
+    if page.compression == COMPRESSION.LZW:
+        for number in range(expected):
+            if _lzw_length(_segment(page, number)) < _rows(page, number) * _bytes_per_row(page):
+                raise _short(number)
+
+
+def _segment(page: Any, number: int) -> bytes:
+    handle = page.parent.filehandle
+    handle.seek(page.dataoffsets[number])
+    data: bytes = handle.read(page.databytecounts[number])
+    return data
+
+
+def _rows(page: Any, number: int) -> int:
+    """Rows of a strip or tile that are stored: the last strip may be lower, tiles are whole."""
+    side = strip_height(page)
+    if page.is_tiled:
+        return side
+    down = -(-page.imagelength // side)
+    return int(min(side, page.imagelength - number % down * side))
+
+
+def _bytes_per_row(page: Any) -> int:
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    return int(width * samples * page.bitspersample + 7) // 8
+
+
+def _lzw_length(data: bytes) -> int:
+    """How many bytes a strip unpacks to. Source: "TIFF revision 6.0", 1992, section 13."""
+    if data[:1] == b"\0" and len(data) > 1 and data[1] & 1:
+        raise InputError("this kind of TIFF cannot be read (old-style LZW).\nSave it with ZIP (deflate) compression.")
+    total, buffer, bits, width, lengths, last = 0, 0, 0, 9, [1] * _FIRST, 0
+    for byte in data:
+        buffer, bits = buffer << 8 | byte, bits + 8
+        if bits < width:
+            continue
+        bits -= width
+        code, buffer = buffer >> bits, buffer & (1 << bits) - 1
+        if code == _CLEAR:
+            width, last = 9, 0
+            del lengths[_FIRST:]
+            continue
+        if code == _END:
+            break
+        if last:
+            lengths.append(last + 1)
+            width = max(9, (len(lengths) + 1).bit_length())
+        if code >= len(lengths):
+            break
+        last = lengths[code]
+        total += last
+    return total
+
+
+def _short(number: int) -> InputError:
+    return InputError(
+        f"the TIFF file is damaged or truncated: strip or tile {number} ends too early.\nCopy or export it again."
+    )
