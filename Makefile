@@ -39,6 +39,16 @@ detection: .venv/developing
 docs: .venv/developing
 	for file in tools/*.py; do $(BIN)/python $$file || exit 1; done
 
+# The browser page, in web/dist: one file with runtime and network, and the service worker. Needs node 20 or later.
+web: .venv/developing
+	$(BIN)/python web/export.py web/models
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+web-test: web
+	rm -rf web/tests/reference
+	$(BIN)/python web/tests/reference.py web/tests/reference
+	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
+
 clean:
 	rm -rf .venv out
 

@@ -40,11 +40,11 @@ def pair(folder: Path, a: np.ndarray, b: np.ndarray) -> Path:
 
 
 def counts(folder: Path) -> None:
-    """A pair whose A holds raw thermal counts, in a compressed big-endian TIFF."""
+    """A pair whose A holds raw thermal counts, in a compressed TIFF of tiles."""
     a, b = render("ridge_16bit")
     folder.mkdir()
-    raw = (7000 + a.astype(np.float64) * 2500 / 65535).astype(">u2")
-    tifffile.imwrite(folder / "a.tif", raw, compression="zlib", predictor=True)
+    raw = (7000 + a.astype(np.float64) * 2500 / 65535).astype(np.uint16)
+    tifffile.imwrite(folder / "a.tif", raw, compression="zlib", predictor=True, tile=(64, 64))
     write_image(folder / "b.png", b)
     fuse(folder, "--range", "percentile:1,99", "--white-hot")
 
@@ -75,6 +75,7 @@ def broken(folder: Path) -> None:
     (folder / "flipped.png").write_bytes(whole[:5000] + bytes([whole[5000] ^ 255]) + whole[5001:])
     (folder / "text.png").write_text("no image")
     (folder / "empty.tif").write_bytes(b"")
+    tifffile.imwrite(folder / "rare.tif", a.astype(">u2") * 99, byteorder=">", compression="zlib", predictor=True)
     (folder / "truncated.tif").write_bytes(b"II*\0\x08\0\0\0\xff\xff")
 
 

@@ -33,7 +33,7 @@ export async function decode(file: Blob): Promise<Picture> {
     return await decodeByBrowser(format === "jpeg" ? withoutExif(bytes) : bytes);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = (error instanceof Error ? error.message : String(error)).replace(/[\s.:]+$/, "");
     throw new InputError(`The ${format.toUpperCase()} file cannot be decoded: ${reason}.`, EXPORT_AGAIN);
   }
 }
@@ -87,6 +87,13 @@ async function decodeTiff(buffer: ArrayBufferLike): Promise<Picture> {
     throw new InputError(
       `The TIFF file is of a rare kind (photometric interpretation ${photometric}, ${channels} channels).`,
       "Export it as grayscale or RGB.",
+    );
+  }
+  const bytesOfSample = image.getBitsPerSample() / 8;
+  if (!tiff.littleEndian && bytesOfSample > 1 && Number(await image.fileDirectory.loadValue("Predictor")) === 2) {
+    throw new InputError(
+      "The TIFF file stores big-endian differences (predictor 2), which this page cannot read.",
+      "Export it again as PNG, or as TIFF without compression.",
     );
   }
   const data = (await image.readRasters({ interleave: true })) as unknown as Samples;

@@ -11,8 +11,15 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const REFERENCE = process.env["REFINEFUSE_WEB_REFERENCE"] ?? join(ROOT, "tests", "reference");
-const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-const FLAGS = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=device-count=2", "--autoplay-policy=no-user-gesture-required"];
+const CHROMIUM =
+  process.env["CHROMIUM"] ??
+  ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const FLAGS = [
+  "--no-sandbox",
+  "--use-fake-ui-for-media-stream",
+  "--use-fake-device-for-media-stream=device-count=2",
+  "--autoplay-policy=no-user-gesture-required",
+];
 
 /** The page as a file, without any server. */
 export const FILE = pathToFileURL(join(ROOT, "dist", "index.html")).href;
@@ -30,10 +37,13 @@ export async function launch(): Promise<Browser> {
 export async function serve(): Promise<{ server: Server; url: string }> {
   const server = createServer((request, response) => {
     const name = new URL(request.url ?? "/", "http://localhost").pathname === "/sw.js" ? "sw.js" : "index.html";
-    readFile(join(ROOT, "dist", name)).then((content) => {
-      response.setHeader("Content-Type", name === "sw.js" ? "text/javascript" : "text/html");
-      response.end(content);
-    }, () => response.writeHead(404).end());
+    readFile(join(ROOT, "dist", name)).then(
+      (content) => {
+        response.setHeader("Content-Type", name === "sw.js" ? "text/javascript" : "text/html");
+        response.end(content);
+      },
+      () => response.writeHead(404).end(),
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
@@ -41,7 +51,11 @@ export async function serve(): Promise<{ server: Server; url: string }> {
 
 /** A page with the engine started. Fails on errors that nobody catches. */
 export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Page> {
-  const context = await browser.newContext({ acceptDownloads: true, viewport: { width: 1280, height: 860 }, ...options });
+  const context = await browser.newContext({
+    acceptDownloads: true,
+    viewport: { width: 1280, height: 860 },
+    ...options,
+  });
   const page = await context.newPage();
   page.on("pageerror", (error) => {
     throw error;
@@ -57,7 +71,12 @@ export async function choose(page: Page, slot: "A: infrared" | "B: visible", fil
 
 /** Drop files anywhere on the page. */
 export async function drop(page: Page, ...files: string[]): Promise<void> {
-  const contents = await Promise.all(files.map(async (file) => ({ name: file.split("/").slice(-2).join("_"), data: (await readFile(file)).toString("base64") })));
+  const contents = await Promise.all(
+    files.map(async (file) => ({
+      name: file.split("/").slice(-2).join("_"),
+      data: (await readFile(file)).toString("base64"),
+    })),
+  );
   const transfer = await page.evaluateHandle((given) => {
     const transfer = new DataTransfer();
     for (const { name, data } of given) {
@@ -74,7 +93,10 @@ export async function fused(page: Page, timeout = 30_000): Promise<void> {
 }
 
 export async function downloaded(page: Page, button: string): Promise<Buffer> {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: button }).click()]);
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: button }).click(),
+  ]);
   return readFile(await download.path());
 }
 

@@ -31,8 +31,12 @@ test("from file://: a dropped pair is fused as by the Python package, compared, 
   await drop(page, reference("night_street", "b.png"), reference("night_street", "a.png"));
   await fused(page);
   expect(await page.locator(".slot-a .details").textContent()).toContain("gray");
-  expect(await difference(await downloaded(page, "Download fused image"), reference("night_street", "fused.png"))).toBeLessThanOrEqual(1);
-  expect(await difference(await downloaded(page, "Download weight map"), reference("night_street", "weight_map.png"))).toBeLessThanOrEqual(1);
+  expect(
+    await difference(await downloaded(page, "Download fused image"), reference("night_street", "fused.png")),
+  ).toBeLessThanOrEqual(1);
+  expect(
+    await difference(await downloaded(page, "Download weight map"), reference("night_street", "weight_map.png")),
+  ).toBeLessThanOrEqual(1);
 
   const shot = async () => (await page.locator("canvas").screenshot()).toString("base64");
   const half = await shot();
@@ -67,7 +71,9 @@ test("raw thermal counts in a TIFF get percentiles 1 to 99, as by the Python pac
   await load(page, "counts", "a.tif");
   await fused(page);
   await page.getByText("raw thermal counts").waitFor();
-  expect(await difference(await downloaded(page, "Download fused image"), reference("counts", "fused.png"))).toBeLessThanOrEqual(257);
+  expect(
+    await difference(await downloaded(page, "Download fused image"), reference("counts", "fused.png")),
+  ).toBeLessThanOrEqual(257);
   const status = await page.locator(".status").textContent();
   await page.getByLabel("Black, counts").fill("7200");
   await page.getByLabel("Black, counts").press("Enter");
@@ -83,12 +89,12 @@ test("a saved transform aligns a pair of two sizes as the Python package does", 
   await page.getByLabel("Load transform").setInputFiles(reference("aligned", "transform.json"));
   await page.getByText("By transform.json").waitFor();
   await fused(page);
-  await expect.poll(async () => difference(await downloaded(page, "Download fused image"), reference("aligned", "fused.png"))).toBeLessThanOrEqual(1);
+  await expect
+    .poll(async () => difference(await downloaded(page, "Download fused image"), reference("aligned", "fused.png")))
+    .toBeLessThanOrEqual(1);
   const text = await readFile(reference("aligned", "transform.json"), "utf8");
-  const saved = await downloaded(page, "Save transform").catch(() => null);
-  expect(saved).toBeNull(); // nothing to save: it is the loaded one
   expect(JSON.parse(writeTransform(readTransform(text)))).toEqual(JSON.parse(text));
-}, 90_000);
+});
 
 test("an alignment by hand is saved as a transform that gives the same image", async () => {
   const page = await open(browser, url);
@@ -102,28 +108,33 @@ test("an alignment by hand is saved as a transform that gives the same image", a
   const byHand = await downloaded(page, "Download fused image");
   expect(byHand.equals(plain)).toBe(false);
   const transform = await downloaded(page, "Save transform");
-  await page.getByLabel("Load transform").setInputFiles({ name: "t.json", mimeType: "application/json", buffer: transform });
+  await page
+    .getByLabel("Load transform")
+    .setInputFiles({ name: "t.json", mimeType: "application/json", buffer: transform });
   await page.getByText("By t.json").waitFor();
   await fused(page);
   expect((await downloaded(page, "Download fused image")).equals(byHand)).toBe(true);
 });
 
-test.each([
-  ["truncated.png", /PNG file cannot be decoded/],
-  ["flipped.png", /PNG file cannot be decoded/],
-  ["text.png", /is not an image/],
-  ["empty.tif", /is empty/],
-  ["truncated.tif", /TIFF file cannot be decoded/],
-])("the broken file %s is refused with advice, and the page goes on", async (name, message) => {
+test("broken files are refused with advice, and the page goes on", async () => {
   const page = await open(browser, url);
   await load(page, "night_street");
   await fused(page);
-  await choose(page, "A: infrared", reference("broken", name));
   const alert = page.getByRole("alert");
-  await alert.waitFor();
-  expect(await alert.textContent()).toMatch(message);
-  expect(await alert.textContent()).toMatch(/Copy|Choose/);
-  expect(await page.locator("canvas").count()).toBe(0);
+  for (const [name, message] of [
+    ["truncated.png", "PNG file cannot be decoded"],
+    ["flipped.png", "PNG file cannot be decoded"],
+    ["text.png", "is not an image"],
+    ["empty.tif", "is empty"],
+    ["truncated.tif", "TIFF file cannot be decoded"],
+    ["rare.tif", "big-endian differences"],
+  ] as const) {
+    await choose(page, "A: infrared", reference("broken", name));
+    await alert.getByText(name).waitFor();
+    expect(await alert.textContent()).toContain(message);
+    expect(await alert.textContent()).toMatch(/Copy|Choose|Export/);
+    expect(await page.locator("canvas").count()).toBe(0);
+  }
   await choose(page, "A: infrared", reference("night_street", "a.png"));
   await fused(page);
   expect(await alert.count()).toBe(0);
@@ -133,7 +144,9 @@ test("4000 x 3000 pixels are fused in tiles, as by the Python package", async ()
   const page = await open(browser, url);
   await load(page, "large");
   await fused(page, 150_000);
-  expect(await difference(await downloaded(page, "Download fused image"), reference("large", "fused.png"))).toBeLessThanOrEqual(1);
+  expect(
+    await difference(await downloaded(page, "Download fused image"), reference("large", "fused.png")),
+  ).toBeLessThanOrEqual(1);
 }, 240_000);
 
 test("after the first load the page works offline, and is isolated for threads", async () => {
@@ -147,7 +160,9 @@ test("after the first load the page works offline, and is isolated for threads",
   await page.reload();
   await page.getByRole("button", { name: "smoke" }).click();
   await fused(page);
-  expect(await difference(await downloaded(page, "Download fused image"), reference("smoke", "fused.png"))).toBeLessThanOrEqual(1);
+  expect(
+    await difference(await downloaded(page, "Download fused image"), reference("smoke", "fused.png")),
+  ).toBeLessThanOrEqual(1);
 });
 
 test("with the keyboard alone: example, divider, zoom, grayscale and download", async () => {
@@ -155,7 +170,13 @@ test("with the keyboard alone: example, divider, zoom, grayscale and download", 
   const reach = async (name: string) => {
     for (let presses = 0; presses < 40; presses++) {
       await page.keyboard.press("Tab");
-      const at = await page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? (document.activeElement as HTMLInputElement).labels?.[0]?.textContent ?? document.activeElement?.textContent ?? "");
+      const at = await page.evaluate(
+        () =>
+          document.activeElement?.getAttribute("aria-label") ??
+          (document.activeElement as HTMLInputElement).labels?.[0]?.textContent ??
+          document.activeElement?.textContent ??
+          "",
+      );
       if (at.includes(name)) return;
     }
     throw new Error(`the keyboard does not reach '${name}'`);
@@ -176,7 +197,11 @@ test("with the keyboard alone: example, divider, zoom, grayscale and download", 
   await reach("Download fused image");
   const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
   expect(download.suggestedFilename()).toBe("smoke_vi_fused.png");
-  expect(await difference(await readFile(await download.path()), reference("smoke", "fused.png")).catch((error) => error.message)).toContain("x 1, 8 bits");
+  expect(
+    await difference(await readFile(await download.path()), reference("smoke", "fused.png")).catch(
+      (error) => error.message,
+    ),
+  ).toContain("x 1, 8 bits");
 });
 
 test.each(["light", "dark"] as const)("axe finds nothing serious, %s", async (colorScheme) => {

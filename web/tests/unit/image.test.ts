@@ -23,6 +23,15 @@ test("color comes from B, from A where B has none, and from neither in grayscale
   expect(fromLuma(colored.luma, colored, colored, "gray", 8).channels).toBe(1);
 });
 
+test("a color that does not fit keeps its luma and hue and loses saturation", () => {
+  const planes = toPlanes(rgb);
+  const bright = Float32Array.of(0.9, 0.95);
+  const [red, green, blue] = fromLuma(bright, planes, planes, "b", 8).data;
+  expect(red).toBe(255);
+  expect(0.299 * red + 0.587 * green + 0.114 * blue).toBeCloseTo(0.9 * 255, 0);
+  expect(green).toBe(blue);
+});
+
 test("alpha of B is kept, else that of A", () => {
   const b = toPlanes({ width: 1, height: 1, channels: 4, data: Uint8Array.of(10, 20, 30, 99) });
   const a = toPlanes({ width: 1, height: 1, channels: 2, data: Uint8Array.of(10, 77) });
@@ -68,7 +77,9 @@ test("the content decides about the format", () => {
 });
 
 test("16-bit PNG is decoded without loss", async () => {
-  const file = new Blob([encode({ ...gray16, data: gray16.data as Uint16Array, depth: 16 }) as Uint8Array<ArrayBuffer>]);
+  const file = new Blob([
+    encode({ ...gray16, data: gray16.data as Uint16Array, depth: 16 }) as Uint8Array<ArrayBuffer>,
+  ]);
   const decoded = await decode(file);
   expect(decoded.data).toEqual(gray16.data);
 });

@@ -36,15 +36,29 @@ test("a displacement of equal shifts moves everything alike", () => {
   const a = planes(100, 80, (x) => x / 100);
   const controls = Array.from({ length: 5 }, () => Array.from({ length: 6 }, () => [4, 0] as const));
   const transform = { moving: size, fixed: size, matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1], displacement: controls };
-  expect(warp(a, planes(100, 80, () => 0), transform).luma[40 * 100 + 50]).toBeCloseTo(0.54, 5);
+  expect(
+    warp(
+      a,
+      planes(100, 80, () => 0),
+      transform,
+    ).luma[40 * 100 + 50],
+  ).toBeCloseTo(0.54, 5);
 });
 
 test("a transform for other sizes is refused, with both sizes", () => {
   const transform = handTransform({ width: 50, height: 40 }, size, CENTERED)!;
-  expect(() => warp(planes(51, 40, () => 0), planes(100, 80, () => 0), transform)).toThrow(/50 × 40, got 51 × 40/);
+  expect(() =>
+    warp(
+      planes(51, 40, () => 0),
+      planes(100, 80, () => 0),
+      transform,
+    ),
+  ).toThrow(/50 × 40, got 51 × 40/);
 });
 
-test.each(["", "[]", "{}", '{"format": "refinefuse-transform-1", "matrix": [[1]], "size_a": [1, 1], "size_b": [1, 1]}'])(
-  "%j is no transform",
-  (text) => expect(() => readTransform(text)).toThrow(InputError),
-);
+test.each([
+  "",
+  "[]",
+  "{}",
+  '{"format": "refinefuse-transform-1", "matrix": [[1]], "size_a": [1, 1], "size_b": [1, 1]}',
+])("%j is no transform", (text) => expect(() => readTransform(text)).toThrow(InputError));
