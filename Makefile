@@ -4,7 +4,7 @@ DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse fuzz site test check bench ablation results detection docs clean
+.PHONY: fuse fuzz site test check bench ablation results detection docs web web-test clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out

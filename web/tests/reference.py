@@ -46,7 +46,7 @@ def counts(folder: Path) -> None:
     raw = (7000 + a.astype(np.float64) * 2500 / 65535).astype(np.uint16)
     tifffile.imwrite(folder / "a.tif", raw, compression="zlib", predictor=True, tile=(64, 64))
     write_image(folder / "b.png", b)
-    fuse(folder, "--range", "percentile:1,99", "--white-hot")
+    fuse(folder, "--range", "percentile:1,99")
 
 
 def aligned(folder: Path) -> None:
@@ -76,6 +76,7 @@ def broken(folder: Path) -> None:
     (folder / "text.png").write_text("no image")
     (folder / "empty.tif").write_bytes(b"")
     tifffile.imwrite(folder / "rare.tif", a.astype(">u2") * 99, byteorder=">", compression="zlib", predictor=True)
+    tifffile.imwrite(folder / "pages.tif", np.stack([a, a]), photometric="minisblack")
     (folder / "truncated.tif").write_bytes(b"II*\0\x08\0\0\0\xff\xff")
 
 
@@ -95,6 +96,7 @@ def videos(folder: Path) -> None:
 
 
 def main() -> None:
+    """Write everything into the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="folder to create")
     folder: Path = parser.parse_args().output

@@ -128,6 +128,7 @@ test("broken files are refused with advice, and the page goes on", async () => {
     ["empty.tif", "is empty"],
     ["truncated.tif", "TIFF file cannot be decoded"],
     ["rare.tif", "big-endian differences"],
+    ["pages.tif", "several images"],
   ] as const) {
     await choose(page, "A: infrared", reference("broken", name));
     await alert.getByText(name).waitFor();
