@@ -6,7 +6,7 @@ SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse fuzz site test check bench ablation results detection docs clean
+.PHONY: fuse test check bench fuzz mutants snapshots ablation results detection docs site web web-test clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -50,6 +50,16 @@ snapshots: .venv/developing
 mutants: .venv/developing
 	$(BIN)/pip install --quiet --constraint constraints.txt --group mutation
 	$(BIN)/python tests/mutation/mutants.py --sample $(SAMPLE) --seed $(SEED)
+
+# The browser page, in web/dist: one file with runtime and network, and the service worker. Needs node 20 or later.
+web: .venv/developing
+	$(BIN)/python web/export.py web/models
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+web-test: web
+	rm -rf web/tests/reference
+	$(BIN)/python web/tests/reference.py web/tests/reference
+	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
 
 clean:
 	rm -rf .venv out

@@ -38,6 +38,7 @@ def export(name: str, title: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Write everything into the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="folder for the networks and the sample pairs")
     folder: Path = parser.parse_args().output

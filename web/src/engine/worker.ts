@@ -22,6 +22,14 @@ self.onmessage = async ({ data: { id, method, value } }: MessageEvent<Request>) 
     const message = error instanceof Error ? error.message : String(error);
     const memory = /memory|allocation|bad_alloc/i.test(message) || error instanceof RangeError;
     const advice = error instanceof InputError ? error.advice : UNKNOWN;
-    answer({ id, error: memory ? { message: "This device has too little memory for these images.", advice: "Close other tabs, or use smaller images." } : { message, advice } });
+    answer({
+      id,
+      error: memory
+        ? {
+            message: "This device has too little memory for these images.",
+            advice: "Close other tabs, or use smaller images.",
+          }
+        : { message, advice },
+    });
   }
 };

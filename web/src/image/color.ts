@@ -73,7 +73,15 @@ function scaling(picture: Picture, range: IntensityRange | null): [number, numbe
   return [1 / white, 0];
 }
 
-/** Put fused luma and the color and alpha of the sources together, rounded half up. */
+/** How much of an offset from luma fits into [0, 1], as a fraction that may exceed 1. */
+function room(luma: number, offset: number): number {
+  return Math.max(0, (offset > 0 ? 1 - luma : luma) / Math.max(Math.abs(offset), Number.MIN_VALUE));
+}
+
+/**
+ * Put fused luma and the color and alpha of the sources together, rounded half up. Luma and hue are kept; where a color
+ * leaves the RGB cube, its saturation shrinks.
+ */
 export function fromLuma(luma: Float32Array, a: Planes, b: Planes, color: ColorMode, depth: Depth): Result {
   const chroma = color === "gray" ? null : (b.chroma ?? a.chroma);
   const alpha = b.alpha ?? a.alpha;
@@ -84,11 +92,13 @@ export function fromLuma(luma: Float32Array, a: Planes, b: Planes, color: ColorM
   for (let i = 0, k = 0; i < luma.length; i++) {
     const y = luma[i];
     if (chroma) {
-      const blue = y + CB * chroma[0][i];
-      const red = y + CR * chroma[1][i];
-      data[k++] = level(red);
-      data[k++] = level(y - (B * (blue - y) + R * (red - y)) / G);
-      data[k++] = level(blue);
+      const blue = CB * chroma[0][i];
+      const red = CR * chroma[1][i];
+      const green = -(B * blue + R * red) / G;
+      const saturation = Math.min(1, room(y, red), room(y, green), room(y, blue));
+      data[k++] = level(y + saturation * red);
+      data[k++] = level(y + saturation * green);
+      data[k++] = level(y + saturation * blue);
     } else data[k++] = level(y);
     if (alpha) data[k++] = level(alpha[i]);
   }

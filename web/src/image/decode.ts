@@ -1,7 +1,7 @@
 /** Files to pixels, exactly as stored: no color management, no rotation by metadata, no loss of depth. */
 
 import { convertIndexedToRgb, decode as decodePngFile } from "fast-png";
-import { fromArrayBuffer } from "geotiff";
+import { fromArrayBuffer, type GeoTIFF } from "geotiff";
 import { InputError, type Picture, type Samples } from "./picture";
 
 const LARGEST = 100_000_000; // pixels
@@ -33,7 +33,7 @@ export async function decode(file: Blob): Promise<Picture> {
     return await decodeByBrowser(format === "jpeg" ? withoutExif(bytes) : bytes);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = (error instanceof Error ? error.message : String(error)).replace(/[\s.:]+$/, "");
     throw new InputError(`The ${format.toUpperCase()} file cannot be decoded: ${reason}.`, EXPORT_AGAIN);
   }
 }
@@ -80,6 +80,7 @@ function unpack(packed: Uint8Array, width: number, height: number, depth: number
 async function decodeTiff(buffer: ArrayBufferLike): Promise<Picture> {
   const tiff = await fromArrayBuffer(buffer as ArrayBuffer);
   const image = await tiff.getImage();
+  await checkSinglePage(tiff);
   const [width, height, channels] = [image.getWidth(), image.getHeight(), image.getSamplesPerPixel()];
   checkSize(width, height);
   const photometric = Number(image.fileDirectory.getValue("PhotometricInterpretation") ?? 1);
@@ -89,9 +90,25 @@ async function decodeTiff(buffer: ArrayBufferLike): Promise<Picture> {
       "Export it as grayscale or RGB.",
     );
   }
+  const bytesOfSample = image.getBitsPerSample() / 8;
+  if (!tiff.littleEndian && bytesOfSample > 1 && Number(await image.fileDirectory.loadValue("Predictor")) === 2) {
+    throw new InputError(
+      "The TIFF file stores big-endian differences (predictor 2), which this page cannot read.",
+      "Export it again as PNG, or as TIFF without compression.",
+    );
+  }
   const data = (await image.readRasters({ interleave: true })) as unknown as Samples;
   if (photometric === 0) invert(data);
   return { width, height, channels, data };
+}
+
+/** Refuse a file of several images; smaller versions of the first one (a pyramid) are none. */
+async function checkSinglePage(tiff: GeoTIFF): Promise<void> {
+  if ((await tiff.getImageCount()) === 1) return;
+  const second = await tiff.getImage(1);
+  const kind = Number((await second.fileDirectory.loadValue("NewSubfileType")) ?? 0);
+  if (kind & 1) return;
+  throw new InputError("The TIFF file holds several images.", "Choose a file with the one image that you want.");
 }
 
 /** Black and white of a TIFF whose white is 0. */

@@ -26,7 +26,6 @@ export interface Alignment {
 
 export const CENTERED: Alignment = { dx: 0, dy: 0, scale: 1 };
 
-const SUBPIXELS = 32; // positions between two pixels, as in OpenCV
 const SOFT = 24; // pixels over which A blends into the fill
 
 /** The transform of an alignment by hand; null where A already lies on the grid of B. */
@@ -70,7 +69,8 @@ export function readTransform(text: string): Transform {
 function parse(text: string): Record<string, unknown> {
   try {
     const record = JSON.parse(text) as Record<string, unknown>;
-    const complete = Array.isArray(record["matrix"]) && ["moving", "a"].some((end) => Array.isArray(record[`size_${end}`]));
+    const complete =
+      Array.isArray(record["matrix"]) && ["moving", "a"].some((end) => Array.isArray(record[`size_${end}`]));
     if (complete && String(record["format"]).startsWith("refinefuse-transform-")) return record;
   } catch {
     // not JSON: the same answer
@@ -99,7 +99,8 @@ export function warp(a: Planes, b: Planes, transform: Transform): Planes {
     }
     return result;
   };
-  const chroma = a.chroma?.map((plane) => resampled(plane, () => 0, -0.5, 0.5)) as [Float32Array, Float32Array] | undefined;
+  const chroma = a.chroma?.map((plane) => resampled(plane, () => 0, -0.5, 0.5)) as
+    [Float32Array, Float32Array] | undefined;
   return {
     width: b.width,
     height: b.height,
@@ -166,12 +167,11 @@ function splineWeights(place: number, side: number, controls: number): { first: 
   return { first, weights: weights.map((weight) => weight / 6) };
 }
 
-/** Bicubic interpolation (a = -0.75, 1/32 pixel) with repeated edges, as OpenCV does. */
+/** Bicubic interpolation (a = -0.75) with repeated edges, as OpenCV does. */
 function cubic(plane: Float32Array, width: number, height: number, x: number, y: number): number {
-  const [fx, fy] = [roundHalfEven(x * SUBPIXELS), roundHalfEven(y * SUBPIXELS)];
-  const [left, top] = [Math.floor(fx / SUBPIXELS) - 1, Math.floor(fy / SUBPIXELS) - 1];
-  const across = CUBIC[fx - (left + 1) * SUBPIXELS];
-  const down = CUBIC[fy - (top + 1) * SUBPIXELS];
+  const [left, top] = [Math.floor(x) - 1, Math.floor(y) - 1];
+  const across = cubicWeights(x - left - 1);
+  const down = cubicWeights(y - top - 1);
   let sum = 0;
   for (let j = 0; j < 4; j++) {
     const row = Math.min(height - 1, Math.max(0, top + j)) * width;
@@ -182,24 +182,19 @@ function cubic(plane: Float32Array, width: number, height: number, x: number, y:
   return sum;
 }
 
-function roundHalfEven(value: number): number {
-  const rounded = Math.round(value);
-  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
-}
-
-const CUBIC = Array.from({ length: SUBPIXELS }, (_, index) => {
-  const x = index / SUBPIXELS;
+function cubicWeights(x: number): [number, number, number, number] {
   const a = -0.75;
   const first = ((a * (x + 1) - 5 * a) * (x + 1) + 8 * a) * (x + 1) - 4 * a;
   const second = ((a + 2) * x - (a + 3)) * x * x + 1;
   const third = ((a + 2) * (1 - x) - (a + 3)) * (1 - x) * (1 - x) + 1;
   return [first, second, third, 1 - first - second - third];
-});
+}
 
 /** How much of A counts at each pixel of B: 0 outside A, rising to 1 within `SOFT` pixels. */
 function softEdge(map: Float32Array, a: Size, b: Size): Float32Array {
   const { width, height } = b;
-  const inside = (i: number) => map[2 * i] >= 0 && map[2 * i] <= a.width - 1 && map[2 * i + 1] >= 0 && map[2 * i + 1] <= a.height - 1;
+  const inside = (i: number) =>
+    map[2 * i] >= 0 && map[2 * i] <= a.width - 1 && map[2 * i + 1] >= 0 && map[2 * i + 1] <= a.height - 1;
   const distance = Float32Array.from({ length: width * height }, (_, i) => (inside(i) ? Infinity : 0));
   sweep(distance, width, height, 1);
   sweep(distance, width, height, -1);
@@ -210,7 +205,8 @@ function softEdge(map: Float32Array, a: Size, b: Size): Float32Array {
 function sweep(distance: Float32Array, width: number, height: number, direction: 1 | -1): void {
   const [straight, diagonal] = [0.955, 1.3693];
   const count = width * height;
-  const at = (x: number, y: number) => (x < 0 || y < 0 || x >= width || y >= height ? Infinity : distance[y * width + x]);
+  const at = (x: number, y: number) =>
+    x < 0 || y < 0 || x >= width || y >= height ? Infinity : distance[y * width + x];
   for (let n = 0; n < count; n++) {
     const i = direction === 1 ? n : count - 1 - n;
     if (distance[i] === 0) continue;

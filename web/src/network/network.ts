@@ -50,7 +50,9 @@ export class Network {
     proceed: (done: number) => void | Promise<void> = () => undefined,
   ): Promise<Prediction> {
     const { halo, stride, cells } = this.info;
-    const statistics = [a, b].map((luma) => new ort.Tensor("float32", gridStatistics(luma, width, height, cells), [1, 2, cells, cells]));
+    const statistics = [a, b].map(
+      (luma) => new ort.Tensor("float32", gridStatistics(luma, width, height, cells), [1, 2, cells, cells]),
+    );
     const tiles = tilesOf(width, height, halo, stride);
     const result = { fused: new Float32Array(a.length), weightMap: new Float32Array(a.length) };
     for (const [index, tile] of tiles.entries()) {

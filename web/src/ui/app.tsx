@@ -19,14 +19,12 @@ export function App() {
       <main>
         {mode.value === "images" ? (
           <>
-            <div class="side">
-              <Sources />
-              <Settings />
-            </div>
+            <Sources />
             <div class="content">
               <Messages />
               <Result />
             </div>
+            <Settings />
           </>
         ) : (
           <Live key={mode.value} kind={mode.value} messages={<Messages />} />

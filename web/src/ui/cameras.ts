@@ -14,7 +14,10 @@ export async function findCameras(): Promise<MediaDeviceInfo[]> {
   }
   const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
   if (cameras.length < 2) {
-    throw new InputError("Only one camera was found.", "Connect a second one: an infrared and a visible camera are needed.");
+    throw new InputError(
+      "Only one camera was found.",
+      "Connect a second one: an infrared and a visible camera are needed.",
+    );
   }
   return cameras;
 }

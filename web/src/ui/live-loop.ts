@@ -28,9 +28,15 @@ export function makeCanvases(): Canvases {
 }
 
 /** The size in which a video is fused: not wider than asked, never enlarged. */
-export function workingSize(video: { videoWidth: number; videoHeight: number }, width: number): { width: number; height: number } {
+export function workingSize(
+  video: { videoWidth: number; videoHeight: number },
+  width: number,
+): { width: number; height: number } {
   const scale = Math.min(1, width / video.videoWidth);
-  return { width: Math.max(1, Math.round(video.videoWidth * scale)), height: Math.max(1, Math.round(video.videoHeight * scale)) };
+  return {
+    width: Math.max(1, Math.round(video.videoWidth * scale)),
+    height: Math.max(1, Math.round(video.videoHeight * scale)),
+  };
 }
 
 /** Runs until `stop`. `options` is asked before every frame, `shown` told after it how many frames a second were fused. */
@@ -98,7 +104,12 @@ export class LiveLoop {
   }
 }
 
-function grab(canvas: HTMLCanvasElement, width: number, height: number, paint: (context: CanvasRenderingContext2D) => void): ImageData {
+function grab(
+  canvas: HTMLCanvasElement,
+  width: number,
+  height: number,
+  paint: (context: CanvasRenderingContext2D) => void,
+): ImageData {
   resize(canvas, width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   paint(context);

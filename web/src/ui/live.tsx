@@ -46,24 +46,19 @@ export function Live({ kind, messages }: { kind: "videos" | "cameras"; messages:
   }, [kind, canvases]);
   return (
     <>
-      <div class="side">
-        <section class="panel" aria-label={kind === "videos" ? "Videos" : "Cameras"}>
-          {kind === "videos" ? <VideoFiles a={a} b={b} /> : <CameraChoice a={a} b={b} />}
-          <label class="field">
-            Width that is fused
-            <select value={width.value} onChange={(event) => (width.value = Number(event.currentTarget.value))}>
-              {WIDTHS.map((pixels) => (
-                <option key={pixels} value={pixels}>
-                  up to {pixels} pixels
-                </option>
-              ))}
-            </select>
-          </label>
-        </section>
-        <Settings />
-        <video ref={a} class="hidden-video" muted playsInline aria-hidden="true" tabIndex={-1} />
-        <video ref={b} class="hidden-video" muted playsInline aria-hidden="true" tabIndex={-1} />
-      </div>
+      <section class="panel sources" aria-label={kind === "videos" ? "Videos" : "Cameras"}>
+        {kind === "videos" ? <VideoFiles a={a} b={b} /> : <CameraChoice a={a} b={b} />}
+        <label class="field">
+          Width that is fused
+          <select value={width.value} onChange={(event) => (width.value = Number(event.currentTarget.value))}>
+            {WIDTHS.map((pixels) => (
+              <option key={pixels} value={pixels}>
+                up to {pixels} pixels
+              </option>
+            ))}
+          </select>
+        </label>
+      </section>
       <div class="content">
         {messages}
         {version > 0 ? (
@@ -76,10 +71,17 @@ export function Live({ kind, messages }: { kind: "videos" | "cameras"; messages:
           </>
         ) : (
           <div class="empty">
-            <p>{kind === "videos" ? "Choose two videos of the same scene that start at the same time." : "Connect an infrared and a visible camera."}</p>
+            <p>
+              {kind === "videos"
+                ? "Choose two videos of the same scene that start at the same time."
+                : "Connect an infrared and a visible camera."}
+            </p>
           </div>
         )}
       </div>
+      <Settings />
+      <video ref={a} class="hidden-video" muted playsInline aria-hidden="true" tabIndex={-1} />
+      <video ref={b} class="hidden-video" muted playsInline aria-hidden="true" tabIndex={-1} />
     </>
   );
 }
@@ -99,7 +101,8 @@ function VideoFiles({ a, b }: Pair) {
     problem.value = null;
     setNames({ ...names, [slot]: file.name });
     if (element.src) URL.revokeObjectURL(element.src);
-    element.onerror = () => report(new InputError(`${file.name} cannot be played.`, "Convert it to MP4 (H.264) or WebM."));
+    element.onerror = () =>
+      report(new InputError(`${file.name} cannot be played.`, "Convert it to MP4 (H.264) or WebM."));
     element.onloadeddata = () => {
       if (!a.current?.videoWidth || !b.current?.videoWidth) return;
       for (const each of [a.current, b.current]) each.currentTime = 0;
@@ -110,10 +113,23 @@ function VideoFiles({ a, b }: Pair) {
   };
   return (
     <>
-      {([["a", "A: infrared", a], ["b", "B: visible", b]] as const).map(([slot, title, video]) => (
+      {(
+        [
+          ["a", "A: infrared", a],
+          ["b", "B: visible", b],
+        ] as const
+      ).map(([slot, title, video]) => (
         <div class={`picker slot-${slot}`} key={slot}>
           <h2>{title}</h2>
-          <input id={`video-${slot}`} class="visually-hidden" type="file" aria-label={title} accept="video/*,.mkv" disabled={!ready.value} onChange={(event) => open(slot, video, event.currentTarget.files?.[0])} />
+          <input
+            id={`video-${slot}`}
+            class="visually-hidden"
+            type="file"
+            aria-label={title}
+            accept="video/*,.mkv"
+            disabled={!ready.value}
+            onChange={(event) => open(slot, video, event.currentTarget.files?.[0])}
+          />
           <label class="button" for={`video-${slot}`}>
             Choose file
           </label>
@@ -141,7 +157,10 @@ function CameraChoice({ a, b }: Pair) {
   const start = async () => {
     problem.value = null;
     try {
-      for (const [video, id] of [[a.current, chosen.a], [b.current, chosen.b]] as const) {
+      for (const [video, id] of [
+        [a.current, chosen.a],
+        [b.current, chosen.b],
+      ] as const) {
         if (!video) continue;
         stopStream(video.srcObject as MediaStream | null);
         video.srcObject = await openCamera(id);
@@ -161,7 +180,10 @@ function CameraChoice({ a, b }: Pair) {
           {(["a", "b"] as const).map((slot) => (
             <label class="field" key={slot}>
               {slot === "a" ? "A: infrared" : "B: visible"}
-              <select value={chosen[slot]} onChange={(event) => setChosen({ ...chosen, [slot]: event.currentTarget.value })}>
+              <select
+                value={chosen[slot]}
+                onChange={(event) => setChosen({ ...chosen, [slot]: event.currentTarget.value })}
+              >
                 {cameras.map((camera, index) => (
                   <option key={camera.deviceId} value={camera.deviceId}>
                     {camera.label || `Camera ${index + 1}`}

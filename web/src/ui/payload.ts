@@ -36,6 +36,7 @@ export async function setup(): Promise<Setup> {
 
 /** One of the rendered sample pairs, infrared first. */
 export async function samplePair(name: string): Promise<[File, File]> {
-  const read = async (kind: string) => new File([await unpack(text(`${kind}/${name}.png`))], `${name}_${kind}.png`, { type: "image/png" });
+  const read = async (kind: string) =>
+    new File([await unpack(text(`${kind}/${name}.png`))], `${name}_${kind}.png`, { type: "image/png" });
   return [await read("ir"), await read("vi")];
 }

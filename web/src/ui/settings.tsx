@@ -1,12 +1,24 @@
 import type { ColorMode } from "../image/color";
 import { CENTERED } from "../image/transform";
 import { models } from "./payload";
-import { alignment, color, inverted, loadedTransform, loadTransform, mode, model, range, result, saveTransform, sources } from "./state";
+import {
+  alignment,
+  color,
+  inverted,
+  loadedTransform,
+  loadTransform,
+  mode,
+  model,
+  range,
+  result,
+  saveTransform,
+  sources,
+} from "./state";
 
 /** The options of a fusion. */
 export function Settings() {
   return (
-    <section class="panel" aria-label="Options">
+    <section class="panel settings" aria-label="Options">
       {models().length > 1 && (
         <label class="field">
           Network
@@ -27,7 +39,11 @@ export function Settings() {
         </select>
       </label>
       <label class="check">
-        <input type="checkbox" checked={inverted.value} onChange={(event) => (inverted.value = event.currentTarget.checked)} />
+        <input
+          type="checkbox"
+          checked={inverted.value}
+          onChange={(event) => (inverted.value = event.currentTarget.checked)}
+        />
         Hot things are dark in A (black-hot)
       </label>
       {mode.value === "images" && <ThermalRange />}
@@ -63,7 +79,7 @@ function ThermalRange() {
           <input
             id={`range-${end}`}
             type="range"
-            min={Math.min(found.low, full.low === 0 && current.low === 0 ? 0 : found.low)}
+            min={Math.min(found.low, current.low)}
             max={Math.max(found.high, current.high)}
             step={step}
             value={current[end]}
@@ -153,7 +169,13 @@ function NumberField({ name, label, step }: { name: "dx" | "dy" | "scale"; label
   return (
     <label class="field">
       {label}
-      <input type="number" step={step} {...(name === "scale" ? { min: 0.1, max: 10 } : {})} value={alignment.value[name]} onChange={(event) => set(event.currentTarget.valueAsNumber)} />
+      <input
+        type="number"
+        step={step}
+        {...(name === "scale" ? { min: 0.1, max: 10 } : {})}
+        value={alignment.value[name]}
+        onChange={(event) => set(event.currentTarget.valueAsNumber)}
+      />
     </label>
   );
 }

@@ -9,7 +9,7 @@ const ACCEPTED = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff,image/*";
 export function Sources() {
   const { a, b } = sources.value;
   return (
-    <section class="panel" aria-label="Images">
+    <section class="panel sources" aria-label="Images">
       <Picker slot="a" />
       <Picker slot="b" />
       <div class="row">

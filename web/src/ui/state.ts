@@ -44,10 +44,14 @@ export const notices = computed(() => {
   const { a, b } = sources.value;
   const found: string[] = [];
   if (a && b && !sameSize(a.info, b.info) && !loadedTransform.value) {
-    found.push(`The images differ in size (A ${size(a.info)}, B ${size(b.info)}): A is fitted into B. Correct it under Alignment.`);
+    found.push(
+      `The images differ in size (A ${size(a.info)}, B ${size(b.info)}): A is fitted into B. Correct it under Alignment.`,
+    );
   }
   if (a?.info.counts?.raw) {
-    found.push("A holds raw thermal counts: percentiles 1 to 99 become black and white. Change this under Thermal range.");
+    found.push(
+      "A holds raw thermal counts: percentiles 1 to 99 become black and white. Change this under Thermal range.",
+    );
   }
   if (result.value?.swapped) found.push("A is colored and B is gray: the images look swapped. Use Swap A and B.");
   return found;
@@ -89,7 +93,8 @@ export async function load(slot: Slot, file: File): Promise<void> {
     const info = await engine.load({ slot, file });
     batch(() => {
       sources.value = { ...sources.value, [slot]: { name: file.name, info } };
-      if (slot === "a") range.value = info.counts ? (info.counts.raw ? info.counts.percentiles : info.counts.full) : null;
+      if (slot === "a")
+        range.value = info.counts ? (info.counts.raw ? info.counts.percentiles : info.counts.full) : null;
       status.value = `Loaded ${file.name}.`;
     });
   } catch (error) {
@@ -108,7 +113,9 @@ export async function drop(files: readonly File[], slot?: Slot): Promise<void> {
   if (transform) await loadTransform(transform);
   const images = files.filter((file) => file !== transform);
   if (images.length > 2) {
-    return report(new InputError(`${images.length} files were dropped.`, "Drop two images: one infrared, one visible."));
+    return report(
+      new InputError(`${images.length} files were dropped.`, "Drop two images: one infrared, one visible."),
+    );
   }
   if (images.length === 1) return load(slot ?? (sources.value.a && !sources.value.b ? "b" : "a"), images[0]);
   if (images.length === 0) return;

@@ -34,6 +34,11 @@ export function moved(view: View, dx: number, dy: number): View {
 
 /** Never lost: at least a corner of the image stays in the frame. */
 export function kept(view: View, image: Size, frame: Size): View {
-  const within = (value: number, length: number, side: number) => Math.min(side - side / 8, Math.max(side / 8 - length, value));
-  return { ...view, x: within(view.x, image.width * view.zoom, frame.width), y: within(view.y, image.height * view.zoom, frame.height) };
+  const within = (value: number, length: number, side: number) =>
+    Math.min(side - side / 8, Math.max(side / 8 - length, value));
+  return {
+    ...view,
+    x: within(view.x, image.width * view.zoom, frame.width),
+    y: within(view.y, image.height * view.zoom, frame.height),
+  };
 }

@@ -45,7 +45,10 @@ export function Viewer({ width, height, layers, version }: Props) {
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  useEffect(() => draw(canvas.current!, shown, layers[left], layers[right], split), [shown, layers, left, right, split, frame, version]);
+  useEffect(
+    () => draw(canvas.current!, shown, layers[left], layers[right], split),
+    [shown, layers, left, right, split, frame, version],
+  );
 
   const press = (event: PointerEvent) => {
     canvas.current!.setPointerCapture(event.pointerId);
@@ -179,7 +182,10 @@ function draw(canvas: HTMLCanvasElement, view: View, left: Drawn, right: Drawn, 
   context.imageSmoothingEnabled = view.zoom * density < 2;
   context.imageSmoothingQuality = "high";
   const border = (width * split) / 100;
-  for (const [image, start, end] of [[left, 0, border], [right, border, width]] as const) {
+  for (const [image, start, end] of [
+    [left, 0, border],
+    [right, border, width],
+  ] as const) {
     if (!image || start >= end) continue;
     context.save();
     context.beginPath();

@@ -1,0 +1,111 @@
+"""Make the files of the browser tests: sources, and what the Python package makes of them."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import tifffile
+
+from refinefuse.alignment.transform import Transform
+from refinefuse.cli import main as refinefuse
+from refinefuse.image.files import write_image
+from refinefuse.samples import render
+
+WEIGHTS = "infrared-visible-small"
+FRAMES, SIDES = 30, (120, 160)
+
+
+def fuse(folder: Path, *options: str) -> None:
+    """Fuse `a.*` and `b.png` of a folder with the command line."""
+    (a,) = folder.glob("a.*")
+    results = ["-o", str(folder / "fused.png"), "--weight-map", str(folder / "weight_map.png")]
+    code = refinefuse(
+        ["fuse", str(a), str(folder / "b.png"), "--weights", WEIGHTS, "--device", "cpu", *results, *options]
+    )
+    if code:
+        raise SystemExit(f"the pair in '{folder}' was not fused")
+
+
+def pair(folder: Path, a: np.ndarray, b: np.ndarray) -> Path:
+    """Write a pair as PNG."""
+    folder.mkdir()
+    write_image(folder / "a.png", a)
+    write_image(folder / "b.png", b)
+    return folder
+
+
+def counts(folder: Path) -> None:
+    """A pair whose A holds raw thermal counts, in a compressed TIFF of tiles."""
+    a, b = render("ridge_16bit")
+    folder.mkdir()
+    raw = (7000 + a.astype(np.float64) * 2500 / 65535).astype(np.uint16)
+    tifffile.imwrite(folder / "a.tif", raw, compression="zlib", predictor=True, tile=(64, 64))
+    write_image(folder / "b.png", b)
+    fuse(folder, "--range", "percentile:1,99")
+
+
+def aligned(folder: Path) -> None:
+    """A pair of two sizes with the transform between them."""
+    a, b = render("smoke")
+    pair(folder, cv2.resize(a[40:, 30:], (320, 240), interpolation=cv2.INTER_AREA), b)
+    matrix = np.array([[0.52, 0.01, -14.3], [-0.01, 0.52, -20.6], [0, 0, 1]])
+    Transform("similarity", (240, 320), b.shape[:2], matrix).save(folder / "transform.json")
+    fuse(folder, "--transform", str(folder / "transform.json"))
+
+
+def large(folder: Path) -> None:
+    """A pair of 4000 x 3000 pixels, which is fused in tiles."""
+    a, b = (np.tile(x, (7, 7, 1)[: x.ndim])[:3000, :4000] for x in render("smoke"))
+    light = np.linspace(0.5, 1, 4000)[None, :]
+    pair(folder, (a * light).astype(np.uint8), (b * light[..., None]).astype(np.uint8))
+    fuse(folder)
+
+
+def broken(folder: Path) -> None:
+    """Files that are no images."""
+    folder.mkdir()
+    a, _ = render("night_street")
+    whole = cv2.imencode(".png", a)[1].tobytes()
+    (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "flipped.png").write_bytes(whole[:5000] + bytes([whole[5000] ^ 255]) + whole[5001:])
+    (folder / "text.png").write_text("no image")
+    (folder / "empty.tif").write_bytes(b"")
+    tifffile.imwrite(folder / "rare.tif", a.astype(">u2") * 99, byteorder=">", compression="zlib", predictor=True)
+    tifffile.imwrite(folder / "pages.tif", np.stack([a, a]), photometric="minisblack")
+    (folder / "truncated.tif").write_bytes(b"II*\0\x08\0\0\0\xff\xff")
+
+
+def videos(folder: Path) -> None:
+    """Two short videos: a bright square moves over gray ground in A, over color in B."""
+    folder.mkdir()
+    height, width = SIDES
+    for name, ground in (("a", (60, 60, 60)), ("b", (40, 90, 60))):
+        with av.open(str(folder / f"{name}.webm"), "w") as container:
+            stream = container.add_stream("libvpx", rate=Fraction(10))
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for index in range(FRAMES):
+                image = np.full((height, width, 3), ground, np.uint8)
+                image[40:80, 4 * index : 4 * index + 40] = 255 if name == "a" else 110
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+
+
+def main() -> None:
+    """Write everything into the folder that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", type=Path, help="folder to create")
+    folder: Path = parser.parse_args().output
+    folder.mkdir(parents=True)
+    for name in ("night_street", "ridge_16bit", "smoke"):
+        fuse(pair(folder / name, *render(name)))
+    for make in (counts, aligned, large, broken, videos):
+        make(folder / make.__name__)
+
+
+if __name__ == "__main__":
+    main()
