@@ -167,4 +167,4 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
 
 
 def _is_delicate(node: str) -> bool:
-    return any(part in node for part in ("/contexts.", "/encoders.0/step", "/head/"))
+    return any(part in node for part in ("/context_encoders.", "/encoders.0/downsample", "/head/"))

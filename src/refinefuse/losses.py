@@ -1,7 +1,8 @@
 """What training asks of a fused image, one function a term; every term is smaller where the image is better.
 
 The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source.
-`kept` and `hot` are the terms that forbid it; `overshoot` forbids the halos that win contrast.
+`edge_recall` and `hot_target` are the terms that forbid it; `overshoot` forbids the halos that win contrast,
+`spurious_edges` and `spurious_curvature` the curves and clouds that neither source has.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.filters import dilate, erode, sobel
-from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
 from refinefuse.metrics.caching import caching
 from refinefuse.metrics.statistics import quantile
 
@@ -34,12 +35,14 @@ class LossWeights:
     edge_recall: float = 0.6
     hot_target: float = 3.0
     overshoot: float = 60.0
+    spurious_edges: float = 20.0
+    spurious_curvature: float = 5.0
     detection: float = 0.0
 
 
 HOT_TARGET_MARGIN = 10
 """Image255 by which a hot pixel should be brighter than half of the fused image."""
-PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target")
+PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target", "spurious_edges", "spurious_curvature")
 """Terms that look at all crops of a pair together, one above the other: what they compare is a property of the whole
 image. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
 without bound when its noise is amplified."""
@@ -140,6 +143,16 @@ def overshoot_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     return (above.relu() + below.relu()).mean() / 255
 
 
+def spurious_edges_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """Edges that neither source has, as a fraction of those of the stronger source: the metric itself."""
+    return spurious_edges(fused, a, b).mean() / 100
+
+
+def spurious_curvature_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """Curves at a coarse scale that neither source has, as a fraction: the metric itself."""
+    return spurious_curvature(fused, a, b).mean() / 100
+
+
 def _count(mask: Tensor) -> Tensor:
     """Pixels of a mask, at least 1; where several processes share a batch, their mean.
 
@@ -168,6 +181,8 @@ TERMS: dict[str, Callable[[Image255, Image255, Image255], Tensor]] = {
     "edge_recall": edge_recall_loss,
     "hot_target": hot_target_loss,
     "overshoot": overshoot_loss,
+    "spurious_edges": spurious_edges_loss,
+    "spurious_curvature": spurious_curvature_loss,
 }
 """By the field of `LossWeights` that weighs it."""
 

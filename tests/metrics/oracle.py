@@ -689,3 +689,31 @@ def noise_gain(f, a, b):
     rough = np.maximum(sa, sb)
     flat = rough <= max(np.percentile(rough, 25), 1)
     return np.median((sf_ / np.maximum(rough, 0.5))[flat])
+
+
+def halved(x, times):
+    row = np.array([1, 4, 6, 4, 1]) / 16
+    for _ in range(times):
+        x = correlate(x, np.outer(row, row), "mirror")[::2, ::2]
+    return x
+
+
+def excess(f, a, b):
+    return 100 * np.maximum(f - a - b, 0).sum() / np.maximum(a, b).sum()
+
+
+def spurious_edges(f, a, b):
+    return np.mean([excess(*(slope(halved(x, level))[2] for x in (f, a, b))) for level in (1, 2, 3)])
+
+
+def spurious_curvature(f, a, b):
+    second = np.zeros((3, 3))
+    second[1] = 1, -2, 1
+    mixed = np.array([[1, 0, -1], [0, 0, 0], [-1, 0, 1]]) / 4
+
+    def strength(x):
+        x = halved(x, 4)
+        across, down, twist = (correlate(x, w, "mirror") for w in (second, second.T, mixed))
+        return np.sqrt(across**2 + down**2 + 2 * twist**2)
+
+    return excess(*map(strength, (f, a, b)))

@@ -73,7 +73,8 @@ def test_petrovic_shares_sum_to_one(seed):
 
 BEST = {"MSE": 0, "RMSE": 0, "CC": 1, "SSIM": 2, "MS-SSIM": 2, "VIF": 2, "QMI": 2, "CE": 0, "QM": 3, "QS": 1, "QW": 1,
         "QE": 1, "QC": 1, "QY": 1, "QCV": 0, "QCB": 1, "QSF": 0, "VIFF": 1, "FMI_pixel": 1, "FMI_edge": 1, "QP": 1,
-        "MEF-MS-SSIM": 1, "overshoot": 0, "noise_gain": 1, "Nabf": 0}  # fmt: skip
+        "MEF-MS-SSIM": 1, "overshoot": 0, "noise_gain": 1, "Nabf": 0, "spurious_edges": 0,
+        "spurious_curvature": 0}  # fmt: skip
 
 
 @pytest.mark.parametrize(("key", "best"), BEST.items())

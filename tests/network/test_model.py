@@ -23,6 +23,7 @@ SWITCHED = {
     "single scale, not refined": replace(TINY, channels=(8,), gradual_refinement=False),
     "folded by 4": replace(TINY, patch_size=4),
     "not folded": replace(TINY, patch_size=1),
+    "symmetric": replace(TINY, symmetric=True),
 }
 
 

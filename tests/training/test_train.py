@@ -301,7 +301,7 @@ def test_a_duller_sensor_changes_the_infrared_image_alone():
     plane = np.random.default_rng(0).integers(60, 200, (50, 60), np.uint8)
     before, after = (crops([(plane, plane)], augmentation=Augmentation(0, weight, 1)) for weight in (0, 1))
     fainter = [(before[index], after[index]) for index in range(20)]
-    assert all(torch.equal(after.b, after.reference) for _, after in fainter)
+    assert all(torch.equal(after.b, after.reference_b) for _, after in fainter)
     assert sum(float(after.a.mean()) < float(after.b.mean()) for _, after in fainter) > 18
     assert all(after.a.min() >= 0 and after.a.max() <= 1 for _, after in fainter)
 

@@ -146,7 +146,8 @@ _ROWS = (
         },
         notes="Names end in D by day and N by night. The list of the test split names 321 of its 361 pairs. "
         "Masks (Segmentation_labels) for all pairs, of MFNet's classes: car, person, bike, curve, car stop, guardrail, "
-        "cone, bump; boxes (detection/labels) for 80, under numbers without D and N.",
+        "cone, bump; boxes (detection/labels) for 80, under numbers without D and N. The lists train and val (60 pairs "
+        "of 12 scenes) name 1051 of the 1083 train pairs: the other 32 show a test scene from the same position.",
     ),
     DatasetInfo(
         "RoadScene",
@@ -157,7 +158,8 @@ _ROWS = (
         license=f"{_NOT_STATED} (cut from the FLIR ADAS videos, whose terms apply)",
         citation="Xu, Ma, Le, Jiang, Guo, FusionDN, AAAI 2020",
         source="github.com/hanna-xu/RoadScene",
-        notes="221 pairs, no official split: `test` is the 50 of CDDFuse; other published subsets have lists too.",
+        notes="221 pairs, no official split: `test` is the 50 of CDDFuse; other published subsets have lists too. "
+        "FLIR_05027 and FLIR_07620 are misaligned and in neither train nor val.",
     ),
     DatasetInfo(
         "TNO",
@@ -169,7 +171,8 @@ _ROWS = (
         citation="Toet, TNO Image Fusion Dataset, figshare, doi 10.6084/m9.figshare.1008029",
         source="doi.org/10.6084/m9.figshare.1008029",
         notes="No official split: `test` is the 25 of CDDFuse, under its names. Its archive has other folders. "
-        "Triclobs_square_with_houses shows the scene of the test pair TNO_16 and is in no list.",
+        "In no list: Triclobs_square_with_houses, which shows the scene of the test pair TNO_16; DHV_wall, misaligned; "
+        "Triclobs_Marne_24, whose visible image is noise.",
     ),
     DatasetInfo(
         "LLVIP",
@@ -184,7 +187,7 @@ _ROWS = (
         size=(1024, 1280),
         classes={"voc": {"person": "person"}, "yolo": {"0": "person"}},
         scene=r"^(\d\d)",
-        notes="The first two digits of a name tell the camera's place.",
+        notes="The first two digits of a name tell the camera's place. In 020312 near branches do not match: in no list.",
     ),
     DatasetInfo(
         "M3FD",
@@ -194,6 +197,7 @@ _ROWS = (
         (
             Folders("M3FD_Fusion/Ir", "M3FD_Fusion/Vis", "test"),
             Folders("M3FD_Detection/Ir", "M3FD_Detection/Vis", "detection"),
+            Folders("train/ir", "train/vi"),
         ),
         license=UNKNOWN,
         citation="Liu, Fan, Huang, Wu, Liu, Zhong, Luo, TarDAL, CVPR 2022",
@@ -210,18 +214,21 @@ _ROWS = (
             },
         },
         notes="1024 x 768 mostly. The 4200 pairs of the detection part have no official split; many show one scene: "
-        "make a split by scenes with `refinefuse data split`.",
+        "make a split by scenes with `refinefuse data split`. The lists train and val name 32 pairs in public "
+        "repositories (ImaanIbrar/IVIF-DIDFuse, Beate-Suy-Zhang/DCEvo, LiuZhu-CV/BDLFusion), none of them among the "
+        "first 300 numbers; x07 to x30 are numbered anew.",
     ),
     DatasetInfo(
         "FMB",
         "infrared",
         "visible",
         ("FMB",),
-        _by_split("Infrared", "Visible"),
+        (*_by_split("Infrared", "Visible"), Folders("train/ir", "train/vi")),
         license=UNKNOWN,
         citation="Liu, Liu, Wu, Ma, Liu, Zhong, Luo, Fan, SegMiF, ICCV 2023, arXiv 2308.02097",
         source="github.com/JinyuanLiu-CV/SegMiF",
-        notes=f"Number of pairs and sizes: {UNKNOWN}.",
+        notes=f"Number of pairs and sizes: {UNKNOWN}. The list val names 5 pairs in github.com/Beate-Suy-Zhang/DCEvo, "
+        "on which no weights here are trained.",
     ),
     DatasetInfo(
         "M3SVD",
@@ -234,7 +241,7 @@ _ROWS = (
         source="github.com/Linfeng-Tang/M3SVD",
         size=(480, 640),
         scene=r"^(\d{4}_\d{4})",
-        notes="220 pairs of videos, of which the test split alone is public. The lists here split_by_scene frames of these: "
+        notes="220 pairs of videos, of which the test split alone is public. The lists here divide frames of these: "
         "they say nothing of the authors' test split.",
     ),
     DatasetInfo(
@@ -302,6 +309,17 @@ _ROWS = (
         license=_NOT_STATED,
         citation="Brown, Suesstrunk, Multi-spectral SIFT for scene category recognition, CVPR 2011",
         source="EPFL RGB-NIR Scene Dataset, class country; 26 pairs of it in github.com/Zhaozixiang1228/IVIF-DIDFuse",
+    ),
+    DatasetInfo(
+        "NIR_RS",
+        "near infrared",
+        "visible",
+        ("NIR_RS",),
+        (Folders("train/ir", "train/vi"),),
+        license=_NOT_STATED,
+        citation="JasonLi-UCAS, NIR-VIS-RS, GitHub",
+        source="github.com/JasonLi-UCAS/NIR-VIS-RS",
+        notes="80 pairs from the air and from orbit, not thermal: no weights here are trained on them.",
     ),
     DatasetInfo(
         "IVmisc",

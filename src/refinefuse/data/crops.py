@@ -1,6 +1,6 @@
 """Training crops: whole images held in memory as 8-bit luma, cut and augmented on the fly.
 
-Item `i` of a dataset depends on the seed and on `i` unpaired: a resumed run, or one split over several processes,
+Item `i` of a dataset depends on the seed and on `i` alone: a resumed run, or one split over several processes,
 sees the same crops.
 """
 
@@ -17,20 +17,23 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from refinefuse.data.degradations import DEGRADATIONS, low_thermal_contrast
+from refinefuse.data.degradations import DEGRADATIONS, low_thermal_contrast, thermal_noise
 from refinefuse.errors import InputError, check_field
 from refinefuse.network.context import grid_statistics
 
 
 class CropBatch(NamedTuple):
-    """CropBatch of one pair, or of a batch of pairs, luma in [0, 1].
+    """Crops of one pair, or of a batch of pairs, luma in [0, 1].
 
-    `reference` is what the losses compare `b` with: `b` itself, but without the noise that was added to it.
+    The references are what the losses compare with: the sources, without the noise that was added to them. `contrast`
+    is the level's (`FusionHead`), one per crop.
     """
 
     a: Float[Tensor, "*n 1 s s"]
     b: Float[Tensor, "*n 1 s s"]
-    reference: Float[Tensor, "*n 1 s s"]
+    reference_a: Float[Tensor, "*n 1 s s"]
+    reference_b: Float[Tensor, "*n 1 s s"]
+    contrast: Float[Tensor, "*n 1 1 1"]
     stats_a: Float[Tensor, "*m 2 g g"]
     stats_b: Float[Tensor, "*m 2 g g"]
 
@@ -40,14 +43,16 @@ class Augmentation:
     """How training crops are varied.
 
     Args:
-        degrade_visible_p: weight of the pairs whose visible image is degraded (dark, overexposed, hazy or sensor_noise), in [0, 1].
-        degrade_infrared_p: weight of the pairs whose infrared image is that of a duller sensor, in [0, 1].
+        degrade_visible_p: probability that the visible image is degraded (dark, overexposed, hazy or noisy).
+        degrade_infrared_p: probability that the infrared image is that of a sensor with low thermal contrast.
         max_scale: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
+        thermal_noise_p: probability of fixed patterns, noise and lens shading in the infrared image.
     """
 
     degrade_visible_p: float = 0.4
     degrade_infrared_p: float = 0.0
     max_scale: float = 1.5
+    thermal_noise_p: float = 0.0
 
     def __post_init__(self) -> None:
         check_field(
@@ -56,11 +61,12 @@ class Augmentation:
         check_field(
             0 <= self.degrade_infrared_p <= 1, "degrade_infrared_p", "a weight from 0 to 1", self.degrade_infrared_p
         )
+        check_field(0 <= self.thermal_noise_p <= 1, "thermal_noise_p", "a number from 0 to 1", self.thermal_noise_p)
         check_field(1 <= self.max_scale <= 4, "max_scale", "a factor from 1 to 4", self.max_scale)
 
 
 class PairCropDataset(Dataset[CropBatch]):
-    """CropBatch of aligned pairs.
+    """Crops of aligned pairs.
 
     Args:
         pairs: luma of each pair, uint8 (h, w).
@@ -106,19 +112,24 @@ class PairCropDataset(Dataset[CropBatch]):
         rng = np.random.default_rng((self.seed, index))
         a, b = self.pairs[self._draw(rng)]
         a, b = (rotated_or_flipped(x.astype(np.float32) / 255, turn) for turn in [int(rng.integers(8))] for x in (a, b))
-        clean = b
+        clean_b = b
         if rng.random() < self.augmentation.degrade_visible_p:
             name = rng.choice(list(DEGRADATIONS))
             b = DEGRADATIONS[name](b, rng.random(), rng)
-            clean = clean if name == "sensor_noise" else b
+            clean_b = clean_b if name == "sensor_noise" else b
         if rng.random() < self.augmentation.degrade_infrared_p:
             a = low_thermal_contrast(a, rng.random(), rng)
-        cuts = [self._cut((a, b, clean), rng) for _ in range(self.crops)]
-        stacked = (torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True))
-        whole = (
+        clean_a = a
+        if rng.random() < self.augmentation.thermal_noise_p:
+            a = thermal_noise(a, rng.random(), rng)
+        cuts = [self._cut((a, b, clean_a, clean_b), rng) for _ in range(self.crops)]
+        crop_a, crop_b, *references = (torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True))
+        stats_a, stats_b = (
             grid_statistics(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.context_size)[0] for x in (a, b)
         )
-        return CropBatch(*stacked, *whole)
+        contrast = min(1.0, 2 * rng.random())  # half of the pairs teach the level, half the detail at any contrast
+        per_crop = torch.full((self.crops, 1, 1, 1), contrast)
+        return CropBatch(crop_a, crop_b, references[0], references[1], per_crop, stats_a, stats_b)
 
     def pair_of(self, index: int) -> int:
         """Which of the pairs item `index` is cut from."""
@@ -147,5 +158,6 @@ def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:
 
 def collate(items: Sequence[CropBatch]) -> CropBatch:
     """Items to a batch: crops (n crops, 1, s, s), reduced images (n, 2, g, g)."""
-    a, b, reference, stats_a, stats_b = zip(*items, strict=True)
-    return CropBatch(torch.cat(a), torch.cat(b), torch.cat(reference), torch.stack(stats_a), torch.stack(stats_b))
+    *per_crop, stats_a, stats_b = zip(*items, strict=True)
+    a, b, reference_a, reference_b, contrast = map(torch.cat, per_crop)
+    return CropBatch(a, b, reference_a, reference_b, contrast, torch.stack(stats_a), torch.stack(stats_b))

@@ -66,6 +66,22 @@ def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) 
     return faded
 
 
+def thermal_noise(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """What an uncooled infrared sensor adds: fixed patterns by column and by row, noise by pixel, shading of the lens.
+
+    For the infrared image, not the visible one.
+    """
+    rows, columns = np.ogrid[: luma.shape[0], : luma.shape[1]]
+    pattern = 0.02 * severity * rng.random()
+    added = pattern * rng.standard_normal((1, luma.shape[1]), np.float32)
+    added = added + 0.5 * pattern * rng.standard_normal((luma.shape[0], 1), np.float32)
+    added = added + 0.03 * severity * rng.random() * rng.standard_normal(luma.shape, np.float32)
+    from_center = (rows / luma.shape[0] - 0.5) ** 2 + (columns / luma.shape[1] - 0.5) ** 2
+    added = added + 0.2 * severity * rng.uniform(-1, 1) * from_center
+    noised: Luma = np.clip(luma + added.astype(np.float32), 0, 1)
+    return noised
+
+
 DEGRADATIONS: Mapping[str, Degradation] = {
     "underexposure": underexposure,
     "overexposure": overexposure,

@@ -185,10 +185,11 @@ def load_backend(
     return ready(network, device)
 
 
-def pretrained(weights: str | os.PathLike[str], device: str) -> RefineFuse:
+def pretrained(weights: str | os.PathLike[str], device: str, contrast: float | None = None) -> RefineFuse:
     """A trained network in float32, in the memory format in which it is fastest."""
     target = resolve_device(device)
-    return RefineFuse.from_pretrained(weights).to(device=target, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    network = RefineFuse.from_pretrained(weights, contrast=contrast)
+    return network.to(device=target, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def ready(network: RefineFuse, device: str) -> RefineFuse:

@@ -58,18 +58,23 @@ class FusionResult(NamedTuple, Generic[T]):
     weight_map: T
 
 
-def load_model(weights: str | os.PathLike[str] = DEFAULT, device: str = "cpu") -> RefineFuse:
+def load_model(
+    weights: str | os.PathLike[str] = DEFAULT, device: str = "cpu", *, contrast: float | None = None
+) -> RefineFuse:
     """Load a trained network, in evaluation mode, float32, in the memory format in which it is fastest.
 
     Args:
         weights: a shipped name, a file, a folder that `save_pretrained` wrote, or a Hub repository.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        contrast: from 0 (the level of the fused image is the mean of the sources: the fewest artifacts) to 1 (the most
+            contrast); None takes the default of the weights. Give the network to `Fuser`.
 
     Raises:
+        ConfigError: if the contrast is not a number from 0 to 1.
         WeightsError: if the weights are unknown, unsafe or damaged.
         InputError: if this machine has no such device.
     """
-    return pretrained(weights, device)
+    return pretrained(weights, device, contrast)
 
 
 def list_models() -> list[str]:

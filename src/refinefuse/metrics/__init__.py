@@ -9,7 +9,15 @@ from refinefuse.metrics.caching import caching
 from refinefuse.metrics.contrast import qcb, qcv
 from refinefuse.metrics.conventions import CONVENTIONS, Convention
 from refinefuse.metrics.detail import qm, qsf
-from refinefuse.metrics.diagnostics import edge_recall, gradient_reversal, missed_targets, noise_gain, overshoot
+from refinefuse.metrics.diagnostics import (
+    edge_recall,
+    gradient_reversal,
+    missed_targets,
+    noise_gain,
+    overshoot,
+    spurious_curvature,
+    spurious_edges,
+)
 from refinefuse.metrics.evaluate import evaluate
 from refinefuse.metrics.features import fmi_dct, fmi_edge, fmi_gradient, fmi_pixel, fmi_wavelet
 from refinefuse.metrics.gradient import ei, labf, nabf, nabf_p, qabf, qabf_p, qg
@@ -76,6 +84,8 @@ __all__ = [
     "scd",
     "sd",
     "sf",
+    "spurious_curvature",
+    "spurious_edges",
     "ssim",
     "torchmetrics",
     "var",

@@ -1,7 +1,7 @@
-"""Fusion faults: what the usual metrics reward, or do not see.
+"""Diagnostic metrics: what the common metrics reward, or do not see.
 
-A plain copy of one source beats published methods in VIF, Qabf and MI at once. These five see what such a image loses
-and what a image optimized for those metrics gains wrongly; they belong beside every table. Luma, levels 0..255,
+A plain copy of one source beats published methods in VIF, Qabf and MI at once. These see what such an image loses
+and what an image optimized for those metrics gains wrongly; they belong beside every table. Luma, levels 0..255,
 gradients by Sobel / 8 with a mirrored border. The thresholds are this project's own.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from refinefuse.filters import box, dilate, erode, magnitude, root
+from refinefuse.filters import blur, box, dilate, erode, magnitude, pad, root
 from refinefuse.metrics.caching import cached
 from refinefuse.metrics.gradient import derivatives
 from refinefuse.metrics.statistics import Image, MetricValue, quantile
@@ -106,3 +106,67 @@ def noise_gain(fused: Image, a: Image, b: Image) -> MetricValue:
     flat = rough <= quantile(rough, 0.25).clamp(min=1)
     lift = _deviation(fused) / rough.clamp(min=0.5)
     return torch.stack([quantile(one[chosen][None], 0.5)[0, 0] for one, chosen in zip(lift, flat, strict=True)])
+
+
+BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+
+def _halved(x: Image) -> Image:
+    """The next level of a Gaussian pyramid, every second row and column from the first on (OpenCV's `pyrDown`)."""
+    return blur(x, BINOMIAL, "mirror", step=2)
+
+
+@cached
+def _pyramid(x: Image) -> tuple[Image, ...]:
+    """Levels 1 to 4."""
+    levels = [_halved(x)]
+    while len(levels) < 4:
+        levels.append(_halved(levels[-1]))
+    return tuple(levels)
+
+
+@cached
+def _slopes(x: Image) -> tuple[Tensor, ...]:
+    """The length of the gradient at levels 1 to 3."""
+    return tuple(_gradient(level)[2] for level in _pyramid(x)[:3])
+
+
+@cached
+def _curvature(x: Image) -> Tensor:
+    """The Frobenius norm of the second differences at level 4."""
+    wide = pad(_pyramid(x)[3], 1, "mirror")
+    middle = wide[..., 1:-1, 1:-1]
+    across = wide[..., 1:-1, 2:] - 2 * middle + wide[..., 1:-1, :-2]
+    down = wide[..., 2:, 1:-1] - 2 * middle + wide[..., :-2, 1:-1]
+    twisted = (wide[..., 2:, 2:] - wide[..., 2:, :-2] - wide[..., :-2, 2:] + wide[..., :-2, :-2]) / 4
+    return root(across.square() + down.square() + 2 * twisted.square())
+
+
+def _excess(fused: Tensor, a: Tensor, b: Tensor) -> MetricValue:
+    """By how much the strength of the fused image exceeds both sources together, over the sum of the stronger's."""
+    excess = (fused - a - b).relu().flatten(1).sum(1)
+    whole = torch.maximum(a, b).flatten(1).sum(1)
+    return 100.0 * excess / torch.where(whole > 0, whole, 1.0) * (whole > 0)
+
+
+def spurious_edges(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Edges that neither source has, in percent of the strength of the stronger source's; an average scores 0.
+
+    The mean over levels 1 to 3 of a Gaussian pyramid of the part of the fused gradient that is longer than both
+    sources' together, over the longer of the two. Dark curves where the sources cross, clouds and halos have such edges.
+
+    Source: this package, 2026.
+    """
+    levels = zip(_slopes(fused), _slopes(a), _slopes(b), strict=True)
+    return torch.stack([_excess(*level) for level in levels]).mean(0)
+
+
+def spurious_curvature(fused: Image, a: Image, b: Image) -> MetricValue:
+    """Curves at a coarse scale that neither source has, in percent of the stronger source's; an average scores 0.
+
+    As `spurious_edges`, of second differences at level 4: the eye sees dark bands whose sides are no steeper than the
+    sources.
+
+    Source: this package, 2026.
+    """
+    return _excess(_curvature(fused), _curvature(a), _curvature(b))

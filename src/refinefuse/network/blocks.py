@@ -17,14 +17,14 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, groups: int = 1) -> None:
         super().__init__()
-        self.first = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
-        self.second = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
+        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
+        self.conv2 = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Same shape out."""
-        change: Tensor = self.second(F.relu(self.first(x), inplace=True))
+        change: Tensor = self.conv2(F.relu(self.conv1(x), inplace=True))
         return change.add_(x)
 
 
@@ -42,10 +42,10 @@ class PairEncoder(nn.Module):
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.step = nn.Conv2d(2 * in_channels, 2 * width, stride, stride, groups=2)
+        self.downsample = nn.Conv2d(2 * in_channels, 2 * width, stride, stride, groups=2)
         self.block = ResidualBlock(2 * width, groups=2)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
         """Features of the pair (n, 2 in_channels, h, w) to (n, 2 width, h / stride, w / stride)."""
-        features: Tensor = self.block(F.relu(self.step(x), inplace=True))
+        features: Tensor = self.block(F.relu(self.downsample(x), inplace=True))
         return features

@@ -26,7 +26,10 @@ class NetworkConfig:
         pixel_interaction: False disables it: the modalities meet only where their features are concatenated.
         global_attention: False disables it: the deepest features stay as they are.
         gradual_refinement: False adds the deepest features once, at the end, instead of scale by scale.
-        residual_bound: largest correction of the weighted average, in multiples of the sources' difference.
+        residual_bound: largest move of the level from the mean of the sources, in multiples of their difference.
+        contrast: how much of that move is made, from 0 (the level is the mean of the sources) to 1 (all of it).
+        symmetric: True fuses the pair in both orders and averages: exchanging the sources changes no bit, at twice the
+            cost.
     """
 
     channels: tuple[int, ...] = (32, 48, 64)
@@ -39,6 +42,8 @@ class NetworkConfig:
     global_attention: bool = True
     gradual_refinement: bool = True
     residual_bound: float = 1.0
+    contrast: float = 0.5
+    symmetric: bool = False
 
     def __post_init__(self) -> None:
         is_list = isinstance(self.channels, tuple | list) and 1 <= len(self.channels) <= 8
@@ -48,7 +53,7 @@ class NetworkConfig:
         for name in ("patch_size", "num_interactions", "context_size", "context_channels", "num_heads"):
             value = getattr(self, name)
             self._check_field(type(value) is int and 0 <= value <= LARGEST, name, f"a whole number up to {LARGEST}")
-        for name in ("pixel_interaction", "global_attention", "gradual_refinement"):
+        for name in ("pixel_interaction", "global_attention", "gradual_refinement", "symmetric"):
             self._check_field(type(getattr(self, name)) is bool, name, "true or false")
         self._check_field(self.patch_size in (1, 2, 4), "patch_size", "1, 2 or 4")
         self._check_field(self.context_size >= 4 and self.context_size % 4 == 0, "context_size", "a multiple of 4")
@@ -60,6 +65,8 @@ class NetworkConfig:
         )
         in_range = isinstance(self.residual_bound, int | float) and 0 <= self.residual_bound <= 10
         self._check_field(in_range, "residual_bound", "a number from 0 to 10")
+        in_range = isinstance(self.contrast, int | float) and 0 <= self.contrast <= 1
+        self._check_field(in_range, "contrast", "a number from 0 to 1")
 
     def _check_field(self, holds: bool, name: str, rule: str) -> None:
         check_field(holds, name, rule, getattr(self, name))

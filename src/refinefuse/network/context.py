@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from refinefuse.filters import root
 
 
 class Context(NamedTuple):
@@ -43,13 +45,37 @@ def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
     return overlap.clamp(min=0) * (cells / whole)
 
 
+def cell_samples(length: int, cells: int) -> tuple[Int[Tensor, "cells k"], Float[Tensor, "cells k"]]:
+    """The samples that each cell of a side holds, and the weights in float64 that average them: `area_weights`, dense.
+
+    Every cell has as many; those that only fill up have the weight 0.
+    """
+    whole = (length + STEP - 1) // STEP * STEP
+    edges = torch.arange(cells + 1, dtype=torch.float64) * (whole / cells)
+    start = edges[:-1, None].floor() + torch.arange((whole + cells - 1) // cells + 1)
+    overlap = torch.minimum(edges[1:, None], start + 1) - torch.maximum(edges[:-1, None], start)
+    return start.long().clamp(max=length - 1), overlap.clamp(min=0) * (cells / whole)
+
+
 def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
-    """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for a image of any size."""
-    rows, columns = (area_weights(side, grid).to(x.device, x.dtype) for side in x.shape[2:])
-    with torch.autocast(x.device.type, enabled=False):  # the difference of two means needs every digit
-        mean = rows @ x @ columns.T
-        deviation = (rows @ x.square() @ columns.T - mean.square()).clamp(min=0).sqrt()
-    return torch.cat([mean, deviation], 1)
+    """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for an image of any size.
+
+    The deviation is the root of a mean of squares, first down the columns, then along the rows. The difference of two
+    means, of the squares and squared, has too few digits in float32 and none in bfloat16.
+    """
+    (of_rows, row_weights), (of_columns, column_weights) = (
+        (samples.to(x.device), weights.to(x.device, x.dtype))
+        for samples, weights in (cell_samples(side, grid) for side in x.shape[2:])
+    )
+    row_weights = row_weights[..., None]
+    with torch.autocast(x.device.type, enabled=False):
+        down = x[:, :, of_rows]
+        mean = (down * row_weights).sum(3, keepdim=True)
+        variance = ((down - mean).square() * row_weights).sum(3)
+        along, within = mean[:, :, :, 0][..., of_columns], variance[..., of_columns]
+        mean = (along * column_weights).sum(-1, keepdim=True)
+        variance = (((along - mean).square() + within) * column_weights).sum(-1)
+    return torch.cat([mean[..., 0], root(variance)], 1)
 
 
 class StreamingGridStatistics:
@@ -85,12 +111,12 @@ class ContextEncoder(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(2, width // 2, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
-        self.third = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = nn.Conv2d(2, width // 2, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "n 2 g g"]) -> Float[Tensor, "n t d"]:
         """Reduced image (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
-        features = self.third(F.relu(self.second(F.relu(self.first(x)))))
+        features = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
         tokens: Tensor = features.flatten(2).transpose(1, 2)
         return tokens

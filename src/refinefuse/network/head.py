@@ -1,4 +1,4 @@
-"""The last step: a mix of the sources by pixel, and what it leaves out, added band by band."""
+"""The last step: the level of the image, decided once, its detail band by band, and how much contrast it gets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from torch.nn import functional as F
 
 from refinefuse.network.refinement import upsample
 
+CROSSING = 20 / 255
+"""Below this difference between the levels of the sources the pull towards the brighter one fades."""
 FAINT = 1 / 255
 """Detail below one level of 8 bits is taken for none where that of two sources is compared."""
 
 
 class FusionOutput(NamedTuple):
-    """What `RefineFuse.predict` returns: the fused luma, and the weight_map of `a` in the mix; (n, 1, h, w) in [0, 1]."""
+    """What `RefineFuse.predict` returns: the fused luma and the weight map of `a`; (n, 1, h, w) in [0, 1]."""
 
     fused: Float[Tensor, "n 1 h w"]
     weight_map: Float[Tensor, "n 1 h w"]
@@ -38,22 +40,29 @@ def bands(x: Float[Tensor, "n c h w"], count: int) -> list[Float[Tensor, "n c i 
 
 
 class FusionHead(nn.Module):
-    """F = s A + (1 - s) B + the sum over the bands of r (u A + v B); s in [0, 1], u and v in [-1, 1].
+    """Level, detail and contrast: the coarsest band of a Laplacian pyramid, its finer bands, and one number.
 
-    A mix keeps one source's detail and loses the other's, or halves both. So the detail of both may be added again,
-    band by band of a Laplacian pyramid, as far as the sources do not weight_map it: r is their mean difference over the sum
-    of their mean strengths nearby, 0 where they agree and 1 where one alone has anything. What is coarser than the last
-    band is moved by u (A - B) + v |A - B|. So the image's own values are kept: where the sources agree nearby, the
-    result is their common value, whatever the weights. Before training s is 1/2, u and v are 0.
+    **Level.** The coarsest band is decided once, at its own scale: with d = A - B it is
+    M + c (u d + v d^2 / (|d| + 20 levels)), where M is the mean of the sources, u and v in [-1, 1] times `bound`, and
+    c in [0, 1] the contrast. The second term goes to the brighter (v > 0) or the darker source and vanishes smoothly
+    where they cross: |d| in its place has a kink there, which is seen as a dark curve that neither source has.
 
-    The features of each scale decide on the band of its size, so detail is refined scale by scale; those of the first
-    decide on the finer bands too, by pixel on s and by 2 x 2 pixels on the finest band. Our choice; the paper's
-    abstract is silent here.
+    **Detail.** Each finer band is w A + (1 - w) B + r (u A + v B): w is the weight of `a` by pixel, averaged to the
+    size of the band, so no level jumps with it. A weighted average keeps one source's detail and loses the other's,
+    or halves both; so the detail of both may be added again as far as the sources do not share it: r is their mean
+    difference over the sum of their mean strengths nearby, 0 where they agree, 1 where one alone has anything.
+
+    **Contrast.** c = 0 leaves the mean of the sources as the level, which has no fault and little contrast; 1 goes all
+    the way. How much detail is added may depend on it.
+
+    Where the sources agree nearby the result is their common value, whatever the weights. Before training it is their
+    average. The features of each scale decide on the band of its size; those of the first decide on the finer bands
+    too, by pixel on w and by 2 x 2 pixels on the finest band. Our choice; the paper's abstract is silent here.
 
     Args:
         channels: channels of the features of each scale, shallow to deep.
-        patch_size: side of the folded pixel blocks.
-        bound: largest move of what is coarser than the bands, as a multiple of the difference between the sources.
+        patch_size: side of the pixel blocks that are one cell of the first scale.
+        bound: largest move of the level, as a multiple of the difference between the sources.
     """
 
     def __init__(self, channels: Sequence[int], patch_size: int, bound: float) -> None:
@@ -62,36 +71,53 @@ class FusionHead(nn.Module):
         finest = max(1, patch_size // 2)
         self.sides = [patch_size, *(max(1, finest >> max(0, band - 1)) for band in range(patch_size.bit_length()))]
         self.counts = [patch_size**2, *(2 * side**2 for side in self.sides[1:])]
-        self.predict = nn.ModuleList(
-            nn.Conv2d(width, count, 3, padding=1)
-            for width, count in zip(channels, (sum(self.counts), *[2] * (len(channels) - 1)), strict=True)
-        )
+        outputs = (sum(self.counts), *[2] * (len(channels) - 1))
+        self.predict = nn.ModuleList(nn.Conv2d(c, n, 3, padding=1) for c, n in zip(channels, outputs, strict=True))
+        self.by_contrast = nn.ParameterList(torch.zeros(n, 1, 1) for n in outputs[:-1])
         for layer in self.predict:
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]  # torch types a module of a list as any module
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(
-        self, features: Sequence[Tensor], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]
+        self,
+        features: Sequence[Tensor],
+        a: Float[Tensor, "n 1 h w"],
+        b: Float[Tensor, "n 1 h w"],
+        contrast: Float[Tensor, "n 1 1 1"] | float,
     ) -> FusionOutput:
-        """The output, from the features of every scale, shallow to deep; float32 whatever the features are."""
-        bounded = [
-            torch.tanh(layer(x).to(a.dtype)).contiguous() for layer, x in zip(self.predict, features, strict=True)
-        ]
+        """The fused image, from the features of every scale, shallow to deep; float32 whatever the features are."""
+        rules = [layer(x).to(a.dtype) for layer, x in zip(self.predict, features, strict=True)]
+        by_contrast = zip(rules, self.by_contrast, strict=False)  # the level is told by `contrast` itself
+        rules[: len(self.by_contrast)] = [rule + contrast * slope for rule, slope in by_contrast]
+        bounded = [torch.tanh(rule).contiguous() for rule in rules]
         by_block = zip(torch.split(bounded[0], self.counts, 1), self.sides, strict=True)
         mix, *fine = (F.pixel_shuffle(x, side) for x, side in by_block)
-        weight_map = (mix + 1) / 2
-        fused = b + weight_map * (a - b) + self._detail([*fine, *bounded[1:]], a, b)
-        return FusionOutput(fused.clamp(0, 1), weight_map)
+        weight = (mix + 1) / 2
+        *gains, level = *fine, *bounded[1:]
+        *detail_a, base_a = bands(a, len(gains) + 1)
+        *detail_b, base_b = bands(b, len(gains) + 1)
+        fused = self._level(level, base_a, base_b, contrast)
+        weights = [weight]
+        for _ in gains[1:]:
+            weights.append(F.avg_pool2d(weights[-1], 2))
+        for gain, w, x, y in zip(gains[::-1], weights[::-1], detail_a[::-1], detail_b[::-1], strict=True):
+            fused = upsample(fused, 2) + _detail(gain, w, x, y)
+        return FusionOutput(fused.clamp(0, 1), weight)
 
-    def _detail(self, rules: Sequence[Tensor], a: Tensor, b: Tensor) -> Tensor:
-        """What is added to the mix, from the coarsest band to the finest; `rules` are u and v of each band."""
-        of_a, of_b = (bands(x, len(rules)) for x in (a, b))
-        difference = of_a[-1] - of_b[-1]
-        detail = self.bound * (rules[-1][:, :1] * difference + rules[-1][:, 1:] * difference.abs())
-        for rule, x, y in zip(rules[-2::-1], of_a[-2::-1], of_b[-2::-1], strict=True):
-            apart, strength = (F.avg_pool2d(z, 2) for z in ((x - y).abs(), x.abs() + y.abs()))
-            alone = apart / (strength + FAINT)
-            by_blocks = rule.shape[2:] == alone.shape[2:]  # the finest band, by 2 x 2 pixels
-            gain = upsample(rule * alone, 2) if by_blocks else rule * upsample(alone, 2)
-            detail = upsample(detail, 2) + gain[:, :1] * x + gain[:, 1:] * y
-        return detail
+    def _level(self, rule: Tensor, a: Tensor, b: Tensor, contrast: Tensor | float) -> Tensor:
+        difference = a - b
+        smooth = difference.square() / (difference.abs() + CROSSING)
+        push = rule[:, :1] * difference + rule[:, 1:] * smooth
+        if isinstance(contrast, Tensor):  # in training: else the push would grow until the mean contrast is enough
+            push = torch.where(contrast < 1, push.detach(), push)
+        return (a + b) / 2 + contrast * self.bound * push
+
+
+def _detail(rule: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """One band: the weighted average, and what it leaves of the detail that the sources do not share."""
+    difference = a - b
+    apart, strength = (F.avg_pool2d(z, 2) for z in (difference.abs(), a.abs() + b.abs()))
+    alone = apart / (strength + FAINT)
+    by_blocks = rule.shape[2:] == alone.shape[2:]  # the finest band, by 2 x 2 pixels
+    gain = upsample(rule * alone, 2) if by_blocks else rule * upsample(alone, 2)
+    return b + weight * difference + gain[:, :1] * a + gain[:, 1:] * b

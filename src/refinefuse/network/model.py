@@ -34,11 +34,11 @@ class RefineFuse(Pretrained, FusionModel):
 
     Args:
         config: the numbers that the parts were built with; it is saved with the weights.
-        contexts: one encoder of the reduced image a modality.
+        context_encoders: one encoder of the grid statistics per modality.
         encoders: one stage a scale, shallow to deep.
         interactions: one `PixelInteraction` for each of the first scales; may be empty.
         attention: `GlobalCrossAttention` at the deepest scale, or None.
-        merges: one convolution a scale, from the features of both to fused ones.
+        fuse_convs: one convolution per scale, from the features of both to fused ones.
         decoder: from the fused features of every scale to refined ones.
         head: from features to the image.
     """
@@ -46,21 +46,21 @@ class RefineFuse(Pretrained, FusionModel):
     def __init__(
         self,
         config: NetworkConfig,
-        contexts: Sequence[ContextEncoder],
+        context_encoders: Sequence[ContextEncoder],
         encoders: Sequence[PairEncoder],
         interactions: Sequence[PixelInteraction],
         attention: GlobalCrossAttention | None,
-        merges: Sequence[nn.Conv2d],
+        fuse_convs: Sequence[nn.Conv2d],
         decoder: GradualDecoder | DirectDecoder,
         head: FusionHead,
     ) -> None:
         super().__init__()
         self.config = config
-        self.contexts = nn.ModuleList(contexts)
+        self.context_encoders = nn.ModuleList(context_encoders)
         self.encoders = nn.ModuleList(encoders)
         self.interactions = nn.ModuleList(interactions)
         self.attention = attention
-        self.merges = nn.ModuleList(merges)
+        self.fuse_convs = nn.ModuleList(fuse_convs)
         self.decoder = decoder
         self.head = head
 
@@ -74,11 +74,11 @@ class RefineFuse(Pretrained, FusionModel):
         attention = GlobalCrossAttention(channels[-1], config.context_channels, config.num_heads)
         return cls(
             config,
-            contexts=[ContextEncoder(config.context_channels) for _ in range(2)],
+            context_encoders=[ContextEncoder(config.context_channels) for _ in range(2)],
             encoders=[PairEncoder(c, w, s) for c, w, s in zip(in_channels, channels, strides, strict=True)],
             interactions=[PixelInteraction(w, config.context_channels) for w in shallow],
             attention=attention if config.global_attention else None,
-            merges=[nn.Conv2d(2 * w, w, 1) for w in channels],
+            fuse_convs=[nn.Conv2d(2 * w, w, 1) for w in channels],
             decoder=GradualDecoder(channels) if config.gradual_refinement else DirectDecoder(channels),
             head=FusionHead(channels, config.patch_size, config.residual_bound),
         )
@@ -88,22 +88,39 @@ class RefineFuse(Pretrained, FusionModel):
         return self.predict(a, b, self.encode_context(a, b)).fused
 
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
-        """The tokens of both sources, from the sources reduced to the grid."""
-        return Context(self.contexts[0](a), self.contexts[1](b))
+        """The tokens of both sources, from their grid statistics; of both orders, if the network is symmetric."""
+        if self.config.symmetric:
+            a, b = torch.cat([a, b]), torch.cat([b, a])
+        return Context(self.context_encoders[0](a), self.context_encoders[1](b))
 
     def predict_padded(
-        self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context
+        self,
+        a: Float[Tensor, "n 1 h w"],
+        b: Float[Tensor, "n 1 h w"],
+        context: Context,
+        contrast: Float[Tensor, "n 1 1 1"] | None = None,
     ) -> FusionOutput:
-        """Paint a image, or a crop in training, whose sides are multiples of the stride."""
-        output: FusionOutput = self.head(self.decoder(self._encode(torch.cat([a, b], 1), context)), a, b)
-        return output
+        """Fuse an image, or a crop in training, whose sides are multiples of the stride.
+
+        Args:
+            a: luma of the first source, in [0, 1].
+            b: luma of the second source.
+            context: of the whole pair.
+            contrast: in training, of each pair; None takes that of the config.
+        """
+        if self.config.symmetric:
+            a, b = torch.cat([a, b]), torch.cat([b, a])
+            contrast = contrast if contrast is None else contrast.repeat(2, 1, 1, 1)
+        features = self.decoder(self._encode(torch.cat([a, b], 1), context))
+        output: FusionOutput = self.head(features, a, b, self.config.contrast if contrast is None else contrast)
+        return _mean_of_orders(output) if self.config.symmetric else output
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""
         scales = []
-        deepest = len(self.merges) - 1
+        deepest = len(self.fuse_convs) - 1
         pair = pair.to(memory_format=torch.channels_last)
-        for scale, (encoder, merge) in enumerate(zip(self.encoders, self.merges, strict=True)):
+        for scale, (encoder, merge) in enumerate(zip(self.encoders, self.fuse_convs, strict=True)):
             pair = encoder(pair)
             if scale < len(self.interactions):
                 pair = self.interactions[scale](pair, context)
@@ -111,3 +128,8 @@ class RefineFuse(Pretrained, FusionModel):
                 pair = self.attention(pair, context)
             scales.append(F.relu(merge(pair), inplace=True))
         return scales
+
+
+def _mean_of_orders(output: FusionOutput) -> FusionOutput:
+    (one, other), (weight, complement) = (x.chunk(2) for x in output)
+    return FusionOutput((one + other) / 2, (weight + (1 - complement)) / 2)

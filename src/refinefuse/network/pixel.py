@@ -26,11 +26,11 @@ class PixelInteraction(nn.Module):
         super().__init__()
         self.channel = nn.Linear(2 * context_channels, 2 * width)
         self.spatial = nn.Conv2d(2 * width, 2, 1)
-        self.offer = nn.Conv2d(2 * width, 2 * width, 1)
+        self.value = nn.Conv2d(2 * width, 2 * width, 1)
 
     def forward(self, pair: Float[Tensor, "n c h w"], context: Context) -> Float[Tensor, "n c h w"]:
         """The features of the pair (n, 2 width, h, w), each modality's enriched by the other."""
         gate = 2 * torch.sigmoid(self.channel(context.pooled()))[:, :, None, None]
         take = torch.sigmoid(self.spatial(pair))[:, :, None]
-        taken: Tensor = (self.offer(pair).unflatten(1, (2, -1)) * take).flatten(1, 2)
+        taken: Tensor = (self.value(pair).unflatten(1, (2, -1)) * take).flatten(1, 2)
         return taken.addcmul_(pair, gate)

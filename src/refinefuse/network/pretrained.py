@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -59,6 +60,7 @@ class Pretrained(nn.Module):
         cls,
         weights: str | os.PathLike[str] = store.DEFAULT,
         *,
+        contrast: float | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> Self:
@@ -67,16 +69,19 @@ class Pretrained(nn.Module):
         Args:
             weights: the name of shipped weights, the path of a file or of a folder that `save_pretrained` wrote, or
                 a repository `owner/name` of the Hugging Face Hub (extra `hub`).
+            contrast: of the fused images, from 0 to 1 (`NetworkConfig.contrast`); None takes that of the weights.
             revision: branch, tag or commit in the Hub's repository.
             local_files_only: use the Hub's cache alone.
 
         Raises:
+            ConfigError: if the contrast is not from 0 to 1.
             WeightsError: if there are no such weights, the file is a pickle or damaged, has no config of this
                 package, or its tensors are not exactly those of the network that its config describes.
         """
         path = store.locate(weights, revision=revision, local_files_only=local_files_only)
         with torch.inference_mode(False):  # the caller's mode must not follow the weights
             config, tensors, license_name = _read(path)
+            config = config if contrast is None else replace(config, contrast=contrast)
             with torch.device("meta"):  # nothing is allocated before the file is known to fit
                 model = cls.from_config(config)
             _check(path, tensors, model.state_dict())

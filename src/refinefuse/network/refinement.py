@@ -32,13 +32,13 @@ class GradualRefinement(nn.Module):
 
     def __init__(self, shallow: int, deep: int) -> None:
         super().__init__()
-        self.narrow = nn.Conv2d(deep, shallow, 1)
+        self.reduce = nn.Conv2d(deep, shallow, 1)
         self.gate = nn.Conv2d(2 * shallow, shallow, 1)
         self.block = ResidualBlock(shallow)
 
     def forward(self, shallow: Float[Tensor, "n c h w"], deep: Float[Tensor, "n d i j"]) -> Float[Tensor, "n c h w"]:
         """Shallow features (n, c, h, w) refined by deep ones (n, d, h / 2, w / 2)."""
-        meaning = upsample(self.narrow(deep), 2)
+        meaning = upsample(self.reduce(deep), 2)
         gate = torch.sigmoid(self.gate(torch.cat([shallow, meaning], 1)))
         refined: Tensor = self.block(shallow * gate + meaning)
         return refined
@@ -64,11 +64,11 @@ class DirectDecoder(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.narrow = nn.Conv2d(channels[-1], channels[0], 1)
+        self.reduce = nn.Conv2d(channels[-1], channels[0], 1)
         self.block = ResidualBlock(channels[0])
         self.factor = 2 ** (len(channels) - 1)
 
     def forward(self, scales: list[Tensor]) -> list[Tensor]:
         """Fused features of every scale, shallow to deep, with refined ones at the first scale."""
-        refined: Tensor = self.block(scales[0] + upsample(self.narrow(scales[-1]), self.factor))
+        refined: Tensor = self.block(scales[0] + upsample(self.reduce(scales[-1]), self.factor))
         return [refined, *scales[1:]]

@@ -30,9 +30,9 @@ class GlobalCrossAttention(nn.Module):
         self.query = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
         self.key_value_a = nn.Linear(context_channels, 2 * width)
         self.key_value_b = nn.Linear(context_channels, 2 * width)
-        self.answer = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
-        nn.init.zeros_(self.answer.weight)
-        nn.init.zeros_(self.answer.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
+        self.proj = nn.Conv2d(2 * width, 2 * width, 1, groups=2)
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
     def forward(self, pair: Float[Tensor, "n c h w"], context: Context) -> Float[Tensor, "n c h w"]:
         """The deepest features of the pair (n, 2 width, h, w), each modality's with what the other knows."""
@@ -41,5 +41,5 @@ class GlobalCrossAttention(nn.Module):
         known = torch.stack([self.key_value_b(context.b), self.key_value_a(context.a)], 1)  # `a` asks `b`
         key, value = known.reshape(2 * n, known.shape[2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         answer = F.scaled_dot_product_attention(query, key, value).transpose(2, 3).reshape(n, -1, h, w)
-        mixed: Tensor = self.answer(answer)
+        mixed: Tensor = self.proj(answer)
         return mixed.add_(pair)

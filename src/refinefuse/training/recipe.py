@@ -71,10 +71,12 @@ class Recipe:
         batch_size: pairs drawn for a step, over all processes.
         crops_per_pair: crops cut from each.
         crop_size: side of a crop, in pixels, a multiple of the network's stride.
-        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, 200 at least.
+        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, at least 200 of them
+            (at least a tenth, in a run of fewer than 2000).
         weight_decay: of SOAP.
         gradient_clip_val: largest norm of the gradient.
-        ema_decay: decay of the exponential moving average of the weights, which is what is shipped.
+        ema_decay: decay of the exponential moving average of the weights, which is what is shipped. It ramps up: in the
+            first steps the average follows the weights closely.
         precision: as Lightning names it; on a CPU, bfloat16 is slower for a network as narrow as this one.
         val_check_interval: steps between validations.
         seed: of everything random.

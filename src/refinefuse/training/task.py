@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ VALIDATION_METRICS = (
     "gradient_reversal",
     "overshoot",
     "noise_gain",
+    "spurious_edges",
+    "spurious_curvature",
 )
 
 
@@ -55,13 +58,12 @@ class FusionTask(LightningModule):
         """The loss of one batch of crops."""
         context = self.network.encode_context_from_stats(batch.stats_a, batch.stats_b)
         context = type(context)(*(tokens.repeat_interleave(self.recipe.crops_per_pair, 0) for tokens in context))
-        fused = self.network.predict_padded(batch.a, batch.b, context).fused
+        fused = self.network.predict_padded(batch.a, batch.b, context, batch.contrast).fused
+        a, b = batch.reference_a, batch.reference_b
         with torch.autocast(self.device.type, enabled=False):
-            loss, terms = fusion_loss(
-                fused.float(), batch.a, batch.reference, self.recipe.loss_weights, self.recipe.crops_per_pair
-            )
+            loss, terms = fusion_loss(fused.float(), a, b, self.recipe.loss_weights, self.recipe.crops_per_pair)
             if self.detector is not None:
-                terms["detection"] = detection_loss(fused.float(), batch.a, batch.reference, self.detector)
+                terms["detection"] = detection_loss(fused.float(), a, b, self.detector)
                 loss = loss + self.recipe.loss_weights.detection * terms["detection"]
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite, { {k: v.item() for k, v in terms.items()} }")
@@ -89,12 +91,15 @@ class FusionTask(LightningModule):
 
 
 WARM_UP = 200
-"""Steps at least: a run that goes on at full rate from its first steps may break down in them."""
+"""Steps: a run at full rate from its first steps may break down in them."""
 
 
 def warmed_cosine(optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    """The optimizer, whose rate rises over the first 2 percent of the steps (200 at least) and falls as a cosine."""
-    warm_up = max(WARM_UP, steps // 50)
+    """The optimizer, whose rate rises over the first steps and falls as a cosine.
+
+    It rises over 2 percent of the steps, but over 200 at least, or over a tenth of a run that is shorter than 2000.
+    """
+    warm_up = max(1, min(WARM_UP, steps // 10), steps // 50)
 
     def factor(step: int) -> float:
         return min((step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1, step / steps))))
@@ -107,9 +112,11 @@ def _first_network(recipe: Recipe) -> RefineFuse:
     if recipe.pretrained is None:
         return RefineFuse.from_config(recipe.network)
     model = RefineFuse.from_pretrained(recipe.pretrained)
-    if model.config != recipe.network:
+    wanted = recipe.network  # no tensor depends on its contrast and symmetry
+    if replace(model.config, contrast=wanted.contrast, symmetric=wanted.symmetric) != wanted:
         raise ConfigError(
             f"The weights '{recipe.pretrained}' that the recipe starts from belong to another network.\n"
             f"  recipe: {recipe.network.to_json()}\n  weights: {model.config.to_json()}"
         )
+    model.config = wanted
     return model.train()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
+from lightning.pytorch.callbacks import LearningRateMonitor, WeightAveraging
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from refinefuse.errors import TrainingError, format_names
 from refinefuse.settings import claim_folder
@@ -170,6 +173,18 @@ class _Machines(NamedTuple):
     num_nodes: int
 
 
+def ramped_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential moving average that forgets its start: after t steps its decay is (1 + t) / (10 + t) at most.
+
+    So a run of 200 steps ships what it has learned, not what it started from.
+    """
+
+    def average(mean: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
+        return torch.lerp(mean, new, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
+
+    return average
+
+
 def _trainer(
     recipe: Recipe, output: Path, training_data: TrainingData, first_step: int, machines: _Machines, progress: bool
 ) -> Trainer:
@@ -185,7 +200,7 @@ def _trainer(
         plugins=[AtomicCheckpointIO()],
         callbacks=[
             StopOnNonFinite(),
-            EMAWeightAveraging(decay=recipe.ema_decay),
+            WeightAveraging(avg_fn=ramped_average(recipe.ema_decay)),
             LearningRateMonitor("step"),
             ImageLogger(training_data.validation_names),
             LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps), CHECKPOINT_SECONDS),
