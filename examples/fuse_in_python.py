@@ -19,7 +19,9 @@ def main(folder: Path) -> None:
     fuser = refinefuse.Fuser(device="cpu")
     fused, weight_map = fuser.fuse(infrared, visible, return_weight_map=True)
     refinefuse.write_image(folder / "smoke_fused.png", fused, overwrite=True)
-    print(f"fused {fused.shape} {fused.dtype}; on average {100 * weight_map.mean():.0f} % of a pixel comes from infrared")
+    print(
+        f"fused {fused.shape} {fused.dtype}; on average {100 * weight_map.mean():.0f} % of a pixel comes from infrared"
+    )
 
     # Tensors come back as tensors: here a batch of two, in [0, 1].
     a, b = torch.rand(2, 2, 1, 96, 128)

@@ -34,7 +34,11 @@ def test_gradients_are_finite_on_images_and_on_flat_ones(name, pair):
 @pytest.mark.parametrize("name", TERMS)
 def test_descending_a_term_makes_it_smaller(name, pair):
     a, b = pair
-    too_much = name in ("overshoot", "spurious_edges", "spurious_curvature")  # the other terms are not content with too little
+    too_much = name in (
+        "overshoot",
+        "spurious_edges",
+        "spurious_curvature",
+    )  # the other terms are not content with too little
     fused = (2 * (a + b) - 250 if too_much else (a + b) / 2 - 10).requires_grad_()
     before = TERMS[name](fused, a, b)
     before.backward()

@@ -123,7 +123,9 @@ class PairCropDataset(Dataset[CropBatch]):
         if rng.random() < self.augmentation.thermal_noise_p:
             a = thermal_noise(a, rng.random(), rng)
         cuts = [self._cut((a, b, clean_a, clean_b), rng) for _ in range(self.crops)]
-        crop_a, crop_b, *references = (torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True))
+        crop_a, crop_b, *references = (
+            torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True)
+        )
         stats_a, stats_b = (
             grid_statistics(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.context_size)[0] for x in (a, b)
         )
