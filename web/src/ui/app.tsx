@@ -31,7 +31,10 @@ export function App() {
         )}
       </main>
       <footer>
-        <p>Not a medical device: not for diagnosis or treatment. Apache-2.0.</p>
+        <p>
+          Not a medical device: not for diagnosis or treatment. Apache License 2.0;{" "}
+          <a href="./licenses.txt">licenses of the libraries</a>.
+        </p>
       </footer>
     </>
   );
