@@ -1,7 +1,7 @@
 import { defineConfig } from "vite";
 import { viteSingleFile } from "vite-plugin-singlefile";
-import { licenses } from "./build/licenses.ts";
-import { payload } from "./build/payload.ts";
+import { licenses } from "./plugins/licenses.ts";
+import { payload } from "./plugins/payload.ts";
 
 export default defineConfig({
   base: "./",
