@@ -62,7 +62,7 @@ web-test: web
 	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv out web/dist web/models web/node_modules web/tests/reference
 
 # torch first and alone: a resolver that is free to choose takes a build with gigabytes of CUDA.
 .venv/installed: pyproject.toml constraints.txt
