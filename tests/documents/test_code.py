@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from blocks import DOCUMENTS, NOT_RUN, clear_output, code_of, words_of, workspace
+from blocks import DOCUMENTS, NOT_RUN, clear_outputs, code_of, words_of, workspace
 
 from refinefuse.cli import COMMANDS, main, parser_of
 
@@ -36,14 +36,13 @@ def test_the_code_runs(name, tmp_path, monkeypatch):
     for code in CODE[name]:
         if code.why_not:
             continue
+        clear_outputs(code)
         if code.language == "python":
             exec(compile("\n" * (code.line - 1) + code.text, code.path, "exec"), names)  # noqa: S102
             continue
-        words = words_of(code.text)
-        clear_output(words)
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            exit_code = main(words)
+            exit_code = main(words_of(code.text))
         assert exit_code == 0, f"{code.label}: {code.text}\n{said.getvalue()}"
 
 
