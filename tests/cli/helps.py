@@ -5,7 +5,7 @@ import io
 import os
 from pathlib import Path
 
-from refinefuse.cli import VERBS, main
+from refinefuse.cli import COMMANDS, main
 
 FOLDER = Path(__file__).parent / "helps"
 
@@ -28,5 +28,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.iterdir():
         old.unlink()
-    for one in ("", *VERBS):
+    for one in ("", *COMMANDS):
         recorded_path(one).write_text(help_of(one), encoding="utf-8")

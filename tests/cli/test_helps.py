@@ -5,11 +5,11 @@ import sys
 import pytest
 from helps import FOLDER, help_of, recorded_path
 
-from refinefuse.cli import VERBS
+from refinefuse.cli import COMMANDS
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse prints options in another form")
-@pytest.mark.parametrize("command", ["", *VERBS])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_is_the_recorded_one(command, monkeypatch):
     for name in ("COLUMNS", "NO_COLOR"):
         monkeypatch.setenv(name, "")  # so that they are put back
@@ -17,4 +17,4 @@ def test_help_is_the_recorded_one(command, monkeypatch):
 
 
 def test_every_recorded_help_is_of_a_command():
-    assert set(FOLDER.iterdir()) == {recorded_path(command) for command in ("", *VERBS)}
+    assert set(FOLDER.iterdir()) == {recorded_path(command) for command in ("", *COMMANDS)}

@@ -69,12 +69,20 @@ def words_of(command):
     return shlex.split(command, comments=True)[1:]
 
 
-def clear_output(words):
-    """Delete what a command before has written where this one writes: each is shown as a first one."""
-    for option, name in pairwise(words):
-        output = Path(name)
-        if option in OUTPUTS and output.exists():
-            shutil.rmtree(output) if output.is_dir() else output.unlink()
+def outputs_of(code):
+    """What it writes, by its options or by `write_image`."""
+    if code.language == "python":
+        return re.findall(r'write_image\("([^"]+)"', code.text)
+    return [name for option, name in pairwise(words_of(code.text)) if option in OUTPUTS]
+
+
+def clear_outputs(code):
+    """Delete what code before has written where this writes: each is shown as the first."""
+    for output in map(Path, outputs_of(code)):
+        if output.is_dir():
+            shutil.rmtree(output)
+        else:
+            output.unlink(missing_ok=True)
 
 
 def workspace(folder):

@@ -6,20 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
-from blocks import DOCUMENTS, NOT_RUN, clear_output, code_of, words_of, workspace
+from blocks import DOCUMENTS, NOT_RUN, clear_outputs, code_of, words_of, workspace
 
-from refinefuse.cli import VERBS, main, parser_of
+from refinefuse.cli import COMMANDS, main, parser_of
 
 CODE = {path.name: code_of(path) for path in DOCUMENTS}
 
 
-COMMANDS = [code for found in CODE.values() for code in found if code.language == "shell"]
+SHOWN = [code for found in CODE.values() for code in found if code.language == "shell"]
 
 
-@pytest.mark.parametrize("code", COMMANDS, ids=[code.label for code in COMMANDS])
+@pytest.mark.parametrize("code", SHOWN, ids=[code.label for code in SHOWN])
 def test_the_options_of_a_command_exist(code):
     words = words_of(code.text)
-    command = next(" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in VERBS)
+    command = next(" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS)
     known = parser_of(command)._option_string_actions
     assert [word for word in words if word.startswith("-") and word not in known] == []
 
@@ -36,14 +36,13 @@ def test_the_code_runs(name, tmp_path, monkeypatch):
     for code in CODE[name]:
         if code.why_not:
             continue
+        clear_outputs(code)
         if code.language == "python":
             exec(compile("\n" * (code.line - 1) + code.text, code.path, "exec"), names)  # noqa: S102
             continue
-        words = words_of(code.text)
-        clear_output(words)
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            exit_code = main(words)
+            exit_code = main(words_of(code.text))
         assert exit_code == 0, f"{code.label}: {code.text}\n{said.getvalue()}"
 
 

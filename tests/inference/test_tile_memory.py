@@ -18,7 +18,7 @@ from refinefuse.network.config import SMALL, STANDARD, NetworkConfig
     ],
 )
 def test_bytes_per_pixel(config, expected):
-    assert tiling.bytes_by_pixel(config) == expected
+    assert tiling.bytes_per_pixel(config) == expected
 
 
 def test_memory_is_at_least_what_was_measured():
@@ -31,7 +31,7 @@ def test_whole_up_to_four_million_pixels():
     plenty = 1 << 40
     assert tiling.tile_side("auto", 2000, 2000, STANDARD, 64, plenty) is None
     assert tiling.tile_side("auto", 2000, 2001, STANDARD, 64, plenty) == tiling.CROP - 128
-    just = 2 * tiling.bytes_by_pixel(STANDARD) * 90_000
+    just = 2 * tiling.bytes_per_pixel(STANDARD) * 90_000
     assert tiling.tile_side("auto", 300, 300, STANDARD, 64, just) is None
     assert tiling.tile_side("auto", 300, 301, STANDARD, 64, just) == 300 - 128
     assert tiling.tile_side("auto", 300, 301, STANDARD, 128, just) == 128  # never less than the halo

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, sobel_per_pixel
+from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, fusion_loss, sobel_per_pixel
 from refinefuse.metrics import qabf, scd, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
@@ -104,3 +104,34 @@ def test_nothing_to_ask_for_costs_nothing():
 
 def test_default_weights():
     assert asdict(LossWeights()) == WEIGHTS
+
+
+def ramp(slope):
+    """A plane that rises by so many levels per pixel to the right."""
+    return 100 + slope * torch.arange(14.0, dtype=torch.float64).expand(1, 1, 14, 14)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "counts"), [(5.95, 0, False), (6.05, 0, True), (6.5, 3.2, True), (6.5, 3.3, False)]
+)
+def test_an_edge_is_above_6_levels_per_pixel_and_twice_the_other(own, other, counts):
+    assert (float(TERMS["edge_recall"](ramp(0), ramp(own), ramp(other))) > 0) == counts
+
+
+def test_of_two_edges_of_one_strength_that_of_the_first_source_is_asked_for():
+    up, down = ramp(5.0), ramp(-5.0)
+    assert float(TERMS["gradient"](up, up, down)) == 0
+    assert float(TERMS["gradient"](up, down, up)) > 0
+
+
+@pytest.mark.parametrize(("warmer", "hot"), [(30, False), (31, True)])
+def test_hot_is_more_than_30_levels_above_the_middle(warmer, hot):
+    a = torch.full((1, 1, 40, 40), 50.0)
+    a[..., :5, :5] += warmer
+    assert (float(TERMS["hot_target"](torch.zeros_like(a), a, torch.zeros_like(a))) > 0) == hot
+
+
+@pytest.mark.parametrize("bright", range(3))
+def test_all_three_images_are_scaled_to_levels(bright):
+    planes = [torch.full((2, 1, 32, 32), float(index == bright)) for index in range(3)]
+    assert float(fusion_loss(*planes, LossWeights())[1]["intensity"]) == 1

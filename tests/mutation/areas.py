@@ -5,13 +5,19 @@ GOLDEN = "tests/golden/test_golden.py"
 AREAS: dict[str, tuple[list[str], list[str]]] = {
     "network": (["network/*.py"], [GOLDEN, "tests/network"]),
     "losses": (["losses.py"], ["tests/losses"]),
-    "metrics": (["metrics/*.py"], ["tests/metrics/test_values.py", "tests/metrics/test_evaluate.py"]),
-    "color": (["image/color.py"], ["tests/image/test_color.py", GOLDEN]),
-    "tiling": (["inference/tiling.py"], [GOLDEN, "tests/inference/test_tiling.py"]),
-    "medical intensity": (["image/medical/intensity.py"], ["tests/image/medical"]),
+    "metrics": (
+        ["metrics/*.py"],
+        ["tests/metrics/test_values.py", "tests/metrics/test_constant.py", "tests/metrics/test_evaluate.py"],
+    ),
+    "color": (["image/color.py"], ["tests/image/test_color_results.py", GOLDEN, "tests/image/test_color.py"]),
+    "tiling": (["inference/tiling.py"], ["tests/inference/test_tile_memory.py", "tests/inference/test_tiling.py"]),
+    "medical intensity": (
+        ["image/medical/intensity.py"],
+        ["tests/image/medical/test_intensity.py", "tests/image/medical/test_volume.py"],
+    ),
     "training": (
         ["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"],
-        ["tests/training/test_guards.py", "tests/training"],
+        ["tests/training/test_recipe_bounds.py", "tests/training/test_guards.py", "tests/training/test_train.py"],
     ),
 }
 """By area: the modules, as patterns below the package, and the tests in the order in which they are run."""
@@ -19,5 +25,13 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
 PRELOADED = ("torch", "numpy", "cv2", "hypothesis", "safetensors.torch", "lightning.pytorch", "pytorch_optimizer")
 """Libraries that every process starts with; the package itself is none of them."""
 
-EQUIVALENT: list[tuple[str, str, str]] = []
+EQUIVALENT = [
+    ("*", "@cached  ->", "the same value, computed once more: slower"),
+    ("*", "@lru_cache  ->", "the same value, computed once more: slower"),
+    ("network/pretrained.py", "@abstractmethod  ->", "nobody makes an instance of the base class"),
+    ("image/color.py", 'color >= "both"', "of `a`, `b` and `both` only the last is not less than `both`"),
+    ("image/color.py", "chroma[:, 1: 3]", "chroma has two channels: the slice ends with the second"),
+    ("metrics/similarity.py", "1e-6", "a constant that only keeps 0 / 0 from being no number"),
+    ("metrics/similarity.py", "2e-16", "a constant that only keeps 0 / 0 from being no number"),
+]
 """Module, a part of the change as it is printed, and why it makes no difference."""

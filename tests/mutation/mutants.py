@@ -184,7 +184,7 @@ def _verdict(process: int, end: float) -> str:
 def reason_of(mutant: Mutant) -> str | None:
     """Why a mutant does what the code does, if somebody looked and wrote it down."""
     change = mutant.change()
-    return next((why for module, text, why in EQUIVALENT if module == mutant.module and text in change), None)
+    return next((why for module, text, why in EQUIVALENT if module in (mutant.module, "*") and text in change), None)
 
 
 def summary(rows: list[dict]) -> str:

@@ -13,6 +13,7 @@ from refinefuse.image.medical.intensity import (
     intensity_ranges,
     intensity_warnings,
     parse_kinds,
+    parse_window,
     range_of,
     saturated_fraction,
     scaled,
@@ -52,6 +53,13 @@ class TestKinds:
 
 
 class TestRanges:
+    @pytest.mark.parametrize(
+        ("text", "low", "high"),
+        [("brain", 0, 80), ("bone", -500, 1300), ("lung", -1350, 150), ("tissue", -160, 240), ("35,90", -10, 80)],
+    )
+    def test_windows(self, text, low, high):
+        assert parse_window(text) == counts(low, high)
+
     def test_percentiles_by_modality(self):
         values = np.arange(10001.0)
         mri, pet = (range_of(volume(values, kind), None, None, None) for kind in ("MR", "PT"))
@@ -60,9 +68,9 @@ class TestRanges:
         assert range_of(volume(values, "NM"), None, None, None) == pet
         assert range_of(volume(values, ""), None, None, None) == mri
 
-    @pytest.mark.parametrize("values", [[-1, -2, -1], [0, 0, 0]])
+    @pytest.mark.parametrize("values", [[-1, -2, -1], [-0.5, -0.25], [-5, 0, 0, 0]])
     def test_no_uptake(self, values):
-        with pytest.raises(InputError, match="Cannot use 'scan.nii'"):
+        with pytest.raises(InputError, match="Cannot use 'scan.nii': there is no uptake"):
             range_of(volume(values, "PT"), None, None, None)
 
     def test_a_little_uptake_is_some(self):
