@@ -21,6 +21,12 @@ check: .venv/developing
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not slow"
 
+# The lowest versions that pyproject.toml allows, in an environment of their own.
+floors: .venv/developing
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-floors
+	$(BIN)/uv pip install --quiet --python .venv-floors --resolution lowest-direct --editable ".[all]" pytest pytest-timeout hypothesis beartype
+	.venv-floors/bin/pytest -m "not slow" tests/network tests/metrics tests/losses tests/image tests/api tests/weights tests/test_filters.py
+
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --reference
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
@@ -62,7 +68,7 @@ web-test: web
 	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv .venv-floors out
 
 # torch first and alone: a resolver that is free to choose takes a build with gigabytes of CUDA.
 .venv/installed: pyproject.toml constraints.txt
