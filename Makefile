@@ -2,6 +2,9 @@
 PYTHON ?= python3
 DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
+# What `make test` selects, and what `make floors` runs.
+SELECT ?=
+FLOORS ?= tests/network tests/metrics tests/losses tests/weights tests/image tests/test_filters.py
 SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
@@ -12,7 +15,7 @@ fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
 
 test: .venv/developing
-	$(BIN)/pytest
+	$(BIN)/pytest $(SELECT)
 
 check: .venv/developing
 	$(BIN)/ruff format --check
@@ -21,11 +24,11 @@ check: .venv/developing
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not slow"
 
-# The lowest versions that pyproject.toml allows, in an environment of their own.
+# The lowest versions that pyproject.toml allows, but the torch of constraints.txt, in an environment of their own.
 floors: .venv/developing
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-floors
-	$(BIN)/uv pip install --quiet --python .venv-floors --resolution lowest-direct --editable ".[all]" pytest pytest-timeout hypothesis beartype
-	.venv-floors/bin/pytest -m "not slow" tests/network tests/metrics tests/losses tests/image tests/api tests/weights tests/test_filters.py
+	$(BIN)/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --override constraints.txt --editable ".[all]" "pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.120" "beartype>=0.20"
+	.venv-floors/bin/pytest -m "not slow" -W default $(FLOORS)
 
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --reference
@@ -79,7 +82,7 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,medical,onnx,openvino,train,video]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,hub,medical,onnx,openvino,torchmetrics,train,video]" --group dev
 	touch $@
 
 # 10,000 damaged files for every kind of file that the package reads; faults are kept in out/fuzz.
