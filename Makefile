@@ -2,6 +2,9 @@
 PYTHON ?= python3
 DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
+# What `make test` selects, and what `make floors` runs.
+SELECT ?=
+FLOORS ?= tests/network tests/metrics tests/losses tests/weights tests/image tests/test_filters.py
 SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
@@ -12,7 +15,7 @@ fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
 
 test: .venv/developing
-	$(BIN)/pytest
+	$(BIN)/pytest $(SELECT)
 
 check: .venv/developing
 	$(BIN)/ruff format --check
@@ -20,6 +23,12 @@ check: .venv/developing
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not slow"
+
+# The lowest versions that pyproject.toml allows, but the torch of constraints.txt, in an environment of their own.
+floors: .venv/developing
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-floors
+	$(BIN)/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --override constraints.txt --editable ".[all]" "pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.120" "beartype>=0.20"
+	.venv-floors/bin/pytest -m "not slow" -W default $(FLOORS)
 
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --reference
@@ -62,7 +71,7 @@ web-test: web
 	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
 
 clean:
-	rm -rf .venv out web/dist web/models web/node_modules web/tests/reference
+	rm -rf .venv .venv-floors out web/dist web/models web/node_modules web/tests/reference
 
 # torch first and alone: a resolver that is free to choose takes a build with gigabytes of CUDA.
 .venv/installed: pyproject.toml constraints.txt
@@ -73,7 +82,7 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,medical,onnx,openvino,train,video]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,hub,medical,onnx,openvino,torchmetrics,train,video]" --group dev
 	touch $@
 
 # 10,000 damaged files for every kind of file that the package reads; faults are kept in out/fuzz.

@@ -52,6 +52,8 @@ def _data(entry: Entry) -> str:
 
 
 def _scores(entry: Entry) -> str:
+    if not entry.scores:
+        return "Not recorded yet."
     keys = list(dict.fromkeys(key for scores in entry.scores.values() for key in scores))
     lines = [f"| dataset | {' | '.join(keys)} |", f"|---|{'---|' * len(keys)}"]
     for title, scores in entry.scores.items():

@@ -11,6 +11,7 @@ EXTRAS = {
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("onnx", "openvino"),
     "tiff": ("imagecodecs",),
+    "torchmetrics": ("torchmetrics",),
     "train": ("lightning", "pytorch-optimizer", "tensorboard"),
     "video": ("av",),
 }

@@ -73,11 +73,6 @@ def shipped() -> dict[str, Entry]:
         ) from error
 
 
-def list_models() -> list[str]:
-    """List the names of the weights that ship with the package, for `load_model`, `Fuser` and `fuse`."""
-    return list(shipped())
-
-
 def locate(weights: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False) -> Path:
     """The weights file that a name, a path or a Hub repository means.
 
