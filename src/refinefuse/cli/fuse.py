@@ -75,7 +75,7 @@ def run(
         registration: How sources are aligned.
         network: What fuses.
     """
-    from refinefuse.cli.session import stopping_cleanly, prepare, session
+    from refinefuse.cli.session import prepare, session, stopping_cleanly
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_folder, report_pair

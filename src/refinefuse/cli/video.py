@@ -73,7 +73,7 @@ def run(
         thermal: How A is read.
         network: What fuses.
     """
-    from refinefuse.cli.session import stopping_cleanly, prepare, session
+    from refinefuse.cli.session import prepare, session, stopping_cleanly
 
     prepare()
     from refinefuse.cli.arguments import load_given

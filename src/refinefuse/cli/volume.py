@@ -77,7 +77,7 @@ def run(
         sources: How sources are read.
         network: What fuses.
     """
-    from refinefuse.cli.session import stopping_cleanly, prepare, session
+    from refinefuse.cli.session import prepare, session, stopping_cleanly
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_volume

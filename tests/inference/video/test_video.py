@@ -5,9 +5,10 @@ import pytest
 from clips import av, plane, read_video, scene, write_video
 
 from refinefuse import Fuser
-from refinefuse.errors import InputError, PairingError
+from refinefuse.errors import AlignmentError, InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.inference.video.fuse import fuse_video
 from refinefuse.inference.video.options import VideoOptions, VideoResult
@@ -267,3 +268,15 @@ def test_every_written_frame_is_timed(fuser, pair, tmp_path):
     outcome = fuse(fuser, *pair, tmp_path / "out.mkv", codec="ffv1")
     assert len(outcome.written) == outcome.frames
     assert outcome.written == sorted(outcome.written)
+
+
+def test_an_exchanged_pair_is_reported_once(fuser, tmp_path):
+    color = [np.dstack([scene(i), 255 - scene(i), scene(i + 3)]) for i in range(60)]
+    gray = write_video(tmp_path / "gray.mkv", [scene(i) for i in range(60)])
+    colored = write_video(tmp_path / "color.mkv", color, pixel_format="bgr0")
+    outcome = fuse(fuser, colored, gray, tmp_path / "o.mkv", codec="ffv1")
+    assert {warning.kind for warning in outcome.warnings} == {"order"}
+    assert "order" not in {warning.kind for warning in fuse(fuser, gray, colored, tmp_path / "p.mkv").warnings}
+    with pytest.raises(AlignmentError, match="swapped"):
+        fuse(fuser, colored, gray, tmp_path / "q.mkv", alignment=AlignmentOptions(strict=True))
+    assert not (tmp_path / "q.mkv").exists()
