@@ -88,15 +88,15 @@ def test_where_a_has_no_data_the_fused_image_is_b(shifted, run):
 
 def test_what_cannot_be_aligned_is_refused_and_nothing_is_written(shifted, run):
     write_image(shifted / "other.png", scene(99, SIZE)[1])
-    for verb, option in (("align", []), ("fuse", ["--align"])):
-        code, _, err = run(verb, shifted / "a.png", shifted / "other.png", "-o", shifted / "out.png", *option)
+    for command, option in (("align", []), ("fuse", ["--align"])):
+        code, _, err = run(command, shifted / "a.png", shifted / "other.png", "-o", shifted / "out.png", *option)
         assert code == 1
         assert "could not be aligned" in err
         assert "--transform" in err
     assert not (shifted / "out.png").exists()
 
 
-def test_folders_go_on_where_one_fails(rig, run):
+def test_folders_continue_where_one_fails(rig, run):
     code, out, err = run("align", rig / "ir", rig / "vi", "-o", rig / "out")
     assert code == 1
     assert "2 aligned, 1 failed" in out
@@ -140,8 +140,8 @@ def test_large_images_are_checked_too(tmp_path, run):
     words = "fuse", tmp_path / "a.tif", tmp_path / "b.tif", "-o", tmp_path / "o.tif", "--tile", "320"
     code, _, err = run(*words, "--strict")
     assert code == 1
-    (told,) = [float(words.split()[1]) for words in err.split("shifted by ")[1:]]  # in pixels of the files
-    assert told == pytest.approx(90, abs=10)
+    (shift,) = [float(words.split()[1]) for words in err.split("shifted by ")[1:]]  # in pixels of the files
+    assert shift == pytest.approx(90, abs=10)
     assert not (tmp_path / "o.tif").exists()
     code, _, err = run(*words)
     assert code == 0
@@ -150,8 +150,10 @@ def test_large_images_are_checked_too(tmp_path, run):
 
 def test_sources_are_never_replaced(shifted, run):
     before = (shifted / "a.png").read_bytes()
-    for verb, option in (("align", []), ("fuse", ["--align"])):
-        code, _, err = run(verb, shifted / "a.png", shifted / "b.png", "-o", shifted / "a.png", "--overwrite", *option)
+    for command, option in (("align", []), ("fuse", ["--align"])):
+        code, _, err = run(
+            command, shifted / "a.png", shifted / "b.png", "-o", shifted / "a.png", "--overwrite", *option
+        )
         assert code == 2
         assert "named twice" in err
     assert (shifted / "a.png").read_bytes() == before
@@ -184,24 +186,24 @@ def test_bad_images_are_refused_with_a_reason(shifted, images, run):
     holed = images[0].astype(np.float32) / 255
     holed[5, 5] = np.nan
     tifffile.imwrite(hole, holed)
-    for a, code, told in (
+    for a, code, text in (
         (flat, 1, "all pixels of `a` are find_near_duplicates"),
         (tiny, 2, "too small"),
         (hole, 2, "NaN"),
     ):
-        for verb, option in (("align", []), ("fuse", ["--align"])):
-            found, _, err = run(verb, a, shifted / "b.png", "-o", shifted / "o.png", *option)
-            assert (found, told in err) == (code, True), err
+        for command, option in (("align", []), ("fuse", ["--align"])):
+            found, _, err = run(command, a, shifted / "b.png", "-o", shifted / "o.png", *option)
+            assert (found, text in err) == (code, True), err
     assert not (shifted / "o.png").exists()
 
 
 def test_a_transform_of_another_size(shifted, images, run):
     run("align", shifted / "a.png", shifted / "b.png", "-o", shifted / "x.png", "--save-transform", shifted / "t.json")
     write_image(shifted / "small.png", images[0][:100, :120])
-    for verb in ("align", "fuse"):
+    for command in ("align", "fuse"):
         code, _, err = run(
             *(
-                verb,
+                command,
                 shifted / "small.png",
                 shifted / "b.png",
                 "-o",

@@ -26,13 +26,13 @@ def test_two_files(pairs, run):
     assert fused.dtype == np.uint8
 
 
-def test_explain_and_sheet(pairs, run):
+def test_weight_map_and_montage(pairs, run):
     code, _, _ = run(
         *("fuse", pairs / "ir/1.png", pairs / "vi/1.bmp", "--output", pairs / "out.tif"),
-        *("--weight-map", pairs / "share.png", "--montage", pairs / "montage.jpg"),
+        *("--weight-map", pairs / "map.png", "--montage", pairs / "montage.jpg"),
     )
     assert code == 0
-    assert read_image(pairs / "share.png").shape == (24, 30)
+    assert read_image(pairs / "map.png").shape == (24, 30)
     height, width, _ = read_image(pairs / "montage.jpg").shape
     assert width > 3 * 30
     assert height > 24
@@ -61,13 +61,13 @@ def test_folder_run_equals_single_runs(pairs, run):
         "-o",
         pairs / "out",
         "--montage",
-        pairs / "sheets",
+        pairs / "montages",
         "--weight-map",
-        pairs / "shares",
+        pairs / "maps",
     )
     run("fuse", pairs / "ir/2.png", pairs / "vi/2.bmp", "-o", pairs / "2.png")
     assert (pairs / "2.png").read_bytes() == (pairs / "out/2.png").read_bytes()
-    assert names(pairs / "sheets") == names(pairs / "shares") == names(pairs / "out")
+    assert names(pairs / "montages") == names(pairs / "maps") == names(pairs / "out")
 
 
 def test_16_bit_stays_16_bit(tmp_path, run):
@@ -111,22 +111,22 @@ def test_float_images_become_tiff(tmp_path, run):
     assert read_image(tmp_path / "out/x.tif").dtype == np.float32
 
 
-def test_a_later_sheet_leaves_results_that_are_there_alone(pairs, run):
+def test_a_later_montage_leaves_existing_results_alone(pairs, run):
     run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
     write_image(pairs / "out/1.png", np.zeros((3, 3), np.uint8), overwrite=True)
-    code, _, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--montage", pairs / "sheets")
+    code, _, _ = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out", "--montage", pairs / "montages")
     assert code == 0
     assert read_image(pairs / "out/1.png").shape == (3, 3)
-    assert len(names(pairs / "sheets")) == 3
+    assert len(names(pairs / "montages")) == 3
 
 
 def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
-    paint = RefineFuse.predict
+    predict = RefineFuse.predict
 
     def failing(self, a, b, context, window=None):
         if a.shape[-1] == 31:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-        return paint(self, a, b, context, window)
+        return predict(self, a, b, context, window)
 
     monkeypatch.setattr(RefineFuse, "predict", failing)
     for path in (pairs / "ir/2.png", pairs / "vi/2.bmp"):
@@ -139,22 +139,22 @@ def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
 
 
 def test_large_tiffs_by_tiles(tmp_path, run):
-    """A pyramid in, a pyramid out; the same image as in one piece, and the map of shares."""
+    """A pyramid in, a pyramid out; the same image as in one piece, and the weight map."""
     generator = np.random.default_rng(0)
     for name, shape in (("a", (430, 350)), ("b", (430, 350, 3))):
         pixels = generator.integers(0, 256, shape, np.uint8)
         write_tiff(tmp_path / f"{name}.tif", shape, pixels.dtype, iter([pixels]), pyramid=True)
     sources = tmp_path / "a.tif", tmp_path / "b.tif"
-    words = ("--tile", 300, "--weight-map", tmp_path / "share.png")
+    words = ("--tile", 300, "--weight-map", tmp_path / "map.png")
     assert run("fuse", *sources, "-o", tmp_path / "tiles.tif", *words)[0] == 0
     assert run("fuse", *sources, "-o", tmp_path / "tiles.png", "--tile", 300)[0] == 0
     assert run("fuse", *sources, "-o", tmp_path / "whole.tif", "--tile", "off")[0] == 0
     tiles, whole = read_image(tmp_path / "tiles.tif"), read_image(tmp_path / "whole.tif")
     assert np.abs(tiles.astype(int) - whole).max() <= 1
     assert np.array_equal(read_image(tmp_path / "tiles.png"), tiles)
-    assert read_image(tmp_path / "share.png").shape == (430, 350)
-    with closing(TiffReader(tmp_path / "tiles.tif")) as raster:
-        assert raster.is_pyramid
+    assert read_image(tmp_path / "map.png").shape == (430, 350)
+    with closing(TiffReader(tmp_path / "tiles.tif")) as reader:
+        assert reader.is_pyramid
     for polarity in ("white-hot", "black-hot"):  # the second is not read by strips
         out = tmp_path / f"{polarity}.tif"
         assert run("fuse", *sources, "-o", out, "--tile", 300, "--polarity", polarity)[0] == 0
@@ -176,9 +176,9 @@ def test_large_tiffs_in_folders(tmp_path, run):
     assert "2 fused" in run(*words)[1]
     assert names(tmp_path / "out") == ["large.tif", "small.png"]
     write_image(tmp_path / "out/large.tif", np.zeros((3, 3), np.uint8), overwrite=True)
-    assert "2 fused" in run(*words, "--weight-map", tmp_path / "shares")[1]
+    assert "2 fused" in run(*words, "--weight-map", tmp_path / "maps")[1]
     assert read_image(tmp_path / "out/large.tif").shape == (3, 3)
-    assert names(tmp_path / "shares") == ["large.png", "small.png"]
+    assert names(tmp_path / "maps") == ["large.png", "small.png"]
     assert "2 skipped" in run(*words)[1]
 
 
@@ -234,15 +234,15 @@ class TestNothingIsWritten:
     def test_output_folder_is_a_source(self, pairs, run):
         self.refused(run, pairs / "ir", pairs / "vi", "-o", pairs / "ir", "--overwrite", text="named twice")
 
-    def test_sheet_exists(self, pairs, run):
+    def test_montage_exists(self, pairs, run):
         words = ("-o", pairs / "o.png", "--montage", pairs / "ir/2.png")
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="--overwrite")
 
-    def test_sheet_is_the_output(self, pairs, run):
+    def test_montage_is_the_output(self, pairs, run):
         words = ("-o", pairs / "o.png", "--montage", pairs / "o.png")
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", *words, text="named twice")
 
-    def test_output_has_no_known_ending(self, pairs, run):
+    def test_output_has_no_known_suffix(self, pairs, run):
         self.refused(run, pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "o.xyz", text=".png")
 
     def test_output_below_a_file(self, pairs, run):
@@ -271,7 +271,7 @@ class TestNothingIsWritten:
         words = ("-o", pairs / "o", "--montage", pairs / "o")
         self.refused(run, pairs / "ir", pairs / "vi", *words, text="named twice")
 
-    def test_a_sheet_that_its_format_cannot_hold(self, pairs, run):
+    def test_a_montage_that_its_format_cannot_hold(self, pairs, run):
         for name in ("made_a.png", "made_b.png"):
             write_image(pairs / name, np.zeros((2, 6000), np.uint8))
         words = ("-o", pairs / "o.png", "--montage", pairs / "o.webp")

@@ -94,7 +94,7 @@ def test_black_hot(tmp_path, visible, run):
     assert (read_image(tmp_path / "2.png") != read_image(tmp_path / "1.png")).any()
 
 
-def test_a_swapped_pair_is_told(tmp_path, visible, run):
+def test_a_swapped_pair_is_reported(tmp_path, visible, run):
     write_image(tmp_path / "ir.png", np.round(scene() * 255).astype(np.uint8))
     assert "swapped" in run("fuse", visible, tmp_path / "ir.png", "-o", tmp_path / "out.png")[2]
 

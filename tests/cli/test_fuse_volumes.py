@@ -135,7 +135,7 @@ def test_the_same_fusion_gets_the_same_identity(study, tmp_path, run):
     assert names[0] == names[1]
 
 
-def test_another_patient_and_another_frame_are_told(study, tmp_path, run):
+def test_another_patient_and_another_frame_are_reported(study, tmp_path, run):
     write_series(tmp_path / "other", head(), axes=tilt(15), PatientName="Roe^Max", PatientID="M9")
     code, _, err = run("volume", tmp_path / "other", study[1], "-o", tmp_path / "out.nii")
     assert code == 0

@@ -18,7 +18,7 @@ def test_help_lists_every_command(run):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(run, command):
+def test_every_command_has_help(run, command):
     code, out, _ = run(*command.split(), "--help")
     assert code == 0
     assert f"refinefuse {command}" in out

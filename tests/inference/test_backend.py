@@ -1,4 +1,4 @@
-"""Other runtimes paint what torch paints: whole images, windows, any size."""
+"""Other runtimes compute what torch computes: whole images, regions, any size."""
 
 import sys
 
@@ -32,22 +32,22 @@ def exported(network):
 
 
 @pytest.fixture(params=sorted(BACKENDS))
-def painter(request, exported):
+def model(request, exported):
     pytest.importorskip(request.param, reason=f"the backend {request.param} is not installed")
     return BACKENDS[request.param](exported, threads=1)
 
 
-def test_every_size_is_that_of_torch(network, painter):
-    assert max_abs_difference(network, painter) < 0.01
+def test_every_size_is_that_of_torch(network, model):
+    assert max_abs_difference(network, model) < 0.01
 
 
-def test_a_window_is_that_of_the_whole(painter):
+def test_a_region_is_that_of_the_whole(model):
     a, b = torch.rand(2, 1, 1, 75, 131)
-    context = painter.encode_context(a, b)
-    whole = painter.predict(a, b, context)
-    window = painter.predict(a, b, context, Region(21, 40, 30, 50))
-    torch.testing.assert_close(window.fused, whole.fused[..., 21:51, 40:90], atol=1e-5, rtol=0)
-    torch.testing.assert_close(window.weight_map, whole.weight_map[..., 21:51, 40:90], atol=1e-5, rtol=0)
+    context = model.encode_context(a, b)
+    whole = model.predict(a, b, context)
+    region = model.predict(a, b, context, Region(21, 40, 30, 50))
+    torch.testing.assert_close(region.fused, whole.fused[..., 21:51, 40:90], atol=1e-5, rtol=0)
+    torch.testing.assert_close(region.weight_map, whole.weight_map[..., 21:51, 40:90], atol=1e-5, rtol=0)
 
 
 def test_the_file_takes_whole_images_of_any_size(network, exported):

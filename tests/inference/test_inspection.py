@@ -64,7 +64,7 @@ def test_raw_counts_say_how_much_of_their_range_they_use():
     assert warning.value == pytest.approx((int(counts.max()) - int(counts.min())) / 65535)
 
 
-def test_a_shift_is_told_in_pixels():
+def test_a_shift_is_measured_in_pixels():
     image = scene(2)
     warning = inspect_pair(np.roll(image, (12, 20), (0, 1)), image, polarity="white-hot")[0]
     assert warning.kind == "alignment"

@@ -89,11 +89,11 @@ def test_strips_are_whole_with_color_and_alpha(height, width, side, deep, alpha)
 @given(st.integers(1, 200), st.integers(1, 200), st.lists(st.integers(0, 200), max_size=3))
 def test_summing_strips_is_reducing_the_whole(height, width, cuts):
     x = pair(height, width, torch.float64)[0]
-    reduction = StreamingGridStatistics(height, width, 8)
+    statistics = StreamingGridStatistics(height, width, 8)
     edges = [0, *sorted(min(cut, height) for cut in cuts), height]
     for start, end in pairwise(edges):
-        reduction.add(x[:, :, start:end])
-    torch.testing.assert_close(reduction.result(), grid_statistics(x, 8), rtol=0, atol=1e-7)
+        statistics.add(x[:, :, start:end])
+    torch.testing.assert_close(statistics.result(), grid_statistics(x, 8), rtol=0, atol=1e-7)
 
 
 @given(SIZES, SIZES, st.integers(1, 4 * HALO))

@@ -1,4 +1,4 @@
-"""Groups of options that several commands share."""
+"""Groups of options of several commands."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class ThermalArguments:
     """Thermal source A.
 
     Attributes:
-        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
-            folder or a video. Without it, the range of the file's type.
+        range: Counts of the black and the white point: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
+            over a video. Without it, the range of the file's type.
         polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
     """
 
@@ -75,8 +75,8 @@ class FolderThermalArguments(ThermalArguments):
     """Thermal source A.
 
     Attributes:
-        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
-            folder. Without it, the range of the file's type.
+        range: Counts of the black and the white point: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
+            over a folder. Without it, the range of the file's type.
         polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
         range_per_image: Fit the range to each image of a folder separately.
     """

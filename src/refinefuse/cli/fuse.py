@@ -75,7 +75,7 @@ def run(
         registration: How sources are aligned.
         network: What fuses.
     """
-    from refinefuse.cli.session import ending_cleanly, prepare, session
+    from refinefuse.cli.session import prepare, session, stopping_cleanly
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_folder, report_pair
@@ -88,7 +88,7 @@ def run(
     loader = Loader(lambda: network.load(DEFAULT, results.color))
     options = thermal.options(per_image=thermal.range_per_image), registration.options()
     overwrite, progress = results.overwrite, not session.quiet
-    with ending_cleanly():
+    with stopping_cleanly():
         if any(source.is_dir() for source in sources):
             outputs = results.paths(None, "")
             folder = fuse_folders(loader, sources, outputs, *options, overwrite=overwrite, progress=progress)

@@ -17,16 +17,9 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from refinefuse.cli.renamed import RENAMED
+
 SHORT = {"output": "-o", "weights": "-w"}
-RENAMED = {
-    "--explain": "--weight-map", "--sheet": "--montage", "--every": "--frame-stride", "--suv": "--suv-range",
-    "--range-each": "--range-per-image", "--white-hot": "--polarity white-hot", "--black-hot": "--polarity black-hot",
-    "--model": "--transform-type", "--coverage": "--valid-mask", "--jobs": "--num-workers",
-    "--workers": "--num-workers", "--data": "--data-root", "--rounds": "--repeats", "--calibrate": "--reference",
-    "--int8": "--precision int8", "--calibration": "--calibration-data", "--val": "--val-fraction",
-    "--test": "--test-fraction", "--scene": "--scene-regex",
-}  # fmt: skip
-"""Options of version 0.1 that have another name now."""
 _MISSING = inspect.Parameter.empty
 
 
@@ -39,7 +32,7 @@ class Option:
         hint: its type.
         default: `inspect.Parameter.empty` if it is required.
         help: what it does.
-        positional: given by place.
+        positional: given by position.
         rest: takes all further words.
     """
 

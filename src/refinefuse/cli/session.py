@@ -54,7 +54,7 @@ def prepare() -> None:
 
 
 @contextmanager
-def ending_cleanly() -> Iterator[None]:
+def stopping_cleanly() -> Iterator[None]:
     """Inside, SIGTERM raises `Terminated`, so that nothing half-written is left."""
 
     def end(number: int, frame: FrameType | None) -> None:

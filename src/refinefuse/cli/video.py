@@ -73,7 +73,7 @@ def run(
         thermal: How A is read.
         network: What fuses.
     """
-    from refinefuse.cli.session import ending_cleanly, prepare, session
+    from refinefuse.cli.session import prepare, session, stopping_cleanly
 
     prepare()
     from refinefuse.cli.arguments import load_given
@@ -93,7 +93,7 @@ def run(
         alignment=AlignmentOptions(transform=load_given(sources.transform), strict=sources.strict),
     )
     loader = Loader(lambda: network.load(DEFAULT, results.color))
-    with ending_cleanly():
+    with stopping_cleanly():
         outcome = fuse_videos(
             loader, a, b, results.output, options, overwrite=results.overwrite, progress=not session.quiet
         )

@@ -77,7 +77,7 @@ def run(
         sources: How sources are read.
         network: What fuses.
     """
-    from refinefuse.cli.session import ending_cleanly, prepare, session
+    from refinefuse.cli.session import prepare, session, stopping_cleanly
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_volume
@@ -101,6 +101,6 @@ def run(
     )
     outputs = OutputPaths(results.output, results.weight_map, results.montage)
     loader = Loader(lambda: network.load(MEDICAL))
-    with ending_cleanly():
+    with stopping_cleanly():
         outcome = fuse_volumes(loader, paths, outputs, options, overwrite=results.overwrite, progress=not session.quiet)
     return report_volume(outcome, loader)

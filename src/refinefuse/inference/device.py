@@ -57,7 +57,7 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def retain_freed_memory() -> None:
-    """Tell glibc to keep large blocks that are freed instead of giving them back to the kernel.
+    """Let glibc keep large blocks that are freed instead of giving them back to the kernel.
 
     A network frees and takes the same large blocks for every image; by default each of them is mapped and faulted
     in anew, which costs a factor of 2 to 3 on a CPU. It changes the whole process, so the command line calls it and

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SameKind = TypeVar("SameKind", Tensor, "Image")
 _LOADING = Lock()
-"""Held while weights are loaded: threads that need the same ones wait, and share them."""
+"""Held while weights are loaded: threads that need the same ones wait for them."""
 
 
 class FusionResult(NamedTuple, Generic[T]):
@@ -130,6 +132,7 @@ class Fuser:
         self.dtype = resolve_precision(precision, self.device)
         check_tile(tile, self.model.halo)
         self.tile: TileSize = tile
+        self._measured_at, self._free = -math.inf, 0
 
     def fingerprint(self) -> str:
         """The sha256 of the weights: of their file, or of the tensors of a network that was handed over."""
@@ -276,7 +279,12 @@ class Fuser:
         return tile_side(self.tile, height, width, self.model.config, self.model.halo, self._free_memory())
 
     def _free_memory(self) -> int:
-        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else free_memory()
+        """Bytes that are free, measured once a second at most."""
+        now = time.monotonic()
+        if now >= self._measured_at + 1:
+            free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else free_memory()
+            self._measured_at, self._free = now, free
+        return self._free
 
     @torch.inference_mode()
     def encode_context(self, a: Tensor, b: Tensor) -> Context:

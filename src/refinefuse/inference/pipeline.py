@@ -90,7 +90,7 @@ class Reader(Protocol):
         """The pairs in order."""
 
 
-class Stage(Protocol):
+class PairStage(Protocol):
     """Works on one pair. What it raises becomes the error of the pair."""
 
     def __call__(self, pair: Pair) -> None:
@@ -104,7 +104,7 @@ class Writer(Protocol):
         """Write results until the pairs end. If the iterator raises, nothing incomplete may be left."""
 
 
-def run(reader: Reader, stages: Sequence[Stage], writer: Writer, *, progress: bool = False) -> None:
+def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress: bool = False) -> None:
     """Read in one thread, check, register and fuse in this one, write in a third; few pairs are in memory at a time.
 
     Raises:
@@ -151,7 +151,7 @@ def _read(reader: Reader, found: BoundedQueue[Pair]) -> None:
         found.finish(error)
 
 
-def _work(stages: Sequence[Stage], pair: Pair) -> None:
+def _work(stages: Sequence[PairStage], pair: Pair) -> None:
     try:
         if pair.error is None:
             for stage in stages:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path("/")
-_UNKNOWN = 2 << 30  # bytes that are taken to be free where the system does not tell
+_UNKNOWN = 2 << 30  # bytes that are taken to be free where the system does not say
 
 
 def limit_threads(threads: int = 0) -> int:
@@ -43,7 +43,7 @@ def free_memory(root: Path = ROOT) -> int:
     left = [*_left_in_groups(root), *(int(line.split()[1]) * 1024 for line in available)]
     if left:
         return max(0, min(left))
-    try:  # other systems than Linux tell how much there is, not how much is free
+    try:  # other systems than Linux report how much there is, not how much is free
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         return _UNKNOWN

@@ -10,7 +10,7 @@ from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
 from refinefuse.inference.inspection import ALL_KINDS, WarningKind
-from refinefuse.inference.pipeline import Pair, Stage
+from refinefuse.inference.pipeline import Pair, PairStage
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
 
@@ -85,7 +85,7 @@ class Fuse:
 
 def stages_of(
     fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions, timer: StageTimer | None = None
-) -> tuple[Stage, ...]:
+) -> tuple[PairStage, ...]:
     """Check, register and fuse by some options. What is moved is not checked for misalignment."""
     kinds = [kind for kind in ALL_KINDS if kind != "alignment" or not alignment.moves]
     if thermal.polarity != "auto":

@@ -191,8 +191,8 @@ class StillWriter:
                 job.cancelled = True
                 if not self.keep_going:
                     raise
-                told = isinstance(error, RefineFuseError)
-                self.result.failed[job.name] = str(error) if told else f"{type(error).__name__}: {error}"
+                ours = isinstance(error, RefineFuseError)
+                self.result.failed[job.name] = str(error) if ours else f"{type(error).__name__}: {error}"
 
     def _write_job(self, job: StillJob, first: Pair, rest: Iterator[Pair]) -> None:
         if first.error is not None:

@@ -63,7 +63,7 @@ def open_readers(files: Sequence[Path]) -> Iterator[Readers]:
     with ExitStack() as stack:
         readers: list[ScanlineReader] = []
         for file in files:
-            if reads_in_pieces(file):
+            if file.suffix.lower() in (".tif", ".tiff") and reads_in_pieces(file):
                 readers.append(stack.enter_context(closing(TiffReader(file))))
             else:
                 readers.append(ArrayReader(read_image(file)))
@@ -106,7 +106,7 @@ def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int)
     paths = tuple(map(str, files))
     check_sizes([torch.empty(1, 1, *reader.shape[:2], device="meta") for reader in readers], paths)
     model = fuser.model
-    statistics, preview = _survey(readers, model.config.context_size)
+    statistics, preview = _summarize(readers, model.config.context_size)
     height, width = a.shape[:2]
     rows = list(iter_tiles(height, width, side, model.halo, model.config.stride))
     held = [_RowBuffer(a), _RowBuffer(b)]
@@ -134,7 +134,7 @@ def _within_strip(tile: Tile) -> Tile:
     )
 
 
-def _survey(readers: Readers, grid: int) -> tuple[tuple[torch.Tensor, torch.Tensor], Preview]:
+def _summarize(readers: Readers, grid: int) -> tuple[tuple[torch.Tensor, torch.Tensor], Preview]:
     """Read both sources once: their grid statistics, and small versions of every `step`-th pixel."""
     height, width = readers[0].shape[:2]
     step = -(-max(height, width) // _PREVIEW)
@@ -152,7 +152,7 @@ def _survey(readers: Readers, grid: int) -> tuple[tuple[torch.Tensor, torch.Tens
 
 
 class _RowBuffer:
-    """Rows of an image that is read from top to bottom; those that two strips share are read once."""
+    """Rows of an image that is read from top to bottom; those of two strips are read once."""
 
     def __init__(self, reader: ScanlineReader) -> None:
         self._reader = reader

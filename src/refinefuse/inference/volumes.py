@@ -222,4 +222,4 @@ def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
 
 def _spread(count: int, wanted: int = 6) -> list[int]:
     """Numbers of slices for the montage, evenly spread, without the outermost tenth at either end."""
-    return sorted({round(place) for place in np.linspace(0.1 * (count - 1), 0.9 * (count - 1), wanted)})
+    return sorted({round(k) for k in np.linspace(0.1 * (count - 1), 0.9 * (count - 1), wanted)})

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from clips import av, scene
 
-from refinefuse.inference.video.fuse import fuse_videos
+from refinefuse.inference.video.fuse import fuse_video
+from refinefuse.inference.video.options import VideoOptions
 
 TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 
@@ -42,5 +43,5 @@ def test_tags_of_the_color_source_are_kept(fuser, tmp_path, tags, codec):
     a = write_tagged(tmp_path / "a.mkv", color_range=1, colorspace=5, color_primaries=5, color_trc=4)
     b = write_tagged(tmp_path / "b.mkv", **tags)
     assert tags_of(b) == tags
-    fuse_videos(lambda: fuser, str(a), str(b), tmp_path / "o.mkv", codec=codec)
+    fuse_video(a, b, tmp_path / "o.mkv", fuser=fuser, options=VideoOptions(codec=codec))
     assert tags_of(tmp_path / "o.mkv") == tags

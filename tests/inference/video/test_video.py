@@ -1,13 +1,14 @@
-"""Videos in, a video out: exact planes, timestamps, sound, and what goes wrong."""
+"""Videos in, a video out: exact planes, timestamps, audio, and what goes wrong."""
 
 import numpy as np
 import pytest
 from clips import av, plane, read_video, scene, write_video
 
 from refinefuse import Fuser
-from refinefuse.errors import InputError, PairingError
+from refinefuse.errors import AlignmentError, InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.inference.video.fuse import fuse_video
 from refinefuse.inference.video.options import VideoOptions, VideoResult
@@ -37,7 +38,7 @@ def test_luma_is_fused_and_chroma_kept_bit_by_bit(fuser, pair, tmp_path):
     ("name", "codec", "expected"),
     [("o.mp4", "auto", "h264"), ("o.mov", "hevc", "hevc"), ("o.mkv", "auto", "h264"), ("o.avi", "auto", "ffv1")],
 )
-def test_codecs_by_ending_and_by_option(fuser, pair, tmp_path, name, codec, expected):
+def test_codecs_by_suffix_and_by_option(fuser, pair, tmp_path, name, codec, expected):
     fuse(fuser, *pair, tmp_path / name, codec=codec)
     fused = read_video(tmp_path / name)
     with av.open(str(tmp_path / name)) as file:
@@ -46,7 +47,7 @@ def test_codecs_by_ending_and_by_option(fuser, pair, tmp_path, name, codec, expe
     assert times(fused)[:2] == pytest.approx([0, 0.1])
 
 
-def test_sound_is_copied(fuser, pair, tmp_path):
+def test_audio_is_copied(fuser, pair, tmp_path):
     loud = write_video(
         tmp_path / "b.mkv", [scene(i) for i in range(30)], codec="libx264", pixel_format="yuv420p", sound=True
     )
@@ -71,7 +72,7 @@ def test_rates_are_matched_by_time(fuser, tmp_path):
     assert outcome.note == ""
 
 
-def test_uneven_time_stamps_are_kept(fuser, tmp_path):
+def test_uneven_timestamps_are_kept(fuser, tmp_path):
     stamps = [0, 40, 130, 135, 400, 1000]
     frames = [np.full((16, 16), 30 * i, np.uint8) for i in range(6)]
     a, b = (write_video(tmp_path / f"{name}.mkv", frames, stamps=stamps) for name in "ab")
@@ -199,10 +200,10 @@ class TestDamage:
 class TestBadInput:
     """Each with its own message, and no file."""
 
-    def refused(self, fuser, a, b, output, text, error=InputError, kept=False, **options):
+    def refused(self, fuser, a, b, output, text, error=InputError, exists=False, **options):
         with pytest.raises(error, match=text):
             fuse(fuser, a, b, output, **options)
-        assert not output.is_file() or kept
+        assert not output.is_file() or exists
         assert not list(output.parent.glob(".refinefuse*")) if output.parent.is_dir() else True
 
     def test_sizes_differ(self, fuser, pair, tmp_path):
@@ -224,10 +225,10 @@ class TestBadInput:
             file.mux(track.encode(piece))
         self.refused(fuser, tmp_path / "x.mkv", pair[1], tmp_path / "o.mp4", "no video")
 
-    def test_unknown_ending(self, fuser, pair, tmp_path):
+    def test_unknown_suffix(self, fuser, pair, tmp_path):
         self.refused(fuser, *pair, tmp_path / "o.gif", r"expected: \.mp4")
 
-    def test_codec_and_ending_do_not_go_together(self, fuser, pair, tmp_path):
+    def test_codec_and_suffix_do_not_go_together(self, fuser, pair, tmp_path):
         self.refused(fuser, *pair, tmp_path / "o.mp4", r"\*\.mkv or \*\.avi", codec="ffv1")
 
     def test_unknown_codec(self, fuser, pair, tmp_path):
@@ -235,7 +236,7 @@ class TestBadInput:
 
     def test_file_is_there(self, fuser, pair, tmp_path):
         (tmp_path / "o.mp4").write_bytes(b"mine")
-        self.refused(fuser, *pair, tmp_path / "o.mp4", "--overwrite", kept=True)
+        self.refused(fuser, *pair, tmp_path / "o.mp4", "--overwrite", exists=True)
         assert (tmp_path / "o.mp4").read_bytes() == b"mine"
 
     def test_output_is_a_source(self, fuser, pair):
@@ -267,3 +268,15 @@ def test_every_written_frame_is_timed(fuser, pair, tmp_path):
     outcome = fuse(fuser, *pair, tmp_path / "out.mkv", codec="ffv1")
     assert len(outcome.written) == outcome.frames
     assert outcome.written == sorted(outcome.written)
+
+
+def test_an_exchanged_pair_is_reported_once(fuser, tmp_path):
+    color = [np.dstack([scene(i), 255 - scene(i), scene(i + 3)]) for i in range(60)]
+    gray = write_video(tmp_path / "gray.mkv", [scene(i) for i in range(60)])
+    colored = write_video(tmp_path / "color.mkv", color, pixel_format="bgr0")
+    outcome = fuse(fuser, colored, gray, tmp_path / "o.mkv", codec="ffv1")
+    assert {warning.kind for warning in outcome.warnings} == {"order"}
+    assert "order" not in {warning.kind for warning in fuse(fuser, gray, colored, tmp_path / "p.mkv").warnings}
+    with pytest.raises(AlignmentError, match="swapped"):
+        fuse(fuser, colored, gray, tmp_path / "q.mkv", alignment=AlignmentOptions(strict=True))
+    assert not (tmp_path / "q.mkv").exists()

@@ -73,10 +73,10 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
     if name not in CODECS:
         raise InputError(f"`codec` must be auto, {', '.join(CODECS)}.\n  got: {codec!r}")
     if name not in CONTAINERS[suffix]:
-        holding = [ending for ending, names in CONTAINERS.items() if name in names]
+        holding = [suffix for suffix, names in CONTAINERS.items() if name in names]
         raise InputError(
             f"A {suffix} file cannot hold this codec.\n  expected: {' or '.join(CONTAINERS[suffix])}\n  got: {name}\n"
-            f"Name the file {' or '.join('*' + ending for ending in holding)}, or choose another codec."
+            f"Name the file {' or '.join('*' + suffix for suffix in holding)}, or choose another codec."
         )
     check_writable(path, overwrite=overwrite)
     return CODECS[name]
@@ -151,7 +151,7 @@ class VideoEncoder:
             raise InputError(
                 f"Cannot encode the video '{path}': {_reason(error)}.\n"
                 f"  codec: {codec.encoder}, {first.format.name}, {first.height} x {first.width}\n"
-                "Choose another codec (--codec) or another place."
+                "Choose another codec (--codec) or another folder."
             ) from None
         self._audio = _Audio(audio, self._container) if audio else None
         self._last: int | None = None

@@ -24,7 +24,7 @@ class TimestampMatcher(Generic[A, B]):
 
     Args:
         a: frames of the first source in their order.
-        b: frames of the second source, whose pace is kept.
+        b: frames of the second source, whose frame rate is kept.
         period: seconds that a frame of `a` lasts, until two of them have shown it.
         frame_stride: take only each n-th frame of `b`.
 

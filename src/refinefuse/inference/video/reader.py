@@ -77,6 +77,7 @@ class VideoReader:
         counts = [int(source.count / source.rate * b.rate / options.frame_stride) for source in (a, b)]
         self.total: int | None = min(filter(None, counts), default=None)
         self._range_a: LumaRange | None = None
+        self._color_a: torch.Tensor | None = None  # the first frame of `a`, where only its luma is kept
         self._stopped_by: InputError | None = None
 
     def __iter__(self) -> Generator[Pair, None, None]:
@@ -106,6 +107,8 @@ class VideoReader:
         prepared = with_luma(image)
         if self._range_a is None:
             self._range_a = _range_of_source(self.a, image, prepared, self.options.thermal)
+            if prepared is not image:
+                self._color_a = _in_color(image)
         return prepared
 
     def _prepared_b(self, image: VideoFrame) -> VideoFrame:
@@ -140,8 +143,10 @@ class VideoReader:
         range_a, range_b = self._range_a or luma_range_of(a.image), luma_range_of(b.image)
         images = range_a.normalize(plane_a), range_b.normalize(plane_b)
         pair = Pair(b.name, images, FrameOrigin(b.image, range_b), (a.name, b.name))
-        if number in _CHECKED:
-            pair.preview = Preview((_in_color(a.image, images[0]), _in_color(b.image, images[1])))
+        if number in (_CHECKED if self._color_a is None else _CHECKED[:1]):
+            shown = (self._color_a if self._color_a is not None else _in_color(a.image)), _in_color(b.image)
+            color_a, color_b = (x if y is None else y for x, y in zip(images, shown, strict=True))
+            pair.preview = Preview((color_a, color_b))
         return pair
 
 
@@ -169,9 +174,9 @@ def _range_of_source(source: Source, image: VideoFrame, prepared: VideoFrame, th
     return found.inverted() if thermal.polarity == "black-hot" else found
 
 
-def _in_color(frame: VideoFrame, luma: torch.Tensor) -> torch.Tensor:
-    """A frame as it is checked: its luma alone if it has no color."""
+def _in_color(frame: VideoFrame) -> torch.Tensor | None:
+    """A frame as RGB (1, 3, h, w) in [0, 1]; None if it is gray."""
     if frame.format.name.startswith("gray"):
-        return luma
+        return None
     pixels: np.ndarray[Any, Any] = frame.to_ndarray(format="rgb24")
     return to_tensor(pixels)

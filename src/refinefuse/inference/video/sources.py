@@ -106,7 +106,7 @@ class VideoSource:
     Attributes:
         name: as the user gave it.
         size: (h, w) in pixels.
-        rate: frames a second, by the file's own account.
+        rate: frames per second, by the file's own account.
         count: how many frames there are, 0 if that is not known.
         aspect: of the pixels.
         has_audio: whether there is audio that can be copied.
@@ -140,21 +140,21 @@ class VideoSource:
         start: Fraction | None = None
         number = 0
         while (step := self._next(packets)) is not None:
-            images, stamp, fault = step
-            if fault:
-                damaged[stamp] = fault
+            images, stamp, damage = step
+            if damage:
+                damaged[stamp] = damage
             for image in images:
                 if image.pts is None:
                     image.pts, image.time_base = number, 1 / self.rate
                 moment = image.pts * image.time_base
                 start = moment if start is None else start
                 name = self._frame_name(moment - start)
-                fault = damaged.pop(image.pts, "parts of it are missing" if image.is_corrupt else "")
-                yield CorruptFrame(name, fault) if fault else Frame(float(moment - start), image, name)
+                damage = damaged.pop(image.pts, "parts of it are missing" if image.is_corrupt else "")
+                yield CorruptFrame(name, damage) if damage else Frame(float(moment - start), image, name)
                 number += 1
-            if fault and not images:
+            if damage and not images:
                 moment = number / self.rate if stamp is None else stamp * self._stream.time_base - (start or 0)
-                yield CorruptFrame(self._frame_name(moment), damaged.pop(stamp, fault))
+                yield CorruptFrame(self._frame_name(moment), damaged.pop(stamp, damage))
 
     def _frame_name(self, moment: Fraction) -> str:
         return f"frame {round(moment * self.rate)} of '{self.name}' ({float(moment):.2f} s)"
@@ -177,8 +177,8 @@ class VideoSource:
         except av.error.FFmpegError as error:  # in a packet; or in the file as a whole, which then ends
             quiet = isinstance(error, av.error.ExitError)
             return [], stamp, f"nothing came for {_TIMEOUT:g} seconds" if quiet else error.strerror or str(error)
-        faults = [text.strip() for _, _, text in messages if _DAMAGE.search(text)]
-        return images, stamp, faults[0] if faults else ""
+        reports = [text.strip() for _, _, text in messages if _DAMAGE.search(text)]
+        return images, stamp, reports[0] if reports else ""
 
     def sample(self) -> list[np.ndarray[Any, Any]]:
         """Luma planes of some frames from all over a file; none of a camera, whose past is gone."""
@@ -210,13 +210,13 @@ class FolderSource:
     Attributes:
         name: of the folder.
         size: (h, w) of the first image, in pixels.
-        rate: frames a second.
+        rate: frames per second.
         count: how many images there are.
         aspect: of the pixels; None: square.
 
     Args:
         files: the images in their order.
-        rate: frames a second.
+        rate: frames per second.
 
     Raises:
         InputError: if the first image cannot be read.
@@ -268,7 +268,7 @@ def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) 
     Args:
         a: file, folder, camera or URL of the first source.
         b: of the second.
-        rate: frames a second of folders; None: that of the video beside them, or 25.
+        rate: frames per second of folders; None: that of the video beside them, or 25.
         same_size: whether they must be of one size.
 
     Raises:
