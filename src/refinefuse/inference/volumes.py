@@ -16,7 +16,7 @@ from refinefuse.image.color import Color, merge_color_sources, restore_color, to
 from refinefuse.image.files import check_target, write_image
 from refinefuse.image.medical.dicom import is_dicom, read_dicom
 from refinefuse.image.medical.intensity import with_kind
-from refinefuse.image.medical.nifti import ENDINGS, is_nifti, read_nifti, write_nifti
+from refinefuse.image.medical.nifti import NIFTI_EXTENSIONS, is_nifti, read_nifti, write_nifti
 from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import Modality, Volume, reorient_back
 from refinefuse.inference.fuser import Fuser
@@ -179,7 +179,7 @@ def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool)
     elif outputs.output.suffix and not outputs.output.is_dir():
         raise InputError(
             f"Cannot write '{outputs.output}': a volume becomes NIfTI or a folder of DICOM files.\n"
-            f"  expected: {', '.join(ENDINGS)}, or the name of a folder\n  got: {outputs.output.suffix}\n"
+            f"  expected: {', '.join(NIFTI_EXTENSIONS)}, or the name of a folder\n  got: {outputs.output.suffix}\n"
             "Rename the output accordingly."
         )
     else:
@@ -188,7 +188,7 @@ def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool)
         if not is_nifti(outputs.weight_map):
             raise InputError(
                 f"Cannot write '{outputs.weight_map}': the weight maps of a volume are a volume.\n"
-                f"  expected: {', '.join(ENDINGS)}\nRename the file accordingly."
+                f"  expected: {', '.join(NIFTI_EXTENSIONS)}\nRename the file accordingly."
             )
         check_writable(outputs.weight_map, overwrite=overwrite)
     if outputs.montage is not None:

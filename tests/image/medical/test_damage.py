@@ -41,8 +41,20 @@ class TestFilesOfAFolder:
     def test_a_slice_without_its_size(self, tmp_path):
         files = write_series(tmp_path / "s", head())
         changed(files[4], Rows=None)
-        with pytest.raises(InputError, match=rf"(?s){files[4].name}.*no pixels"):
+        with pytest.raises(InputError, match=rf"(?s)damaged.*{files[4].name}"):
             read_dicom(tmp_path / "s")
+
+    def test_an_outermost_slice_that_lost_its_size_and_its_series(self, tmp_path):
+        files = write_series(tmp_path / "s", head())
+        changed(files[-1], Rows=None, SeriesInstanceUID="1.2.9")  # no gap shows that it is missing
+        with pytest.raises(InputError, match=rf"(?s)damaged.*{files[-1].name}"):
+            read_dicom(tmp_path / "s")
+
+    def test_a_transfer_syntax_that_is_none(self, tmp_path):
+        (path,) = write_series(tmp_path / "s", head((8, 6, 1)))
+        path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.1\0\0\0", 1))
+        with pytest.raises(InputError, match=r"(?s)damaged.*transfer syntax"):
+            read_dicom(path)
 
     def test_a_slice_whose_content_is_no_dicom_is_named(self, tmp_path):
         files = write_series(tmp_path / "s", head())

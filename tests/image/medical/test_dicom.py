@@ -17,9 +17,9 @@ def bundled(name):
 
 
 def at(volume, i, j, k):
-    """The place of a voxel in LPS, as DICOM has it."""
-    place = volume.affine @ [i, j, k, 1]
-    return np.array([-place[0], -place[1], place[2]])
+    """The position of a voxel in LPS, as in DICOM."""
+    position = volume.affine @ [i, j, k, 1]
+    return np.array([-position[0], -position[1], position[2]])
 
 
 @pytest.mark.parametrize("degrees", [0, 25, -160])
@@ -28,8 +28,8 @@ def test_every_voxel_lies_where_the_tags_say(tmp_path, degrees):
     write_series(tmp_path / "s", values, axes=axes, spacing=(0.8, 0.5, 3.1))
     volume = read_dicom(tmp_path / "s")
     np.testing.assert_array_equal(volume.values, np.rint(values))
-    place = np.array([-10, -20, 30]) + 5 * 0.8 * axes[0] + 7 * 0.5 * axes[1] + 11 * 3.1 * np.cross(*axes)
-    np.testing.assert_allclose(at(volume, 5, 7, 11), place, atol=1e-4)
+    position = np.array([-10, -20, 30]) + 5 * 0.8 * axes[0] + 7 * 0.5 * axes[1] + 11 * 3.1 * np.cross(*axes)
+    np.testing.assert_allclose(at(volume, 5, 7, 11), position, atol=1e-4)
     np.testing.assert_allclose(volume.spacing, (0.8, 0.5, 3.1), atol=1e-5)
 
 
@@ -204,7 +204,7 @@ class TestRefused:
 
 def test_what_counts_as_dicom(tmp_path):
     assert is_dicom(bundled("CT_small.dcm"))
-    assert is_dicom(bundled("dicomdirtests/98892003/MR2/6273"))  # without an ending
+    assert is_dicom(bundled("dicomdirtests/98892003/MR2/6273"))  # without a suffix
     assert is_dicom(bundled("dicomdirtests/98892003/MR2/6273").parents[1])
     assert not is_dicom(tmp_path)
     assert not is_dicom(tmp_path / "no")

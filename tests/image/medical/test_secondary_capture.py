@@ -143,8 +143,8 @@ def test_anonymized_results_hold_nothing_of_any_element(tmp_path):
     content = (tmp_path / "out/fused.dcm").read_bytes()
     assert len(markers) > 1000
     assert not [marker for marker in markers if marker.encode() in content]
-    written(tmp_path / "kept", [source])
-    assert b"MARK00100010" in (tmp_path / "kept/fused.dcm").read_bytes()  # so the test can fail
+    written(tmp_path / "named", [source])
+    assert b"MARK00100010" in (tmp_path / "named/fused.dcm").read_bytes()  # so the test can fail
 
 
 def test_the_profile_of_anonymization_is_declared(sources, tmp_path):

@@ -40,15 +40,15 @@ HERE = volumes.Path("here.nii")
 
 
 def rotation(x, y, z):
-    rotated_or_flipped = np.eye(3)
+    turned = np.eye(3)
     for axis, angle in enumerate((x, y, z)):
         c, s = np.cos(angle), np.sin(angle)
         i, j = [(1, 2), (2, 0), (0, 1)][axis]
         one = np.eye(3)
         one[i, i] = one[j, j] = c
         one[i, j], one[j, i] = -s, s
-        rotated_or_flipped = one @ rotated_or_flipped
-    return rotated_or_flipped
+        turned = one @ turned
+    return turned
 
 
 def affine_of(angles=(0.2, -0.3, 0.1), spacing=(1.0, 1.5, 3.0), origin=(5, -7, 11)):
@@ -61,8 +61,8 @@ def affine_of(angles=(0.2, -0.3, 0.1), spacing=(1.0, 1.5, 3.0), origin=(5, -7, 1
 def field(affine, shape):
     """Values that are linear in space: linear interpolation gives them exactly on any grid."""
     grid = np.stack(np.meshgrid(*[np.arange(side) for side in shape], indexing="ij"), -1)
-    places = grid @ affine[:3, :3].T + affine[:3, 3]
-    return (places @ [1.0, -2.0, 0.5] + 100).astype(np.float32)
+    points = grid @ affine[:3, :3].T + affine[:3, 3]
+    return (points @ [1.0, -2.0, 0.5] + 100).astype(np.float32)
 
 
 def test_linear_values_come_out_exactly_on_an_oblique_anisotropic_grid():
@@ -80,12 +80,12 @@ def test_linear_values_come_out_exactly_on_an_oblique_anisotropic_grid():
 @given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([1, -1]), min_size=3, max_size=3), st.integers(0, 9))
 def test_a_turned_grid_gives_the_same_values_without_resampling(order, signs, seed):
     values = np.random.default_rng(seed).random((4, 5, 6), np.float32)
-    affine, rotated_or_flipped = affine_of(), affine_of()
+    affine, turned = affine_of(), affine_of()
     for new, (voxel, sign) in enumerate(zip(order, signs, strict=True)):
-        rotated_or_flipped[:, new] = affine[:, voxel] * sign
-        rotated_or_flipped[:, 3] += affine[:, voxel] * (values.shape[voxel] - 1) * (sign < 0)
+        turned[:, new] = affine[:, voxel] * sign
+        turned[:, 3] += affine[:, voxel] * (values.shape[voxel] - 1) * (sign < 0)
     expected = reorient(values, order, signs)
-    cut = resample_to(Volume(values, affine, HERE), rotated_or_flipped, expected.shape)
+    cut = resample_to(Volume(values, affine, HERE), turned, expected.shape)
     np.testing.assert_array_equal(np.stack([cut(k)[0] for k in range(expected.shape[2])], -1), expected)
     np.testing.assert_array_equal(reorient_back(expected, order, signs), values)
 
@@ -94,18 +94,18 @@ def test_a_turned_grid_gives_the_same_values_without_resampling(order, signs, se
 @given(st.tuples(*[st.floats(-3.1, 3.1)] * 3), st.permutations([1.0, 1.1, 3.0]))
 def test_upright_slices_face_the_reader(angles, spacing):
     affine, shape = affine_of(angles, np.array(spacing)), (4, 5, 6)
-    order, signs, rotated_or_flipped = display_orientation(affine, shape)
-    np.testing.assert_allclose(np.linalg.norm(rotated_or_flipped[:3, 2]), 3)  # across the widest spacing
-    along = np.abs(rotated_or_flipped[:3, :3] / np.linalg.norm(rotated_or_flipped[:3, :3], axis=0)).argmax(0)
+    order, signs, turned = display_orientation(affine, shape)
+    np.testing.assert_allclose(np.linalg.norm(turned[:3, 2]), 3)  # across the widest spacing
+    along = np.abs(turned[:3, :3] / np.linalg.norm(turned[:3, :3], axis=0)).argmax(0)
     if sorted(along) == [0, 1, 2]:
-        down, right = rotated_or_flipped[along[0], 0], rotated_or_flipped[along[1], 1]
+        down, right = turned[along[0], 0], turned[along[1], 1]
         assert down < 0  # to the back or to the feet
         assert right < 0  # to the patient's left... seen from the feet, or to the back
     values = np.arange(120).reshape(shape)
     np.testing.assert_array_equal(reorient_back(reorient(values, order, signs), order, signs), values)
     last = np.array(reorient(values, order, signs).shape) - 1
-    place = np.linalg.inv(affine) @ rotated_or_flipped @ [*last, 1]
-    assert values[tuple(np.rint(place[:3]).astype(int))] == reorient(values, order, signs)[tuple(last)]
+    point = np.linalg.inv(affine) @ turned @ [*last, 1]
+    assert values[tuple(np.rint(point[:3]).astype(int))] == reorient(values, order, signs)[tuple(last)]
 
 
 def test_a_finer_volume_is_smoothed_before_it_is_thinned():

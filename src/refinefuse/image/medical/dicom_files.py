@@ -82,7 +82,7 @@ def read_series(path: Path, wanted: str | None) -> Series:
         except RefineFuseError as error:
             if not path.is_dir():
                 raise
-            damaged.append((file, str(error).partition("\n")[0]))
+            damaged.append((file, str(error).partition("\n")[0].partition("': ")[2]))
     if not any("Rows" in header for _, header in headers):
         kinds = [f"{file.name}: {_kind(header)}" for file, header in headers]
         others = [f"{file.name}: not DICOM" for file in foreign] + [f"{file.name}: damaged" for file, _ in damaged]
@@ -119,12 +119,19 @@ def _header(file: Path) -> Any:
         ) from None
     if not is_directory:
         check_elements(file, header)
-        if "SeriesInstanceUID" not in header and "Rows" not in header:
+        if "Rows" not in header and ("SeriesInstanceUID" not in header or _is_image(header)):
             raise InputError(
-                f"Cannot read '{file}': it is no DICOM file, or it is cut off.\n  expected: SeriesInstanceUID, Rows\n"
+                f"Cannot read '{file}': it is no DICOM file, or it is damaged.\n  expected: Rows, Columns, pixels\n"
                 "Copy or export it again."
             )
     return header
+
+
+def _is_image(header: Any) -> bool:
+    """Whether a file claims to be an image; by its modality if the class is not one that DICOM knows."""
+    uid = header.get("SOPClassUID")
+    name = getattr(uid, "name", "")
+    return "Image Storage" in name or (name == str(uid or "") and text(header, "Modality") in ("CT", "MR", "PT", "NM"))
 
 
 def _kind(header: Any) -> str:
@@ -159,10 +166,12 @@ def _choose(path: Path, found: list[tuple[Path, Any]], wanted: str | None) -> li
 def _unrecognized(chosen: list[tuple[Path, Any]], foreign: list[Path]) -> list[str]:
     """Files named like those of the series that are not DICOM: one of them may be a damaged slice."""
     suffixes = {file.suffix.lower() for file, _ in chosen}
-    alike = [file.name for file in foreign if file.suffix.lower() in suffixes]
-    if not alike:
+    similar = [file.name for file in foreign if file.suffix.lower() in suffixes]
+    if not similar:
         return []
-    names = ", ".join(f"'{name}'" for name in alike[:5]) + (f" and {len(alike) - 5} more" if len(alike) > 5 else "")
+    names = ", ".join(f"'{name}'" for name in similar[:5]) + (
+        f" and {len(similar) - 5} more" if len(similar) > 5 else ""
+    )
     return [f"not DICOM, and left out: {names}; if one of them is a slice, it is damaged"]
 
 
@@ -170,12 +179,12 @@ def _without_duplicates(
     path: Path, chosen: list[tuple[Path, Any]], warnings: list[str]
 ) -> tuple[list[tuple[Path, Any]], list[str]]:
     """Instances that occur in several files once: of one UID, and at one position."""
-    kept: dict[tuple[str, ...], tuple[Path, Any]] = {}
+    unique: dict[tuple[str, ...], tuple[Path, Any]] = {}
     for file, header in chosen:
         uid = text(header, "SOPInstanceUID")
         key = (uid, text(header, "ImagePositionPatient"), text(header, "InstanceNumber"))
-        kept.setdefault(key if uid else (str(file),), (file, header))
-    count = len(chosen) - len(kept)
+        unique.setdefault(key if uid else (str(file),), (file, header))
+    count = len(chosen) - len(unique)
     if count:
         warnings = [*warnings, f"{count} files of '{path}' are copies of others (same SOPInstanceUID): taken once"]
-    return list(kept.values()), warnings
+    return list(unique.values()), warnings

@@ -16,7 +16,7 @@ from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image.medical.volume import MAX_VOXELS, NOT_A_DEVICE, Modality, Volume, check_voxel_count, load
 
-ENDINGS = (".nii", ".nii.gz")
+NIFTI_EXTENSIONS = (".nii", ".nii.gz")
 _WORDS: dict[Modality, set[str]] = {
     "CT": {"ct"},
     "MR": {"mr", "mri", "t1", "t1w", "t2", "t2w", "flair", "pd", "pdw", "swi", "mprage"},
@@ -35,7 +35,7 @@ _DISAGREEMENT = 0.1  # voxels between sform and qform that are reported
 
 def is_nifti(path: Path) -> bool:
     """Whether the name has a suffix of NIfTI."""
-    return path.name.lower().endswith(ENDINGS)
+    return path.name.lower().endswith(NIFTI_EXTENSIONS)
 
 
 def read_nifti(path: Path, *, max_voxels: int = MAX_VOXELS) -> Volume:

@@ -130,6 +130,10 @@ def read_dataset(file: Path, *, pixels: bool) -> Any:
         uids = load("pydicom.uid", "pydicom")
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = uids.ImplicitVRLittleEndian if implicit else uids.ExplicitVRLittleEndian
+    try:
+        _is_compressed(dataset)
+    except ValueError as error:  # the UID of something else
+        raise InputError(f"Cannot read '{file}': it is damaged.\n  got: {error}\nCopy or export it again.") from None
     return dataset
 
 

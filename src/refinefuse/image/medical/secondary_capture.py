@@ -189,7 +189,7 @@ def _add_pixels(dataset: Any, images: NDArray[Any]) -> None:
 
 
 def _add_geometry(dataset: Any, shape: tuple[int, ...], affine: NDArray[Any]) -> None:
-    """Position of every frame, and what all of them share."""
+    """Position of every frame, and the orientation and spacing of all."""
     lps = affine[:3] * np.array([[-1], [-1], [1]])
     down, right = (lps[:, axis] / np.linalg.norm(lps[:, axis]) for axis in (0, 1))
     rows, columns, slices = (_decimal(float(np.linalg.norm(lps[:, axis]))) for axis in range(3))

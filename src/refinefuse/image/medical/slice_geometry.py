@@ -140,7 +140,7 @@ def sort_slices(slices: list[SliceGeometry], path: Path) -> SliceStack:
     """
     first = slices[0]
     for other in slices:
-        _check_alike(first, other, path)
+        _check_consistent(first, other, path)
     normal = np.cross(*np.mean([one.axes for one in slices], axis=0))
     normal /= np.linalg.norm(normal)
     slices = sorted(slices, key=lambda one: float(one.position @ normal))
@@ -173,7 +173,7 @@ def sort_slices(slices: list[SliceGeometry], path: Path) -> SliceStack:
     return SliceStack(slices, step, steps, count)
 
 
-def _check_alike(first: SliceGeometry, other: SliceGeometry, path: Path) -> None:
+def _check_consistent(first: SliceGeometry, other: SliceGeometry, path: Path) -> None:
     spacings = np.array([first.spacing, other.spacing])
     differ = (
         np.abs(spacings[1] / spacings[0] - 1).max() > TOLERANCE or np.abs(other.axes - first.axes).max() > TOLERANCE

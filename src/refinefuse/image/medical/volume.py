@@ -33,7 +33,7 @@ class Volume:
         modality: as DICOM abbreviates it; empty if unknown.
         units: HU, SUV, other units as the file names them, or empty.
         patient: name and ID, for messages; empty if the file has neither.
-        frame: DICOM's frame of reference: volumes that share it lie in one space; empty if the file has none.
+        frame: DICOM's frame of reference: volumes with the same one lie in one space; empty if the file has none.
         headers: DICOM datasets without pixels, one per slice; empty for NIfTI.
         header: the NIfTI header; None for DICOM.
         window: center and width that a DICOM file suggests for display.
