@@ -134,21 +134,25 @@ def write_image(
         InputError: the file exists, its folder cannot be written to, the ending is unknown, the array is no
             image, or the format cannot hold it. Nothing is written then.
     """
-    write_images({Path(path): pixels}, metadata=metadata, overwrite=overwrite)
+    metadata_of = {} if metadata is None else {Path(path): metadata}
+    write_images({Path(path): pixels}, metadata=metadata_of, overwrite=overwrite)
 
 
-def write_images(images: Mapping[Path, Pixels], *, metadata: Metadata | None = None, overwrite: bool = False) -> None:
+def write_images(
+    images: Mapping[Path, Pixels], *, metadata: Mapping[Path, Metadata] | None = None, overwrite: bool = False
+) -> None:
     """Write several images as `write_image` does, and none of them if one cannot be written as it is asked.
 
-    The metadata goes into the first one.
+    Args:
+        images: by path.
+        metadata: what to write beside the pixels of some of them, by path.
+        overwrite: replace files that are there.
 
     Raises:
         InputError: as `write_image`; only a disk that fills up can leave some images written and others not.
     """
-    encoded = {
-        path: _checked(path, pixels, Metadata() if index or metadata is None else metadata, overwrite)
-        for index, (path, pixels) in enumerate(images.items())
-    }
+    given = metadata or {}
+    encoded = {path: _checked(path, pixels, given.get(path, Metadata()), overwrite) for path, pixels in images.items()}
     for path, data in encoded.items():
         write_atomic(path, data)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from refinefuse.errors import InputError, format_names
 from refinefuse.atomic import write_atomic
+from refinefuse.errors import InputError, format_names
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
