@@ -1,4 +1,4 @@
-"""Read and write images: PNG, JPEG, TIFF, WebP and BMP, exactly as stored.
+"""Read and write images exactly as stored, with their metadata.
 
 OpenCV decodes and encodes, tifffile does for TIFF. What a format cannot hold, or a decoder would change silently, is
 refused with a reason.
@@ -7,22 +7,21 @@ refused with a reason.
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image import opencv, structure
+from refinefuse.image.encode import encode_image
+from refinefuse.image.metadata import Metadata, apply_orientation, parse_metadata
 from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.thermal import Counts, check_counts
-from refinefuse.image.tiff import decode_tiff, decode_valid, encode_tiff
+from refinefuse.image.tiff import decode_tiff, decode_valid
 
 #: The endings of file names (lower case) that are taken for images, and that `write_image` knows.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
@@ -36,20 +35,17 @@ _CHECKS: dict[str, Callable[[bytes], None]] = {
     "gif": structure.check_gif,
     "jp2": structure.check_jp2,
 }
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-_WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)  # above 100: without loss
-_OPTIONS: dict[str, tuple[int, ...]] = {".png": (), ".bmp": (), ".jpg": _JPEG, ".jpeg": _JPEG, ".webp": _WEBP}
-_LONGEST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, by libjpeg and by WebP
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
     """Read an image exactly as it is stored.
 
-    The content decides about the format, not the name. Palettes become their colors, 1-bit images 0 and 255.
-    Orientation tags (EXIF, TIFF) are ignored, so that two images that are registered pixel by pixel stay so.
+    The content decides about the format, not the name. Palettes become their colors, 1-bit images 0 and 255. The
+    orientation that EXIF or a TIFF tag states is applied. Bands of a TIFF that are neither color nor alpha are left
+    out.
 
     Args:
-        path: a PNG, JPEG, TIFF, WebP or BMP file.
+        path: a PNG, JPEG, TIFF, WebP, BMP, PGM, PPM, GIF (its first frame) or JPEG 2000 file.
 
     Returns:
         (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 as stored, float32 (TIFF
@@ -99,9 +95,10 @@ def _read(path: Path, check: Callable[[NDArray[Any]], None], decode: Callable[[b
             "Pass a file, or two folders for a whole run."
         )
     try:
-        pixels = decode(path.read_bytes())
+        data = path.read_bytes()
+        pixels = decode(data)
         check(pixels)
-        return pixels
+        return _upright(pixels, parse_metadata(data).orientation)
     except FileNotFoundError:
         raise InputError(f"Cannot read '{path}': there is no such file.\nCheck the path.") from None
     except OSError as error:
@@ -110,7 +107,16 @@ def _read(path: Path, check: Callable[[NDArray[Any]], None], decode: Callable[[b
         raise InputError(f"Cannot read '{path}': {error}") from None
 
 
-def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool = False) -> None:
+def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    if orientation == 1:
+        return pixels
+    upright = apply_orientation(pixels, orientation)
+    return upright.copy() if isinstance(upright, np.ma.MaskedArray) else np.ascontiguousarray(upright)
+
+
+def write_image(
+    path: str | os.PathLike[str], pixels: Pixels, *, metadata: Metadata | None = None, overwrite: bool = False
+) -> None:
     """Write an image in the format that the ending of `path` names, whole or not at all.
 
     PNG, TIFF, BMP and WebP keep every value (WebP: all but the colors under fully transparent pixels, and gray comes
@@ -121,31 +127,41 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, overwrite: bool
         path: where to write.
         pixels: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
             float32 in [0, 1] (TIFF).
+        metadata: what to write beside the pixels, as far as the format holds it (`lost_metadata` names the rest).
         overwrite: replace a file that is there.
 
     Raises:
         InputError: the file exists, its folder cannot be written to, the ending is unknown, the array is no
             image, or the format cannot hold it. Nothing is written then.
     """
-    write_images({Path(path): pixels}, overwrite=overwrite)
+    metadata_of = {} if metadata is None else {Path(path): metadata}
+    write_images({Path(path): pixels}, metadata=metadata_of, overwrite=overwrite)
 
 
-def write_images(images: Mapping[Path, Pixels], *, overwrite: bool = False) -> None:
+def write_images(
+    images: Mapping[Path, Pixels], *, metadata: Mapping[Path, Metadata] | None = None, overwrite: bool = False
+) -> None:
     """Write several images as `write_image` does, and none of them if one cannot be written as it is asked.
+
+    Args:
+        images: by path.
+        metadata: what to write beside the pixels of some of them, by path.
+        overwrite: replace files that are there.
 
     Raises:
         InputError: as `write_image`; only a disk that fills up can leave some images written and others not.
     """
-    encoded = {path: _checked(path, pixels, overwrite) for path, pixels in images.items()}
+    given = metadata or {}
+    encoded = {path: _checked(path, pixels, given.get(path, Metadata()), overwrite) for path, pixels in images.items()}
     for path, data in encoded.items():
         write_atomic(path, data)
 
 
-def _checked(path: Path, pixels: Pixels, overwrite: bool) -> bytes:
+def _checked(path: Path, pixels: Pixels, metadata: Metadata, overwrite: bool) -> bytes:
     check_target(path, overwrite=overwrite)
     try:
         check_pixels(pixels)
-        return _encode(pixels, path.suffix.lower())
+        return encode_image(pixels, path.suffix.lower(), metadata)
     except InputError as error:
         raise InputError(f"Cannot write '{path}': {error}") from None
 
@@ -198,57 +214,3 @@ def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_
             f"  got: {path.suffix or 'none'}\nName the file accordingly."
         )
     check_writable(path, overwrite=overwrite)
-
-
-def _encode(pixels: Pixels, extension: str) -> bytes:
-    _check_fits(pixels, extension)
-    pixels = np.ascontiguousarray(pixels)
-    if extension in (".tif", ".tiff"):
-        return encode_tiff(pixels)
-    if pixels.ndim == 3 and pixels.shape[2] == 2:
-        return _gray_alpha_png(pixels)
-    return opencv.encode(pixels, extension, _OPTIONS[extension])
-
-
-def _check_fits(pixels: Pixels, extension: str) -> None:
-    """Refuse what the format cannot hold, naming one that can."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    depth = {"uint8": "8 bit", "uint16": "16 bit", "float32": "float"}
-    allowed = {".tif": tuple(depth), ".tiff": tuple(depth), ".png": ("uint8", "uint16")}.get(extension, ("uint8",))
-    if pixels.dtype.name not in allowed:
-        raise InputError(
-            f"{extension} cannot hold these values.\n  expected: {' or '.join(depth[name] for name in allowed)}\n"
-            f"  got: {depth[pixels.dtype.name]}\n"
-            f"Write {'.tif' if pixels.dtype == np.float32 else '.png or .tif'} instead."
-        )
-    without_alpha = extension in (".jpg", ".jpeg", ".bmp")
-    if (channels in (2, 4) and without_alpha) or (channels == 2 and extension == ".webp"):
-        found = "gray + alpha" if channels == 2 else "RGBA"
-        raise InputError(
-            f"{extension} cannot hold this image's channels.\n  got: {found}\n"
-            "Write .png or .tif instead, or drop the alpha channel."
-        )
-    longest, side = _LONGEST_SIDE.get(extension), max(pixels.shape[:2])
-    if longest is not None and side > longest:
-        raise InputError(
-            f"{extension} cannot hold an image of this size.\n  expected: at most {longest} pixels a side\n"
-            f"  got: {side}\nWrite .png or .tif."
-        )
-
-
-def _gray_alpha_png(pixels: Pixels) -> bytes:
-    """A PNG of two channels, which OpenCV cannot write. Source: ISO/IEC 15948:2004 (PNG), clauses 5 and 11.2."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    height, width = pixels.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, pixels.itemsize * 8, 4, 0, 0, 0)
-    rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
-    unfiltered = np.pad(rows, ((0, 0), (1, 0)))  # every row starts with its filter: none
-    return (
-        structure.PNG_SIGNATURE
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(unfiltered.tobytes()))
-        + chunk(b"IEND", b"")
-    )

@@ -18,6 +18,8 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 from refinefuse.errors import InputError
 from refinefuse.image import opencv
 from refinefuse.image.limits import check_pixel_count
+from refinefuse.image.metadata import Metadata
+from refinefuse.image.metadata_embed import append_directories, tiff_options
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.structure import cmyk, several_images, truncated
 from refinefuse.image.tiff_segments import check_lengths, decode_strips
@@ -111,21 +113,22 @@ def checked_page(file: tifffile.TiffFile, data: bytes | mmap.mmap) -> Any:
     return page
 
 
-def encode_tiff(pixels: Pixels) -> bytes:
+def encode_tiff(pixels: Pixels, metadata: Metadata) -> bytes:
     """A TIFF of one page, deflated without loss, with nothing in it that differs from run to run."""
-    alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4)
-    color = pixels.ndim == 3 and pixels.shape[2] >= 3
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     file = io.BytesIO()
     tifffile.imwrite(
         file,
         pixels,
-        photometric="rgb" if color else "minisblack",
-        planarconfig="contig" if pixels.ndim == 3 else None,
-        extrasamples=["unassalpha"] if alpha else None,
+        photometric="rgb" if channels >= 3 else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="zlib",
         metadata=None,
         software=False,
+        **tiff_options(metadata, channels),
     )
+    append_directories(file, metadata)
     return file.getvalue()
 
 

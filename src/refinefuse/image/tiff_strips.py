@@ -13,6 +13,8 @@ import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC
 
 from refinefuse.errors import InputError
+from refinefuse.image.metadata import Metadata
+from refinefuse.image.metadata_embed import append_directories, tiff_options
 from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.scanlines import ScanlineBuffer, iter_strips, rechunk
 from refinefuse.image.tiff import as_image, can_decode, checked_page, damage_reported
@@ -122,7 +124,13 @@ def reads_in_pieces(path: Path) -> bool:
 
 
 def write_tiff(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], strips: Iterator[Pixels], *, pyramid: bool = False
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strips: Iterator[Pixels],
+    *,
+    pyramid: bool = False,
+    metadata: Metadata | None = None,
 ) -> None:
     """Write a TIFF (BigTIFF where it must be) from strips of rows, deflated in tiles, in constant memory.
 
@@ -131,8 +139,10 @@ def write_tiff(
         shape: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA.
         dtype: uint8, uint16 or float32.
         strips: all rows from top to bottom, cut as the caller likes.
-        pyramid: also write levels of half the size each (SubIFDs), down to 256 pixels a side.
+        pyramid: also write levels of half the size each, down to 256 pixels per side.
+        metadata: what to write beside the pixels.
     """
+    metadata = metadata or Metadata()
     channels = shape[2] if len(shape) == 3 else 1
     options: dict[str, Any] = {
         "dtype": dtype,
@@ -152,8 +162,12 @@ def write_tiff(
         file = stack.enter_context(tifffile.TiffWriter(path, bigtiff=large))
         levels = [rechunk(strips, _TILE), *(iter_strips(buffer, _TILE) for buffer in spools)]
         for number, (rows, smaller) in enumerate(zip(levels, [*spools, None], strict=True)):
-            kind: dict[str, Any] = {"subfiletype": 1} if number else {"subifds": len(shapes)}
+            kind: dict[str, Any] = {"subfiletype": 1}
+            if number == 0:
+                kind = {"subifds": len(shapes), **tiff_options(metadata, channels, big=large)}
             file.write(_tiles(rows, smaller), shape=[shape, *shapes][number], **kind, **options)
+    with path.open("r+b") as written:
+        append_directories(written, metadata)
 
 
 def _tiles(strips: Iterator[Pixels], smaller: ScanlineBuffer | None) -> Iterator[Pixels]:

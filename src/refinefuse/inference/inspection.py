@@ -18,7 +18,7 @@ from refinefuse.image.polarity import polarity_score, saturation
 from refinefuse.image.thermal import looks_raw
 from refinefuse.inference.inputs import ImageInput, check_pair, load_input
 
-WarningKind = Literal["alignment", "order", "polarity", "counts", "range"]
+WarningKind = Literal["alignment", "order", "polarity", "counts", "range", "metadata"]
 _COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
 _BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
 
@@ -29,7 +29,8 @@ class PairWarning:
 
     Attributes:
         kind: `alignment` (shift or scale), `order` (the sources look swapped), `polarity` (`a` looks black-hot),
-            `counts` (`a` looks like raw thermal counts), `range` (much of `a` is clipped or saturated).
+            `counts` (`a` looks like raw thermal counts), `range` (much of `a` is clipped or saturated),
+            `metadata` (what the files say beside their pixels disagrees, or is lost).
         message: what looks wrong and what to do, as a sentence without its full stop.
         value: what was measured: the shift in pixels or the scale, the saturation, the polarity score, or the fraction
             of the range or of the pixels.

@@ -13,6 +13,8 @@ import numpy as np
 from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
 from refinefuse.image.files import write_images
+from refinefuse.image.metadata import Metadata, orientation_warnings, read_metadata
+from refinefuse.image.metadata_embed import lost_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineBuffer
 from refinefuse.image.thermal import IntensityRange
@@ -197,15 +199,19 @@ class StillWriter:
     def _write_job(self, job: StillJob, first: Pair, rest: Iterator[Pair]) -> None:
         if first.error is not None:
             raise first.error
+        metadata = read_metadata(job.files[-1])
         if isinstance(first.origin, StripOrigin):
-            self._write_strips(job, first.origin.format, chain([first], rest))
+            output = job.paths(first.origin.format.suffix).output
+            self._write_strips(job, first.origin.format, chain([first], rest), metadata)
         else:
             results = self._render(first)
+            output = next(iter(results))
             missing = {path: image for path, image in results.items() if not job.in_folders or not self._keep(path)}
-            write_images(missing, overwrite=self.overwrite)
+            write_images(missing, metadata={output: metadata}, overwrite=self.overwrite)
         self.result.fused.append(job.name)
-        if first.warnings:
-            self.result.warnings[job.name] = tuple(dict.fromkeys(first.warnings))
+        warnings = [*first.warnings, *_metadata_warnings(job, metadata, output.suffix.lower())]
+        if warnings:
+            self.result.warnings[job.name] = tuple(dict.fromkeys(warnings))
 
     def _keep(self, path: Path) -> bool:
         return path.exists() and not self.overwrite
@@ -227,19 +233,31 @@ class StillWriter:
             results[paths.montage] = side_by_side({**shown, "fused": fused})
         return results
 
-    def _write_strips(self, job: StillJob, form: StripFormat, strips: Iterator[Pair]) -> None:
+    def _write_strips(self, job: StillJob, form: StripFormat, strips: Iterator[Pair], metadata: Metadata) -> None:
         """Write strips as they come; nothing is left if one of them fails."""
         paths = job.paths(form.suffix)
         with ScanlineBuffer(form.shape[:2], np.dtype(np.uint8)) as weight_maps, ExitStack() as files:
             fused = self._fused_strips(form, strips, weight_maps)
-            write_strips(files, paths.output, form, fused, keep=self._keep(paths.output))
+            write_strips(files, paths.output, form, fused, metadata, keep=self._keep(paths.output))
             if paths.weight_map is not None:
                 gray = form.as_gray(np.dtype(np.uint8))
                 strips_of_map = buffered_strips(weight_maps)
-                write_strips(files, paths.weight_map, gray, strips_of_map, keep=self._keep(paths.weight_map))
+                write_strips(
+                    files, paths.weight_map, gray, strips_of_map, Metadata(), keep=self._keep(paths.weight_map)
+                )
 
     def _fused_strips(self, form: StripFormat, strips: Iterator[Pair], weight_maps: ScanlineBuffer) -> Iterator[Pixels]:
         for pair in strips:
             fused, weight_map = render_strip(pair, form, self.color)
             weight_maps.append(weight_map)
             yield fused
+
+
+def _metadata_warnings(job: StillJob, last: Metadata, suffix: str) -> list[PairWarning]:
+    """What the last file says that the result cannot, and where the files disagree about what is up."""
+    found = [message for file in job.files[:-1] for message in orientation_warnings(read_metadata(file), last)]
+    if lost := lost_metadata(last, suffix):
+        found.append(f"{suffix} does not hold what `b` says beside its pixels: {', '.join(lost)}")
+    if last.extra_bands:
+        found.append(f"`b` has {last.extra_bands} more bands than colors and alpha, which were left out")
+    return [PairWarning("metadata", message, 1.0) for message in found]

@@ -15,6 +15,7 @@ import torch
 from refinefuse.atomic import atomic_path
 from refinefuse.image.color import Color, YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
 from refinefuse.image.files import read_image, write_images
+from refinefuse.image.metadata import Metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ArrayReader, ScanlineBuffer, ScanlineReader, iter_strips
 from refinefuse.image.tiff_strips import TiffReader, reads_in_pieces, write_tiff
@@ -187,7 +188,9 @@ def _rows(planes: YCbCrImage, inner: Region) -> YCbCrImage:
     return YCbCrImage(planes.luma[..., rows, :], chroma, alpha)
 
 
-def write_strips(files: ExitStack, path: Path, form: StripFormat, strips: Iterator[Pixels], *, keep: bool) -> None:
+def write_strips(
+    files: ExitStack, path: Path, form: StripFormat, strips: Iterator[Pixels], metadata: Metadata, *, keep: bool
+) -> None:
     """Write strips to a file, which appears under its name when `files` closes without an error.
 
     Args:
@@ -195,18 +198,20 @@ def write_strips(files: ExitStack, path: Path, form: StripFormat, strips: Iterat
         path: of the file; only TIFF is written strip by strip.
         form: of the result.
         strips: all rows from top to bottom.
+        metadata: what to write beside the pixels.
         keep: leave the file as it is. The strips are taken all the same: what else is wanted hangs on them.
     """
     if keep:
         deque(strips, 0)
     elif path.suffix.lower() in (".tif", ".tiff"):
-        write_tiff(files.enter_context(atomic_path(path)), form.shape, form.dtype, strips, pyramid=form.is_pyramid)
+        temporary = files.enter_context(atomic_path(path))
+        write_tiff(temporary, form.shape, form.dtype, strips, pyramid=form.is_pyramid, metadata=metadata)
     else:
         whole, top = np.empty(form.shape, form.dtype), 0
         for strip in strips:
             whole[top : top + len(strip)] = strip
             top += len(strip)
-        write_images({path: whole}, overwrite=True)
+        write_images({path: whole}, metadata={path: metadata}, overwrite=True)
 
 
 def buffered_strips(buffer: ScanlineBuffer) -> Iterator[Pixels]:
