@@ -8,10 +8,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, sobel_per_pixel
-from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
-           "hot_target": 3, "overshoot": 60, "detection": 0}  # fmt: skip
+           "hot_target": 3, "overshoot": 60, "spurious_edges": 20, "spurious_curvature": 5, "detection": 0}  # fmt: skip
 """Change them together with docs/training.md and the recipes that leave them out."""
 
 
@@ -104,3 +104,13 @@ def test_nothing_to_ask_for_costs_nothing():
 
 def test_default_weights():
     assert asdict(LossWeights()) == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"), [("spurious_edges", spurious_edges), ("spurious_curvature", spurious_curvature)]
+)
+def test_what_neither_source_has_is_the_metric_as_a_fraction(planes, name, metric):
+    fused, a, b = planes
+    sharpened = 2 * fused - (a + b) / 2
+    assert float(metric(sharpened, a, b).mean()) > 0
+    assert float(TERMS[name](sharpened, a, b)) == pytest.approx(float(metric(sharpened, a, b).mean()) / 100)
