@@ -93,9 +93,9 @@ def test_odd_size_is_the_even_one_cropped(fuser):
     even = [image(160, 192, seed=seed) for seed in (0, 1)]
     smooth = [np.asarray(torch.nn.functional.avg_pool2d(to_tensor(x), 9, 1, 4)[0, 0]) for x in even]
     whole, odd = fuser(*smooth), fuser(*(x[:159, :191].copy() for x in smooth))
-    border = 48  # the level looks farther than the detail
+    border = 32
     difference = np.abs(whole[:159, :191] - odd)[: 159 - border, : 191 - border]
-    assert difference.max() <= 1 / 255
+    assert difference.max() <= 2 / 255
 
 
 def test_weight_map_shows_where_a_pixel_came_from(fuser):

@@ -8,10 +8,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, fusion_loss, sobel_per_pixel
-from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
-           "hot_target": 3, "overshoot": 60, "detection": 0}  # fmt: skip
+           "hot_target": 3, "overshoot": 60, "spurious_edges": 20, "spurious_curvature": 5, "detection": 0}  # fmt: skip
 """Change them together with docs/training.md and the recipes that leave them out."""
 
 
@@ -135,3 +135,11 @@ def test_hot_is_more_than_30_levels_above_the_middle(warmer, hot):
 def test_all_three_images_are_scaled_to_levels(bright):
     planes = [torch.full((2, 1, 32, 32), float(index == bright)) for index in range(3)]
     assert float(fusion_loss(*planes, LossWeights())[1]["intensity"]) == 1
+@pytest.mark.parametrize(
+    ("name", "metric"), [("spurious_edges", spurious_edges), ("spurious_curvature", spurious_curvature)]
+)
+def test_what_neither_source_has_is_the_metric_as_a_fraction(planes, name, metric):
+    fused, a, b = planes
+    sharpened = 2 * fused - (a + b) / 2
+    assert float(metric(sharpened, a, b).mean()) > 0
+    assert float(TERMS[name](sharpened, a, b)) == pytest.approx(float(metric(sharpened, a, b).mean()) / 100)
