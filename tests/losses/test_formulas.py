@@ -135,6 +135,8 @@ def test_hot_is_more_than_30_levels_above_the_middle(warmer, hot):
 def test_all_three_images_are_scaled_to_levels(bright):
     planes = [torch.full((2, 1, 32, 32), float(index == bright)) for index in range(3)]
     assert float(fusion_loss(*planes, LossWeights())[1]["intensity"]) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "metric"), [("spurious_edges", spurious_edges), ("spurious_curvature", spurious_curvature)]
 )

@@ -149,7 +149,7 @@ def align_folders(
     for pair in tqdm(pairing.pairs, "aligning", unit="pair", file=sys.stderr, disable=not progress):
         try:
             outcome.done[pair.name] = _align_pair(pair, output, options, overwrite)
-        except RefineFuseError as error:  # noqa: PERF203  # the other pairs are still wanted
+        except RefineFuseError as error:  # the other pairs are still wanted
             outcome.failed[pair.name] = str(error)
     return outcome
 

@@ -121,7 +121,7 @@ class StillReader:
         for job in self.jobs:
             try:
                 yield from self._read(job)
-            except Exception as error:  # noqa: PERF203  # the other pairs are still wanted
+            except Exception as error:  # the other pairs are still wanted
                 yield Pair(job.name, (), StillOrigin(job, ()), error=error)
 
     def _read(self, job: StillJob) -> Generator[Pair, None, None]:
