@@ -60,8 +60,8 @@ def intensity_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 def gradient_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """Mean distance of each signed slope to that of the source where it is steeper, in units of the range.
 
-    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so an edge cannot be rotated_or_flipped
-    over.
+    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so no edge can be
+    reversed.
     """
     total = fused.new_zeros(())
     for of_fused, of_a, of_b in zip(sobel_per_pixel(fused), sobel_per_pixel(a), sobel_per_pixel(b), strict=True):
@@ -123,8 +123,8 @@ def hot_target_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """How far hot pixels fall below the brighter source, or below the middle of the fused image, if that is higher.
 
     The mean over them, in units of the range. Hot are the pixels of `a` above its 95th percentile and more than 30
-    levels above its median; the middle is the fused median and `HOT_TARGET_MARGIN`: the differentiable form of the fusion
-    fault `lost`. Our choice.
+    levels above its median; the middle is the fused median and `HOT_TARGET_MARGIN`: the differentiable form of the
+    metric `missed_targets`. Our choice.
     """
     targets = (a > quantile(a, 0.95)) & (a > quantile(a, 0.5) + 30)
     floor = quantile(fused.detach(), 0.5) + HOT_TARGET_MARGIN
@@ -201,8 +201,8 @@ def fusion_loss(
         a: luma of the first sources.
         b: luma of the second sources.
         weights: how much each term counts.
-        crops_per_pair: so many crops, one after another, are of one pair. The terms `PER_PAIR_TERMS` see them together: within
-            single crops a network learns to shift the level of every crop by itself, and correlates less over the whole
+        crops_per_pair: so many crops, one after another, are of one pair. The terms `PER_PAIR_TERMS` see them together:
+            within single crops a network learns to shift the level of every crop by itself, and correlates less over the whole
             image.
     """
     planes = fused * 255, a * 255, b * 255

@@ -57,7 +57,7 @@ def sensor_noise(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
 
 
 def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """A duller infrared sensor: what is warm, not hot, goes underexposure, the hottest lose up to 75 % of their level, blurred.
+    """Low thermal contrast: what is warm but not hot goes dark, the hottest lose up to 75 % of their level, blurred.
 
     For the infrared image, not the visible one.
     """

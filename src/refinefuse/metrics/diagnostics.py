@@ -153,7 +153,7 @@ def spurious_edges(fused: Image, a: Image, b: Image) -> MetricValue:
     """Edges that neither source has, in percent of the strength of the stronger source's; an average scores 0.
 
     The mean over levels 1 to 3 of a Gaussian pyramid of the part of the fused gradient that is longer than both
-    sources' together, over the longer of the two. Dark curves where the sources cross, clouds and halos have such edges.
+    sources' together, over the longer of the two. Dark curves where the sources cross, clouds and halos have them.
 
     Source: this package, 2026.
     """
