@@ -36,7 +36,7 @@ from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel, Region
 from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
-from refinefuse.weights.store import DEFAULT, locate, shipped
+from refinefuse.weights.store import DEFAULT, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,11 +77,6 @@ def load_model(
         InputError: if this machine has no such device.
     """
     return pretrained(weights, device, contrast)
-
-
-def list_models() -> list[str]:
-    """The names of the weights that ship with the package."""
-    return list(shipped())
 
 
 class Fuser:
