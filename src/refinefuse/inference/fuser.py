@@ -130,10 +130,10 @@ class Fuser:
         self._measured_at, self._free = -math.inf, 0
 
     def fingerprint(self) -> str:
-        """The sha256 of the weights: of their file, or of the tensors of a network that was handed over."""
+        """The sha256 of the weights: of their file, or of config and tensors of a network that was handed over."""
         if self._file is not None:
             return hashlib.sha256(self._file.read_bytes()).hexdigest()
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.model.config.to_json().encode())
         for name, tensor in sorted(self.model.state_dict().items()) if isinstance(self.model, RefineFuse) else ():
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
