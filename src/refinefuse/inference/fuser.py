@@ -36,7 +36,7 @@ from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel, Region
 from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
-from refinefuse.weights.store import DEFAULT, locate, shipped
+from refinefuse.weights.store import DEFAULT, locate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,11 +77,6 @@ def load_model(
         InputError: if this machine has no such device.
     """
     return pretrained(weights, device, contrast)
-
-
-def list_models() -> list[str]:
-    """The names of the weights that ship with the package."""
-    return list(shipped())
 
 
 class Fuser:
@@ -135,10 +130,10 @@ class Fuser:
         self._measured_at, self._free = -math.inf, 0
 
     def fingerprint(self) -> str:
-        """The sha256 of the weights: of their file, or of the tensors of a network that was handed over."""
+        """The sha256 of the weights: of their file, or of config and tensors of a network that was handed over."""
         if self._file is not None:
             return hashlib.sha256(self._file.read_bytes()).hexdigest()
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.model.config.to_json().encode())
         for name, tensor in sorted(self.model.state_dict().items()) if isinstance(self.model, RefineFuse) else ():
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
