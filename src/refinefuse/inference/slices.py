@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from refinefuse.image.color import to_tensor, to_ycbcr
 from refinefuse.image.medical.intensity import Colormap, colored, intensity_warnings, scaled
 from refinefuse.image.medical.resampling import Slice, resample_to
-from refinefuse.image.medical.volume import Volume, different_patients, display_orientation, finest
+from refinefuse.image.medical.volume import (
+    Volume,
+    different_patients,
+    display_orientation,
+    exchanged_sources,
+    finest,
+)
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair
@@ -52,6 +58,7 @@ class SliceReader:
         self.colormap: Colormap = options.colormap or ("inferno" if volumes[-1].modality in ("PT", "NM") else "gray")
         self.result = VolumeResult(warnings=[note for volume in volumes for note in volume.warnings])
         self.result.warnings += different_patients(volumes, show_names=not options.anonymize)
+        self.result.warnings += exchanged_sources(volumes)
         ranges = options.ranges_of(volumes)
         self._cuts = [resample_to(volume, self.affine, self.shape) for volume in volumes]
         self.result.warnings += _hints(volumes, self.grid, options)

@@ -29,6 +29,7 @@ from refinefuse.image.medical.volume import (
     Volume,
     different_patients,
     display_orientation,
+    exchanged_sources,
     finest,
     reorient,
     reorient_back,
@@ -152,6 +153,12 @@ def test_patients():
     assert "different patients" in anonymous
     assert "Ann" not in anonymous
     assert different_patients([nobody, other], show_names=True) == []
+
+
+def test_the_order_of_sources():
+    mr, pet = (Volume(head((4, 4, 4)), np.eye(4), HERE, kind) for kind in ("MR", "PT"))
+    assert "exchange the sources" in exchanged_sources([pet, mr])[0]
+    assert exchanged_sources([mr, pet]) == exchanged_sources([mr, mr]) == []
 
 
 def test_no_overlap():

@@ -158,6 +158,14 @@ def different_patients(volumes: list[Volume], *, show_names: bool) -> list[str]:
     return found
 
 
+def exchanged_sources(volumes: list[Volume]) -> list[str]:
+    """A warning if a PET or SPECT precedes a CT or MRI: the last source gives the color."""
+    kinds = [volume.modality for volume in volumes]
+    if kinds[-1] in ("CT", "MR") and {"PT", "NM"} & set(kinds):
+        return ["the PET or SPECT is not the last source, so that the result is gray: exchange the sources for color"]
+    return []
+
+
 def finest(volumes: list[Volume]) -> int:
     """Index of the volume with the smallest voxels, the default grid; of equal ones the last."""
     sizes = [float(np.prod(volume.spacing)) for volume in volumes]
