@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refinefuse.data.pairs import Pair, pair_folders
+from refinefuse.data.pairs import Pair, check_distinct, pair_folders
 from refinefuse.errors import PairingError
 
 
@@ -83,11 +83,11 @@ def test_a_name_twice_in_one_folder(folders):
 
 
 def test_no_name_in_common_shows_both_sides(folders):
-    a, b = folders([f"ir{i}.png" for i in range(9)], ["vi0.png"])
+    a, b = folders([f"left{i}.png" for i in range(9)], ["right0.png"])
     with pytest.raises(PairingError, match="share no file name") as caught:
         pair_folders(a, b)
     message = str(caught.value)
-    assert all(part in message for part in (str(a), str(b), "(9)", "(1)", "'ir0.png'", "'vi0.png'", "and 4 more"))
+    assert all(part in message for part in (str(a), str(b), "(9)", "(1)", "'left0.png'", "'right0.png'", "and 4 more"))
 
 
 def test_folder_without_images(folders):
@@ -103,3 +103,61 @@ def test_no_folder(folders, tmp_path, name, reason):
     with pytest.raises(PairingError, match=reason) as caught:
         pair_folders(a, Path(tmp_path / name))
     assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("in_a", "in_b", "expected"),
+    [
+        (["00001_ir", "00002_ir"], ["00001_vis", "00002_vis"], ["00001", "00002"]),
+        (["IR1", "IR10"], ["VIS1", "VIS10"], ["1", "10"]),
+        (["thermal-7", "thermal-8"], ["RGB-8"], ["8"]),
+        (["scene.infrared"], ["scene.visible"], ["scene"]),
+    ],
+)
+def test_words_that_name_a_sensor_are_left_out(folders, in_a, in_b, expected):
+    pairing = pair_folders(*folders([f"{name}.png" for name in in_a], [f"{name}.jpg" for name in in_b]))
+    assert names(pairing) == expected
+
+
+@pytest.mark.parametrize(
+    ("in_a", "in_b"),
+    [
+        (["ir_1", "1_ir"], ["vis_1"]),  # two files of one name then
+        (["first"], ["visfirst"]),  # no word of its own
+        (["ir"], ["vis"]),  # nothing is left of them
+        (["ir_1"], ["vis_2"]),
+    ],
+)
+def test_ambiguous_sensor_words_pair_nothing(folders, in_a, in_b):
+    with pytest.raises(PairingError, match="share no file name"):
+        pair_folders(*folders([f"{name}.png" for name in in_a], [f"{name}.png" for name in in_b]))
+
+
+def test_pairs_by_a_pattern(folders):
+    a, b = folders(["cam-000010-9f3a.png", "cam-000011-77aa.png", "x.png"], ["cam-000010-c0de.png"])
+    pairing = pair_folders(a, b, pair_by=r"-(\d{6})-")
+    assert pairing.pairs == (Pair("000010", a / "cam-000010-9f3a.png", b / "cam-000010-c0de.png"),)
+    assert pairing.only_a == ("cam-000011-77aa.png",)
+    assert names(pair_folders(a, b, pair_by=r"\d{6}")) == ["000010"]
+    with pytest.raises(PairingError, match="same key 'cam'"):
+        pair_folders(a, b, pair_by="cam")
+    with pytest.raises(PairingError, match="not a regular expression"):
+        pair_folders(a, b, pair_by="(")
+
+
+def test_images_in_sub_folders_only(folders):
+    a, b = folders([], ["1.png"])
+    (a / "day").mkdir()
+    (a / "day" / "1.png").touch()
+    with pytest.raises(PairingError, match="sub-folders only:\n  'day'"):
+        pair_folders(a, b)
+
+
+def test_the_same_source_twice(folders, tmp_path):
+    a, b = folders(["1.png"], ["1.png"])
+    check_distinct(a, b)
+    check_distinct(tmp_path / "none", b)
+    (tmp_path / "link").symlink_to(a)
+    for other in (a, a / ".." / "a", tmp_path / "link"):
+        with pytest.raises(PairingError, match="given twice"):
+            check_distinct(a, other)

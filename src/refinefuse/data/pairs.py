@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,24 +43,38 @@ class Pairing:
     only_b: tuple[str, ...]
 
 
-def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Pairing:
+#: Words of a file name that say which sensor made it, and not which scene it shows.
+_SENSORS = re.compile(
+    r"(?<![a-z])(?:ir|lwir|nir|swir|mwir|thermal|infrared|vi|vis|visible|rgb|color|ct|mri?|pet|spect)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], *, pair_by: str | None = None) -> Pairing:
     """Pair the images of two folders by name without extension.
 
-    A pair may differ in extension ("01.png" and "01.jpg"). Hidden files, files that are no images, and folders inside
-    are passed over.
+    A pair may differ in extension ("01.png" and "01.jpg"). If the folders share no name, words that name a sensor are
+    left out ("01_ir" and "01_vis", "IR1" and "VIS1" are pairs). Hidden files, files that are no images, and folders
+    inside are passed over.
 
     Args:
         a: the folder of the first sources.
         b: the folder of the second sources.
+        pair_by: a regular expression that finds in a name what both files of a pair share: its first group, or all of
+            it; files in which it finds nothing are passed over.
 
     Returns:
         At least one pair, and the files that are left over on either side.
 
     Raises:
         PairingError: a folder is missing or holds no image, two files of one folder share a name, or the folders
-            share none.
+            share none; or the expression is none.
     """
     in_a, in_b = _images(Path(a)), _images(Path(b))
+    if pair_by is not None:
+        in_a, in_b = (_by_key(files, _matcher(pair_by)) for files in (in_a, in_b))
+    elif not in_a.keys() & in_b.keys():
+        in_a, in_b = _without_sensors(in_a, in_b)
     shared = sorted(in_a.keys() & in_b.keys(), key=_natural)
     if not shared:
         raise PairingError(
@@ -74,6 +89,59 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Pairin
         only_a=tuple(file.name for name, file in in_a.items() if name not in in_b),
         only_b=tuple(file.name for name, file in in_b.items() if name not in in_a),
     )
+
+
+def _matcher(pair_by: str) -> Callable[[str], str]:
+    try:
+        pattern = re.compile(pair_by)
+    except re.error as error:
+        raise PairingError(f"'{pair_by}' is not a regular expression: {error}.\nCorrect it.") from None
+
+    def key(name: str) -> str:
+        match = pattern.search(name)
+        return "" if match is None else match[min(1, pattern.groups)] or ""
+
+    return key
+
+
+def _by_key(files: dict[str, Path], key: Callable[[str], str]) -> dict[str, Path]:
+    """Files by a part of their names; those without it are left out.
+
+    Raises:
+        PairingError: two files share it.
+    """
+    found: dict[str, Path] = {}
+    for name, path in files.items():
+        part = key(name)
+        if part in found:
+            raise PairingError(
+                f"Two files in '{path.parent}' have the same key '{part}':\n"
+                f"{format_names([found[part].name, path.name])}\nPair by a part of the name that differs."
+            )
+        if part:
+            found[part] = path
+    return found
+
+
+def _without_sensors(in_a: dict[str, Path], in_b: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Both folders by names without words that name a sensor; unchanged if these are ambiguous or share nothing."""
+    try:
+        shorter = [_by_key(files, lambda name: _SENSORS.sub("", name).strip("_-. ")) for files in (in_a, in_b)]
+    except PairingError:
+        return in_a, in_b
+    complete = [len(short) == len(files) for short, files in zip(shorter, (in_a, in_b), strict=True)]
+    return (shorter[0], shorter[1]) if all(complete) and shorter[0].keys() & shorter[1].keys() else (in_a, in_b)
+
+
+def check_distinct(*sources: Path) -> None:
+    """Refuse the same file or folder as two sources.
+
+    Raises:
+        PairingError: with its name.
+    """
+    real = [path.resolve() if path.exists() else path for path in sources]
+    if twice := next((path for path, other in zip(sources, real, strict=True) if real.count(other) > 1), None):
+        raise PairingError(f"'{twice}' is given twice.\n  expected: two different sources\nPass the other source.")
 
 
 def images_in(folder: str | os.PathLike[str]) -> list[Path]:
@@ -107,11 +175,26 @@ def _images(folder: Path) -> dict[str, Path]:
             )
         found[name] = path
     if not found:
+        _check_subfolders(folder, entries)
         raise PairingError(
             f"The folder '{folder}' holds no image.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
             f"  found: {len(entries)} other entries\nCheck the path."
         )
     return found
+
+
+def _check_subfolders(folder: Path, entries: list[Path]) -> None:
+    """Say that the images of a folder lie one level deeper."""
+    below = [
+        entry.name
+        for entry in entries
+        if entry.is_dir() and any(path.suffix.lower() in IMAGE_EXTENSIONS for path in entry.iterdir())
+    ]
+    if below:
+        raise PairingError(
+            f"The folder '{folder}' holds images in its sub-folders only:\n{format_names(below)}\n"
+            "Pass one sub-folder of each source at a time."
+        )
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:

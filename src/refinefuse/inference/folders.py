@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from refinefuse.data.pairs import pair_folders
+from refinefuse.data.pairs import check_distinct, pair_folders
 from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import check_target
 from refinefuse.inference.alignment_options import AlignmentOptions
@@ -86,8 +86,10 @@ def fuse_files(
 
     Raises:
         InputError: saying which file cannot be used or written, and why.
+        PairingError: a file is given twice.
         AlignmentError: the images cannot be aligned, or have warnings where those are refused.
     """
+    check_distinct(*sources)
     check_apart(outputs.wanted(), sources)
     for path in outputs.wanted():
         check_target(path, overwrite=overwrite)
@@ -126,9 +128,10 @@ def fuse_folders(
         progress: show a progress bar on standard error.
 
     Raises:
-        PairingError: if the folders hold no pair.
+        PairingError: if the folders hold no pair, or one is given twice.
         InputError: as `fuse_folder`, or if a folder for results is named twice.
     """
+    check_distinct(*sources)
     groups, unpaired = _match(sources)
     check_apart(outputs.wanted(), sources)
     fuser = load()
