@@ -27,12 +27,12 @@ def _gradient(x: Image) -> tuple[Tensor, Tensor, Tensor]:
 def _percentage(part: Tensor, whole: Tensor, like: Tensor, otherwise: float, at_least: int = 1) -> MetricValue:
     """The pixels of `whole` that are in `part`, in percent; `otherwise` where there are fewer than `at_least`."""
     count = whole.flatten(1).sum(1)
-    share = 100.0 * (part & whole).flatten(1).sum(1).to(like.dtype) / count.clamp(min=1)
-    return torch.where(count >= at_least, share, otherwise)
+    fraction = 100.0 * (part & whole).flatten(1).sum(1).to(like.dtype) / count.clamp(min=1)
+    return torch.where(count >= at_least, fraction, otherwise)
 
 
 def edge_recall_of(fused: Image, x: Image, other: Image) -> MetricValue:
-    """The share of the edges that x alone has and the fused image keeps, in percent: `edge_recall` for one source."""
+    """The fraction of the edges that x alone has and the fused image keeps, in percent: `edge_recall` for one source."""
     (fu, fv, _), (xu, xv, strength), (_, _, rival) = _gradient(fused), _gradient(x), _gradient(other)
     own = (strength > 6) & (strength > 2 * rival)
     return _percentage(fu * xu + fv * xv >= 0.5 * strength**2, own, fused, otherwise=100.0, at_least=51)
@@ -153,7 +153,7 @@ def spurious_edges(fused: Image, a: Image, b: Image) -> MetricValue:
     """Edges that neither source has, in percent of the strength of the stronger source's; an average scores 0.
 
     The mean over levels 1 to 3 of a Gaussian pyramid of the part of the fused gradient that is longer than both
-    sources' together, over the longer of the two. Dark curves where the sources cross, clouds and halos have such edges.
+    sources' together, over the longer of the two. Dark curves where the sources cross, clouds and halos have them.
 
     Source: this package, 2026.
     """

@@ -143,7 +143,7 @@ _ROWS = (
     Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few pixels, low contrast."),
     Metric("overshoot", diagnostics.overshoot, False, 0, 100, True, True, "Blind to halos within the local range."),
     Metric("noise_gain", diagnostics.noise_gain, None, 0, _INF, True, True, "A blur lowers it below 1.", 4, ideal=1.0),
-    Metric("spurious_edges", diagnostics.spurious_edges, False, 0, _INF, True, True, "A blurred image scores best.", 17),
+    Metric("spurious_edges", diagnostics.spurious_edges, False, 0, _INF, True, True, "Blur scores best.", 17),
     Metric("spurious_curvature", diagnostics.spurious_curvature, False, 0, _INF, True, True, "As spurious_edges.", 17),
 )  # fmt: skip
 

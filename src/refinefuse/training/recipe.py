@@ -30,7 +30,7 @@ class TrainingSet:
         weight: how often its pairs are drawn, relative to the other sets.
         name: a dataset of the catalog, in place of `a` and `b`: its list `train` is trained on, its list `val`
             validates.
-        split_dir: folder of the lists train.txt and val.txt that say which pairs of `a` and `b` train and which validate,
+        split_dir: folder of the lists train.txt and val.txt of the pairs of `a` and `b` for training and validation,
             as `refinefuse data split` writes them, relative to the data root.
     """
 
@@ -60,7 +60,7 @@ class Recipe:
 
     Args:
         name: the name of the weights.
-        datasets: what is trained on. Of a set without lists every tenth pair, in order of names, is kept for validation.
+        datasets: what is trained on. Without lists, every tenth pair of a dataset, by name, is kept for validation.
         network: the network.
         loss_weights: how much each loss term counts.
         detector: the ONNX file of the detector that it asks, relative to the data root.
@@ -71,8 +71,8 @@ class Recipe:
         batch_size: pairs drawn for a step, over all processes.
         crops_per_pair: crops cut from each.
         crop_size: side of a crop, in pixels, a multiple of the network's stride.
-        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, at least 200 of them
-            (at least a tenth, in a run of fewer than 2000).
+        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, but at least over
+            200 steps, or a tenth of a run of fewer than 2000.
         weight_decay: of SOAP.
         gradient_clip_val: largest norm of the gradient.
         ema_decay: decay of the exponential moving average of the weights, which is what is shipped. It ramps up: in the
