@@ -71,8 +71,8 @@ class Recipe:
         batch_size: pairs drawn for a step, over all processes.
         crops_per_pair: crops cut from each.
         crop_size: side of a crop, in pixels, a multiple of the network's stride.
-        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, but at least over
-            200 steps, or a tenth of a run of fewer than 2000.
+        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, but at least
+            over 200 steps, or a tenth of a run of fewer than 2000.
         weight_decay: of SOAP.
         gradient_clip_val: largest norm of the gradient.
         ema_decay: decay of the exponential moving average of the weights, which is what is shipped. It ramps up: in the
