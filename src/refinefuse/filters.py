@@ -1,4 +1,4 @@
-"""Neighborhood arithmetic that metrics and losses share: blurs, Sobel gradients, extremes.
+"""Neighborhood arithmetic for metrics and losses: blurs, Sobel gradients, extremes.
 
 Every function takes and returns batches of images (n, c, h, w), computes in the dtype and on the device of its input
 and can be differentiated, with finite gradients everywhere: square roots are flat at zero instead of infinitely steep.

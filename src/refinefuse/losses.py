@@ -87,7 +87,7 @@ def vif_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def qabf_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Minus the share of the sources' edges that arrive with strength and direction.
+    """Minus the fraction of the sources' edges that arrive with strength and direction.
 
     Source: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 36(4), 2000.
     """
@@ -154,7 +154,7 @@ def spurious_curvature_loss(fused: Image255, a: Image255, b: Image255) -> Tensor
 
 
 def _count(mask: Tensor) -> Tensor:
-    """Pixels of a mask, at least 1; where several processes share a batch, their mean.
+    """Pixels of a mask, at least 1; where several processes fraction a batch, their mean.
 
     So the gradients of the processes, of which training takes the mean, are together that of the whole batch.
     """

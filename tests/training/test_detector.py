@@ -136,7 +136,7 @@ def test_what_is_seen_in_the_mean_of_the_sources_is_asked_for():
 
 
 def test_another_network_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no YOLOX(.|\n)*found also: Erf"):
+    with pytest.raises(InputError, match=r"not a YOLOX(.|\n)*got also: Erf"):
         FrozenDetector(export(Dividing(), tmp_path / "other.onnx"))
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(InputError, match="cannot be read"):
@@ -161,7 +161,7 @@ def test_an_operation_that_would_be_computed_otherwise_is_refused(path, kind, na
         node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
 
     edited(path, kind, change)
-    with pytest.raises(InputError, match=f"found also: {kind} of another kind"):
+    with pytest.raises(InputError, match=f"got also: {kind} of another kind"):
         FrozenDetector(path)
 
 
@@ -182,7 +182,7 @@ def test_other_classes_than_those_of_coco_are_refused(path):
     model = onnx.load(path)
     model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 7
     onnx.save(model, path)
-    with pytest.raises(InputError, match=r"found also: an output of \[7\] columns"):
+    with pytest.raises(InputError, match=r"got also: an output of \[7\] columns"):
         FrozenDetector(path)
 
 

@@ -85,6 +85,6 @@ def qcb(fused: Image, a: Image, b: Image) -> MetricValue:
     """
     of_f, of_a, of_b = _visible_contrast(fused), _visible_contrast(a), _visible_contrast(b)
     energy = of_a**2 + of_b**2
-    share = torch.where(energy > 0, of_a**2 / torch.where(energy > 0, energy, 1.0), 0.5)
+    fraction = torch.where(energy > 0, of_a**2 / torch.where(energy > 0, energy, 1.0), 0.5)
     quality = [safe_quotient(torch.minimum(x, of_f), torch.maximum(x, of_f)) for x in (of_a, of_b)]
-    return pixel_mean(share * quality[0] + (1 - share) * quality[1])
+    return pixel_mean(fraction * quality[0] + (1 - fraction) * quality[1])

@@ -27,12 +27,12 @@ def _gradient(x: Image) -> tuple[Tensor, Tensor, Tensor]:
 def _percentage(part: Tensor, whole: Tensor, like: Tensor, otherwise: float, at_least: int = 1) -> MetricValue:
     """The pixels of `whole` that are in `part`, in percent; `otherwise` where there are fewer than `at_least`."""
     count = whole.flatten(1).sum(1)
-    share = 100.0 * (part & whole).flatten(1).sum(1).to(like.dtype) / count.clamp(min=1)
-    return torch.where(count >= at_least, share, otherwise)
+    fraction = 100.0 * (part & whole).flatten(1).sum(1).to(like.dtype) / count.clamp(min=1)
+    return torch.where(count >= at_least, fraction, otherwise)
 
 
 def edge_recall_of(fused: Image, x: Image, other: Image) -> MetricValue:
-    """The share of the edges that x alone has and the fused image keeps, in percent: `edge_recall` for one source."""
+    """The fraction of the edges that x alone has and the fused image keeps, in percent: `edge_recall` for one source."""
     (fu, fv, _), (xu, xv, strength), (_, _, rival) = _gradient(fused), _gradient(x), _gradient(other)
     own = (strength > 6) & (strength > 2 * rival)
     return _percentage(fu * xu + fv * xv >= 0.5 * strength**2, own, fused, otherwise=100.0, at_least=51)

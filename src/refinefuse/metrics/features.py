@@ -23,7 +23,7 @@ from refinefuse.metrics.caching import cached
 from refinefuse.metrics.gradient import safe_quotient
 from refinefuse.metrics.statistics import Image, MetricValue, central_differences, sum_of
 
-_LEAST = 1e-150  # instead of a share of 0: its logarithm is finite, and so is that of its square
+_LEAST = 1e-150  # instead of a fraction of 0: its logarithm is finite, and so is that of its square
 _WEAKEST = 1e-12  # a dependence that can be no stronger is none
 _AT_ONCE = 2**13  # windows: the tables of a block of them stay in the processor's cache
 _ABREAST = 128  # columns of a transform that are computed together, for the same reason
@@ -119,7 +119,7 @@ def _least(x: Float[Tensor, "h w"]) -> Float[Tensor, " m"]:
 
 
 class _Tables(NamedTuple):
-    """Matrices that sum nine shares or the sixteen corners of a staircase."""
+    """Matrices that sum nine fractions or the sixteen corners of a staircase."""
 
     sums: Float[Tensor, "11 9"]  # the running sums but for the last; mean squared and mean place; distances of the sums
     falling: Float[Tensor, "8 9"]  # the running sums, the last first
@@ -148,23 +148,23 @@ def _columns(m: int, device: torch.device) -> tuple[Float[Tensor, " m"], Int[Ten
 class _Windows(NamedTuple):
     """What is to know of each window by itself."""
 
-    share: Float[Tensor, "9 m"]  # rescaled to 0..1 and then to sum 1; uniform if it is constant
+    fraction: Float[Tensor, "9 m"]  # rescaled to 0..1 and then to sum 1; uniform if it is constant
     upto: Float[Tensor, "8 m"]  # its running sums, but for the last, which is 1
     reach: Float[Tensor, " m"]  # their sum
     apart: Float[Tensor, " m"]  # the sum of their distances
-    scale: Float[Tensor, " m"]  # deviation of the place, 1..9, over that of the share; 0 if it is constant
+    scale: Float[Tensor, " m"]  # deviation of the place, 1..9, over that of the fraction; 0 if it is constant
     negentropy: Float[Tensor, " m"]
 
 
 def _described(values: Float[Tensor, "9 m"], low: Float[Tensor, " m"], high: Float[Tensor, " m"]) -> _Windows:
     constant = (high == low).double()
-    share = values - (low - constant)  # a constant window becomes all ones
-    share = share.div_(share.sum(0)).clamp_(min=_LEAST)
-    sums = _tables(values.device).sums @ share
+    fraction = values - (low - constant)  # a constant window becomes all ones
+    fraction = fraction.div_(fraction.sum(0)).clamp_(min=_LEAST)
+    sums = _tables(values.device).sums @ fraction
     deviation = torch.addcmul(sums[8], sums[9], sums[9], value=-1).clamp_(min=0)
-    spread = (share * share).sum(0).sub_(1 / 9).clamp_(min=_LEAST)
+    spread = (fraction * fraction).sum(0).sub_(1 / 9).clamp_(min=_LEAST)
     scale = (deviation / spread).sqrt_().mul_(1 - constant)
-    return _Windows(share, sums[:8], 9 - sums[9], sums[10], scale, share.log().mul_(share).sum(0))
+    return _Windows(fraction, sums[:8], 9 - sums[9], sums[10], scale, fraction.log().mul_(fraction).sum(0))
 
 
 def _windows(x: Float[Tensor, "h w"]) -> _Windows:
@@ -191,16 +191,16 @@ def _in_order(falling: Float[Tensor, "8 m"], rising: Float[Tensor, "8 m"]) -> Fl
 
 def _information(x: _Windows, f: _Windows) -> Float[Tensor, " m"]:
     """The normalized mutual information of each pair of windows."""
-    tables, (column, cell) = _tables(x.share.device), _columns(*x.share.shape[1:], x.share.device)
-    covariance = (x.share * f.share).sum(0).sub_(1 / 9)
+    tables, (column, cell) = _tables(x.fraction.device), _columns(*x.fraction.shape[1:], x.fraction.device)
+    covariance = (x.fraction * f.fraction).sum(0).sub_(1 / 9)
     against = (covariance < 0).double()  # then one window is read backwards
-    share, reach = torch.lerp(x.share, x.share.flip(0), against), torch.lerp(x.reach, 8 - x.reach, against)
-    falling, rising = (tables.falling @ share).view(torch.int64) | 1, f.upto.view(torch.int64) & -2
+    fraction, reach = torch.lerp(x.fraction, x.fraction.flip(0), against), torch.lerp(x.reach, 8 - x.reach, against)
+    falling, rising = (tables.falling @ fraction).view(torch.int64) | 1, f.upto.view(torch.int64) & -2
     corners = _in_order(falling.view(torch.float64), rising.view(torch.float64))
 
     ours = (corners.view(torch.int64) & 1).double()
     place = torch.addmm(column, tables.before * len(column), ours).int().flatten()
-    product = share.view(-1).index_select(0, place).mul_(f.share.view(-1).index_select(0, cell - place))
+    product = fraction.view(-1).index_select(0, place).mul_(f.fraction.view(-1).index_select(0, cell - place))
     product = product.view(17, -1)
     *_, distances = steps = tables.steps @ corners
     mass = steps[:17]

@@ -132,15 +132,15 @@ def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"
     """
     transfer = _transfer if form == "corrected" else _transfer_liu
     slopes = [d for x in (fused, a, b) for d in derivatives(x, "zero")]
-    kept, total, share = (fused.new_zeros(len(fused)) for _ in range(3))
+    kept, total, fraction = (fused.new_zeros(len(fused)) for _ in range(3))
     for strip in strips(*slopes):
         strength_f, turn_f = _signed_edges(*strip[:2])
         part, whole = torch.zeros_like(turn_f), torch.zeros_like(turn_f)
         for strength, turn in (_signed_edges(*strip[2:4]), _signed_edges(*strip[4:])):
             part = part + transfer(_ratio(strength, strength_f), (turn - turn_f).abs()) * strength
             whole = whole + strength
-        kept, total, share = kept + pixel_sum(part), total + pixel_sum(whole), share + pixel_sum(part / whole)
-    return kept / total if form == "corrected" else share / fused[0].numel()
+        kept, total, fraction = kept + pixel_sum(part), total + pixel_sum(whole), fraction + pixel_sum(part / whole)
+    return kept / total if form == "corrected" else fraction / fused[0].numel()
 
 
 def _petrovic_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,7 +164,7 @@ def _petrovic_weight(strength: Tensor, floor: float) -> Tensor:
 def _petrovic(
     fused: Image, a: Image, b: Image, peak: float, floor: float
 ) -> tuple[MetricValue, MetricValue, MetricValue, MetricValue]:
-    """The shares of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
+    """The fractions of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
     slopes = [d for x in (fused, a, b) for d in _slopes(x, "mirror", peak)]
     sums = []
     for strip in strips(*slopes):
@@ -184,7 +184,7 @@ def _petrovic(
 
 
 def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue:
-    """Petrovic's edge transfer: the share of the sources' edge weight that is kept, 0..1; 1 - Labf - Nabf.
+    """Petrovic's edge transfer: the fraction of the sources' edge weight that is kept, 0..1; 1 - Labf - Nabf.
 
     Source: V. Petrovic, C. Xydeas, "Objective image fusion performance characterization", ICCV 2005.
 
@@ -198,7 +198,7 @@ def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricVa
 
 
 def labf(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue:
-    """Fusion loss: the share of the sources' edge weight that is lost, 0..1.
+    """Fusion loss: the fraction of the sources' edge weight that is lost, 0..1.
 
     Source: as Qabf_p.
 
@@ -220,7 +220,7 @@ def nabf(
     floor: float = 0.001,
     order: Literal["fused first", "fused last"] = "fused first",
 ) -> MetricValue:
-    """Fusion artifacts: the share of edge weight where the fused edge is stronger than both sources', 0..1.
+    """Fusion artifacts: the fraction of edge weight where the fused edge is stronger than both sources', 0..1.
 
     Source: B. K. Shreyamsha Kumar, "Multifocus and multispectral image fusion based on pixel significance using
     discrete cosine harmonic wavelet transform", Signal, Image and Video Processing 7, 2013.

@@ -30,20 +30,20 @@ def stretched(x: Image) -> Image:
 
 
 def _frequencies(index: Tensor, bins: int) -> Tensor:
-    """The share of pixels in each bin, float64 (n, bins)."""
+    """The fraction of pixels in each bin, float64 (n, bins)."""
     counts = torch.stack([torch.bincount(row, minlength=bins) for row in index])
     return counts.double() / index.shape[1]
 
 
 @cached
 def histogram(x: Image) -> Float[Tensor, "n 256"]:
-    """The share of pixels at each level."""
+    """The fraction of pixels at each level."""
     return _frequencies(levels(x), 256)
 
 
 @cached
 def joint_histogram(x: Image, y: Image) -> Float[Tensor, "n 256 256"]:
-    """The share of pixels at each pair of levels, those of `x` first."""
+    """The fraction of pixels at each pair of levels, those of `x` first."""
     return _frequencies(levels(x) * 256 + levels(y), 65536).reshape(-1, 256, 256)
 
 
@@ -153,8 +153,8 @@ def qncie(fused: Image, a: Image, b: Image) -> MetricValue:
     matrix = torch.eye(3, dtype=torch.float64, device=fused.device).repeat(len(fused), 1, 1)
     for (i, x), (j, y) in (((0, a), (1, b)), ((0, a), (2, fused)), ((1, b), (2, fused))):
         matrix[:, i, j] = matrix[:, j, i] = mutual(x, y) / 8
-    share = torch.linalg.eigvalsh(matrix).clamp(min=0) / 3
-    return (1 - bits(share) / 8).to(fused.dtype)
+    fraction = torch.linalg.eigvalsh(matrix).clamp(min=0) / 3
+    return (1 - bits(fraction) / 8).to(fused.dtype)
 
 
 def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> MetricValue:

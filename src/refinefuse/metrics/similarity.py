@@ -1,6 +1,6 @@
 """Local similarity to the source that matters at each place: the metrics of Piella, Cvejic and Yang.
 
-Each weighs the similarity to the two sources by a share that the sources, or the fused image, decide pixel by pixel.
+Each weighs the similarity to the two sources by a fraction that the sources, or the fused image, decide pixel by pixel.
 The defaults are the universal quality index on a uniform 8x8 window, as the papers define them and Yu Liu's programs
 compute them; `liu2012` are the programs of Liu et al., with other windows and constants.
 """
@@ -25,7 +25,7 @@ _GAUSS_7 = gaussian(7, 1.5)
 
 @cached
 def _variance(x: Image, kernel: Kernel) -> Image:
-    """The variance under the window; what rounding leaves of a flat place is 0, so that it cannot decide a share."""
+    """The variance under the window; what rounding leaves of a flat place is 0, so that it cannot decide a fraction."""
     variance = local_covariance(x, x, kernel, "valid")
     return torch.where(variance < 1e-9, 0.0, variance)
 
@@ -40,7 +40,7 @@ def _index(x: Image, y: Image, kernel: Kernel, c1: float, c2: float) -> Image:
     return light * ((2 * covariance + c2) / (variance_x + variance_y + c2))
 
 
-def _share(part: Tensor, rest: Tensor, otherwise: float) -> Tensor:
+def _fraction(part: Tensor, rest: Tensor, otherwise: float) -> Tensor:
     """The part of the whole, and `otherwise` where both are 0."""
     whole = part + rest
     return torch.where(whole == 0, otherwise, part / torch.where(whole == 0, 1.0, whole))
@@ -55,10 +55,10 @@ def _piella_constants(form: Formulation) -> tuple[Kernel, float, float]:
 
 @cached
 def _piella_map(fused: Image, a: Image, b: Image, form: Formulation) -> Image:
-    """The similarity to both sources, each weighted by its share of the variance."""
+    """The similarity to both sources, each weighted by its fraction of the variance."""
     kernel, c1, c2 = _piella_constants(form)
-    share = _share(_variance(a, kernel), _variance(b, kernel), 0.5)
-    return share * _index(a, fused, kernel, c1, c2) + (1 - share) * _index(b, fused, kernel, c1, c2)
+    fraction = _fraction(_variance(a, kernel), _variance(b, kernel), 0.5)
+    return fraction * _index(a, fused, kernel, c1, c2) + (1 - fraction) * _index(b, fused, kernel, c1, c2)
 
 
 def qs(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
@@ -127,17 +127,17 @@ def qc(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: `liu2012` has the Gaussian 7x7 and shares outside 0..1, and is NaN where a place is flat in all images.
+        form: `liu2012` has the Gaussian 7x7 and fractions outside 0..1, and is NaN where a place is flat in all images.
     """
     kernel = _UNIFORM_8 if form == "corrected" else _GAUSS_7
     cov_a, cov_b = local_covariance(a, fused, kernel, "valid"), local_covariance(b, fused, kernel, "valid")
     index_a, index_b = _index(a, fused, kernel, 2e-16, 2e-16), _index(b, fused, kernel, 2e-16, 2e-16)
     if form == "corrected":
-        share = _share(cov_a, cov_b, 0.5).clamp(0, 1)
-        return pixel_mean(share * index_a + (1 - share) * index_b)
-    share = _share(cov_a, cov_b, float("nan"))
-    quality = share * index_a + (1 - share) * index_b
-    return pixel_mean(torch.where(share < 0, 0.0, torch.where(share > 1, 1.0, quality)))
+        fraction = _fraction(cov_a, cov_b, 0.5).clamp(0, 1)
+        return pixel_mean(fraction * index_a + (1 - fraction) * index_b)
+    fraction = _fraction(cov_a, cov_b, float("nan"))
+    quality = fraction * index_a + (1 - fraction) * index_b
+    return pixel_mean(torch.where(fraction < 0, 0.0, torch.where(fraction > 1, 1.0, quality)))
 
 
 def qy(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
@@ -153,8 +153,8 @@ def qy(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
         form: `liu2012` is NaN where both sources are flat.
     """
     otherwise = 0.5 if form == "corrected" else float("nan")
-    share = _share(_variance(a, _GAUSS_7), _variance(b, _GAUSS_7), otherwise)
+    fraction = _fraction(_variance(a, _GAUSS_7), _variance(b, _GAUSS_7), otherwise)
     index_a, index_b = _index(a, fused, _GAUSS_7, 2e-16, 2e-16), _index(b, fused, _GAUSS_7, 2e-16, 2e-16)
     agree = _index(a, b, _GAUSS_7, 2e-16, 2e-16) >= 0.75
-    quality = torch.where(agree, share * index_a + (1 - share) * index_b, torch.maximum(index_a, index_b))
+    quality = torch.where(agree, fraction * index_a + (1 - fraction) * index_b, torch.maximum(index_a, index_b))
     return pixel_mean(quality)

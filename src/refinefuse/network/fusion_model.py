@@ -75,7 +75,7 @@ class FusionModel(ABC):
 
     @abstractmethod
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
-        """The context from `grid_statistics` of the sources: for crops in training and images that are read in parts."""
+        """The context from `grid_statistics` of the sources: for training crops and images that are read in parts."""
 
     @abstractmethod
     def predict_padded(

@@ -154,7 +154,8 @@ def _members(part: TrainingSet, root: Path) -> _Members:
     both = set(names["train"]) & set(names["val"])
     if both:
         raise InputError(
-            f"The lists in '{root / part.split_dir}' train and validate on the same pairs:\n{format_names(sorted(both))}"
+            f"The lists in '{root / part.split_dir}' share pairs for training and validation:\n"
+            f"{format_names(sorted(both))}"
         )
     chosen = {key: [by_name[name] for name in listed if name in by_name] for key, listed in names.items()}
     absent = _not_there([*names["train"], *names["val"]], list(pairing.pairs), part.title)

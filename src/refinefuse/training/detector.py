@@ -84,8 +84,8 @@ def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
 
 def _refusal(path: Path, found: set[str]) -> InputError:
     return InputError(
-        f"'{path}' is no YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)} (pads find_near_duplicates on "
-        f"both sides, nearest by 2), and {BOX} + {CLASSES} columns\n  found also: {', '.join(sorted(found))}"
+        f"'{path}' is not a YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)} (equal "
+        f"padding on both sides, nearest by 2), and {BOX} + {CLASSES} columns\n  got also: {', '.join(sorted(found))}"
     )
 
 

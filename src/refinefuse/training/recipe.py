@@ -30,7 +30,7 @@ class TrainingSet:
         weight: how often its pairs are drawn, relative to the other sets.
         name: a dataset of the catalog, in place of `a` and `b`: its list `train` is trained on, its list `val`
             validates.
-        split_dir: folder of the lists train.txt and val.txt that say which pairs of `a` and `b` train and which validate,
+        split_dir: folder of the lists train.txt and val.txt of the pairs of `a` and `b` for training and validation,
             as `refinefuse data split` writes them, relative to the data root.
     """
 
@@ -60,7 +60,7 @@ class Recipe:
 
     Args:
         name: the name of the weights.
-        datasets: what is trained on. Of a set without lists every tenth pair, in order of names, is kept for validation.
+        datasets: what is trained on. Without lists, every tenth pair of a dataset, by name, is kept for validation.
         network: the network.
         loss_weights: how much each loss term counts.
         detector: the ONNX file of the detector that it asks, relative to the data root.

@@ -105,7 +105,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
     if _is_repository(str(weights)):
         return _from_hub(str(weights), revision, local_files_only)
     raise WeightsError(
-        f"There are no weights '{weights}', neither by name nor as a file.\nKnown names:\n{format_names(list(shipped()))}"
+        f"'{weights}' is neither a known name nor a weights file.\nKnown names:\n{format_names(list(shipped()))}"
     )
 
 
