@@ -17,23 +17,23 @@ from refinefuse.cli import main as refinefuse
 from refinefuse.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
-PLAN = RECIPES / "benchmark" / "detection.yaml"
+CONFIG = RECIPES / "benchmark" / "detection.yaml"
 DOCS = ROOT / "docs"
 BEGIN, END = "<!-- results: written by make detection -->", "<!-- end of results -->"
 OURS, SOURCES = ("infrared-visible-detection", "infrared-visible"), ("infrared", "visible")
 
 
 def verdict(table: Path, ours: str) -> str:
-    """What the first table says of weights of ours: against both sensors, and their place among the methods."""
+    """What the first table says of weights of ours: against both sensors, and their rank among the methods."""
     rows = {row[""]: row for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
     column = list(next(iter(rows.values())))[1]
     values = {name: float(row[column]) for name, row in rows.items()}
     methods = sorted((name for name in rows if name == ours or name not in (*OURS, *SOURCES)), key=lambda x: -values[x])
-    place = methods.index(ours) + 1
+    rank = methods.index(ours) + 1
     gains = ", ".join(f"{values[ours] - values[name]:+.3f} against {name} alone" for name in SOURCES)
-    ahead = "; ".join(f"{name} {values[name]:.3f}" for name in methods[: place - 1])
+    ahead = "; ".join(f"{name} {values[name]:.3f}" for name in methods[: rank - 1])
     behind = f"; before it: {ahead}" if ahead else ""
-    return f"`{ours}`: AP50 {values[ours]:.3f}, {gains}; place {place} of {len(methods)} fusion methods{behind}."
+    return f"`{ours}`: AP50 {values[ours]:.3f}, {gains}; rank {rank} of {len(methods)} fusion methods{behind}."
 
 
 def results(folder: Path, seconds: float) -> str:
@@ -51,7 +51,7 @@ def results(folder: Path, seconds: float) -> str:
 
 def main(folder: Path) -> int:
     """Run the study, then write the document."""
-    code = refinefuse(["benchmark", str(PLAN), "-o", str(folder)])
+    code = refinefuse(["benchmark", str(CONFIG), "-o", str(folder)])
     if code:
         return code
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -24,7 +24,7 @@ from refinefuse.metrics.table import METRICS
 from refinefuse.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
-PLANS = RECIPES / "benchmark"
+CONFIGS = RECIPES / "benchmark"
 DOCS = ROOT / "docs"
 
 INTRODUCTION = """# Results
@@ -32,7 +32,7 @@ INTRODUCTION = """# Results
 Written by `make results` (benchmarks/results.py) from the shipped benchmark configs; do not edit by hand.
 [benchmark.md](benchmark.md) says how to run them, and how to add a method of your own. The weights are this project's,
 not the paper's. Metrics follow the convention `cddfuse255` ([metrics.md](metrics.md)); the last columns before the
-ranks are the fusion faults, which see what the usual metrics reward wrongly. Bold: best among ranked methods; italics:
+ranks are the diagnostics, which see what the common metrics reward wrongly. Bold: best among ranked methods; italics:
 second.
 """
 
@@ -51,7 +51,7 @@ SECTIONS = {
     "comparison": Chapter(
         "Comparison",
         "Our weights against published methods, on the pairs that most papers report. Methods without faults are known "
-        "by their published scores alone. Copies and classical methods take no place.",
+        "by their published scores alone. Copies are not ranked.",
         ("TNO", "RoadScene"),
         tuple(f"{name}-{figure}" for name in ("TNO", "RoadScene") for figure in _FIGURES),
     ),
@@ -135,7 +135,7 @@ def main(output: Path) -> int:
     """Run the experiments, then write the document."""
     parts = [INTRODUCTION.rstrip()]
     for name in experiments():
-        code = refinefuse(["benchmark", str(PLANS / f"{name}.yaml"), "-o", str(output / name)])
+        code = refinefuse(["benchmark", str(CONFIGS / f"{name}.yaml"), "-o", str(output / name)])
         if code:
             return code
         parts.append(section(name, output / name))

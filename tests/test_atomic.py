@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from refinefuse import atomic
-from refinefuse.atomic import atomic_path, check_writable, write_atomic, write_text_atomic
+from refinefuse.atomic import atomic_path, check_writable, replace_when_done, write_atomic, write_text_atomic
 from refinefuse.errors import InputError
 
 
@@ -21,9 +21,9 @@ def test_a_file_appears_whole_and_nothing_else_stays(tmp_path):
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+    with pytest.raises(FileNotFoundError), replace_when_done(path) as temporary:  # noqa: PT012  # the error comes after half of the work
         temporary.write_text("half")
-        raise RuntimeError
+        (tmp_path / "missing").read_text()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 

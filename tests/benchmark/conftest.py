@@ -8,7 +8,7 @@ pytest.importorskip("jinja2", reason="needs the extra `benchmark`")
 pytest.importorskip("scipy", reason="needs the extra `benchmark`")
 pytest.importorskip("pywt", reason="needs the extra `benchmark`")
 
-from small import NAMES, PLAN
+from small import CONFIG, NAMES
 
 from refinefuse.benchmark import figures
 from refinefuse.image.files import write_image
@@ -54,7 +54,7 @@ def data(tmp_path):
 def config(tmp_path):
     """A file with the config, and a function that writes another one."""
 
-    def write(text=PLAN):
+    def write(text=CONFIG):
         path = tmp_path / "config.yaml"
         path.write_text(text)
         return path

@@ -2,7 +2,7 @@
 
 NAMES = [f"{index}D" if index % 2 else f"{index}N" for index in range(1, 7)]
 
-PLAN = """
+CONFIG = """
 title: A small experiment
 methods:
   - {spec: laplacian, name: pyramid}

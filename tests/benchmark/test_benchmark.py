@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import NAMES, PLAN
+from small import CONFIG, NAMES
 
 from refinefuse import settings
 from refinefuse.benchmark import figures
@@ -34,7 +34,7 @@ def rows_of(output):
 
 
 def children_of(pid):
-    """The processes that a process started, where the system tells."""
+    """The processes that a process started, where the system says so."""
     file = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(word) for word in file.read_text().split()] if file.exists() else []
 
@@ -50,11 +50,11 @@ def counts(text):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
-def test_every_shipped_plan_can_be_read(path):
+def test_every_shipped_config_can_be_read(path):
     assert any(entry.spec.startswith("weights:") for entry in load_benchmark_config(path).methods)
 
 
-def test_the_results_tell_of_every_shipped_plan(tmp_path):
+def test_the_results_cover_every_shipped_config(tmp_path):
     spec = importlib.util.spec_from_file_location("results", Path(__file__).parents[2] / "benchmarks" / "results.py")
     results = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(results)
@@ -84,7 +84,7 @@ def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn_
 
 
 def test_the_report_needs_no_network_and_escapes_names(data, config, tmp_path, capsys):
-    text = PLAN.replace("name: pyramid", "name: 'a<b'")
+    text = CONFIG.replace("name: pyramid", "name: 'a<b'")
     run(config(text), output=tmp_path / "out", data_root=data, num_workers=1)
     html = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "http" not in html.replace("data:image/svg+xml", "")
@@ -110,9 +110,9 @@ def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, con
     assert changed == {("Mine", "3D")}
     (output / "fused/average/Set/1D.png").unlink()
     write_image(output / "fused/copy-of-b/Set/1D.png", np.zeros((36, 48), np.uint8), overwrite=True)
-    run(config(PLAN.replace("[EN, SD,", "[SD,")), output=output, data_root=data, num_workers=1)
+    run(config(CONFIG.replace("[EN, SD,", "[SD,")), output=output, data_root=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [2, 2, 34]
-    run(config(PLAN.replace("[EN, SD,", "[AG, SD,")), output=output, data_root=data, num_workers=1)
+    run(config(CONFIG.replace("[EN, SD,", "[AG, SD,")), output=output, data_root=data, num_workers=1)
     assert counts(capsys.readouterr().out) == [0, 36, 0]
 
 
@@ -129,7 +129,7 @@ def test_killed_in_the_middle_it_goes_on(data, config, tmp_path, capsys):
     (tmp_path / "slow.py").write_text(
         "import time\ndef fuse(a, b):\n    time.sleep(0.3)\n    return a\n", encoding="utf-8"
     )
-    text = PLAN.replace("spec: laplacian", f'spec: "python:{tmp_path}/slow.py:fuse"')
+    text = CONFIG.replace("spec: laplacian", f'spec: "python:{tmp_path}/slow.py:fuse"')
     output = tmp_path / "out"
     command = [
         sys.executable,
@@ -176,7 +176,7 @@ def test_several_processes_give_the_same(data, config, tmp_path, capsys):
     assert (tmp_path / "1/scores.csv").read_bytes() == (tmp_path / "2/scores.csv").read_bytes()
 
 
-def test_incomplete_methods_are_shown_and_take_no_place(data, config, tmp_path, capsys):
+def test_incomplete_methods_are_shown_and_are_not_ranked(data, config, tmp_path, capsys):
     (data / "results/Set/Mine/3D.png").unlink()
     write_image(data / "results/Set/Mine/other.png", np.zeros((36, 48), np.uint8))
     write_image(data / "results/Set/Theirs/1D.png", np.zeros((36, 40), np.uint8), overwrite=True)
@@ -194,7 +194,7 @@ def test_incomplete_methods_are_shown_and_take_no_place(data, config, tmp_path, 
 def test_a_method_that_fails_is_named(data, config, tmp_path, capsys):
     (tmp_path / "mine.py").write_text("def fuse(a, b):\n    return 1 / 0\n\ndef small(a, b):\n    return a[:-1]\n")
     lines = [f'  - {{spec: "python:{tmp_path}/mine.py:{name}"}}\n' for name in ("fuse", "small")]
-    text = PLAN.replace("datasets:", f"{''.join(lines)}datasets:")
+    text = CONFIG.replace("datasets:", f"{''.join(lines)}datasets:")
     assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError" in err
@@ -205,7 +205,7 @@ def test_a_method_that_fails_is_named(data, config, tmp_path, capsys):
 def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path, capsys):
     lines = ["method,image,EN,SD,SF", *(f"Paper,{name},9,99,99" for name in NAMES), "Part,1D,1,1,1", "Mine,1D,1,1,1"]
     (data / "Set.csv").write_text("\n".join(lines))
-    text = PLAN.replace("datasets:", '  - {spec: "scores:{data_root}/{dataset}.csv"}\ndatasets:')
+    text = CONFIG.replace("datasets:", '  - {spec: "scores:{data_root}/{dataset}.csv"}\ndatasets:')
     assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
     table = (tmp_path / "out/tables/Set.md").read_text()
     paper = next(line for line in table.splitlines() if line.startswith("| Paper"))
@@ -219,7 +219,7 @@ def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path
 
 
 def test_worse_light_is_scored_against_the_clean_sources(data, config, tmp_path, capsys, drawn_figures):
-    text = PLAN + "degradations:\n  - {kind: underexposure, severities: [0.1, 1.0]}\n"
+    text = CONFIG + "degradations:\n  - {kind: underexposure, severities: [0.1, 1.0]}\n"
     output = tmp_path / "out"
     assert run(config(text), output=output, data_root=data, num_workers=1) == 0
     rows = [row for row in rows_of(output) if row["degradation"] == "underexposure"]
@@ -244,7 +244,7 @@ grids:
   - {dataset: Two, image: 2N, regions: [[4, 4, 12, 12], [20, 10, 12, 8]]}
 """
     (tmp_path / "cost.csv").write_text("# source\nmethod,relative_time,parameters\nPaper,3,100\n")
-    text = PLAN.replace("datasets:\n  - {name: Set, a: ir, b: vi}\n", sets).replace(
+    text = CONFIG.replace("datasets:\n  - {name: Set, a: ir, b: vi}\n", sets).replace(
         '"folder:{data_root}/results/{dataset}/*"', "wavelet"
     )
     text = text.replace("spec: laplacian, name: pyramid", 'spec: "weights:infrared-visible"')
@@ -288,16 +288,16 @@ grids:
         ("[EN,", "[ENN,", InputError, "ENN"),
     ],
 )
-def test_plan_that_cannot_be_used_is_refused(data, config, tmp_path, capsys, old, new, error, message):
-    assert old in PLAN
+def test_a_config_that_cannot_be_used_is_refused(data, config, tmp_path, capsys, old, new, error, message):
+    assert old in CONFIG
     with pytest.raises(error, match=message):
-        run(config(PLAN.replace(old, new)), output=tmp_path / "out", data_root=data, num_workers=1)
+        run(config(CONFIG.replace(old, new)), output=tmp_path / "out", data_root=data, num_workers=1)
 
 
 def test_what_is_not_at_hand_may_be_optional(data, config, tmp_path, capsys):
     missing = '  - {spec: "folder:nowhere/{dataset}/*", optional: true}\n'
-    assert run(config(PLAN.replace("datasets:", f"{missing}datasets:")), output=tmp_path / "out", data_root=data) == 0
-    head, _, rest = PLAN.partition("methods:\n")
+    assert run(config(CONFIG.replace("datasets:", f"{missing}datasets:")), output=tmp_path / "out", data_root=data) == 0
+    head, _, rest = CONFIG.partition("methods:\n")
     text = f"{head}methods:\n{missing}datasets:{rest.partition('datasets:')[2]}"
     with pytest.raises(ConfigError, match="No method is left"):
         run(config(text), output=tmp_path / "out", data_root=data)
@@ -307,7 +307,7 @@ def test_only_what_changed_is_drawn_again(data, config, tmp_path, capsys, monkey
     drawn = []
     write = figures.save
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(path.name) or write(figure, path))
-    sets = PLAN.replace("  - {name: Set, a: ir, b: vi}", DAY_AND_NIGHT).replace("results/{dataset}", "results/Set")
+    sets = CONFIG.replace("  - {name: Set, a: ir, b: vi}", DAY_AND_NIGHT).replace("results/{dataset}", "results/Set")
     run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
     assert any("Day" in name for name in drawn)
     drawn.clear()
@@ -320,7 +320,7 @@ def test_only_what_changed_is_drawn_again(data, config, tmp_path, capsys, monkey
 
 
 def test_a_name_of_broken_mathtext_is_drawn_as_it_is(data, config, tmp_path, capsys, drawn_figures):
-    text = PLAN.replace("name: pyramid", "name: 'a$_{b$'")
+    text = CONFIG.replace("name: pyramid", "name: 'a$_{b$'")
     assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
 
 
@@ -340,7 +340,7 @@ def test_a_function_of_the_current_folder(data, config, tmp_path, capsys, monkey
     (tmp_path / "my_fusion.py").write_text("def fuse(a, b):\n    return b[..., 0] / 255 * 0.5\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", os.fspath(tmp_path))])
-    text = PLAN.replace("spec: average", 'spec: "python:my_fusion:fuse", name: Half')
+    text = CONFIG.replace("spec: average", 'spec: "python:my_fusion:fuse", name: Half')
     assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
     half, whole = read_image(tmp_path / "out/fused/Half/Set/1D.png"), read_image(data / "vi/1D.bmp")[..., 0]
     assert np.abs(half - whole / 2).max() <= 0.5

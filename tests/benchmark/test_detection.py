@@ -19,7 +19,7 @@ from refinefuse.cli.benchmark import run
 from refinefuse.errors import ConfigError, InputError, PairingError
 from refinefuse.image.files import write_image
 
-PLAN = """
+CONFIG = """
 title: A small study
 methods:
   - {spec: maximum}
@@ -60,7 +60,7 @@ def study(tmp_path):
     return data
 
 
-def start(data, text=PLAN, num_workers=1):
+def start(data, text=CONFIG, num_workers=1):
     config = data.parent / "config.yaml"
     config.write_text(text)
     return run(config, output=data.parent / "out", data_root=data, num_workers=num_workers)
@@ -103,7 +103,7 @@ def test_nothing_is_looked_at_twice(study, capsys):
     assert "A detector looked at 1 images; 19 kept" in capsys.readouterr().out
     after = table(study, "Set-detection")
     assert {name for name in before if before[name] != after[name]} == {"Mine"}
-    start(study, PLAN + "  gray: true\n")
+    start(study, CONFIG + "  gray: true\n")
     assert "A detector looked at 20 images; 20 kept" in capsys.readouterr().out
     assert "maximum" in table(study, "Set-gray")
 
@@ -120,13 +120,13 @@ def test_several_processes_give_the_same(study, capsys):
 def test_boxes_that_were_found_elsewhere(study, capsys):
     start(study)
     looked = table(study, "Set-detection")
-    text = PLAN.replace("{data_root}/yolox.onnx", f"{study.parent}/out/boxes/{{dataset}}/{{method}}.json")
+    text = CONFIG.replace("{data_root}/yolox.onnx", f"{study.parent}/out/boxes/{{dataset}}/{{method}}.json")
     (study.parent / "out" / "boxes" / "Set" / "average.json").unlink()
     assert start(study, text) == 0
     read = table(study, "Set-detection")
     assert read == {name: row for name, row in looked.items() if name != "average"}
     with pytest.raises(PairingError, match="There are no boxes"):
-        start(study, PLAN.replace("yolox.onnx", "{method}.json"))
+        start(study, CONFIG.replace("yolox.onnx", "{method}.json"))
 
 
 def test_a_method_that_lacks_images_is_said_and_left_out(study, capsys):
@@ -164,13 +164,13 @@ def test_images_without_labels_are_no_part_of_it(study, capsys):
     ],
 )  # fmt: skip
 def test_refusals(study, old, new, error, said, capsys):
-    assert old in PLAN
+    assert old in CONFIG
     with pytest.raises(error, match=said):
-        start(study, PLAN.replace(old, new))
+        start(study, CONFIG.replace(old, new))
 
 
-def test_a_plan_without_metrics_needs_a_study(tmp_path):
+def test_a_config_without_metrics_needs_a_study(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text(PLAN.partition("detection:")[0])
+    path.write_text(CONFIG.partition("detection:")[0])
     with pytest.raises(ConfigError, match="at least one metric"):
         load_benchmark_config(path)

@@ -27,15 +27,15 @@ def test_every_combination_is_timed_and_written(run, weights, tmp_path):
     assert code == 0
     assert said.startswith("1 thread, medians of interleaved repeats")
     found = json.loads((tmp_path / "b.json").read_text())
-    assert [(row["precision"], row["height"], row["width"]) for row in found["speeds"]] == [
+    assert [(row["precision"], row["height"], row["width"]) for row in found["results"]] == [
         ("float32", 32, 48), ("bfloat16", 32, 48), ("float32", 64, 64), ("bfloat16", 64, 64),
     ]  # fmt: skip
-    for row in found["speeds"]:
+    for row in found["results"]:
         assert row["fps"] == pytest.approx(1000 / row["latency_ms"])
         assert row["relative_time"] > 0
         assert 0 < row["peak_fraction"] < 1
         assert row["parameters"] > 0
-    assert found["speeds"][2]["gflops"] > found["speeds"][0]["gflops"]
+    assert found["results"][2]["gflops"] > found["results"][0]["gflops"]
 
 
 def test_without_calibration_nothing_is_made_up(run, weights, tmp_path):
@@ -43,7 +43,7 @@ def test_without_calibration_nothing_is_made_up(run, weights, tmp_path):
     code, said, _ = run("bench", *words, "--json", tmp_path / "b.json")
     assert code == 0
     assert "relative_time" not in said
-    (row,) = json.loads((tmp_path / "b.json").read_text())["speeds"]
+    (row,) = json.loads((tmp_path / "b.json").read_text())["results"]
     assert row["relative_time"] is None
     assert row["peak_fraction"] is None
 

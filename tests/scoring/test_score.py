@@ -128,9 +128,9 @@ def test_wrong_use(folders):
 
 
 def test_what_cannot_be_written_is_said_before_the_work(folders):
-    with pytest.raises(InputError, match="does not exist"):
-        score(*paths(folders, "fused"), csv=str(folders / "nowhere" / "x.csv"))
-    with pytest.raises(InputError, match="it is a folder"):
+    with pytest.raises(InputError, match="is not a folder"):
+        score(*paths(folders, "fused"), csv=str(folders / "ir" / "1.png" / "x.csv"))
+    with pytest.raises(InputError, match="is a folder"):
         score(*paths(folders, "fused"), json=str(folders))
 
 

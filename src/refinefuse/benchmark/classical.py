@@ -60,7 +60,7 @@ def maximum(a: Luma, b: Luma) -> Luma:
 
 
 def laplacian_pyramid(a: Luma, b: Luma, levels: int = 5) -> Luma:
-    """At every place and scale the source with the larger band-pass coefficient; the mean of the coarsest scale.
+    """At every position and scale the source with the larger band-pass coefficient; the mean of the coarsest scale.
 
     Source: P. J. Burt, E. H. Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Communications
     31(4), 1983; for fusion: P. J. Burt, "The pyramid as a structure for efficient computation", in Multiresolution

@@ -23,9 +23,9 @@ class MethodEntry:
     Args:
         spec: `weights:NAME`, `folder:PATH`, `python:module:function`, `onnx:FILE`, `scores:FILE.csv`, or the name of
             a classical method or a plug-in; `classical` stands for all classical ones. `python:` imports and runs that
-            module: use only configs that you trust. In paths, `{data_root}` is the folder of the datasets, `{config_dir}`
-            that of the config and `{dataset}` the name of the dataset; `*` may stand for the last part of a folder, each
-            match being a method.
+            module: use only configs that you trust. `{data_root}` in a path is the folder of the datasets,
+            `{config_dir}` that of the config, `{dataset}` the name of the dataset; `*` may stand for the last part of a
+            folder, each match being a method.
         name: what tables call it; by default what the source says.
         ranked: whether it is ranked. An unranked method is shown with the rank that it would have if it alone joined
             the ranked ones, as copies and averages always are.
@@ -128,12 +128,12 @@ class LabelEntry:
 
     Args:
         dataset: the dataset.
-        format: yolo (a text file a image), voc (an XML file a image), coco (one JSON file) or mask (a image of
+        format: yolo (a text file an image), voc (an XML file an image), coco (one JSON file) or mask (an image of
             class numbers, of which boxes are made).
         path: their folder, or the JSON file, relative to the folder of the datasets.
         classes_from: the dataset of the catalog whose map of classes holds; by default the one of the set's name.
         classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
-            the end says that such objects were not told apart.
+            the end says that such objects were not separated.
         name: what tables call it; by default the set's name.
     """
 

@@ -1,4 +1,4 @@
-"""What a pair costs: time, memory, arithmetic and parameters, every method in turns in one run.
+"""What a pair costs: time, memory, arithmetic and parameters, all methods interleaved in one run.
 
 Times are CPU times of one thread, also as multiples of a fixed reference network's time in the same repeats: that ratio
 can be compared between machines.
@@ -59,7 +59,7 @@ class Cost:
 
 
 def reference() -> nn.Module:
-    """The unit of cost: ten 3 x 3 convolutions, 1-32-...-32-1 channels, ReLU between."""
+    """The reference network of relative times: ten 3 x 3 convolutions, 1-32-...-32-1 channels, ReLU between."""
     channels = [1, *[32] * 9, 1]
     layers = [layer for c, w in pairwise(channels) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
     return nn.Sequential(*layers[:-1]).eval()
@@ -79,13 +79,13 @@ def time_interleaved(
     return times
 
 
-def ratio(taken: Sequence[float], unit: Sequence[float]) -> float:
-    """Median multiple of the unit's time in the same round."""
-    return statistics.median(x / y for x, y in zip(taken, unit, strict=True))
+def ratio(taken: Sequence[float], of_reference: Sequence[float]) -> float:
+    """Median multiple of the reference's time in the same repeat."""
+    return statistics.median(x / y for x, y in zip(taken, of_reference, strict=True))
 
 
 def added_memory(work: Callable[[], object]) -> float:
-    """What a call adds to the peak memory of this process, in MiB; NaN where the system does not tell (not Linux)."""
+    """What a call adds to the peak memory of this process, in MiB; NaN where unknown (not Linux)."""
     status = Path("/proc/self/status")
     if not status.exists():
         return math.nan
@@ -135,8 +135,8 @@ def _measure(entry: CostEntry, methods: Sequence[Method]) -> list[Cost]:
     cv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        unit, image = reference(), torch.rand(1, 1, entry.height, entry.width)
-        runs: dict[Hashable, Callable[[], object]] = {"": torch.inference_mode()(lambda: unit(image))}
+        network, image = reference(), torch.rand(1, 1, entry.height, entry.width)
+        runs: dict[Hashable, Callable[[], object]] = {"": torch.inference_mode()(lambda: network(image))}
         runs |= {method.name: _call(method, entry.height, entry.width) for method in methods}
         times = time_interleaved(runs, entry.repeats)
         peaks = _peaks(methods, entry.height, entry.width)

@@ -39,9 +39,9 @@ CLEAN = DegradationLevel("clean", 0.0)
 
 
 def degrade(image: Pixels, degradation: DegradationLevel, name: str) -> Pixels:
-    """The luma of a image under that degradation, in 8 bits, as a camera would give it.
+    """The luma of an image under that degradation, in 8 bits, as a camera would give it.
 
-    What is random (where lamps stand, the grain) depends on the kind and on `name` alone: the steps of a image differ
+    What is random (where lamps stand, the grain) depends on the kind and on `name` alone: the steps of an image differ
     in severity, not in luck.
     """
     seed = int.from_bytes(hashlib.sha256(f"{degradation.kind}/{name}".encode()).digest()[:8], "little")
@@ -68,7 +68,7 @@ ROBUSTNESS_METRICS = (
 
 
 def keeps(fused: Tensor, a: Tensor, b: Tensor, clean: Tensor) -> Mapping[str, float]:
-    """What a image that was fused in bad degradation keeps, by the keys of `ROBUSTNESS_METRICS`.
+    """What an image that was fused in bad degradation keeps, by the keys of `ROBUSTNESS_METRICS`.
 
     Args:
         fused: (1, 1, h, w), levels 0..255.

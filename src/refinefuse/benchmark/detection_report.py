@@ -76,7 +76,7 @@ class StudyReport:
             raise InputError(f"The dataset '{images.name}' has no labeled pair '{unknown[0]}', which `grids` names.")
         pairs = {pair.name: pair for pair in images.pairs}
         shown = []
-        for name in asked or _telling(by_row, list(done.labels))[: self.config.scenes]:
+        for name in asked or _most_discriminative(by_row, list(done.labels))[: self.config.scenes]:
             files = {SOURCES[0]: pairs[name].a, SOURCES[1]: pairs[name].b}
             files |= {row: self.results.images[row, images.name, name] for row in by_row if row not in SOURCES}
             panels = {
@@ -94,7 +94,7 @@ class StudyReport:
         return shown
 
 
-def _telling(by_row: Mapping[str, Mapping[str, Boxes]], names: Sequence[str]) -> list[str]:
+def _most_discriminative(by_row: Mapping[str, Mapping[str, Boxes]], names: Sequence[str]) -> list[str]:
     """The images in which the rows differ most in what they found, in the sum of the scores."""
     sums = np.array([[float(found[name].scores.sum()) for name in names] for found in by_row.values()])
     return [names[i] for i in np.argsort(-sums.std(0), kind="stable")]

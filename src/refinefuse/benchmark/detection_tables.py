@@ -89,9 +89,9 @@ def _table(done: LabelComparison, key: str, title: str, columns: Sequence[_Colum
 
 def _ordered(done: LabelComparison) -> list[str]:
     """The sources, then the methods, the best first."""
-    worth = {row: x.ap50 for (row, gray, group), x in done.agreements.items() if group == ALL and not gray}
+    scores = {row: x.ap50 for (row, gray, group), x in done.agreements.items() if group == ALL and not gray}
     methods = [row for row in done.rows if row not in SOURCES]
-    return [*(s for s in SOURCES if s in done.rows), *sorted(methods, key=lambda row: -worth.get(row, -1))]
+    return [*(s for s in SOURCES if s in done.rows), *sorted(methods, key=lambda row: -scores.get(row, -1))]
 
 
 def _cells(done: LabelComparison, rows: Sequence[str], gray: bool, column: _Column) -> dict[str, Cell]:
@@ -133,13 +133,13 @@ def detection_figure(done: LabelComparison, ours: Sequence[str]) -> Figure:
     figure = new_figure(2.6 * len(groups) + 1.2, 0.24 * len(rows) + 0.8)
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axes, group in zip(panels, groups, strict=True):
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             here = done.agreements.get((row, False, group))
             if here is None or math.isnan(here.ap50):
                 continue
             color = OURS if row in ours else "#000000" if row in SOURCES else OTHERS
-            axes.plot(interval(here.bootstrap_samples[0]), (place, place), color=color, linewidth=1.2)
-            axes.plot(here.ap50, place, "o", color=color, markersize=4)
+            axes.plot(interval(here.bootstrap_samples[0]), (position, position), color=color, linewidth=1.2)
+            axes.plot(here.ap50, position, "o", color=color, markersize=4)
         axes.set_title(group)
         axes.set_xlabel("AP50")
         axes.grid(axis="x", linewidth=0.4, alpha=0.5)

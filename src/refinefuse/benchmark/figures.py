@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F", "#B8A800")
-"""The palette of Okabe and Ito, which color-blind readers tell apart, and some more."""
+"""The palette of Okabe and Ito, which color-blind readers can distinguish, and some more."""
 OURS, OTHERS = COLORS[0], "#666666"
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
@@ -108,7 +108,7 @@ def critical_difference(comparison: Comparison, title: str) -> Figure:
 
 
 def rank_map(score: DatasetScores, metrics: Sequence[str], title: str) -> Figure:
-    """The place of every method in every metric, the best mean on top; rows that take no place come last."""
+    """The rank of every method in every metric, the best mean on top; unranked rows come last."""
     each = {key: ranks(score, key, metrics) for key in metrics}
     ranked, unranked = score.ranked(metrics), score.unranked(metrics)
 
@@ -205,7 +205,7 @@ def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
 
 
 def scatter(score: DatasetScores, ours: str, rival: str, metrics: Sequence[str], title: str) -> Figure:
-    """Image by image: ours up, the rival's right; a point on the good side of the diagonal is a image won."""
+    """Image by image: ours up, the rival's right; a point on the good side of the diagonal is an image won."""
     columns = min(len(metrics), 5)
     rows = math.ceil(len(metrics) / columns)
     figure = new_figure(1.75 * columns, 1.9 * rows + 0.5)

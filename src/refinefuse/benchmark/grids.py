@@ -25,7 +25,7 @@ _EDGES = (COLORS[1], COLORS[2], COLORS[4])
 
 
 def to_display(image: Path, b: Path) -> Shown:
-    """A image as it is looked at: a gray one gets the chroma of `b`, whoever made it, as a user's result would."""
+    """An image as it is looked at: a gray one gets the chroma of `b`, whoever made it, as a user's result would."""
     return with_source_color(read_image(image), read_image(b))
 
 

@@ -66,7 +66,7 @@ class JobResult:
 
 
 def work(job: Job) -> JobResult:
-    """Do a job; whatever is wrong with one pair or method is told, and no reason to stop."""
+    """Do a job; an error of one pair or method is reported, and does not stop the run."""
     try:
         if job.fuse:
             _fuse(job)

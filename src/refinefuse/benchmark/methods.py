@@ -37,8 +37,8 @@ class Method:
     Attributes:
         name: what tables call it.
         kind: a key of `OPENERS` for a method that can be run, `folder` or `scores`.
-        target: what the source says after the colon, with places filled in except for `{dataset}`.
-        ranked: whether it takes a place in the ranks.
+        target: what the spec says after the colon, with variables filled in except for `{dataset}`.
+        ranked: whether it is ranked.
         identity: checksum over what decides its results; empty where each image has its own.
         content: checksum of the weights, the ONNX file or the module alone, which the scores name.
         trained_on: for weights, the names of the datasets that they were trained on.
@@ -79,27 +79,27 @@ def _opened(kind: str, target: str) -> Fuse:
     return OPENERS[kind](target)
 
 
-def load_module(place: str) -> ModuleType:
+def load_module(module_name: str) -> ModuleType:
     """A module by its name, also from the current folder, or by the path of its file.
 
     Raises:
         ConfigError: it is not there, or cannot be imported.
     """
-    if not place.endswith(".py"):
+    if not module_name.endswith(".py"):
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
         try:
-            return importlib.import_module(place)
+            return importlib.import_module(module_name)
         except ImportError as error:
-            raise ConfigError(f"The module '{place}' cannot be imported: {error}.") from error
-    spec = importlib.util.spec_from_file_location(f"_refinefuse_method_{Path(place).stem}", place)
-    if spec is None or spec.loader is None or not Path(place).is_file():
-        raise ConfigError(f"There is no Python file '{place}'.")
+            raise ConfigError(f"The module '{module_name}' cannot be imported: {error}.") from error
+    spec = importlib.util.spec_from_file_location(f"_refinefuse_method_{Path(module_name).stem}", module_name)
+    if spec is None or spec.loader is None or not Path(module_name).is_file():
+        raise ConfigError(f"There is no Python file '{module_name}'.")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file does
-        raise ConfigError(f"The file '{place}' cannot be run: {type(error).__name__}: {error}.") from error
+        raise ConfigError(f"The file '{module_name}' cannot be run: {type(error).__name__}: {error}.") from error
     return module
 
 
@@ -128,8 +128,8 @@ def _on_luma(rule: Rule) -> Fuse:
 
 
 def _open_python(target: str) -> Fuse:
-    place, _, name = target.rpartition(":")
-    function: Fuse = getattr(load_module(place), name)
+    module_name, _, name = target.rpartition(":")
+    function: Fuse = getattr(load_module(module_name), name)
     return function
 
 
@@ -168,7 +168,7 @@ def fuse_checked(method: Method, a: Pixels, b: Pixels) -> Pixels:
     if fused.shape[:2] != a.shape[:2]:
         sizes = [" x ".join(map(str, x.shape[:2])) for x in (a, fused)]
         raise InputError(
-            f"The method '{method.name}' returned a image of another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
+            f"The method '{method.name}' returned an image of another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
         )
     if fused.dtype.kind == "f":
         fused = to_array(to_tensor(fused.astype(np.float32)), np.uint8)

@@ -17,7 +17,7 @@ from refinefuse.metrics.table import METRICS
 from refinefuse.scoring.rendering import Table
 
 LONGEST = 640
-"""Pixels of the longer side of a image in the report."""
+"""Pixels of the longer side of an image in the report."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class ResultStore:
             return
 
     def image(self, name: str) -> tuple[str, str]:
-        """The key that a image was made under, and its checksum; empty if it was not."""
+        """The key that an image was made under, and its checksum; empty if it was not."""
         return self._images.get(name, ("", ""))
 
     def scores(self, key: str) -> Mapping[str, float]:
@@ -59,12 +59,12 @@ class ResultStore:
         return self._scores.get(key, {})
 
     def add_image(self, name: str, key: str, sha256: str) -> None:
-        """Note that a image was made."""
+        """Note that an image was made."""
         self._images[name] = key, sha256
         self._write({"image": name, "key": key, "sha256": sha256})
 
     def add_scores(self, key: str, scores: Mapping[str, float]) -> None:
-        """Note what a image scored."""
+        """Note what an image scored."""
         self._scores.setdefault(key, {}).update(scores)
         self._write({"key": key, "scores": dict(scores)})
 
@@ -73,7 +73,7 @@ class ResultStore:
         return self._boxes.get(key)
 
     def add_boxes(self, key: str, boxes: list[list[Any]]) -> None:
-        """Note what a detector found in a image."""
+        """Note what a detector found in an image."""
         self._boxes[key] = boxes
         self._write({"key": key, "boxes": boxes})
 

@@ -157,7 +157,7 @@ class Runner:
         return self.output / "fused" / method.slug / f"{dataset}{degradation.folder}" / f"{pair.name}.png"
 
     def _is_kept(self, job: Job, store: ResultStore) -> bool:
-        """Whether nothing is to be done for a job. A image that is there is not made again, only scored."""
+        """Whether nothing is to be done for a job. An image that is there is not made again, only scored."""
         if not self._is_made(job, store):
             return False
         return {*_keys(job), SOURCE_CORRELATION} <= store.scores(self._score_key(job)).keys()

@@ -110,13 +110,15 @@ def _folders(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Metho
     parent, last = Path(target).parent, Path(target).name
     if last == "*":
         parents = [Path(str(parent).replace("{dataset}", name)) for name in sets]
-        names = sorted({path.name for place in parents if place.is_dir() for path in place.iterdir() if path.is_dir()})
+        names = sorted(
+            {path.name for folder in parents if folder.is_dir() for path in folder.iterdir() if path.is_dir()}
+        )
         targets = {name: str(parent / name) for name in names}
     else:
         plain = [part for part in Path(target).parts if "{dataset}" not in part]
         targets = {entry.name or (plain[-1] if plain else target): target}
-        places = [Path(target.replace("{dataset}", name)) for name in sets]
-        targets = targets if any(place.is_dir() for place in places) else {}
+        folders = [Path(target.replace("{dataset}", name)) for name in sets]
+        targets = targets if any(folder.is_dir() for folder in folders) else {}
     if not targets:
         tried = [str(Path(target.replace("{dataset}", name))) for name in sets]
         raise InputError(f"There are no images of this method: none of these folders exists.\n{format_names(tried)}")
@@ -169,12 +171,12 @@ def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, pat
 
 
 def _python(entry: MethodEntry, target: str) -> Method:
-    place, _, name = target.rpartition(":")
-    if not place:
+    module_name, _, name = target.rpartition(":")
+    if not module_name:
         raise ConfigError(f"A function is named as python:module:function.\n  got: python:{target}")
-    module = load_module(place)
+    module = load_module(module_name)
     if not callable(getattr(module, name, None)):
-        raise ConfigError(f"The module '{place}' has no function '{name}'.")
+        raise ConfigError(f"The module '{module_name}' has no function '{name}'.")
     content = _of_module(module)
     return Method(entry.name or name, "python", target, entry.ranked, checksum(name, content), content)
 

@@ -99,9 +99,9 @@ def setups_of(
     Raises:
         InputError: if no combination is left.
     """
-    place = str(resolve_device(device))
+    torch_device = str(resolve_device(device))
     setups = [
-        SpeedSetup(name, backend, precision, place if backend == "torch" else "cpu", *size, threads)
+        SpeedSetup(name, backend, precision, torch_device if backend == "torch" else "cpu", *size, threads)
         for size in sizes
         for name in weights
         for backend in backends
@@ -137,10 +137,10 @@ def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> l
     try:
         runs: dict[Hashable, Callable[[], object]] = {setup: _call(setup) for setup in setups}
         if reference:
-            runs |= {_place(setup): _unit(*_place(setup)) for setup in setups}
+            runs |= {_condition(setup): _unit(*_condition(setup)) for setup in setups}
         times = time_interleaved(runs, repeats, time.perf_counter)
         peaks = {device: _convolution_peak(device) for device in {s.device for s in setups}} if reference else {}
-        return [_speed(setup, times[setup], times.get(_place(setup)), peaks.get(setup.device)) for setup in setups]
+        return [_speed(setup, times[setup], times.get(_condition(setup)), peaks.get(setup.device)) for setup in setups]
     finally:
         torch.set_num_threads(threads)
 
@@ -173,7 +173,7 @@ def as_json(speeds: Sequence[SpeedResult], repeats: int) -> str:
     return json.dumps({**about, "repeats": repeats, "results": rows}, indent=2) + "\n"
 
 
-def _place(setup: SpeedSetup) -> tuple[int, int, str]:
+def _condition(setup: SpeedSetup) -> tuple[int, int, str]:
     """What the reference network's time depends on."""
     return setup.height, setup.width, setup.device
 

@@ -36,7 +36,7 @@ class DatasetScores:
         dataset: its name.
         images: the names of the pairs.
         methods: every method that has any number, in the config's order.
-        complete: the names of those that have a image of each pair.
+        complete: the names of those that have an image of each pair.
         values: metric -> method -> value an image, NaN where there is none.
     """
 

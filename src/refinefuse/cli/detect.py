@@ -28,7 +28,7 @@ def run(
         b: the visible image.
         detector: FILE.onnx of the YOLOX family, a folder that transformers wrote, or a repository owner/name of the
             Hugging Face Hub (RT-DETR, D-FINE).
-        output: the montage, a image file.
+        output: the montage, an image file.
         fused: the fused image; without it the two are fused now.
         json: also write the boxes here, as COCO JSON with a score each, those below the threshold too.
         classes: which classes, with commas between; all by default.

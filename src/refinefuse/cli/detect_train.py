@@ -23,7 +23,7 @@ def run(
     Args:
         recipe: a YAML file, or the name of a shipped one: msrs-rtdetr.
         output: the folder of the run: recipe, fused images, checkpoint, logs, and at the end the detector.
-        method: what fuses the pairs: infrared, visible, or a source as in a plan of `refinefuse benchmark`
+        method: what fuses the pairs: infrared, visible, or a source as in a config of `refinefuse benchmark`
             (weights:infrared-visible, average, python:module:function, ...); by default what the recipe says.
         data_root: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
         num_workers: processes that read images beside the training.

@@ -19,18 +19,18 @@ def run(
     num_workers: int = 1,
     overwrite: bool = False,
 ) -> int:
-    """Score fused images against their sources, in the metrics of the literature and in the fusion faults.
+    """Score fused images against their sources, in the metrics of the literature and in diagnostic metrics.
 
     Prints the means, with 95 % intervals for one method, or a table of several with the best and the second marked.
 
     Args:
-        fused: a image, a folder of images, a folder of such folders (one a method), or several with commas between.
-        a: the first source (infrared, CT, PET, SPECT): a image or a folder with the same names.
-        b: the second source (visible, MRI): a image or a folder with the same names.
-        metrics: names with commas between; usual, faults and all stand for several.
+        fused: an image, a folder of images, a folder of such folders (one a method), or several with commas between.
+        a: the first source (infrared, CT, PET, SPECT): an image or a folder with the same names.
+        b: the second source (visible, MRI): an image or a folder with the same names.
+        metrics: names with commas between; common, diagnostics and all stand for several.
         convention: whose definitions; `refinefuse metrics` lists them.
         channels: score the rounded luma, or each color channel by itself and take the mean.
-        csv: write one line a image to this file.
+        csv: write one row per image to this file.
         json: write images, means and intervals to this file.
         latex: write the table for a paper to this file.
         num_workers: how many images to score at the same time.

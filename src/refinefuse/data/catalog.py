@@ -24,7 +24,7 @@ class Folders:
     Attributes:
         a: the folder of the first sources.
         b: the folder of the second sources.
-        split: the split that they hold; empty where the lists of names tell it.
+        split: the split that they hold; empty where the lists of names show it.
     """
 
     a: str
@@ -48,7 +48,7 @@ class DatasetInfo:
         pairs: how many pairs its authors say that a split has.
         size: height and width of every image; None where they differ, or are unknown.
         classes: by the form of its labels (yolo, voc, coco, mask), what they call an object -> what COCO calls it; an
-            empty text leaves it out, a star at the end says that such objects were not told apart.
+            empty text leaves it out, a star at the end says that such objects were not separated.
         scene: a regular expression for what names of one scene (a patient, a video) have in common; empty where names
             do not tell.
         notes: what a user should know.
@@ -187,7 +187,7 @@ _ROWS = (
         size=(1024, 1280),
         classes={"voc": {"person": "person"}, "yolo": {"0": "person"}},
         scene=r"^(\d\d)",
-        notes="The first two digits of a name tell the camera's place. In 020312 near branches do not match: in no list.",
+        notes="The first two digits of a name identify the camera's location. In 020312 near branches do not match: in no list.",
     ),
     DatasetInfo(
         "M3FD",

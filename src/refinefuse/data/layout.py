@@ -103,6 +103,6 @@ def expected_folders(row: DatasetInfo) -> list[str]:
 
 
 def scene_of(row: DatasetInfo, name: str) -> str:
-    """The scene that a name tells; empty if names do not tell."""
+    """The scene that a name identifies; empty if names do not show it."""
     found = re.search(row.scene, name) if row.scene else None
     return found[1] if found else ""

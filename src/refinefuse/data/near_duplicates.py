@@ -1,7 +1,7 @@
 """Which images show the same thing: found by their looks, whatever they are called.
 
-A image is reduced to 64 x 64 and band-passed, so that encoding, size, brightness and contrast no longer count. Two
-images are find_near_duplicates by the correlation of these thumbnails, at the best of small shifts and of the four flips.
+An image is reduced to 64 x 64 and band-passed, so that encoding, size, brightness and contrast no longer count. The
+similarity of two images is the correlation of these thumbnails, at the best of small shifts and of the four flips.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Match(NamedTuple):
 
 
 def thumbnail(pixels: Pixels) -> Thumbnail:
-    """The luma of a image at 64 x 64, in [0, 1], as float16."""
+    """The luma of an image at 64 x 64, in [0, 1], as float16."""
     luma = to_ycbcr(to_tensor(pixels)).luma[0, 0].numpy()
     small: Thumbnail = cv2.resize(luma, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float16)
     return small
@@ -48,7 +48,7 @@ def thumbnail(pixels: Pixels) -> Thumbnail:
 def find_near_duplicates(
     left: Sequence[Thumbnail], right: Sequence[Thumbnail], least: float = DUPLICATE_THRESHOLD
 ) -> list[Match]:
-    """Every image of one list that looks like a image of the other, the most find_near_duplicates first.
+    """Every image of one list that looks like an image of the other, the most find_near_duplicates first.
 
     Flat images, which show nothing, are like no other.
     """

@@ -26,7 +26,7 @@ class Issue(NamedTuple):
         kind: missing, misnamed, size, unreadable or leak.
         where: the folder, or the split of a dataset.
         what: a sentence.
-        items: what it is about, most telling first.
+        items: what it is about, most important first.
     """
 
     kind: str
@@ -162,7 +162,7 @@ def _absent(row: DatasetInfo, folder: Path, found: dict[str, _Found]) -> list[Is
 
 
 def _partners(only_a: list[str], only_b: list[str], where: str) -> list[Issue]:
-    """Files without a partner, told apart by whether their partner is there under a similar name."""
+    """Unpaired files, separated by whether a counterpart exists under a similar name."""
     by_key = {_key(name): name for name in only_b}
     misnamed = {name: by_key[_key(name)] for name in only_a if _key(name) in by_key}
     alone = [name for name in [*only_a, *only_b] if name not in misnamed and name not in misnamed.values()]

@@ -19,7 +19,7 @@ class Boxes:
         corners: (n, 4) left, top, right, bottom in pixels; the image's own left upper corner is 0, 0.
         classes: the name of each.
         scores: (n,) in [0, 1]; 1 for labels.
-        crowd: (n,) of labels: whether the box only says where objects are that nobody told apart, or that are too small
+        crowd: (n,) of labels: whether the box only says where objects are that nobody separated, or that are too small
             to be asked for. What is found there counts neither for nor against a detector.
     """
 
@@ -47,7 +47,7 @@ def make_boxes(
     scores: Sequence[float] | np.ndarray | None = None,
     crowd: Sequence[bool] | None = None,
 ) -> Boxes:
-    """Boxes from plain lists; none of them is a image without objects."""
+    """Boxes from plain lists; none of them is an image without objects."""
     count = len(classes)
     return Boxes(
         np.asarray(corners, np.float32).reshape(count, 4),

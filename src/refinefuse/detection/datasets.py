@@ -78,7 +78,7 @@ def fuse_samples(samples: Iterable[Sample], seen: DetectorInput) -> None:
     """Fuse what is not fused yet.
 
     Raises:
-        RefineFuseError: a image cannot be read or fused.
+        RefineFuseError: an image cannot be read or fused.
     """
     for sample in samples:
         if sample.image.is_file():
@@ -109,10 +109,10 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
 
     def of(self, index: int) -> tuple[Sample, bool]:
         """Which image is drawn, and whether it is flipped."""
-        turn, place = divmod(index, len(self.samples))
-        generator = np.random.default_rng((self.recipe.seed, turn))
+        epoch, position = divmod(index, len(self.samples))
+        generator = np.random.default_rng((self.recipe.seed, epoch))
         order = generator.permutation(len(self.samples))
-        return self.samples[order[place]], bool(generator.random(len(self.samples))[place] < 0.5)
+        return self.samples[order[position]], bool(generator.random(len(self.samples))[position] < 0.5)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
         sample, flipped = self.of(index)

@@ -1,4 +1,4 @@
-"""Detectors: whatever finds boxes in a image. What is named says which kind it is.
+"""Detectors: whatever finds boxes in an image. What is named says which kind it is.
 
 `FILE.onnx` is a network of the YOLOX family, a folder or `owner/name` a detector of the transformers library.
 """
@@ -43,7 +43,7 @@ def locate_detector(source: str) -> Path:
     if path.suffix == ".json":
         raise InputError(
             f"A detector must be a network.\n  expected: FILE.onnx, a folder, or a repository owner/name\n"
-            f"  got: '{source}'\nBoxes that were found elsewhere join a plan of `refinefuse benchmark`."
+            f"  got: '{source}'\nBoxes that were found elsewhere join a config of `refinefuse benchmark`."
         )
     if path.suffix == ".onnx" and not path.is_file():
         raise InputError(f"There is no detector '{source}'.\nCheck the path.")

@@ -1,7 +1,7 @@
 """How well found boxes agree with labels, by the rules of COCO, with intervals by the bootstrap over images.
 
 Source: T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and the evaluation of its challenge:
-average precision at 101 steps of recall, at most 100 boxes a image and class, sizes by the area of the label.
+average precision at 101 steps of recall, at most 100 boxes an image and class, sizes by the area of the label.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from refinefuse.errors import MissingDependencyError
 
 SIZES = ("small", "medium", "large")
 """Of labels: below 32 x 32 pixels, below 96 x 96, and more."""
-_ALL, _MOST = 0, -1  # the places of all sizes, and of 100 boxes, in COCO's tables
+_ALL, _MOST = 0, -1  # the indices of all sizes, and of 100 boxes, in COCO's tables
 DRAWS = 500
 
 

@@ -1,8 +1,8 @@
 """Labels: the boxes that people drew, as YOLO text, VOC XML or COCO JSON, or taken from segmentation masks.
 
 A label says what it calls an object; a map of classes says what that is called here. A class that the map does not
-know is refused, one that it maps to nothing is left out, and a name with a star marks regions (people that nobody told
-apart) in which detections count neither for nor against.
+know is refused, one that it maps to nothing is left out, and a name with a star marks regions (people that nobody
+separated) in which detections count neither for nor against.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ class Labels:
         return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
 
     def read(self, sizes: Mapping[str, Size]) -> dict[str, Boxes]:
-        """The labels of those images that have some; an empty label is a image without objects.
+        """The labels of those images that have some; an empty label is an image without objects.
 
         Args:
             sizes: the images, by name without extension.
 
         Raises:
             PairingError: no label belongs to any of these images.
-            InputError: a label cannot be read, was made for a image of other proportions, has a box outside it, or
+            InputError: a label cannot be read, was made for an image of other proportions, has a box outside it, or
                 a class that the map does not know.
         """
         names = self.names()
@@ -205,7 +205,7 @@ def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
     by_height, by_width = size.height / height, size.width / width
     if abs(by_height - by_width) * max(height, width) > OUTSIDE:
         raise InputError(
-            f"The label '{path}' was made for a image of other proportions.\n"
+            f"The label '{path}' was made for an image of other proportions.\n"
             f"  label: {height:g} x {width:g}\n  image: {size.height} x {size.width}\n"
             "Check that label and image belong together."
         )

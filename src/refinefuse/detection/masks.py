@@ -1,4 +1,4 @@
-"""Boxes from segmentation masks, which tell classes but not one object from its neighbor.
+"""Boxes from segmentation masks, which separate classes but not one object from its neighbor.
 
 Each connected piece (8 neighbors) of a class is an object. Pieces that lie at most `GAP` pixels above one another are
 one: a railing or a bumper cuts what is one. Neighbours that touch come out as one box, and an object that something

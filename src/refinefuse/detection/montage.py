@@ -35,7 +35,7 @@ def detect_pair(
         weights: what to fuse with; None: the shipped weights.
 
     Raises:
-        InputError: a image or the detector cannot be used, the images differ in size, or the detector does not know
+        InputError: an image or the detector cannot be used, the images differ in size, or the detector does not know
             one of the classes.
     """
     images: dict[str, Pixels] = {str(a): read_image(a), str(b): read_image(b)}
@@ -52,8 +52,8 @@ def detect_pair(
         images[str(fused)] = read_image(fused)
     sizes = {name: image.shape[:2] for name, image in images.items()}
     if len(set(sizes.values())) > 1:
-        told = "\n".join(f"  {height} x {width}   '{name}'" for name, (height, width) in sizes.items())
-        raise InputError(f"The images must have the same height and width.\n{told}")
+        listed = "\n".join(f"  {height} x {width}   '{name}'" for name, (height, width) in sizes.items())
+        raise InputError(f"The images must have the same height and width.\n{listed}")
     infrared, visible, result = images.values()
     seen = [to_rgb8(infrared), to_rgb8(visible), with_source_color(result, visible)]
     found = [boxes.select_classes(classes) if classes else boxes for boxes in map(find, seen)]

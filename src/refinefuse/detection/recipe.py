@@ -23,7 +23,7 @@ class LabeledDataset:
         path: the folder of the labels, or the JSON file.
         classes_from: the dataset of the catalog whose map of classes holds.
         classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
-            the end says that such objects were not told apart.
+            the end says that such objects were not separated.
         pattern: which names, as in a shell.
     """
 
@@ -44,7 +44,7 @@ class DetectorRecipe:
         start: the detector to start from: a folder, or a repository owner/name of the Hugging Face Hub.
         sets: labeled images.
         classes: which classes; those of the new detector.
-        method: what fuses the images: a source as in a plan of `refinefuse benchmark`, or infrared or visible.
+        method: what fuses the images: a source as in a config of `refinefuse benchmark`, or infrared or visible.
         max_steps: optimizer steps.
         batch_size: images of a step.
         learning_rate: peak of the cosine schedule (AdamW), after a warm-up over 2 percent of the steps, 200 at least.

@@ -77,11 +77,11 @@ def train_detector(
         accelerator: what computes; auto takes a GPU if there is one.
 
     Returns:
-        The folder of the detector, for `refinefuse detect --detector` and for plans of `refinefuse benchmark`.
+        The folder of the detector, for `refinefuse detect --detector` and for configs of `refinefuse benchmark`.
 
     Raises:
         ConfigError: the output folder holds a run by another recipe.
-        RefineFuseError: the start, a image or a label cannot be used.
+        RefineFuseError: the start, an image or a label cannot be used.
         TrainingError: the loss stops being finite or a checkpoint cannot be written. The one before is kept.
     """
     detector = output / DETECTOR

@@ -43,20 +43,20 @@ class Yolox:
         shape = entry.shape
         fits = not others and len(shape) == 4 and shape[1] == 3 and all(isinstance(s, int) for s in shape[2:])
         out = outputs[0].shape if len(outputs) == 1 else []
-        places = sum((shape[2] // s) * (shape[3] // s) for s in STRIDES) if fits else 0
+        num_cells = sum((shape[2] // s) * (shape[3] // s) for s in STRIDES) if fits else 0
         # An output of free size says nothing here; what comes out is checked then.
         if (
             not fits
             or len(out) != 3
-            or any(isinstance(o, int) and o != e for o, e in zip(out, (1, places), strict=False))
+            or any(isinstance(o, int) and o != e for o, e in zip(out, (1, num_cells), strict=False))
         ):
             raise self._refusal([o.shape for o in outputs], [entry.shape, *(other.shape for other in others)])
-        self._input, self.height, self.width, self._places = entry.name, shape[2], shape[3], places
+        self._input, self.height, self.width, self._num_cells = entry.name, shape[2], shape[3], num_cells
         self.names = self._names(out[2]) if isinstance(out[2], int) else COCO_CLASSES
 
     def _refusal(self, outputs: object, inputs: object) -> InputError:
         return InputError(
-            f"'{self.path}' is no YOLOX detector.\n"
+            f"'{self.path}' is not a YOLOX detector.\n"
             "  expected: one input (1, 3, h, w) of fixed size, and one output (1, n, 5 + classes) with a row for every "
             "cell of the strides 8, 16 and 32: x, y, width, height, objectness, a score a class\n"
             f"  found: inputs {inputs}, outputs {outputs}\n"
@@ -82,7 +82,7 @@ class Yolox:
         padded, scale = self._letterbox(pixels)
         feed = {self._input: np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32)}
         output = self._session.run(None, feed)[0]
-        if output.shape != (1, self._places, 5 + len(self.names)):
+        if output.shape != (1, self._num_cells, 5 + len(self.names)):
             raise self._refusal([output.shape], [(1, 3, self.height, self.width)])
         rows = self._decoded(output[0])
         return self._chosen(rows, scale, pixels.shape[0], pixels.shape[1])
@@ -104,9 +104,9 @@ class Yolox:
             cells.append(np.stack([x.ravel(), y.ravel()], 1))
             strides.append(np.full((x.size, 1), stride))
         cell, stride_of = np.concatenate(cells), np.concatenate(strides)
-        place = (rows[:, :2] + cell) * stride_of
+        center = (rows[:, :2] + cell) * stride_of
         size = np.exp(rows[:, 2:4]) * stride_of
-        return np.concatenate([place, size, rows[:, 4:]], 1).astype(np.float32)
+        return np.concatenate([center, size, rows[:, 4:]], 1).astype(np.float32)
 
     def _chosen(self, rows: Float32[np.ndarray, "n c"], scale: float, height: int, width: int) -> Boxes:
         """The best class of each row, suppressed within each class."""

@@ -129,7 +129,7 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
 
     Args:
         fused: images, folders of images, or folders of such folders; each folder of images is a method.
-        a: the first source: a image or a folder, as `fused`.
+        a: the first source: an image or a folder, as `fused`.
         b: the second source.
 
     Raises:
@@ -157,7 +157,7 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
 
 
 def _file_method(path: Path, paths: Sequence[Path]) -> str:
-    """A short name that tells the files apart."""
+    """A short name by which the files differ."""
     names = [other.name for other in paths]
     return path.stem if names.count(path.name) == 1 else str(path)
 
@@ -177,7 +177,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def read_levels(path: Path, channels: Channels) -> Float[Tensor, "1 c h w"]:
-    """The 8-bit levels of a image as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
+    """The 8-bit levels of an image as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
     pixels = read_image(path)
     scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257}.get(pixels.dtype, 255.0)
     values = np.atleast_3d(pixels).astype(np.float64) * scale
