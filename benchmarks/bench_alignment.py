@@ -153,15 +153,15 @@ def measure(name: str, pair: str, a: np.ndarray, b: np.ndarray, motion: str, met
         "set": name, "pair": pair, "motion": motion, "seconds": seconds, "size": still.shape,
         "abs": off(found.transform.matrix, truth), "self": off(found.transform.matrix, truth @ own.transform.matrix),
         "residual": off(own.transform.matrix, np.eye(3)),
-        "converged": found.is_reliable, "before": found.score_before, "after": found.score_after, "lead": found.peak_ratio,
-        "error": found.error, "overlap": found.overlap,
+        "is_reliable": found.is_reliable, "score_before": found.score_before, "score_after": found.score_after,
+        "peak_ratio": found.peak_ratio, "corner_error": found.corner_error, "overlap": found.overlap,
     }  # fmt: skip
 
 
 def summary(rows: list[dict[str, object]]) -> str:
     """One line for a dataset and a motion."""
     off = {key: np.array([row[key] for row in rows], float) for key in ("abs", "self", "residual", "seconds")}
-    trusted = np.array([row["converged"] for row in rows], bool)
+    trusted = np.array([row["is_reliable"] for row in rows], bool)
     wrong = np.minimum(off["abs"], off["self"]) > GOOD
     cells = [f"{key} {np.median(off[key]):5.2f} px, {np.mean(off[key] <= GOOD):4.0%}" for key in ("abs", "self")]
     good = f"of {trusted.sum():2d} trusted {np.mean(off['self'][trusted] <= GOOD) if trusted.any() else 0:4.0%}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from refinefuse.inference.backend import Backend
     from refinefuse.inference.device import Precision
     from refinefuse.inference.folders import fuse_folder
-    from refinefuse.inference.fuser import Fuser, FusionResult, fuse, list_models, load_model
+    from refinefuse.inference.fuser import Fuser, FusionResult, fuse, load_model
     from refinefuse.inference.inputs import ImageInput
     from refinefuse.inference.inspection import PairWarning, inspect_pair
     from refinefuse.inference.onnx_export import ExportReport, export_onnx
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from refinefuse.scoring.score import score
     from refinefuse.training.entry import train
     from refinefuse.training.recipe import Recipe
+    from refinefuse.weights.store import list_models
 
 _MODULES = ("errors", "losses", "metrics")
 _DEFINED_IN = {
@@ -76,7 +77,7 @@ _DEFINED_IN = {
     "fuse_video": "inference.video.fuse",
     "fuse_volume": "inference.volumes",
     "inspect_pair": "inference.inspection",
-    "list_models": "inference.fuser",
+    "list_models": "weights.store",
     "load_model": "inference.fuser",
     "read_counts": "image.files",
     "read_image": "image.files",

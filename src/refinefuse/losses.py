@@ -202,8 +202,8 @@ def fusion_loss(
         b: luma of the second sources.
         weights: how much each term counts.
         crops_per_pair: so many crops, one after another, are of one pair. The terms `PER_PAIR_TERMS` see them together:
-            within single crops a network learns to shift the level of every crop by itself, and correlates less over the whole
-            image.
+            within single crops a network learns to shift the level of each crop separately, and correlates less over
+            the whole image.
     """
     planes = fused * 255, a * 255, b * 255
     together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)

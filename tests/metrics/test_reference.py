@@ -78,12 +78,12 @@ def programs(convention, key):
     return PROGRAMS[convention] + tuple(p for (c, p), keys in PARTLY.items() if c == convention and key in keys)
 
 
-@pytest.mark.parametrize("name", ["mri_ct_lap", "mri_spect_max", "mri_spect_max_color", "tno_10_lap", "tno_34_mean",
+@pytest.mark.parametrize("name", ["mri_ct_lap", "mri_spect_max", "mri_spect_max_colour", "tno_10_lap", "tno_34_mean",
                                   "mri_ct_lap_crop32", "mri_ct_lap_crop64", "tno_10_lap_crop32"])  # fmt: skip
 def test_equals_the_authors_programs(triplets, name):
     images = load(triplets, name)
     compared = 0
-    for convention in ["vifb"] if name.endswith("color") else PROGRAMS:
+    for convention in ["vifb"] if name.endswith("colour") else PROGRAMS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # crops are too small for some metrics
             scores = evaluate(*images, convention=convention)

@@ -84,7 +84,8 @@ def align(
     Args:
         a: the image that moves: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
         b: the image that stays, of any size.
-        transform_type: what may move. `translation` and `rigid` keep the scale: a pixel of `a` is as large as one of `b`.
+        transform_type: what may move. `translation` and `rigid` keep the scale: pixels of `a` are as large as
+            those of `b`.
         metric: what is compared.
         mask_a: where `a` is looked at; None: everywhere.
         mask_b: where `b` is looked at; None: everywhere.
@@ -215,8 +216,8 @@ def _too_stiff(
     if free < _FREER * after:
         return ()
     return (
-        f"the edges agree much better under a similarity than under a {transform_type}: {free:.0f} standard deviations, "
-        f"not {after:.0f}",
+        f"the edges agree much better under a similarity than under a {transform_type}: {free:.0f} standard "
+        f"deviations, not {after:.0f}",
     )
 
 

@@ -45,8 +45,8 @@ class Misalignment:
         x, y = self.shift
         across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
         return (
-            f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, {abs(y):.0f} {down}): "
-            "align the pair first (--align)"
+            f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, "
+            f"{abs(y):.0f} {down}): align the pair first (--align)"
         )
 
 

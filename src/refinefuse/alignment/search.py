@@ -1,6 +1,6 @@
 """Find the motion between two images from nothing: all rotations, scales and shifts on a small grid.
 
-For each rotation and scale the small `a` is rotated_or_flipped, its edge directions are correlated with those of `b` over all
+For each rotation and scale the small `a` is resampled, its edge directions are correlated with those of `b` over all
 shifts at once (FFT), and the agreement of each shift is counted in standard deviations over chance, by its own overlap.
 """
 
@@ -41,7 +41,7 @@ def search(
 ) -> list[Candidate]:
     """Motions between two images, the best first: two shifts for each rotation and scale.
 
-    Translations are searched for the transform_type `translation`, rotations too for `rigid`, scales too for the others.
+    `translation` searches shifts only, `rigid` rotations too, all other transform types scales too.
 
     Args:
         a: luma of the image that moves.

@@ -32,7 +32,7 @@ def _percentage(part: Tensor, whole: Tensor, like: Tensor, otherwise: float, at_
 
 
 def edge_recall_of(fused: Image, x: Image, other: Image) -> MetricValue:
-    """The fraction of the edges that x alone has and the fused image keeps, in percent: `edge_recall` for one source."""
+    """Percentage of the edges unique to x that survive in the fused image: `edge_recall` for one source."""
     (fu, fv, _), (xu, xv, strength), (_, _, rival) = _gradient(fused), _gradient(x), _gradient(other)
     own = (strength > 6) & (strength > 2 * rival)
     return _percentage(fu * xu + fv * xv >= 0.5 * strength**2, own, fused, otherwise=100.0, at_least=51)

@@ -73,6 +73,11 @@ def shipped() -> dict[str, Entry]:
         ) from error
 
 
+def list_models() -> list[str]:
+    """The names of the weights that ship with the package."""
+    return list(shipped())
+
+
 def locate(weights: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False) -> Path:
     """The weights file that a name, a path or a Hub repository means.
 
