@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: int = 5) -> int:
-    """Say what is missing, misnamed, of another size, unreadable, or shown by training and test find_near_duplicates.
+    """Say what is missing, misnamed, of another size, unreadable, or shown by both training and test.
 
     Every image is read. Leaks are found by the content of the images, and by names where these identify the scene.
     Exits with 1 if something was found.

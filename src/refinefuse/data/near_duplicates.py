@@ -25,7 +25,7 @@ SIDE = 64
 _COARSE = 32
 _MARGIN = 3  # shifts of up to 3 of the 64 pixels, 5 percent of a side, are tried
 _CANDIDATE = 0.75  # the least similarity of the coarse images, without shifts, of a pair that is looked at closely
-_FLAT = 0.002  # of the range: a thumbnail of less structure shows nothing that could be find_near_duplicates
+_FLAT = 0.002  # of the range: a thumbnail of less structure shows nothing that could be compared
 _ROWS = 512  # images that are compared with all others at once
 _FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
@@ -48,7 +48,7 @@ def thumbnail(pixels: Pixels) -> Thumbnail:
 def find_near_duplicates(
     left: Sequence[Thumbnail], right: Sequence[Thumbnail], least: float = DUPLICATE_THRESHOLD
 ) -> list[Match]:
-    """Every image of one list that looks like an image of the other, the most find_near_duplicates first.
+    """Every image of one list that looks like an image of the other, the most similar first.
 
     Flat images, which show nothing, are like no other.
     """
