@@ -230,11 +230,11 @@ def read_onnx(path: Path) -> ModelProto:
         onnx.checker.check_model(model)
     except OSError as error:
         raise WeightsError(f"The ONNX file '{path}' cannot be read: {error.strerror}.") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
+    except (DecodeError, UnicodeDecodeError, onnx.checker.ValidationError) as error:
         raise WeightsError(f"The file '{path}' is damaged or no ONNX file.\n  {str(error).splitlines()[0]}") from error
     try:
         config_of(model)
-    except ConfigError as error:
+    except (ConfigError, UnicodeDecodeError) as error:
         raise WeightsError(f"The ONNX file '{path}' was not written by `refinefuse export`.\n  {error}") from error
     return model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -120,12 +120,20 @@ class VideoSource:
         self.is_camera = is_camera(name)
         self._container = _opened(name)
         try:
+            self._inspect()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _inspect(self) -> None:
+        """Read what the container says of its first video stream."""
+        try:
             self._stream: Any = self._container.streams.video[0]
             context = self._stream.codec_context
             self.size = (context.height, context.width)
         except (IndexError, AttributeError):
             raise InputError(
-                f"'{name}' holds no video that can be decoded.\nConvert it, for example to H.264."
+                f"'{self.name}' holds no video that can be decoded.\nConvert it, for example to H.264."
             ) from None
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         context.thread_count = 1  # the network costs far more, and what a decoder logs stays with its frame
@@ -283,16 +291,29 @@ def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) 
         pairs = pair_folders(a, b).pairs
         sources = [FolderSource([getattr(pair, side) for pair in pairs], by_user or Fraction(25)) for side in "ab"]
     else:
-        videos = [None if Path(name).is_dir() else VideoSource(name) for name in (a, b)]
-        beside = by_user or next(video.rate for video in videos if video)
-        sources = [video or FolderSource(images_in(name), beside) for video, name in zip(videos, (a, b), strict=True)]
-    if same_size and sources[0].size != sources[1].size:
-        sizes = [f"{source.size[0]} x {source.size[1]}   '{source.name}'" for source in sources]
+        with ExitStack() as opened:  # closes the first file if the second cannot be used
+            videos = [
+                None if Path(name).is_dir() else opened.enter_context(closing(VideoSource(name))) for name in (a, b)
+            ]
+            beside = by_user or next(video.rate for video in videos if video)
+            named = zip(videos, (a, b), strict=True)
+            sources = [video or FolderSource(images_in(name), beside) for video, name in named]
+            if same_size:
+                _check_sizes(*sources)
+            opened.pop_all()
+        return sources[0], sources[1]
+    if same_size:
+        _check_sizes(*sources)
+    return sources[0], sources[1]
+
+
+def _check_sizes(a: Source, b: Source) -> None:
+    if a.size != b.size:
+        sizes = [f"{source.size[0]} x {source.size[1]}   '{source.name}'" for source in (a, b)]
         raise InputError(
             f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
             "Align a frame of each (refinefuse align --save-transform T.json), and give --transform T.json."
         )
-    return sources[0], sources[1]
 
 
 def _opened(name: str) -> Any:
@@ -300,7 +321,7 @@ def _opened(name: str) -> Any:
     options = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
     form = "v4l2" if name.startswith("/dev/video") else None
     try:
-        return av.open(name, format=form, options=options, timeout=_TIMEOUT)
+        return av.open(name, format=form, options=options, timeout=_TIMEOUT, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
             f"Cannot open the video '{name}': {error.strerror or error}.\n"
