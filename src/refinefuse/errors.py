@@ -16,7 +16,7 @@ class RefineFuseError(Exception):
 
 
 class InputError(RefineFuseError, ValueError):
-    """A image, a tensor or an option that cannot be used as it is."""
+    """An image, a tensor or an option that cannot be used as it is."""
 
 
 class PairingError(RefineFuseError, ValueError):

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def scene(seed, size=(240, 320)):
-    """A image that is like no other."""
+    """An image that is like no other."""
     rng = np.random.default_rng(seed)
     layers = [
         cv2.resize(rng.standard_normal((n, n)).astype(np.float32), size[::-1]) / n**0.5 for n in (4, 8, 16, 32, 64)

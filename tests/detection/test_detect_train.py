@@ -32,7 +32,7 @@ def made(tmp_path):
         (tmp_path / folder).mkdir()
     write_image(tmp_path / "ir" / "5.png", np.zeros((48, 64), np.uint8))
     write_image(tmp_path / "vi" / "5.png", np.zeros((48, 64, 3), np.uint8))
-    (tmp_path / "labels" / "5.txt").write_text("")  # a image without objects
+    (tmp_path / "labels" / "5.txt").write_text("")  # an image without objects
     for index in range(5):
         left = 8 * index
         write_image(tmp_path / "ir" / f"{index}.png", bright_blocks(48, 64, (left, 16))[..., 0])

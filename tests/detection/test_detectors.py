@@ -34,7 +34,7 @@ def test_large_images_are_reduced_and_boxes_end_at_the_edge(yolox):
     image = bright_blocks(32, 64, (0, 8)).repeat(2, 0).repeat(2, 1)
     (corners,) = find(image).corners.tolist()
     assert corners == [0, 16, 24, 32]  # the block at 0..16, the box twice as wide, cut at the left
-    for size in ((64, 64), (64, 16), (5, 3)):  # what is beside a image is gray, and no object
+    for size in ((64, 64), (64, 16), (5, 3)):  # what is beside an image is gray, and no object
         boxes = find(np.zeros((*size, 3), np.uint8))
         assert ((boxes.corners[:, 2:] - boxes.corners[:, :2]) > 0).all()
 

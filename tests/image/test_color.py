@@ -20,7 +20,7 @@ PICTURES = st.sampled_from([np.uint8, np.uint16]).flatmap(
 
 
 def unchanged(pixels, color="b"):
-    """A image taken apart and put together again with its own luma."""
+    """An image taken apart and put together again with its own luma."""
     planes = to_ycbcr(to_tensor(pixels))
     gray = YCbCrImage(planes.luma)
     pair = (planes, gray) if color == "a" else (gray, planes)

@@ -101,7 +101,7 @@ def _scale(a: Gray, b: Gray) -> tuple[float, float]:
 
 
 def _scaled(image: Gray, scale: float) -> Field:
-    """Edge directions of a image made `scale` times as small about its center; nothing where it has no data."""
+    """Edge directions of an image made `scale` times as small about its center; nothing where it has no data."""
     about = centering(image.shape)
     matrix = about @ np.diag([scale, scale, 1]) @ np.linalg.inv(about)
     return directions_after(image, np.ones_like(image), matrix, image.shape)

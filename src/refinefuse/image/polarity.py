@@ -16,8 +16,8 @@ _SKEW, _HEIGHT = 4.1, -1.95
 def polarity_score(luma: Float[np.ndarray, "h w"]) -> float:
     """How much a thermal image looks as if hot were white: above 0 white-hot, below 0 black-hot.
 
-    Two traits decide, and both change their sign when a image is inverted: hot things are few, so that the
-    histogram of a white-hot image leans to the bright side (skewness); and the upper quarter of a image, mostly
+    Two traits decide, and both change their sign when an image is inverted: hot things are few, so that the
+    histogram of a white-hot image leans to the bright side (skewness); and the upper quarter of an image, mostly
     sky, is colder than the lower half.
 
     Weights: logistic regression on the training images of TNO, M3SVD, LLVIP and RoadScene (286) and their negatives,

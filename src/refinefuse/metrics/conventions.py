@@ -24,7 +24,7 @@ class Variant:
     Attributes:
         function: as that of a metric.
         note: in a few words, what is other.
-        min_size: the smallest side of a image that it can score, where that too is other.
+        min_size: the smallest side of an image that it can score, where that too is other.
     """
 
     function: Function
@@ -58,7 +58,7 @@ class Convention:
         return METRICS[key].function if variant is None else variant.function
 
     def min_size(self, key: str) -> int:
-        """The smallest side of a image that can be scored in a metric."""
+        """The smallest side of an image that can be scored in a metric."""
         variant = self.variants.get(key)
         return METRICS[key].min_size if variant is None or variant.min_size is None else variant.min_size
 

@@ -168,7 +168,7 @@ def _described(values: Float[Tensor, "9 m"], low: Float[Tensor, " m"], high: Flo
 
 
 def _windows(x: Float[Tensor, "h w"]) -> _Windows:
-    """All 3x3 windows of a image, each as nine values column by column."""
+    """All 3x3 windows of an image, each as nine values column by column."""
     h, w = x.shape[0] - 2, x.shape[1] - 2
     values = torch.stack([x[i : i + h, j : j + w] for j in range(3) for i in range(3)]).flatten(1)
     return _described(values, _least(x), -_least(-x))

@@ -45,7 +45,7 @@ def local_product(x: Image, y: Image, kernel: Kernel, border: Border) -> Image:
 
 @cached
 def local_covariance(x: Image, y: Image, kernel: Kernel, border: Border) -> Image:
-    """The covariance under the window at each pixel; of a image with itself the variance, not clipped at 0."""
+    """The covariance under the window at each pixel; of an image with itself the variance, not clipped at 0."""
     means = local_mean(x, kernel, border), local_mean(y, kernel, border)
     return torch.addcmul(local_product(x, y, kernel, border), *means, value=-1)
 

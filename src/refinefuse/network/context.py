@@ -29,7 +29,7 @@ class Context(NamedTuple):
 
 
 STEP = 16
-"""Sides that round up to the same multiple have the same cells: a image that loses a column keeps its context."""
+"""Sides that round up to the same multiple have the same cells: an image that loses a column keeps its context."""
 
 
 def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
@@ -79,7 +79,7 @@ def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 
 
 
 class StreamingGridStatistics:
-    """`grid_statistics` for a image that comes in bands of rows; summed in float64.
+    """`grid_statistics` for an image that comes in bands of rows; summed in float64.
 
     Args:
         height: of the whole image, in pixels.

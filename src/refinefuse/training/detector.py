@@ -131,7 +131,7 @@ class FrozenDetector:
             raise _refusal(path, unknown)
 
     def scores(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n places groups"]:
-        """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as a image without color.
+        """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as an image without color.
 
         What reaches beyond a multiple of `STRIDE` at the right and at the bottom is not looked at.
         """

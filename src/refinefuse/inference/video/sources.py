@@ -330,7 +330,7 @@ def _opened(name: str) -> Any:
 
 
 def _as_frame(pixels: np.ndarray[Any, Any]) -> VideoFrame:
-    """A image as a video frame; alpha is left out, float becomes 16 bit."""
+    """An image as a video frame; alpha is left out, float becomes 16 bit."""
     if pixels.dtype == np.float32:
         pixels = (pixels * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
