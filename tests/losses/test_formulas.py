@@ -11,7 +11,7 @@ from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, fusion_loss
 from refinefuse.metrics import qabf, scd, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
-           "hot_target": 3, "overshoot": 60, "detection": 0}  # fmt: skip
+           "hot_target": 3, "overshoot": 60, "spurious_edges": 20, "spurious_curvature": 5, "detection": 0}  # fmt: skip
 """Change them together with docs/training.md and the recipes that leave them out."""
 
 
