@@ -7,7 +7,12 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     "losses": (["losses.py"], ["tests/losses"]),
     "metrics": (
         ["metrics/*.py"],
-        ["tests/metrics/test_values.py", "tests/metrics/test_constant.py", "tests/metrics/test_evaluate.py"],
+        [
+            "tests/metrics/test_values.py",
+            "tests/tools/test_metrics_guide.py",
+            "tests/metrics/test_constant.py",
+            "tests/metrics/test_evaluate.py",
+        ],
     ),
     "color": (["image/color.py"], ["tests/image/test_color_results.py", GOLDEN, "tests/image/test_color.py"]),
     "tiling": (["inference/tiling.py"], ["tests/inference/test_tile_memory.py", "tests/inference/test_tiling.py"]),

@@ -187,7 +187,7 @@ _ROWS = (
         size=(1024, 1280),
         classes={"voc": {"person": "person"}, "yolo": {"0": "person"}},
         scene=r"^(\d\d)",
-        notes="The first two digits of a name identify the camera's location. 020312 is in no list: branches do not match.",
+        notes="The first two digits of a name identify the camera's location. 020312 is in no list: it is misaligned.",
     ),
     DatasetInfo(
         "M3FD",
