@@ -1,13 +1,13 @@
 """Every term against its formula, literal, in numpy; and the defaults that a recipe without weights has."""
 
-from dataclasses import asdict
+from dataclasses import FrozenInstanceError, asdict
 
 import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, fusion_loss, sobel_per_pixel
+from refinefuse.losses import TERMS, LossWeights, fusion_loss, sobel_per_pixel
 from refinefuse.metrics import qabf, scd, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
@@ -59,7 +59,7 @@ def edge_recall(f, a, b):
 
 def hot_target(f, a, b):
     hot = (a > np.percentile(a, 95)) & (a > np.median(a) + 30)
-    wanted = np.maximum(np.maximum(a, b), np.median(f) + HOT_TARGET_MARGIN)
+    wanted = np.maximum(np.maximum(a, b), np.median(f) + 10)
     return [np.maximum(wanted - f, 0)[hot] / 255], [hot.sum()]
 
 
@@ -135,3 +135,9 @@ def test_hot_is_more_than_30_levels_above_the_middle(warmer, hot):
 def test_all_three_images_are_scaled_to_levels(bright):
     planes = [torch.full((2, 1, 32, 32), float(index == bright)) for index in range(3)]
     assert float(fusion_loss(*planes, LossWeights())[1]["intensity"]) == 1
+
+
+def test_weights_are_a_value():
+    with pytest.raises(FrozenInstanceError):
+        LossWeights().vif = 2.0
+    assert len({LossWeights(), LossWeights(), LossWeights(vif=2.0)}) == 2
