@@ -46,7 +46,7 @@ def test_unknown_option_is_wrong_use(run):
 
 
 def test_debug_shows_the_traceback_and_keeps_the_code(run):
-    code, _, err = run("fuse", "no.png", "no.png", "-o", "no", "--debug")
+    code, _, err = run("fuse", "no.png", "none.png", "-o", "no", "--debug")
     assert code == 2
     assert "Traceback" in err
     assert "InputError: Cannot write 'no'" in err

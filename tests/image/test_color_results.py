@@ -1,5 +1,7 @@
 """Color for looking at, and of several sources."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,8 @@ class TestSeveralSources:
         torch.testing.assert_close(expected, terms.sum(0))
         for _ in range(10):
             assert torch.equal(order_invariant_sum(terms[torch.randperm(5, generator=generator)]), expected)
+
+
+def test_an_image_in_parts_is_a_value():
+    with pytest.raises(FrozenInstanceError):
+        to_ycbcr(to_tensor(COLOR)).chroma = None

@@ -1,11 +1,13 @@
-"""A constant image correlates with nothing, although its mean is rounded."""
+"""A constant image correlates with nothing, although its mean is rounded; what the tables hold cannot be changed."""
+
+from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
 import torch
 from images import tensors, triplet
 
-from refinefuse.metrics import cc, scd
+from refinefuse.metrics import CONVENTIONS, METRICS, cc, scd
 
 
 @pytest.mark.parametrize("level", [0.0, 0.1, 77.7, 255.0])
@@ -28,3 +30,9 @@ def test_what_a_copy_adds_is_nothing():
     b, a = triplet(45, 51)[2], triplet(45, 51)[1]
     expected = np.corrcoef((b - a).ravel(), b.ravel())[0, 1]
     assert float(scd(*tensors(b, a, b))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("row", [METRICS["VIF"], CONVENTIONS["li"], CONVENTIONS["li"].variants["VIF"]])
+def test_rows_of_the_tables_are_values(row):
+    with pytest.raises(FrozenInstanceError):
+        setattr(row, fields(row)[0].name, None)

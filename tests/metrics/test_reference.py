@@ -86,7 +86,7 @@ def test_equals_the_authors_programs(triplets, name):
     for convention in ["vifb"] if name.endswith("colour") else PROGRAMS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # crops are too small for some metrics
-            scores = evaluate(*images, convention=convention)
+            scores = evaluate(*images, metrics="convention", convention=convention)
         for key, score in scores.items():
             theirs = VALUES[name].get(reference_name(convention, key), {})
             if (convention, key) == ("li", "Nabf"):

@@ -1,7 +1,7 @@
 """The least and the greatest value that a recipe may have in each field, and the next one, which is refused."""
 
 import math
-from dataclasses import asdict, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
@@ -98,3 +98,9 @@ def test_defaults():
     values = asdict(RECIPE)
     assert {name: values[name] for name in DEFAULTS} == DEFAULTS
     assert asdict(TrainingSet("ir", "vi")) == {"a": "ir", "b": "vi", "weight": 1.0, "name": "", "split_dir": ""}
+
+
+@pytest.mark.parametrize("settings", [RECIPE, RECIPE.datasets[0], RECIPE.augmentation, RECIPE.network])
+def test_settings_are_values(settings):
+    with pytest.raises(FrozenInstanceError):
+        setattr(settings, fields(settings)[0].name, None)
