@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
+from torch.nn import functional as F
 
 from refinefuse.losses import TERMS, LossWeights, fusion_loss, sobel_per_pixel
-from refinefuse.metrics import qabf, scd, ssim, vif
+from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
            "hot_target": 3, "overshoot": 60, "spurious_edges": 20, "spurious_curvature": 5, "detection": 0}  # fmt: skip
@@ -141,3 +142,14 @@ def test_weights_are_a_value():
     with pytest.raises(FrozenInstanceError):
         LossWeights().vif = 2.0
     assert len({LossWeights(), LossWeights(), LossWeights(vif=2.0)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"), [("spurious_edges", spurious_edges), ("spurious_curvature", spurious_curvature)]
+)
+def test_what_neither_source_has_is_the_metric_as_a_fraction(planes, name, metric):
+    fused, a, b = (F.interpolate(x, scale_factor=8) for x in planes)  # curvature is that of 16 x 16 pixels
+    waves = 40 * torch.cos(torch.arange(fused.shape[3], dtype=fused.dtype) / 24)  # in neither source
+    invented = float(metric(fused + waves, a, b).mean())
+    assert invented > 0
+    assert float(TERMS[name](fused + waves, a, b)) == pytest.approx(invented / 100)
