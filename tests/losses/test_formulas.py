@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torch.nn import functional as F
 
 from refinefuse.losses import TERMS, LossWeights, fusion_loss, sobel_per_pixel
 from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
@@ -144,12 +143,32 @@ def test_weights_are_a_value():
     assert len({LossWeights(), LossWeights(), LossWeights(vif=2.0)}) == 2
 
 
+def test_a_hot_target_is_10_levels_above_the_middle():
+    a, b = torch.full((1, 1, 40, 40), 20.0), torch.full((1, 1, 40, 40), 40.0)
+    a[..., 10:18, 10:18] = 80
+    scene = torch.full((1, 1, 40, 40), 150.0)
+    torch.testing.assert_close(TERMS["hot_target"](scene, a, b), torch.tensor(10 / 255))
+
+
 @pytest.mark.parametrize(
     ("name", "metric"), [("spurious_edges", spurious_edges), ("spurious_curvature", spurious_curvature)]
 )
-def test_what_neither_source_has_is_the_metric_as_a_fraction(planes, name, metric):
-    fused, a, b = (F.interpolate(x, scale_factor=8) for x in planes)  # curvature is that of 16 x 16 pixels
-    waves = 40 * torch.cos(torch.arange(fused.shape[3], dtype=fused.dtype) / 24)  # in neither source
-    invented = float(metric(fused + waves, a, b).mean())
-    assert invented > 0
-    assert float(TERMS[name](fused + waves, a, b)) == pytest.approx(invented / 100)
+def test_is_a_hundredth_of_the_metric(name, metric):
+    y, x = torch.meshgrid(*[torch.arange(128.0, dtype=torch.float64)] * 2, indexing="ij")
+    a, b = 100 + 20 * torch.sin(x / 20)[None, None], 90 + 20 * torch.cos(y / 20)[None, None]
+    fused = (a + b) / 2 + 80 * torch.exp(-((x - 64) ** 2 + (y - 64) ** 2) / 400)
+    value = float(metric(fused, a, b).mean())
+    assert value > 1
+    assert float(TERMS[name](fused, a, b)) == pytest.approx(value / 100)
+
+
+@pytest.mark.parametrize("name", ["edge_recall", "hot_target"])
+def test_several_processes_share_what_they_count(name, planes, monkeypatch):
+    """Each of four divides by the mean of what all count, so that the mean of their gradients is that of the batch."""
+    alone = float(TERMS[name](*planes))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda count: count.mul_(4))  # all have as many
+    assert float(TERMS[name](*planes)) == pytest.approx(alone)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda count: count)  # the others have none
+    assert float(TERMS[name](*planes)) == pytest.approx(4 * alone)

@@ -31,12 +31,19 @@ PRELOADED = ("torch", "numpy", "cv2", "hypothesis", "safetensors.torch", "lightn
 """Libraries that every process starts with; the package itself is none of them."""
 
 EQUIVALENT = [
+    (
+        "*",
+        r"strict=True.*->.*strict=False",
+        "what is zipped has one length; `strict` guards against a slip in later changes",
+    ),
     ("*", "@cached  ->", "the same value, computed once more: slower"),
     ("*", "@lru_cache  ->", "the same value, computed once more: slower"),
     ("network/pretrained.py", "@abstractmethod  ->", "nobody makes an instance of the base class"),
     ("image/color.py", 'color >= "both"', "of `a`, `b` and `both` only the last is not less than `both`"),
-    ("image/color.py", "chroma[:, 1: 3]", "chroma has two channels: the slice ends with the second"),
+    ("image/color.py", r"chroma\[:, 1: 3\]", "chroma has two channels: the slice ends with the second"),
+    ("image/medical/intensity.py", r"\"percentile\", 1, _HOTTEST", "of this range only the upper end is used"),
+    ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
     ("metrics/similarity.py", "1e-6", "a constant that only keeps 0 / 0 from being no number"),
     ("metrics/similarity.py", "2e-16", "a constant that only keeps 0 / 0 from being no number"),
 ]
-"""Module, a part of the change as it is printed, and why it makes no difference."""
+"""Module, what the change looks like as it is printed, and why it makes no difference."""
