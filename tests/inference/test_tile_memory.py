@@ -30,6 +30,7 @@ def test_memory_is_at_least_what_was_measured():
 def test_whole_up_to_four_million_pixels():
     plenty = 1 << 40
     assert tiling.tile_side("auto", 2000, 2000, STANDARD, 64, plenty) is None
+    assert tiling.tile_side("auto", 1, 4_000_001, STANDARD, 64, plenty) == tiling.CROP - 128
     assert tiling.tile_side("auto", 2000, 2001, STANDARD, 64, plenty) == tiling.CROP - 128
     just = 2 * tiling.bytes_per_pixel(STANDARD) * 90_000
     assert tiling.tile_side("auto", 300, 300, STANDARD, 64, just) is None
@@ -43,7 +44,8 @@ def test_crops_are_no_larger_than_is_fast():
 
 
 def test_a_number_is_taken_as_it_is():
-    assert tiling.tile_side(200, 200, 200, STANDARD, 64, 0) is None
+    assert tiling.tile_side(1200, 1200, 1000, STANDARD, 64, 0) is None
+    assert tiling.tile_side(1201, 1200, 1000, STANDARD, 64, 0) is None
     assert tiling.tile_side(199, 200, 100, STANDARD, 64, 0) == 199
     assert tiling.tile_side(199, 100, 200, STANDARD, 64, 0) == 199
 

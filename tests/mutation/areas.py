@@ -43,6 +43,11 @@ EQUIVALENT = [
     ("image/color.py", r"chroma\[:, 1: 3\]", "chroma has two channels: the slice ends with the second"),
     ("image/medical/intensity.py", r"\"percentile\", 1, _HOTTEST", "of this range only the upper end is used"),
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
+    ("metrics/evaluate.py", r"triplet\[ ?1\]\.shape", "all three have one shape"),
+    ("metrics/vif.py", r"_SMALLEST = \( ?1[68],", "the finest scale is always there"),
+    ("metrics/statistics.py", r"first\) \* \(keys", "of truth values `*` is `&`"),
+    ("metrics/statistics.py", r"2\*\*15.*->", "the size of strips decides only the speed"),
+    ("*", r"inplace=True.*->.*inplace=False", "the same values, in new memory"),
     ("metrics/similarity.py", "1e-6", "a constant that only keeps 0 / 0 from being no number"),
     ("metrics/similarity.py", "2e-16", "a constant that only keeps 0 / 0 from being no number"),
 ]

@@ -10,7 +10,6 @@ pytest.importorskip("lightning", reason="training needs the extra `train`")
 from refinefuse.data.crops import Augmentation
 from refinefuse.errors import ConfigError
 from refinefuse.losses import LossWeights
-from refinefuse.network.config import LARGEST, NetworkConfig
 from refinefuse.training.recipe import Recipe, TrainingSet
 
 RECIPE = Recipe(name="x", datasets=[TrainingSet("ir", "vi")])
@@ -33,13 +32,6 @@ BOUNDS = [
     (Augmentation(), "thermal_noise_p", [0, 1], [-TINY, 1 + TINY]),
     (Augmentation(), "max_scale", [1, 4], [1 - TINY, 4 + TINY]),
     (TrainingSet("ir", "vi"), "weight", [TINY], [0]),
-    (NetworkConfig(), "channels", [(4,), (LARGEST,), (4,) * 8], [(), (4,) * 9, (LARGEST + 4,), (0,), (True,)]),
-    (NetworkConfig(), "patch_size", [1, 2, 4], [0, 3, 8]),
-    (NetworkConfig(), "num_interactions", [0, LARGEST], [-1, LARGEST + 1]),
-    (NetworkConfig(), "context_size", [4, LARGEST], [0, 2, 6, LARGEST + 4]),
-    (NetworkConfig(), "context_channels", [2, LARGEST], [1, LARGEST + 1]),
-    (NetworkConfig(), "num_heads", [1, 2, 64], [0, 3, 128]),
-    (NetworkConfig(), "residual_bound", [0, 10], [-TINY, 10.001, math.nan]),
 ]
 
 
