@@ -10,6 +10,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         [
             "tests/metrics/test_values.py",
             "tests/tools/test_metrics_guide.py",
+            "tests/metrics/test_table.py",
             "tests/metrics/test_constant.py",
             "tests/metrics/test_evaluate.py",
         ],
