@@ -72,3 +72,11 @@ def test_a_tile_reaches_as_far_as_the_network_sees():
     assert tuple(rows[1][1].padded) == (28, 28, 64, 22)  # 40 - 10 down to a multiple of 4, 80 + 10 up to one
     assert tuple(rows[1][1].inner) == (12, 12, 40, 10)
     assert tuple(rows[0][0].padded) == (0, 0, 52, 50)  # no further than the edge
+
+
+def test_a_batch_is_as_large_as_half_of_the_memory_allows():
+    need = tiling.bytes_per_pixel(STANDARD) * 30 * 50
+    for count in (1, 2, 7):
+        assert tiling.batch_size((16, 1, 30, 50), STANDARD, 2 * need * count) == count
+    assert tiling.batch_size((16, 1, 30, 50), STANDARD, 2 * need * 3 - 1) == 2
+    assert tiling.batch_size((16, 1, 30, 50), STANDARD, 0) == 1

@@ -10,6 +10,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         [
             "tests/metrics/test_values.py",
             "tests/tools/test_metrics_guide.py",
+            "tests/metrics/test_table.py",
             "tests/metrics/test_constant.py",
             "tests/metrics/test_evaluate.py",
         ],
@@ -22,7 +23,12 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "training": (
         ["training/task.py", "training/train.py", "training/recipe.py", "data/crops.py"],
-        ["tests/training/test_recipe_bounds.py", "tests/training/test_guards.py", "tests/training/test_train.py"],
+        [
+            "tests/training/test_recipe_bounds.py",
+            "tests/training/test_guards.py",
+            "tests/training/test_average.py",
+            "tests/training/test_train.py",
+        ],
     ),
 }
 """By area: the modules, as patterns below the package, and the tests in the order in which they are run."""

@@ -139,3 +139,39 @@ def test_training_compares_with_the_references_and_with_crops_by_pair(tiny, monk
     assert torch.equal(b, batch.reference_b)
     assert more[:2] == (tiny.loss_weights, tiny.crops_per_pair)
     torch.testing.assert_close(loss, fusion_loss(fused, a, b, *more)[0])
+
+
+def test_half_of_the_pairs_have_full_contrast_and_half_any(tiny):
+    plane = np.zeros((48, 64), np.uint8)
+    dataset = PairCropDataset(
+        [(plane, plane)], [1.0], size=32, crops=2, context_size=8, augmentation=Augmentation(0, 0), length=400, seed=0
+    )
+    contrasts = torch.stack([dataset[index].contrast.flatten() for index in range(400)])
+    assert torch.equal(contrasts[:, 0], contrasts[:, 1])  # one for all crops of a pair
+    assert contrasts.max() == 1
+    assert 0.4 < (contrasts == 1).double().mean() < 0.6
+    below = contrasts[contrasts < 1]
+    assert (below.min() < 0.1, below.max() > 0.9) == (True, True)
+    assert 0.4 < below.mean() < 0.6
+
+
+def test_crops_lie_anywhere_in_the_pair():
+    plane = np.arange(48 * 64, dtype=np.float32).reshape(48, 64) / (48 * 64)
+    dataset = PairCropDataset(
+        [(np.zeros((48, 64), np.uint8),) * 2], [1.0], size=32, crops=1, context_size=8,
+        augmentation=Augmentation(0, 0, 1), length=1, seed=0,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    corners = [divmod(round(float(dataset._cut((plane,), rng)[0][0, 0]) * 48 * 64), 64) for _ in range(3000)]
+    assert {y for y, _ in corners} == set(range(17))
+    assert {x for _, x in corners} == set(range(33))
+
+
+@pytest.mark.parametrize(("steps", "rising"), [(5, 1), (100, 10), (1000, 100), (4000, 200), (20000, 400)])
+def test_the_first_rates(steps, rising):
+    """A tenth of a short run, 200 steps of a longer one, a fiftieth of a long one; the first step has a part of it."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    rate = warmed_cosine(optimizer, steps)["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    assert rate(0) == pytest.approx(1 / rising)
+    if rising > 2:
+        assert rate(1) == pytest.approx(2 / rising)

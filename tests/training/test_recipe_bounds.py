@@ -23,7 +23,7 @@ BOUNDS = [
     (RECIPE, "learning_rate", [TINY, 1e9], [0, -TINY, math.inf, math.nan]),
     (RECIPE, "weight_decay", [0, 1], [-TINY]),
     (RECIPE, "gradient_clip_val", [TINY, 5], [0, -TINY]),
-    (RECIPE, "ema_decay", [0, 1 - TINY], [-TINY, 1]),
+    (RECIPE, "ema_decay", [0, 1 - TINY], [-TINY, 1, 2]),
     (RECIPE, "seed", [0, 2**32 - 1], [-1, 2**32]),
     (RECIPE, "name", ["a.b_c-1"], ["", "a/b", "a b"]),
     (RECIPE, "datasets", [RECIPE.datasets], [[]]),
