@@ -53,13 +53,13 @@ def test_bounds_of_loss_weights(name):
 
 
 def test_a_detector_needs_its_weight_and_crops_that_it_can_see():
-    judged = replace(LossWeights(), detection=1.0)
-    assert replace(RECIPE, loss_weights=judged, detector="d.onnx", crop_size=32).detector == "d.onnx"
-    for changes in ({"detector": "d.onnx"}, {"loss_weights": judged}):
+    detecting = replace(LossWeights(), detection=1.0)
+    assert replace(RECIPE, loss_weights=detecting, detector="d.onnx", crop_size=32).detector == "d.onnx"
+    for changes in ({"detector": "d.onnx"}, {"loss_weights": detecting}):
         with pytest.raises(ConfigError, match="`detector`"):
             replace(RECIPE, **changes)
     with pytest.raises(ConfigError, match="`crop_size`"):
-        replace(RECIPE, loss_weights=judged, detector="d.onnx", crop_size=16)
+        replace(RECIPE, loss_weights=detecting, detector="d.onnx", crop_size=16)
 
 
 @pytest.mark.parametrize(
