@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 import zlib
@@ -114,6 +116,15 @@ def _request(decoder: subprocess.Popen[bytes], file: Path, size: int) -> tuple[d
     return (head, data) if len(data) == count else (None, b"")
 
 
+class _WithinFile(io.BufferedReader):
+    """A file that gives no more than it holds: a damaged element may declare gigabytes, which `read` would allocate."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes, and at most what is left."""
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
 def read_dataset(file: Path, *, pixels: bool) -> Any:
     """Read a DICOM file, with or without preamble.
 
@@ -125,7 +136,9 @@ def read_dataset(file: Path, *, pixels: bool) -> Any:
         start = stream.read(1024)
     if _DEFLATED in start:
         _check_inflated(file, start)
-    dataset = load("pydicom", "pydicom").dcmread(file, stop_before_pixels=not pixels, force=True)
+    pydicom = load("pydicom", "pydicom")
+    with _WithinFile(file.open("rb", buffering=0)) as bounded:
+        dataset = pydicom.dcmread(bounded, stop_before_pixels=not pixels, force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
         uids = load("pydicom.uid", "pydicom")
         implicit = dataset.original_encoding[0]
