@@ -100,7 +100,7 @@ def test_two_scenes_that_share_nothing_are_refused(pair, transform_type, seed):
 
 def test_images_without_edges_are_refused(pair):
     flat = np.full(SIZE, 128, np.uint8)
-    told = {name: f"all pixels of `{name}` are find_near_duplicates" for name in "ab"}
+    told = {name: f"all pixels of `{name}` have the same value" for name in "ab"}
     assert align(flat, pair[1], "rigid").rejection_reasons == (told["a"],)
     assert align(pair[0], flat).rejection_reasons == (told["b"],)
     assert align(flat, flat).rejection_reasons == (told["a"], told["b"])

@@ -187,7 +187,7 @@ def test_bad_images_are_refused_with_a_reason(shifted, images, run):
     holed[5, 5] = np.nan
     tifffile.imwrite(hole, holed)
     for a, code, text in (
-        (flat, 1, "all pixels of `a` are find_near_duplicates"),
+        (flat, 1, "all pixels of `a` have the same value"),
         (tiny, 2, "too small"),
         (hole, 2, "NaN"),
     ):

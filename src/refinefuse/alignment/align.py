@@ -185,7 +185,7 @@ def _lead(found: list[Candidate], score: float, best: np.ndarray, size: tuple[in
 
 def _flat(images: RegistrationInputs) -> tuple[str, ...]:
     named = (("a", images.a), ("b", images.b))
-    return tuple(f"all pixels of `{name}` are find_near_duplicates" for name, gray in named if np.ptp(gray) < _CONTRAST)
+    return tuple(f"all pixels of `{name}` have the same value" for name, gray in named if np.ptp(gray) < _CONTRAST)
 
 
 def _doubts(before: float, after: float, lead: float, error: float, allowed: float, overlap: float) -> tuple[str, ...]:
@@ -209,7 +209,7 @@ def _doubts(before: float, after: float, lead: float, error: float, allowed: flo
 def _too_stiff(
     images: RegistrationInputs, matrix: np.ndarray, after: float, transform_type: TransformType
 ) -> tuple[str, ...]:
-    """A rejection_reason if the images agree much better once they may be rotated_or_flipped and scaled too."""
+    """A rejection reason if the images agree much better once rotation and scale are free too."""
     for levels in (COARSE, FINE):
         matrix = refine(images, matrix, "similarity", levels).matrix
     free = measure(images, Transform("similarity", images.a.shape, images.b.shape, matrix))

@@ -55,7 +55,7 @@ class Results:
     Attributes:
         metrics: the config's metrics, in order.
         rows: every score.
-        images: the fused image of (method, set, image) in clean degradation, where there is one.
+        images: the fused image of (method, set, image) without degradation, where there is one.
         coverage: by method and set, whether all images are there.
         failures: what went wrong, each with the method and the pair.
         fused: how many images were fused now.
@@ -102,7 +102,7 @@ class Runner:
         self._lighting = code_checksum("refinefuse.data.degradations", "refinefuse.benchmark.degradations")
 
     def run(self, progress: Progress) -> Results:
-        """Do what is not done yet, clean degradation first, and gather all results."""
+        """Do what is not done yet, undegraded images first, and gather all results."""
         self.output.mkdir(parents=True, exist_ok=True)
         store = ResultStore(self.output / "results.jsonl")
         try:

@@ -56,16 +56,16 @@ def find_near_duplicates(
     coarse = np.array([_coarse(x) for x in right], np.float32).reshape(len(right), _COARSE**2)
     best: dict[tuple[int, int], float] = {}
     for vertical, horizontal in _FLIPS:
-        rotated_or_flipped = [x[::vertical, ::horizontal] for x in left]
-        for i, j in _candidates(rotated_or_flipped, coarse):
-            near = _closest(_band(rotated_or_flipped[i], 4.0), fine[j])
+        flipped = [x[::vertical, ::horizontal] for x in left]
+        for i, j in _candidates(flipped, coarse):
+            near = _closest(_band(flipped[i], 4.0), fine[j])
             if near >= least and near > best.get((i, j), 0):
                 best[i, j] = near
     return [Match(i, j, near) for (i, j), near in sorted(best.items(), key=lambda item: -item[1])]
 
 
 def cluster_near_duplicates(thumbnails: Sequence[Thumbnail], least: float = DUPLICATE_THRESHOLD) -> list[int]:
-    """The group of each image: those that look find_near_duplicates, directly or through others, share one."""
+    """The group of each image: near-duplicates, directly or through others, share one."""
     root = list(range(len(thumbnails)))
 
     def find(i: int) -> int:

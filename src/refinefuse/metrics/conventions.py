@@ -157,7 +157,7 @@ _ROWS = (
             "VIF": Variant(steerable.vif_steerable, "of wavelets, on 0..1, mean", min_size=steerable.SMALLEST),
             "MI": Variant(information.mi_twice_entropy, "twice EN, whatever the sources"),
             "Qabf": _TIES_01,
-            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh find_near_duplicates"),
+            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh the same"),
             "SSIM": _MEAN,
         },
     ),

@@ -71,7 +71,7 @@ def _edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
-    """How well an edge is kept whose strength has that ratio and whose orientation rotated_or_flipped by so much."""
+    """How well an edge is kept whose strength has that ratio and whose orientation has changed by so much."""
     kept = torch.sigmoid(15 * strength - 7.5) * torch.sigmoid(4.4 - (44 / math.pi) * turn)
     return (0.9994 * 0.9879) * kept
 

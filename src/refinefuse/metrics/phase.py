@@ -97,8 +97,8 @@ def _features(x: Image) -> _Features:
     energy, amplitude, xx, yy, xy = torch.zeros(5, *x.shape, dtype=torch.float64, device=x.device)
     rows = max(1, 2**14 // (len(x) * w))  # so that a strip of all waves stays in the processor's cache
     for o in range(_ORIENTATIONS):
-        rotated_or_flipped = torch.view_as_real(spectrum * filters.angular[o])
-        waves = [torch.fft.ifft2(torch.view_as_complex(rotated_or_flipped * radial)) for radial in filters.radial]
+        filtered = torch.view_as_real(spectrum * filters.angular[o])
+        waves = [torch.fft.ifft2(torch.view_as_complex(filtered * radial)) for radial in filters.radial]
         threshold = _noise_threshold(waves[0].real ** 2 + waves[0].imag ** 2, filters, o)
         cos, sin = math.cos(o * math.pi / _ORIENTATIONS), math.sin(o * math.pi / _ORIENTATIONS)
         for top in range(0, h, rows):
