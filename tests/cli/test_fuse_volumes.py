@@ -7,6 +7,10 @@ import pytest
 
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.medical.dicom import read_dicom
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.outputs import OutputPaths
+from refinefuse.inference.volume_options import VolumeOptions
+from refinefuse.inference.volumes import fuse_volumes
 from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
 
 
@@ -230,3 +234,16 @@ def test_overwriting_replaces_the_whole_folder(study, tmp_path, run):
     assert run("volume", *study, "-o", tmp_path / "out")[0] == 2
     assert run("volume", *study, "-o", tmp_path / "out", "--overwrite")[0] == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["fused.dcm"]
+
+
+def test_slices_are_shown_as_they_are_written(pet, tmp_path):
+    shown, output = [], tmp_path / "fused.nii.gz"
+    options = VolumeOptions(grid="a")
+    result = fuse_volumes(lambda: Fuser("medical"), pet, OutputPaths(output), options, on_slice=shown.append)
+    fused = np.asarray(nibabel.load(output).dataobj)
+    assert [len(images) for images in shown] == [3] * fused.shape[2]
+    mri, colored, last = shown[-1]
+    assert (mri.shape, colored.shape) == ((36, 40), (36, 40, 3))
+    written = np.stack([fused[name][::-1, ::-1, -1].T for name in ("R", "G", "B")], -1)
+    np.testing.assert_array_equal(last, written)
+    np.testing.assert_allclose(result.affine[:3, :3], [[0, -1, 0], [-1, 0, 0], [0, 0, 3]])

@@ -127,3 +127,18 @@ def test_an_interruption_lets_the_writer_finish_what_it_has():
     assert isinstance(writer.ended_by, KeyboardInterrupt)
     assert reader.closed
     assert threading.active_count() == before
+
+
+def test_progress_is_reported_and_stops_the_run():
+    seen, writer = [], Writer()
+
+    def report(done, total):
+        seen.append((done, total))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Reader(50), [], writer, progress=report)
+    assert seen == [(1, None), (2, None), (3, None)]
+    assert isinstance(writer.ended_by, KeyboardInterrupt)
+    assert len(writer.pairs) <= 3

@@ -12,7 +12,7 @@ from refinefuse.image.files import check_target
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
-from refinefuse.inference.pipeline import run
+from refinefuse.inference.pipeline import Progress, run
 from refinefuse.inference.record import FolderRecord
 from refinefuse.inference.stages import stages_of
 from refinefuse.inference.stills import FolderResult, StillJob, StillReader, StillWriter
@@ -30,7 +30,7 @@ def fuse_folder(
     thermal: ThermalOptions | None = None,
     alignment: AlignmentOptions | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse all pairs of two folders, and keep going where one fails.
 
@@ -45,7 +45,7 @@ def fuse_folder(
         thermal: how the images of `a` are read; None: as stored. A range is fitted once to the folder.
         alignment: how they are brought onto the grid of those of `b`; None: they are on it.
         overwrite: replace results that exist.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
         PairingError: if the folders hold no pair.
@@ -71,7 +71,7 @@ def fuse_files(
     alignment: AlignmentOptions,
     *,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse one pair of files, or more sources, and write all results or none.
 
@@ -82,7 +82,7 @@ def fuse_files(
         thermal: how all but the last are read.
         alignment: how they are brought onto the grid of the last.
         overwrite: replace files that exist.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
         InputError: saying which file cannot be used or written, and why.
@@ -114,7 +114,7 @@ def fuse_folders(
     alignment: AlignmentOptions,
     *,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse all pairs of two or more folders: `fuse_folder` with weight maps and montages.
 
@@ -125,7 +125,7 @@ def fuse_folders(
         thermal: how the images of all folders but the last are read.
         alignment: how they are brought onto the grid of the last.
         overwrite: replace results that exist.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
         PairingError: if the folders hold no pair, or one is given twice.

@@ -7,7 +7,7 @@ stages work on each of them in turn, a writer takes them in the same order.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Thread
@@ -23,6 +23,9 @@ from refinefuse.inference.tiling import Tile
 from refinefuse.network.head import FusionOutput
 
 _DEPTH = 2  # pairs that wait between two threads
+
+#: Called after each pair with the steps done and in all (None: not known); raises KeyboardInterrupt to stop the run.
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,14 @@ class Writer(Protocol):
         """Write results until the pairs end. If the iterator raises, nothing incomplete may be left."""
 
 
-def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress: bool = False) -> None:
+def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress: bool | Progress = False) -> None:
     """Read in one thread, check, register and fuse in this one, write in a third; few pairs are in memory at a time.
+
+    Args:
+        reader: of pairs.
+        stages: what is done to each.
+        writer: of results.
+        progress: show a progress bar on standard error, or a function that is called in its place.
 
     Raises:
         Exception: the first error of the reader or of the writer; nothing more is read then, and what was read before
@@ -122,12 +131,18 @@ def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress
     for thread in threads:
         thread.start()
     try:
-        with tqdm(total=reader.total, desc="fusing", unit=reader.unit, file=sys.stderr, disable=not progress) as bar:
+        with tqdm(
+            total=reader.total, desc="fusing", unit=reader.unit, file=sys.stderr, disable=progress is not True
+        ) as bar:
+            done = 0
             for pair in found:
                 _work(stages, pair)
                 if not fused.put(pair):
                     break
                 bar.update(pair.steps)
+                done += pair.steps
+                if callable(progress):
+                    progress(done, reader.total)
         fused.finish()
     except BaseException as error:
         fused.finish(error)

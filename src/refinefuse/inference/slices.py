@@ -56,7 +56,9 @@ class SliceReader:
         self.shape = tuple(self.grid.values.shape[axis] for axis in self.order)
         self.total: int | None = self.shape[2]
         self.colormap: Colormap = options.colormap or ("inferno" if volumes[-1].modality in ("PT", "NM") else "gray")
-        self.result = VolumeResult(warnings=[note for volume in volumes for note in volume.warnings])
+        self.result = VolumeResult(
+            warnings=[note for volume in volumes for note in volume.warnings], affine=np.asarray(self.affine)
+        )
         self.result.warnings += different_patients(volumes, show_names=not options.anonymize)
         self.result.warnings += exchanged_sources(volumes)
         ranges = options.ranges_of(volumes)

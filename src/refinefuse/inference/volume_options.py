@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from refinefuse.errors import InputError
 from refinefuse.image.medical.intensity import Colormap, intensity_ranges, parse_window
 from refinefuse.image.medical.volume import MAX_VOXELS, Modality, Volume
@@ -79,8 +82,10 @@ class VolumeResult:
         messages: what was read, and what became of it.
         warnings: what looks wrong with the volumes, in words.
         pair_warnings: what looks wrong with the pair in its middle slice.
+        affine: (4, 4), row, column and slice of the result as it is displayed to patient coordinates (RAS) in mm.
     """
 
     messages: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pair_warnings: list[PairWarning] = field(default_factory=list)
+    affine: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))

@@ -22,12 +22,14 @@ from refinefuse.image.medical.volume import Modality, Volume, reorient_back
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.montage import volume_montage
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
-from refinefuse.inference.pipeline import Pair, run
+from refinefuse.inference.pipeline import Pair, Progress, run
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.slices import SliceReader
 from refinefuse.inference.stages import Check, Fuse
 from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
 from refinefuse.weights.store import MEDICAL
+
+OnSlice = Callable[[list[NDArray[Any]]], None]
 
 
 def fuse_volume(
@@ -38,7 +40,7 @@ def fuse_volume(
     fuser: Fuser | None = None,
     options: VolumeOptions = VolumeOptions(),  # noqa: B008  # frozen
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> VolumeResult:
     """Fuse two volumes slice by slice, and write NIfTI or a DICOM secondary capture.
 
@@ -52,7 +54,7 @@ def fuse_volume(
         fuser: the network; None: `Fuser("medical")`.
         options: of volumes.
         overwrite: replace what exists.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
         InputError: anything that cannot be read, shown on one grid, or written.
@@ -71,7 +73,8 @@ def fuse_volumes(
     options: VolumeOptions,
     *,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
+    on_slice: OnSlice | None = None,
 ) -> VolumeResult:
     """`fuse_volume` with more sources, weight maps and a montage.
 
@@ -81,7 +84,8 @@ def fuse_volumes(
         outputs: a NIfTI file or a folder for DICOM; weight maps in a NIfTI file; an image for the montage.
         options: of volumes.
         overwrite: replace what exists.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
+        on_slice: called with the sources and the fused slice as they are displayed, 8 bits each, slice by slice.
 
     Raises:
         InputError: as `fuse_volume`.
@@ -89,7 +93,7 @@ def fuse_volumes(
     _check_outputs(outputs, paths, overwrite)
     reader = SliceReader(_read(paths, options), options)
     fuser = load()
-    writer = VolumeWriter(reader, outputs, fuser.color, options, overwrite=overwrite)
+    writer = VolumeWriter(reader, outputs, fuser.color, options, overwrite=overwrite, on_slice=on_slice)
     run(reader, [Check(("alignment",)), Fuse(fuser, StageTimer("fuse"))], writer, progress=progress)
     return reader.result
 
@@ -120,13 +124,21 @@ class VolumeWriter:
         color: `gray` leaves the color out.
         options: of volumes.
         overwrite: replace what exists.
+        on_slice: called with each slice as it is displayed.
     """
 
     def __init__(
-        self, reader: SliceReader, outputs: OutputPaths, color: Color, options: VolumeOptions, *, overwrite: bool
+        self,
+        reader: SliceReader,
+        outputs: OutputPaths,
+        color: Color,
+        options: VolumeOptions,
+        *,
+        overwrite: bool,
+        on_slice: OnSlice | None = None,
     ) -> None:
         self.reader, self.outputs, self.color, self.options = reader, outputs, color, options
-        self.overwrite = overwrite
+        self.overwrite, self.on_slice = overwrite, on_slice
         colored_result = reader.colormap != "gray" and color != "gray"
         self._dtype = np.dtype(np.uint8 if colored_result else np.float32)
         self._fused = np.empty((*reader.shape, 3) if colored_result else reader.shape, self._dtype)
@@ -147,6 +159,8 @@ class VolumeWriter:
                 self._weight_maps[:, :, k] = output.weight_map[0, 0].numpy()
             if k in shown:
                 self._shown.append([*(to_array(source, np.float32) for source in pair.images), pixels])
+            if self.on_slice is not None:
+                self.on_slice([to_array(shown, np.uint8) for shown in (*pair.images, image)])
             self.reader.result.pair_warnings += pair.warnings
         self._write_files()
         self.reader.result.messages.append(

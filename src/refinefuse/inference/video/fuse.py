@@ -11,7 +11,7 @@ from pathlib import Path
 from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.outputs import check_apart
-from refinefuse.inference.pipeline import Pair, run
+from refinefuse.inference.pipeline import Pair, Progress, run
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.stages import stages_of
 from refinefuse.inference.video.color_range import luma_plane
@@ -93,7 +93,7 @@ def fuse_video(
     fuser: Fuser | None = None,
     options: VideoOptions = VideoOptions(),  # noqa: B008  # frozen
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> VideoResult:
     """Fuse two videos; frame rate, timestamps, color and audio are those of `b`.
 
@@ -107,7 +107,7 @@ def fuse_video(
         fuser: the network; None: `Fuser()`.
         options: of videos.
         overwrite: replace a file that exists.
-        progress: show a progress bar on standard error.
+        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
         InputError: if a source cannot be used, the sizes differ, or the result cannot be written.
@@ -136,7 +136,7 @@ def fuse_videos(
     options: VideoOptions,
     *,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | Progress = False,
 ) -> VideoResult:
     """`fuse_video` with a fuser that is made when both sources are known to be usable, and a result if interrupted."""
     check_apart([output], [Path(a), Path(b)])
@@ -161,7 +161,7 @@ def _fuse(
     output: Path,
     options: VideoOptions,
     encoding: Encoding,
-    progress: bool,
+    progress: bool | Progress,
 ) -> VideoResult:
     decode_a, decode_b, fuse, encode = timers = tuple(map(StageTimer, ("decode a", "decode b", "fuse", "encode")))
     result = VideoResult(stages=timers)
