@@ -62,6 +62,23 @@ def test_the_file_takes_whole_images_of_any_size(network, exported):
             torch.testing.assert_close(torch.from_numpy(fused), network(a, b), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(480, 640), (7, 513), (33, 17), (1, 1)])
+def test_a_runtime_that_computes_in_bfloat16_stays_near(size):
+    """OpenVINO's own choice on a CPU with bf16: even the grid of the statistics was computed in 8 binary digits."""
+    openvino = pytest.importorskip("openvino", reason="the backend openvino is not installed")
+    network = RefineFuse.from_pretrained("infrared-visible-small")
+    core = openvino.Core()
+    if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU does not compute in bfloat16")
+    graph = core.read_model(to_onnx(network).SerializeToString())
+    compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    rows, columns = torch.linspace(0, 1, size[0])[:, None], torch.linspace(0, 1, size[1])
+    a, b = (rows * columns)[None, None], ((40 * columns).sin() * rows / 2 + 0.5)[None, None]
+    with torch.inference_mode():
+        difference = 255 * (network(a, b) - torch.from_numpy(compiled({"a": a.numpy(), "b": b.numpy()})["fused"])).abs()
+    assert float(difference.mean()) < 1.5
+
+
 def test_integers_stay_near(network, exported):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pairs = [tuple(torch.rand(2, 1, 1, 48, 64)) for _ in range(4)]

@@ -51,10 +51,10 @@ def cell_samples(length: int, cells: int) -> tuple[Int[Tensor, "cells k"], Float
     Every cell has as many; those that only fill up have the weight 0.
     """
     whole = (length + STEP - 1) // STEP * STEP
-    edges = torch.arange(cells + 1, dtype=torch.float64) * (whole / cells)
-    start = edges[:-1, None].floor() + torch.arange((whole + cells - 1) // cells + 1)
-    overlap = torch.minimum(edges[1:, None], start + 1) - torch.maximum(edges[:-1, None], start)
-    return start.long().clamp(max=length - 1), overlap.clamp(min=0) * (cells / whole)
+    edges = torch.arange(cells + 1) * whole  # in units of 1 / cells of a sample: whole numbers are exact everywhere
+    start = edges[:-1, None] // cells + torch.arange((whole + cells - 1) // cells + 1)
+    overlap = torch.minimum(edges[1:, None], cells * (start + 1)) - torch.maximum(edges[:-1, None], cells * start)
+    return start.clamp(max=length - 1), overlap.clamp(min=0).double() / whole
 
 
 def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
