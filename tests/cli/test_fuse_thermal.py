@@ -40,9 +40,14 @@ def sequence(tmp_path):
 
 def test_16_bit_counts_give_16_bit_images(tmp_path, visible, run):
     write_image(tmp_path / "ir.png", counts())
-    code, _, err = run("fuse", tmp_path / "ir.png", visible, "-o", tmp_path / "raw.png")
+    code, _, err = run("fuse", tmp_path / "ir.png", visible, "-o", tmp_path / "raw.png", "--range", "full")
+    assert (code, "warning" in err) == (0, False)
+    code, _, err = run("fuse", tmp_path / "ir.png", visible, "-o", tmp_path / "default.png")
     assert code == 0
-    assert "percentile:1,99" in err
+    assert "holds raw counts" in err
+    assert "--range" in err
+    run("fuse", tmp_path / "ir.png", visible, "-o", tmp_path / "same.png", "--range", "percentile:0.1,99.9")
+    np.testing.assert_array_equal(read_image(tmp_path / "default.png"), read_image(tmp_path / "same.png"))
     code, _, err = run(
         "fuse", tmp_path / "ir.png", visible, "-o", tmp_path / "out.png", "--range", "percentile:0.5,99.5"
     )
@@ -67,6 +72,42 @@ def test_the_range_is_that_of_the_whole_folder(sequence, run):
 
     assert step("fixed") < 0.02
     assert step("each") > 3 * step("fixed")
+
+
+def test_raw_counts_of_a_folder_get_one_range(sequence, run):
+    code, out, err = run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "out")
+    assert code == 0
+    assert "holds raw counts" in err
+    low, high = (float(word) for word in out.split("range: ")[1].split(" counts")[0].split(" to "))
+    every = np.stack([read_image(sequence / "ir" / f"{index}.png") for index in range(5)])
+    assert (low, high) == tuple(np.percentile(every, (0.1, 99.9), method="inverted_cdf"))
+    run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "same", "--range", "percentile:0.1,99.9")
+    np.testing.assert_array_equal(read_image(sequence / "out/3.png"), read_image(sequence / "same/3.png"))
+    (sequence / "out/3.png").unlink()
+    run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "out")
+    np.testing.assert_array_equal(read_image(sequence / "out/3.png"), read_image(sequence / "same/3.png"))
+
+
+@pytest.mark.parametrize("odd", [0, 2])
+def test_an_8_bit_frame_among_counts_is_named(sequence, run, odd):
+    write_image(sequence / f"ir/{odd}.png", np.round(scene() * 255).astype(np.uint8), overwrite=True)
+    code, out, err = run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "out")
+    assert code == 1
+    assert "4 fused, 0 skipped, 1 failed" in out
+    assert f"ir/{odd}.png" in err
+    assert "expected: uint16" in err
+
+
+def test_large_counts_by_strips_equal_small_ones(tmp_path, run):
+    rng = np.random.default_rng(0)
+    write_image(tmp_path / "ir.tif", np.tile(counts(), (6, 5)))
+    write_image(tmp_path / "vi.tif", rng.integers(60, 200, (288, 320, 3), np.uint8))
+    words = ("fuse", tmp_path / "ir.tif", tmp_path / "vi.tif", "-o")
+    assert run(*words, tmp_path / "strips.tif", "--tile", "144")[0] == 0
+    assert run(*words, tmp_path / "whole.tif", "--tile", "off")[0] == 0
+    strips, whole = (read_image(tmp_path / name).astype(int) for name in ("strips.tif", "whole.tif"))
+    assert strips.dtype == whole.dtype
+    assert abs(strips - whole).max() <= 1
 
 
 def test_a_broken_frame_costs_one_image(sequence, run):

@@ -17,7 +17,7 @@ from refinefuse.cli.session import Terminated, session, wait_passively
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 COMMANDS = (
-    "fuse", "video", "volume", "align", "sample", "score", "metrics", "benchmark", "detect", "detect train",
+    "fuse", "video", "volume", "align", "info", "sample", "score", "metrics", "benchmark", "detect", "detect train",
     "data list", "data verify", "data split", "train", "export", "bench", "doctor", "completion",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.COMMAND` (`data list`: data_list), in the order of the help."""

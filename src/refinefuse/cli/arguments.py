@@ -76,7 +76,7 @@ class FolderThermalArguments(ThermalArguments):
 
     Attributes:
         range: Counts of the black and the white point: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
-            over a folder. Without it, the range of the file's type.
+            over a folder. Without it, raw 16-bit counts get the range of nearly all of them, others that of their type.
         polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
         range_per_image: Fit the range to each image of a folder separately.
     """

@@ -30,6 +30,7 @@ class ResultArguments:
         montage: Also save A, B and the fused image side by side. With folders as input, a folder.
         color: Source of the color; both weighs each source by its saturation.
         overwrite: Replace files that exist.
+        no_provenance: Do not write into results what made them (`refinefuse info` reads it).
     """
 
     output: str
@@ -37,6 +38,7 @@ class ResultArguments:
     montage: str | None = None
     color: Literal["b", "a", "both", "gray"] = "b"
     overwrite: bool = False
+    no_provenance: bool = False
 
     def paths(self, name: str | None, suffix: str) -> OutputPaths:
         """Where results go; of one pair with this name, a folder stands for a file in it."""
@@ -87,13 +89,17 @@ def run(
     sources = [Path(name) for name in names]
     loader = Loader(lambda: network.load(DEFAULT, results.color))
     options = thermal.options(per_image=thermal.range_per_image), registration.options()
-    overwrite, progress = results.overwrite, not session.quiet
+    overwrite, provenance, progress = results.overwrite, not results.no_provenance, not session.quiet
     with stopping_cleanly():
         if any(source.is_dir() for source in sources):
             outputs = results.paths(None, "")
-            folder = fuse_folders(loader, sources, outputs, *options, overwrite=overwrite, progress=progress)
+            folder = fuse_folders(
+                loader, sources, outputs, *options, overwrite=overwrite, provenance=provenance, progress=progress
+            )
             return report_folder(folder, outputs.output, loader)
         suffix = ".tif" if any(source.suffix.lower() in (".tif", ".tiff") for source in sources) else ".png"
         outputs = results.paths(sources[-1].stem, suffix)
-        pair = fuse_files(loader, sources, outputs, *options, overwrite=overwrite, progress=progress)
+        pair = fuse_files(
+            loader, sources, outputs, *options, overwrite=overwrite, provenance=provenance, progress=progress
+        )
         return report_pair(pair, outputs.output, loader)

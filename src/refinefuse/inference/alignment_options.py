@@ -46,8 +46,8 @@ class AlignmentOptions:
         """Whether sources are moved at all."""
         return self.align or self.transform is not None
 
-    def register(self, a: Tensor, b: Tensor) -> Tensor:
-        """`a` on the grid of `b`, both (1, c, h, w) in [0, 1].
+    def register(self, a: Tensor, b: Tensor) -> tuple[Tensor, Transform]:
+        """`a` on the grid of `b`, both (1, c, h, w) in [0, 1], and the transform that brought it there.
 
         Raises:
             AlignmentError: no transform was found that can be trusted.
@@ -60,4 +60,4 @@ class AlignmentOptions:
             if not found.is_reliable:
                 raise AlignmentError(refusal(found))
             transform = found.transform
-        return to_tensor(warp_and_fill(moving, fixed, transform)[0])
+        return to_tensor(warp_and_fill(moving, fixed, transform)[0]), transform

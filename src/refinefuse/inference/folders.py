@@ -13,6 +13,7 @@ from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
 from refinefuse.inference.pipeline import Progress, run
+from refinefuse.inference.provenance import Provenance
 from refinefuse.inference.record import FolderRecord
 from refinefuse.inference.stages import stages_of
 from refinefuse.inference.stills import FolderResult, StillJob, StillReader, StillWriter
@@ -30,6 +31,7 @@ def fuse_folder(
     thermal: ThermalOptions | None = None,
     alignment: AlignmentOptions | None = None,
     overwrite: bool = False,
+    provenance: bool = True,
     progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse all pairs of two folders, and keep going where one fails.
@@ -42,9 +44,11 @@ def fuse_folder(
         b: the folder of the sources whose color is kept.
         output: the folder for the results, which is made if need be.
         fuser: the network; None: `Fuser()`.
-        thermal: how the images of `a` are read; None: as stored. A range is fitted once to the folder.
+        thermal: how the images of `a` are read; None: as stored, but raw 16-bit counts in their own range. A range is
+            fitted once to the folder.
         alignment: how they are brought onto the grid of those of `b`; None: they are on it.
         overwrite: replace results that exist.
+        provenance: write into each result what made it (`refinefuse info` reads it).
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
@@ -59,6 +63,7 @@ def fuse_folder(
         thermal or ThermalOptions(),
         alignment or AlignmentOptions(),
         overwrite=overwrite,
+        provenance=provenance,
         progress=progress,
     )
 
@@ -71,6 +76,7 @@ def fuse_files(
     alignment: AlignmentOptions,
     *,
     overwrite: bool = False,
+    provenance: bool = True,
     progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse one pair of files, or more sources, and write all results or none.
@@ -82,6 +88,7 @@ def fuse_files(
         thermal: how all but the last are read.
         alignment: how they are brought onto the grid of the last.
         overwrite: replace files that exist.
+        provenance: write into each result what made it.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
@@ -93,15 +100,12 @@ def fuse_files(
     check_apart(outputs.wanted(), sources)
     for path in outputs.wanted():
         check_target(path, overwrite=overwrite)
-    job = StillJob(
-        sources[-1].stem,
-        tuple(sources),
-        (thermal,) * (len(sources) - 1),
-        outputs,
-        as_stored=thermal.as_stored and not alignment.moves,
-    )
+    by_source = tuple(thermal if thermal.range else thermal.fitted([source]) for source in sources[:-1])
+    in_strips = thermal.reads_strips and not alignment.moves
+    job = StillJob(sources[-1].stem, tuple(sources), by_source, outputs, in_strips=in_strips)
     result, fuser = FolderResult(), load()
-    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=False)
+    record = Provenance.of(fuser) if provenance else None
+    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=False, provenance=record)
     run(StillReader([job], fuser), stages_of(fuser, thermal, alignment), writer, progress=progress)
     return result
 
@@ -114,6 +118,7 @@ def fuse_folders(
     alignment: AlignmentOptions,
     *,
     overwrite: bool = False,
+    provenance: bool = True,
     progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse all pairs of two or more folders: `fuse_folder` with weight maps and montages.
@@ -125,6 +130,7 @@ def fuse_folders(
         thermal: how the images of all folders but the last are read.
         alignment: how they are brought onto the grid of the last.
         overwrite: replace results that exist.
+        provenance: write into each result what made it.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
@@ -145,23 +151,23 @@ def fuse_folders(
     for folder in outputs.wanted():
         make_folder(folder)
     by_source = _fitted(thermal, list(groups.values()), record) if todo else ()
-    if thermal.range is not None and not thermal.per_image:
+    if not thermal.per_image:
         result.ranges = [one.range for one in by_source if one.range is not None]
     record.write(result.ranges)
-    as_stored = thermal.as_stored and not alignment.moves
-    jobs = [StillJob(name, files, by_source, outputs, True, as_stored) for name, files in todo.items()]
-    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=True)
+    in_strips = thermal.reads_strips and not alignment.moves
+    jobs = [StillJob(name, files, by_source, outputs, True, in_strips) for name, files in todo.items()]
+    made_by = Provenance.of(fuser) if provenance else None
+    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=True, provenance=made_by)
     run(StillReader(jobs, fuser), stages_of(fuser, thermal, alignment), writer, progress=progress)
     return result
 
 
 def _fitted(thermal: ThermalOptions, groups: Sequence[Files], record: FolderRecord) -> tuple[ThermalOptions, ...]:
     """How each source but the last is read: by the ranges of an earlier run into the folder, or fitted now."""
-    if thermal.range is None or thermal.per_image:
-        return (thermal,) * (len(groups[0]) - 1)
-    if record.ranges:
+    count = len(groups[0]) - 1
+    if len(record.ranges) == count and not thermal.per_image:
         return tuple(thermal.with_range(one) for one in record.ranges)
-    return tuple(thermal.fitted([files[index] for files in groups]) for index in range(len(groups[0]) - 1))
+    return tuple(thermal.fitted([files[index] for files in groups]) for index in range(count))
 
 
 def _match(folders: Sequence[Path]) -> tuple[dict[str, Files], list[str]]:

@@ -54,6 +54,7 @@ class Pair:
         strip: where these are rows of larger images.
         steps: of progress.
         warnings: what looks wrong.
+        settings: what was done to the sources, for the record of provenance.
         planes: the sources taken apart, once they are fused.
         output: the fused luma and the weight map, once they are fused.
         error: why there is no result.
@@ -67,6 +68,7 @@ class Pair:
     strip: Strip | None = None
     steps: int = 1
     warnings: list[PairWarning] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
     planes: tuple[YCbCrImage, ...] = ()
     output: FusionOutput | None = None
     error: Exception | None = None

@@ -11,6 +11,7 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
 from refinefuse.inference.inspection import ALL_KINDS, WarningKind
 from refinefuse.inference.pipeline import Pair, PairStage
+from refinefuse.inference.provenance import describe_transform
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
 
@@ -51,7 +52,9 @@ class Register:
         """Replace the images of the pair by registered ones."""
         if self.options.moves:
             *others, last = pair.images
-            pair.images = (*(self.options.register(image, last) for image in others), last)
+            moved, transforms = zip(*(self.options.register(image, last) for image in others), strict=True)
+            pair.images = (*moved, last)
+            pair.settings["transform"] = ", ".join(map(describe_transform, transforms))
 
 
 @dataclass(frozen=True)

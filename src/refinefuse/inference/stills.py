@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from refinefuse.image.metadata_embed import lost_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineBuffer
 from refinefuse.image.thermal import IntensityRange
+from refinefuse.image.xmp import add_text
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import LoadedImage, load_input, restore_format
 from refinefuse.inference.inspection import PairWarning, Preview
 from refinefuse.inference.montage import side_by_side
 from refinefuse.inference.outputs import OutputPaths
 from refinefuse.inference.pipeline import Pair
+from refinefuse.inference.provenance import Provenance, describe_range
 from refinefuse.inference.streaming import (
     StripFormat,
     buffered_strips,
@@ -34,7 +36,7 @@ from refinefuse.inference.streaming import (
     render_strip,
     write_strips,
 )
-from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.thermal import RangeReader, ThermalImage, ThermalOptions
 
 
 @dataclass
@@ -68,7 +70,7 @@ class StillJob:
         thermal: how each source but the last is read.
         outputs: where results go: files, or the folders of a folder run.
         in_folders: whether these are folders.
-        as_stored: whether nothing is done to the values and positions of pixels before they are fused.
+        in_strips: whether large images may be read strip by strip.
         cancelled: whether the writer has given up on it.
     """
 
@@ -77,8 +79,14 @@ class StillJob:
     thermal: tuple[ThermalOptions, ...]
     outputs: OutputPaths
     in_folders: bool = False
-    as_stored: bool = True
+    in_strips: bool = True
     cancelled: bool = False
+
+    def settings(self, ranges: Sequence[IntensityRange | None]) -> dict[str, str]:
+        """What was done to the values of the sources, for the record of provenance."""
+        polarity = self.thermal[0].polarity
+        described = [describe_range(fixed) for fixed in ranges]
+        return {"range": ", ".join(filter(None, described)), "polarity": polarity if polarity == "black-hot" else ""}
 
     def paths(self, suffix: str) -> OutputPaths:
         """The files of its results; in a folder run, `suffix` is that of the fused image."""
@@ -125,31 +133,34 @@ class StillReader:
                 yield Pair(job.name, (), StillOrigin(job, ()), error=error)
 
     def _read(self, job: StillJob) -> Generator[Pair, None, None]:
-        if not (job.as_stored and len(job.files) == 2):
-            others = zip(job.thermal, job.files[:-1], strict=True)
-            yield self._whole(job, [thermal.read(file) for thermal, file in others])
+        if not (job.in_strips and len(job.files) == 2):
+            yield self._whole(job)
             return
         with open_readers(job.files) as readers:
             side = self.fuser.tile_side(*readers[0].shape[:2])
             if side is not None:
+                fixed = job.thermal[0].range
+                readers = readers if fixed is None else (RangeReader(readers[0], fixed), readers[1])
                 form = format_of(readers, self.fuser.color)
                 yield from self._strips(job, form, iter_pairs(self.fuser, readers, job.files, side))
                 return
-            a, b = (LoadedImage.from_file(file, read_whole(one)) for one, file in zip(readers, job.files, strict=True))
-        yield self._whole(job, [(a, [])], b)
+            if job.thermal[0].range is None:
+                a, b = (LoadedImage.from_file(*one) for one in zip(job.files, map(read_whole, readers), strict=True))
+                yield self._whole(job, [ThermalImage(a, [], None)], b)
+                return
+        yield self._whole(job)
 
     @staticmethod
-    def _whole(
-        job: StillJob, read: Sequence[tuple[LoadedImage, list[PairWarning]]], last: LoadedImage | None = None
-    ) -> Pair:
+    def _whole(job: StillJob, others: Sequence[ThermalImage] = (), last: LoadedImage | None = None) -> Pair:
+        others = others or [thermal.read(file) for thermal, file in zip(job.thermal, job.files, strict=False)]
         last = load_input(job.files[-1], "b") if last is None else last
-        sources = (*(source for source, _ in read), last)
+        sources = (*(other.source for other in others), last)
         images = tuple(source.image for source in sources)
-        unread = zip(sources[:-1], job.thermal, strict=True)
-        counts = tuple(np.asarray(source.given) if thermal.range is None else None for source, thermal in unread)
-        warnings = [warning for _, found in read for warning in found]
-        paths = tuple(map(str, job.files))
-        return Pair(job.name, images, StillOrigin(job, sources), paths, Preview(images, counts), warnings=warnings)
+        counts = tuple(np.asarray(other.source.given) if other.range is None else None for other in others)
+        pair = Pair(job.name, images, StillOrigin(job, sources), tuple(map(str, job.files)), Preview(images, counts))
+        pair.warnings = [warning for other in others for warning in other.warnings]
+        pair.settings = job.settings([other.range for other in others])
+        return pair
 
     @staticmethod
     def _strips(job: StillJob, form: StripFormat, strips: Iterator[Pair]) -> Generator[Pair, None, None]:
@@ -163,6 +174,9 @@ class StillReader:
             if job.cancelled:
                 return
             pair.name, pair.origin = job.name, StripOrigin(job, form)
+            if pair.preview is not None:
+                pair.warnings = job.thermal[0].default_warnings()
+                pair.settings = job.settings([job.thermal[0].range])
             yield pair
 
 
@@ -174,13 +188,23 @@ class StillWriter:
         result: what became of each pair is entered here.
         overwrite: replace files that exist.
         keep_going: whether an error costs one pair only.
+        provenance: what made the results; None: it is not written into them.
     """
 
-    def __init__(self, color: Color, result: FolderResult, *, overwrite: bool, keep_going: bool) -> None:
+    def __init__(
+        self,
+        color: Color,
+        result: FolderResult,
+        *,
+        overwrite: bool,
+        keep_going: bool,
+        provenance: Provenance | None = None,
+    ) -> None:
         self.color: Color = color
         self.result = result
         self.overwrite = overwrite
         self.keep_going = keep_going
+        self.provenance = provenance
 
     def write(self, pairs: Iterator[Pair]) -> None:
         """Write the results of all pairs."""
@@ -207,11 +231,21 @@ class StillWriter:
             results = self._render(first)
             output = next(iter(results))
             missing = {path: image for path, image in results.items() if not job.in_folders or not self._keep(path)}
-            write_images(missing, metadata={output: metadata}, overwrite=self.overwrite)
+            given = dict.fromkeys(results, Metadata()) | {output: metadata}
+            given = {path: self._with_provenance(one, first) for path, one in given.items()}
+            write_images(missing, metadata=given, overwrite=self.overwrite)
         self.result.fused.append(job.name)
         warnings = [*first.warnings, *_metadata_warnings(job, metadata, output.suffix.lower())]
         if warnings:
             self.result.warnings[job.name] = tuple(dict.fromkeys(warnings))
+
+    def _with_provenance(self, metadata: Metadata, pair: Pair) -> Metadata:
+        if self.provenance is None:
+            return metadata
+        *others, last = pair.origin.job.files
+        names = [*sorted(file.name for file in others), last.name]
+        record = self.provenance.with_sources(names, pair.settings)
+        return replace(metadata, xmp=add_text(metadata.xmp, record.to_text()))
 
     def _keep(self, path: Path) -> bool:
         return path.exists() and not self.overwrite
@@ -236,15 +270,16 @@ class StillWriter:
     def _write_strips(self, job: StillJob, form: StripFormat, strips: Iterator[Pair], metadata: Metadata) -> None:
         """Write strips as they come; nothing is left if one of them fails."""
         paths = job.paths(form.suffix)
+        first = next(strips)
+        strips = chain([first], strips)
+        metadata, of_map = (self._with_provenance(one, first) for one in (metadata, Metadata()))
         with ScanlineBuffer(form.shape[:2], np.dtype(np.uint8)) as weight_maps, ExitStack() as files:
             fused = self._fused_strips(form, strips, weight_maps)
             write_strips(files, paths.output, form, fused, metadata, keep=self._keep(paths.output))
             if paths.weight_map is not None:
                 gray = form.as_gray(np.dtype(np.uint8))
                 strips_of_map = buffered_strips(weight_maps)
-                write_strips(
-                    files, paths.weight_map, gray, strips_of_map, Metadata(), keep=self._keep(paths.weight_map)
-                )
+                write_strips(files, paths.weight_map, gray, strips_of_map, of_map, keep=self._keep(paths.weight_map))
 
     def _fused_strips(self, form: StripFormat, strips: Iterator[Pair], weight_maps: ScanlineBuffer) -> Iterator[Pixels]:
         for pair in strips:

@@ -23,6 +23,7 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
 from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair, Strip
+from refinefuse.inference.thermal import RangeReader
 from refinefuse.inference.tiling import Tile, iter_tiles
 from refinefuse.network.context import StreamingGridStatistics
 from refinefuse.network.fusion_model import Region
@@ -78,13 +79,14 @@ def read_whole(reader: ScanlineReader) -> Pixels:
 
 def format_of(readers: Readers, color: Color) -> StripFormat:
     """The form of the result of two sources."""
-    a, b = readers
-    deeper: np.dtype[Any] = max(a.dtype, b.dtype, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
+    depths = [reader.depth if isinstance(reader, RangeReader) else reader.dtype for reader in readers]
+    deeper: np.dtype[Any] = max(depths, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
     pixel_a, pixel_b = (to_ycbcr(to_tensor(np.zeros((1, 1, *x.shape[2:]), x.dtype))) for x in readers)
     channels = restore_color(pixel_a.luma, pixel_a, pixel_b, color).shape[1]
-    tiffs = [reader for reader in readers if isinstance(reader, TiffReader)]
+    plain = [reader.reader if isinstance(reader, RangeReader) else reader for reader in readers]
+    tiffs = [reader for reader in plain if isinstance(reader, TiffReader)]
     suffix = ".tif" if tiffs or deeper == np.float32 else ".png"
-    shape = (*a.shape[:2], channels) if channels > 1 else a.shape[:2]
+    shape = (*readers[0].shape[:2], channels) if channels > 1 else readers[0].shape[:2]
     return StripFormat(shape, deeper, any(reader.is_pyramid for reader in tiffs), suffix)
 
 

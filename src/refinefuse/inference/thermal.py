@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -14,11 +16,31 @@ import torch
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
 from refinefuse.image.files import read_counts
-from refinefuse.image.thermal import Counts, IntensityRange
+from refinefuse.image.pixels import Pixels
+from refinefuse.image.scanlines import ScanlineReader
+from refinefuse.image.thermal import Counts, IntensityRange, default_range
+from refinefuse.image.tiff_strips import TiffReader, reads_in_pieces
 from refinefuse.inference.inputs import LoadedImage, load_input
 from refinefuse.inference.inspection import PairWarning
 
 Polarity = Literal["auto", "white-hot", "black-hot"]
+_SAMPLED = 2**22  # pixels: a TIFF that is larger is sampled to find its range, not held in memory
+_ROWS = 256  # that are read at once
+_ASKED = 3  # files of a folder whose type is taken for that of all
+
+
+class ThermalImage(NamedTuple):
+    """A source that was read.
+
+    Attributes:
+        source: white-hot, in the depth of its file.
+        warnings: what looks wrong with its range.
+        range: the counts that became 0 and 1; None: those of the file's type.
+    """
+
+    source: LoadedImage
+    warnings: list[PairWarning]
+    range: IntensityRange | None
 
 
 @dataclass(frozen=True)
@@ -26,9 +48,12 @@ class ThermalOptions:
     """How a source that gives no color is read.
 
     Attributes:
-        range: which counts become 0 and 1; None: the file is an image, read as it is.
+        range: which counts become 0 and 1; None: raw 16-bit counts get the range in which nearly all of them lie,
+            anything else is an image, read as it is.
         polarity: what hot things are in it; `auto`: unknown, taken for white-hot and checked.
         per_image: fit the range to each image of a folder by itself, not once to the folder.
+        is_default: whether nobody asked for the range.
+        depth: type of the counts that the range was fitted to; None: it is not known.
 
     Raises:
         InputError: if the polarity is unknown.
@@ -37,55 +62,131 @@ class ThermalOptions:
     range: IntensityRange | None = None
     polarity: Polarity = "auto"
     per_image: bool = False
+    is_default: bool = False
+    depth: np.dtype[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.polarity not in get_args(Polarity):
             raise InputError(f"`polarity` must be {', '.join(get_args(Polarity))}.\n  got: {self.polarity!r}")
 
     @property
-    def as_stored(self) -> bool:
-        """Whether values are taken as they are in the file."""
-        return self.range is None and self.polarity != "black-hot"
+    def reads_strips(self) -> bool:
+        """Whether rows can be read without the rest of the image."""
+        return (self.range is None or self.is_default) and self.polarity != "black-hot"
 
     def with_range(self, fixed: IntensityRange) -> ThermalOptions:
-        """With another range."""
-        return replace(self, range=fixed)
+        """With fixed counts for the rule, or for the missing one."""
+        return replace(self, range=fixed, is_default=self.range is None or self.is_default)
 
     def fitted(self, files: Sequence[Path]) -> ThermalOptions:
-        """With one fixed range for all files of a sequence. Files that cannot be read are passed over."""
-        if self.range is None or self.per_image:
-            return self
-        return self.with_range(self.range.fit(_readable(files)))
+        """With one fixed range for all files of a sequence; the same if they are images and no counts.
 
-    def read(self, path: Path) -> tuple[LoadedImage, list[PairWarning]]:
+        Files that cannot be read are passed over, and so are those of another type than the others.
+        """
+        if self.per_image:
+            return self
+        depth = _depth_of(files)
+        frames = (counts for counts in _readable(files) if counts.dtype == depth)
+        if self.range is not None:
+            return replace(self.with_range(self.range.fit(frames)), depth=depth)
+        with suppress(InputError):  # one value only: an image
+            if (found := default_range(frames)) is not None:
+                return replace(self.with_range(found), depth=depth)
+        return self
+
+    def read(self, path: Path) -> ThermalImage:
         """The source, white-hot, in the depth of its file, and what looks wrong with its range.
 
         Raises:
             InputError: if the file cannot be read, or its counts do not go with the range.
         """
-        source, warnings = (load_input(path, "a"), []) if self.range is None else _read_counts(path, self.range)
+        if self.per_image and self.range is None:
+            return replace(self, per_image=False).fitted([path]).read(path)
+        read = (
+            ThermalImage(load_input(path, "a"), [], None) if self.range is None else self._read_counts(path, self.range)
+        )
         if self.polarity == "black-hot":
-            colors = source.image.shape[1] - (source.image.shape[1] in (2, 4))
-            image = torch.cat([1 - source.image[:, :colors], source.image[:, colors:]], 1)
-            source = replace(source, image=image)
-        return source, warnings
+            image = read.source.image
+            colors = image.shape[1] - (image.shape[1] in (2, 4))
+            image = torch.cat([1 - image[:, :colors], image[:, colors:]], 1)
+            read = read._replace(source=replace(read.source, image=image))
+        return read
+
+    def _read_counts(self, path: Path, rule: IntensityRange) -> ThermalImage:
+        counts = read_counts(path)
+        if self.depth not in (None, counts.dtype):
+            raise InputError(
+                f"Cannot use '{path}': its values are of another type than those of the other files.\n"
+                f"  expected: {self.depth}\n  got: {counts.dtype}\nExport it as the others, or leave it out."
+            )
+        try:
+            fixed = rule.fit([counts])
+            image = to_tensor(fixed.apply(counts))
+        except InputError as error:
+            raise InputError(f"Cannot use '{path}': {error}") from None
+        depth = counts.dtype if counts.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
+        depth = np.dtype(np.uint16) if counts.dtype == np.int16 else depth
+        clipped = float(((counts < fixed.low) | (counts > fixed.high)).mean())
+        warnings = [PairWarning("range", message, clipped) for message in fixed.warnings(counts)]
+        source = LoadedImage(image, np.empty(counts.shape, depth), str(path))
+        return ThermalImage(source, [*self.default_warnings(), *warnings], fixed)
+
+    def default_warnings(self) -> list[PairWarning]:
+        """What to say of a range that nobody asked for."""
+        if self.range is None or not self.is_default:
+            return []
+        message = (
+            f"`a` holds raw counts: {self.range.low:g} becomes black and {self.range.high:g} white "
+            "(--range MIN,MAX, percentile:LOW,HIGH or full chooses otherwise)"
+        )
+        return [PairWarning("counts", message, (self.range.high - self.range.low) / 65535)]
 
 
-def _read_counts(path: Path, rule: IntensityRange) -> tuple[LoadedImage, list[PairWarning]]:
-    counts = read_counts(path)
-    try:
-        fixed = rule.fit([counts])
-        image = to_tensor(fixed.apply(counts))
-    except InputError as error:
-        raise InputError(f"Cannot use '{path}': {error}") from None
-    depth = counts.dtype if counts.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
-    depth = np.dtype(np.uint16) if counts.dtype == np.int16 else depth
-    clipped = float(((counts < fixed.low) | (counts > fixed.high)).mean())
-    warnings = [PairWarning("range", message, clipped) for message in fixed.warnings(counts)]
-    return LoadedImage(image, np.empty(counts.shape, depth), str(path)), warnings
+class RangeReader:
+    """Counts, brought to [0, 1] as their rows are read.
+
+    Args:
+        reader: of the counts.
+        fixed: the range.
+
+    Attributes:
+        depth: of the counts.
+    """
+
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    def __init__(self, reader: ScanlineReader, fixed: IntensityRange) -> None:
+        self.reader, self.fixed = reader, fixed
+        self.shape, self.depth = reader.shape, reader.dtype
+
+    def read_scanlines(self, start: int, stop: int) -> Pixels:
+        """The rows from `start` up to, but without, `stop`."""
+        values = self.reader.read_scanlines(start, stop).astype(np.float64)
+        return ((values - self.fixed.low) / (self.fixed.high - self.fixed.low)).clip(0, 1).astype(np.float32)
+
+
+def _depth_of(files: Sequence[Path]) -> np.dtype[Any] | None:
+    """The type of most of the first files, the deepest if there are as many of another; None if none can be read."""
+    types = Counter(counts.dtype for counts in islice(_readable(files), _ASKED))
+    return max(types, key=lambda kind: (types[kind], kind.itemsize), default=None)
 
 
 def _readable(files: Sequence[Path]) -> Iterator[Counts]:
     for file in files:
         with suppress(InputError):  # reported when it is its turn to be fused
-            yield read_counts(file)
+            yield _counts_of(file)
+
+
+def _counts_of(path: Path) -> Counts:
+    """The counts of a file, or evenly spread samples of a large one that can be read by strips."""
+    if path.suffix.lower() in (".tif", ".tiff") and reads_in_pieces(path):
+        with closing(TiffReader(path)) as reader:
+            height, width = reader.shape[:2]
+            step = round((height * width / _SAMPLED) ** 0.5)
+            if step > 1 and len(reader.shape) == 2:
+                tops = range(0, height, _ROWS)
+                strips = (reader.read_scanlines(top, min(top + _ROWS, height)) for top in tops)
+                return np.concatenate(
+                    [strip[-top % step :: step, ::step] for top, strip in zip(tops, strips, strict=True)]
+                )
+    return read_counts(path)

@@ -1,0 +1,32 @@
+"""`refinefuse info`."""
+
+from __future__ import annotations
+
+import sys
+
+EXAMPLES = """\
+  refinefuse info fused.png
+  refinefuse info fused/*.png fused.mp4 fused.nii.gz
+"""
+
+
+def run(file: str, *more: str) -> int:
+    """Say what made a result: version, weights and their checksum, sources, range, transform.
+
+    Exits with 1 if a file has no record of it.
+
+    Args:
+        file: Image, video, NIfTI file, DICOM file or folder of DICOM files.
+        more: Further files.
+    """
+    from refinefuse.inference.provenance_files import read_provenance
+
+    without = False
+    for path in (file, *more):
+        found = read_provenance(path)
+        if found is None:
+            without = True
+            print(f"'{path}' does not say what made it.", file=sys.stderr)
+        else:
+            print("\n".join([f"{path}", *(f"  {line}" for line in found.lines())]))
+    return 1 if without else 0

@@ -1,0 +1,104 @@
+"""What made a result: a record that every kind of output carries, and that is read back from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from refinefuse._version import __version__
+from refinefuse.alignment.transform import Transform
+from refinefuse.image.thermal import IntensityRange
+from refinefuse.inference.fuser import Fuser
+from refinefuse.network.model import RefineFuse
+from refinefuse.weights.store import shipped
+
+_START = '{"refinefuse": '
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result.
+
+    Attributes:
+        refinefuse: version of the package.
+        weights: their name, the name of their file, or a repository of the Hub.
+        file: the shipped file, whose name ends in its number; empty for other weights.
+        sha256: of the weights.
+        sources: names of the files, without their folders.
+        settings: what else decides about the values: range, window, transform, contrast, color, ...
+    """
+
+    refinefuse: str
+    weights: str
+    file: str
+    sha256: str
+    sources: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fuser: Fuser) -> Provenance:
+        """The record of what a fuser makes, so far without sources."""
+        entry = shipped().get(fuser.weights)
+        name = Path(fuser.weights).name if Path(fuser.weights).exists() else fuser.weights
+        settings = {"color": fuser.color, "precision": str(fuser.dtype).removeprefix("torch.")}
+        if isinstance(fuser.model, RefineFuse):
+            settings["contrast"] = f"{fuser.model.config.contrast:g}"
+        return cls(__version__, name, entry.file if entry else "", fuser.fingerprint(), settings=settings)
+
+    def with_sources(self, sources: Sequence[str], settings: Mapping[str, str]) -> Provenance:
+        """The record of one result.
+
+        Args:
+            sources: paths or names; folders and passwords of addresses are left out.
+            settings: further settings; empty ones are left out.
+        """
+        known = {**self.settings, **{name: text for name, text in settings.items() if text}}
+        return replace(self, sources=tuple(_name(source) for source in sources), settings=known)
+
+    def to_text(self) -> str:
+        """One line of JSON in ASCII, from which `from_text` makes the record again."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str | None) -> Provenance | None:
+        """The record that a text holds among others; None if it holds none."""
+        start = (text or "").find(_START)
+        if text is None or start < 0:
+            return None
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text, start)
+            found["sources"] = tuple(map(str, found["sources"]))
+            found["settings"] = {str(name): str(value) for name, value in found["settings"].items()}
+            return cls(**found)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+
+    def lines(self) -> list[str]:
+        """The record for a user to read."""
+        file = f"{self.file}, " if self.file else ""
+        rows = {
+            "made by": f"refinefuse {self.refinefuse}",
+            "weights": f"{self.weights} ({file}sha256 {self.sha256})",
+            "sources": ", ".join(self.sources),
+            **self.settings,
+        }
+        return [f"{name}: {value}" for name, value in rows.items() if value]
+
+
+def describe_range(fixed: IntensityRange | None, unit: str = "counts") -> str:
+    """A fitted range in words; empty if there is none."""
+    return "" if fixed is None else f"{fixed.low:g} to {fixed.high:g} {unit}".strip()
+
+
+def describe_transform(transform: Transform) -> str:
+    """A transform in words: its matrix row by row."""
+    rows = "; ".join(" ".join(f"{number:.8g}" for number in row) for row in transform.matrix)
+    bent = " after a smooth displacement" if transform.displacement is not None else ""
+    return f"{transform.transform_type} [{rows}]{bent}"
+
+
+def _name(source: str) -> str:
+    """The last part of a path or an address, without user, password and query."""
+    return source.split("?")[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].rsplit("@", 1)[-1]
