@@ -1,6 +1,8 @@
 """`refinefuse fuse` as a user meets it: what is written, what is said, and with which exit code."""
 
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -326,3 +328,59 @@ def test_interrupt_leaves_whole_files_alone(tmp_path, process):
     for path in written:
         assert path.suffix == ".png"
         assert read_image(path).shape == (200, 200)
+
+
+def test_pairs_by_a_pattern_and_in_sub_folders(pairs, run):
+    for folder in ("ir", "vi"):
+        (pairs / folder / "day").mkdir()
+        for path in list((pairs / folder).glob("*.*")):
+            path.rename(pairs / folder / "day" / f"{path.stem}-{folder}x{path.suffix}")
+    words = ("fuse", pairs / "ir", pairs / "vi", "-o")
+    code, _, err = run(*words, pairs / "out")
+    assert (code, "--recursive" in err) == (2, True)
+    code, _, err = run(*words, pairs / "out", "--recursive")
+    assert (code, "--pair-by" in err) == (2, True)
+    code, out, _ = run(*words, pairs / "out", "--recursive", "--pair-by", r"day/\d+")
+    assert code == 0
+    assert "3 fused" in out
+    assert names(pairs / "out/day") == ["1.png", "10.png", "2.png"]
+    code, _, err = run(*words, pairs / "ir/out", "--recursive", "--pair-by", r"day/\d+")
+    assert (code, "inside a folder" in err) == (2, True)
+
+
+def test_more_pixels_than_are_read(pairs, run, monkeypatch):
+    monkeypatch.setenv("REFINEFUSE_MAX_PIXELS", "100000000")
+    words = ("fuse", pairs / "ir/1.png", pairs / "vi/1.bmp", "-o", pairs / "out.png", "--max-pixels")
+    code, _, err = run(*words, "700")
+    assert code == 2
+    assert "--max-pixels" in err
+    assert run(*words, "720")[0] == 0
+
+
+@pytest.mark.parametrize("words", [("-o", "-"), ("-o", "out.png", "--montage", "-"), ("-o", "a\0b.png")])
+def test_no_file_name(pairs, run, words):
+    assert run("fuse", pairs / "ir/1.png", pairs / "vi/1.bmp", *words)[0] == 2
+
+
+def test_a_loop_of_links_is_refused(pairs, run):
+    (pairs / "1.png").symlink_to(pairs / "2.png")
+    (pairs / "2.png").symlink_to(pairs / "1.png")
+    code, _, err = run("fuse", pairs / "1.png", pairs / "vi/1.bmp", "-o", pairs / "out.png")
+    assert code == 2
+    assert "1.png" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_streams(pairs, closed):
+    command = f"{sys.executable} -m refinefuse fuse ir/1.png vi/1.bmp -o out.png {closed}>&-"
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=pairs, check=False)
+    assert done.returncode == 0
+    assert read_image(pairs / "out.png").shape == (24, 30, 3)
+
+
+@pytest.mark.slow
+def test_without_docstrings(pairs):
+    words = ["fuse", "ir/1.png", "vi/1.bmp", "-o", "out.png"]
+    subprocess.run([sys.executable, "-OO", "-m", "refinefuse", *words], cwd=pairs, check=True)
+    subprocess.run([sys.executable, "-OO", "-m", "refinefuse", "fuse", "--help"], cwd=pairs, check=True)

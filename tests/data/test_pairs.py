@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refinefuse.data.pairs import Pair, check_distinct, pair_folders
+from refinefuse.data.timestamps import seconds_of
 from refinefuse.errors import PairingError
 
 
@@ -161,3 +162,59 @@ def test_the_same_source_twice(folders, tmp_path):
     for other in (a, a / ".." / "a", tmp_path / "link"):
         with pytest.raises(PairingError, match="given twice"):
             check_distinct(a, other)
+
+
+def test_images_in_sub_folders_with_recursive(folders):
+    a, b = folders([], [])
+    for folder, extension in ((a, "png"), (b, "jpg")):
+        for name in ("day", "night/late", ".hidden"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / f"1.{extension}").touch()
+    (a / "day/loop").symlink_to(a)
+    (a / "day/2.png").touch()
+    pairing = pair_folders(a, b, recursive=True)
+    assert pairing.pairs[0] == Pair("day/1", a / "day/1.png", b / "day/1.jpg")
+    assert names(pairing) == ["day/1", "night/late/1"]
+    assert pairing.only_a == ("day/2.png",)
+
+
+def test_pairs_by_time(folders):
+    a, b = folders(["ir_10.00.png", "ir_10.10.png", "ir_11.00.png"], ["vi_10.02.png", "vi_10.11.png", "vi_12.00.png"])
+    pairing = pair_folders(a, b, pair_by="time:0.05")
+    assert [(pair.a.name, pair.b.name) for pair in pairing.pairs] == [
+        ("ir_10.00.png", "vi_10.02.png"),
+        ("ir_10.10.png", "vi_10.11.png"),
+    ]
+    assert pairing.only_a == ("ir_11.00.png",)
+    assert pairing.only_b == ("vi_12.00.png",)
+
+
+def test_two_files_near_to_one_are_not_both_its_pair(folders):
+    pairing = pair_folders(*folders(["1.00.png", "1.02.png"], ["1.03.png"]), pair_by="time:1")
+    assert [(pair.a.name, pair.b.name) for pair in pairing.pairs] == [("1.02.png", "1.03.png")]
+    assert pairing.only_a == ("1.00.png",)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("ir_20240506_070809_250", 1714979289.25),
+        ("2024-05-06T07-08-09", 1714979289.0),
+        ("frame_1714979289123456789", 1714979289.123456789),
+        ("frame_1714979289123456", 1714979289.123456),
+        ("cam1_1714979289123", 1714979289.123),
+        ("cam1_20.5", 20.5),
+        ("20249999_999999", 20249999),
+        ("none", None),
+    ],
+)
+def test_times_of_names(name, seconds):
+    assert seconds_of(name) == pytest.approx(seconds, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"), [("time:soon", "tolerance"), ("time:-1", "tolerance"), ("time:1", "x.png")]
+)
+def test_times_that_cannot_be_used(folders, rule, message):
+    with pytest.raises(PairingError, match=message):
+        pair_folders(*folders(["x.png"], ["1.png"]), pair_by=rule)

@@ -173,3 +173,15 @@ def test_an_illegal_access_is_not_called_out_of_memory(fuser, monkeypatch):
     monkeypatch.setattr(type(fuser.model), "predict", failing)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         fuser(image(8, 8), image(8, 8))
+
+
+def test_arrays_and_tensors_without_values_are_refused(fuser):
+    masked = np.ma.masked_less(image(20, 24), 100)
+    with pytest.raises(InputError, match="masked array"):
+        fuser(masked, image(20, 24))
+    np.testing.assert_array_equal(fuser(np.ma.array(image(20, 24)), image(20, 24)), fuser(image(20, 24), image(20, 24)))
+    sparse = torch.eye(24).to_sparse()
+    with pytest.raises(InputError, match="dense"):
+        fuser(sparse, torch.rand(24, 24))
+    with pytest.raises(InputError, match="meta"):
+        fuser(torch.rand(24, 24, device="meta"), torch.rand(24, 24))

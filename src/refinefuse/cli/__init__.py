@@ -13,7 +13,7 @@ from types import ModuleType
 
 import refinefuse
 from refinefuse.cli import parsing
-from refinefuse.cli.session import Terminated, session, wait_passively
+from refinefuse.cli.session import Terminated, limit_pixels, reopen_closed_streams, session, wait_passively
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 COMMANDS = (
@@ -31,6 +31,7 @@ global options:
   --debug        Show the traceback of an error.
   --quiet        Print only warnings and errors.
   --threads N    Use N threads of the processor; without it, all that this process may use.
+  --max-pixels N Read images of up to N pixels; without it, of 200 million.
 """
 
 
@@ -40,9 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all was done, 1 if some items failed, 2 for wrong use, 130 if interrupted, 143 if terminated.
     """
+    reopen_closed_streams()
     wait_passively()
     words = list(sys.argv[1:] if arguments is None else arguments)
     session.debug, session.quiet = "--debug" in words, "--quiet" in words
+    if any("\0" in word for word in words):
+        print("refinefuse: an argument contains a NUL character, which no file name can.", file=sys.stderr)
+        return WRONG_USE
     try:
         return _dispatch([word for word in words if word not in ("--debug", "--quiet")])
     except RefineFuseError as error:
@@ -82,6 +87,7 @@ def _dispatch(words: list[str]) -> int:
     parser = parser_of(command)
     found = parser.parse(words[length:])
     session.threads = found.get("threads", 0)
+    limit_pixels(found["max_pixels"])
     module = module_of(command)
     if session.quiet:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a device

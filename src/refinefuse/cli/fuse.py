@@ -20,6 +20,20 @@ EXAMPLES = """\
 
 
 @dataclass
+class FolderArguments:
+    """Folders.
+
+    Attributes:
+        pair_by: What the names of a pair share, where they differ: a regular expression (its first group, or all of
+            it), or time:SECONDS for the nearest timestamps. Words for a sensor (01_ir, 01_vis) need none.
+        recursive: Also take images in sub-folders.
+    """
+
+    pair_by: str | None = None
+    recursive: bool = False
+
+
+@dataclass
 class ResultArguments:
     """Results.
 
@@ -40,6 +54,17 @@ class ResultArguments:
     overwrite: bool = False
     no_provenance: bool = False
 
+    def check(self) -> None:
+        """Refuse what stands for standard output elsewhere.
+
+        Raises:
+            InputError: saying so.
+        """
+        from refinefuse.errors import InputError
+
+        if "-" in (self.output, self.weight_map, self.montage):
+            raise InputError("Results are files, and '-' is none.\nGive a name with an extension, or a folder.")
+
     def paths(self, name: str | None, suffix: str) -> OutputPaths:
         """Where results go; of one pair with this name, a folder stands for a file in it."""
         from refinefuse.inference.outputs import OutputPaths
@@ -59,6 +84,7 @@ def run(
     b: str,
     *more: str,
     results: ResultArguments,
+    folders: FolderArguments,
     thermal: FolderThermalArguments,
     registration: RegistrationArguments,
     network: NetworkArguments,
@@ -73,6 +99,7 @@ def run(
         b: Visible (PET, SPECT) image or folder: the source whose color is kept.
         more: Further sources. The last one is then the one whose color is kept; the order of the others plays no part.
         results: Where results go.
+        folders: How folders are read.
         thermal: How A is read.
         registration: How sources are aligned.
         network: What fuses.
@@ -84,6 +111,7 @@ def run(
     from refinefuse.inference.folders import fuse_files, fuse_folders
     from refinefuse.weights.store import DEFAULT
 
+    results.check()
     names = (a, b, *more)
     check_kind("fuse", names, results.output)
     sources = [Path(name) for name in names]
@@ -94,7 +122,15 @@ def run(
         if any(source.is_dir() for source in sources):
             outputs = results.paths(None, "")
             folder = fuse_folders(
-                loader, sources, outputs, *options, overwrite=overwrite, provenance=provenance, progress=progress
+                loader,
+                sources,
+                outputs,
+                *options,
+                pair_by=folders.pair_by,
+                recursive=folders.recursive,
+                overwrite=overwrite,
+                provenance=provenance,
+                progress=progress,
             )
             return report_folder(folder, outputs.output, loader)
         suffix = ".tif" if any(source.suffix.lower() in (".tif", ".tiff") for source in sources) else ".png"

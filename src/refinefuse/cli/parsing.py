@@ -147,6 +147,7 @@ def build_parser(command: str, module: ModuleType, others: Callable[[], Mapping[
             option.add_to(group)  # type: ignore[arg-type]  # a parser adds arguments as a group does
     if "--threads" not in parser._option_string_actions:
         parser.add_argument("--threads", type=_reader(int), default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--max-pixels", type=_reader(int), help=argparse.SUPPRESS)
     return parser
 
 
@@ -187,7 +188,8 @@ def _group(kind: Any) -> tuple[str, list[Option]]:
     summary, _, helps = read_docstring(kind)
     hints = get_type_hints(kind)
     defaults = {one.name: _MISSING if one.default is MISSING else one.default for one in fields(kind)}
-    return summary.rstrip("."), [Option(name, hints[name], default, helps[name]) for name, default in defaults.items()]
+    options = [Option(name, hints[name], default, helps.get(name, "")) for name, default in defaults.items()]
+    return summary.rstrip("."), options  # python -OO leaves no texts
 
 
 def read_docstring(described: Any) -> tuple[str, str, dict[str, str]]:

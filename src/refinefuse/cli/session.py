@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,21 @@ class Session:
 
 session = Session()
 """Of this run; set by `main`."""
+
+
+def reopen_closed_streams() -> None:
+    """Send what goes to a standard stream that the caller closed nowhere, and never into a file opened later."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115  # for the life of the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def limit_pixels(count: int | None) -> None:
+    """Read images of up to so many pixels, in the processes that this one starts too; None: as the environment says."""
+    if count is not None:
+        os.environ["REFINEFUSE_MAX_PIXELS"] = str(count)
 
 
 class Terminated(KeyboardInterrupt):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from refinefuse.data.timestamps import TIME, pair_by_time
 from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
 
@@ -50,7 +51,9 @@ _SENSORS = re.compile(
 )
 
 
-def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], *, pair_by: str | None = None) -> Pairing:
+def pair_folders(
+    a: str | os.PathLike[str], b: str | os.PathLike[str], *, pair_by: str | None = None, recursive: bool = False
+) -> Pairing:
     """Pair the images of two folders by name without extension.
 
     A pair may differ in extension ("01.png" and "01.jpg"). If the folders share no name, words that name a sensor are
@@ -61,7 +64,9 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], *, pair_b
         a: the folder of the first sources.
         b: the folder of the second sources.
         pair_by: a regular expression that finds in a name what both files of a pair share: its first group, or all of
-            it; files in which it finds nothing are passed over.
+            it; files in which it finds nothing are passed over. `time:SECONDS` pairs the nearest timestamps of the
+            names that differ by no more than that.
+        recursive: also take images in sub-folders, which are part of their names ("day/01").
 
     Returns:
         At least one pair, and the files that are left over on either side.
@@ -70,8 +75,10 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], *, pair_b
         PairingError: a folder is missing or holds no image, two files of one folder share a name, or the folders
             share none; or the expression is none.
     """
-    in_a, in_b = _images(Path(a)), _images(Path(b))
-    if pair_by is not None:
+    in_a, in_b = _images(Path(a), recursive), _images(Path(b), recursive)
+    if pair_by is not None and pair_by.startswith(TIME):
+        in_a, in_b = pair_by_time(in_a, in_b, pair_by)
+    elif pair_by is not None:
         in_a, in_b = (_by_key(files, _matcher(pair_by)) for files in (in_a, in_b))
     elif not in_a.keys() & in_b.keys():
         in_a, in_b = _without_sensors(in_a, in_b)
@@ -81,13 +88,13 @@ def pair_folders(a: str | os.PathLike[str], b: str | os.PathLike[str], *, pair_b
             "The two folders share no file name, so nothing can be paired.\n"
             f"in '{a}' ({len(in_a)}):\n{format_names([file.name for file in in_a.values()])}\n"
             f"in '{b}' ({len(in_b)}):\n{format_names([file.name for file in in_b.values()])}\n"
-            "Both images of a pair must have the same name; the extension may differ. "
-            "Rename them, or check that these are the folders that you mean."
+            "Both images of a pair must have the same name; the extension may differ. Rename them, or say what they "
+            "share: --pair-by with a regular expression, or time:SECONDS."
         )
     return Pairing(
         pairs=tuple(Pair(name, in_a[name], in_b[name]) for name in shared),
-        only_a=tuple(file.name for name, file in in_a.items() if name not in in_b),
-        only_b=tuple(file.name for name, file in in_b.items() if name not in in_a),
+        only_a=tuple(str(file.relative_to(a)) for name, file in in_a.items() if name not in in_b),
+        only_b=tuple(str(file.relative_to(b)) for name, file in in_b.items() if name not in in_a),
     )
 
 
@@ -139,7 +146,7 @@ def check_distinct(*sources: Path) -> None:
     Raises:
         PairingError: with its name.
     """
-    real = [path.resolve() if path.exists() else path for path in sources]
+    real = [os.path.realpath(path) for path in sources]
     if twice := next((path for path, other in zip(sources, real, strict=True) if real.count(other) > 1), None):
         raise PairingError(f"'{twice}' is given twice.\n  expected: two different sources\nPass the other source.")
 
@@ -153,20 +160,22 @@ def images_in(folder: str | os.PathLike[str]) -> list[Path]:
     return list(_images(Path(folder)).values())
 
 
-def _images(folder: Path) -> dict[str, Path]:
-    """The images of a folder by name without extension, in natural order."""
+def _images(folder: Path, recursive: bool = False) -> dict[str, Path]:
+    """The images of a folder by name without extension, in natural order; those in sub-folders by their path in it."""
     if not folder.is_dir():
         what = "it is a file" if folder.exists() else "it does not exist"
         raise PairingError(f"'{folder}' is not a folder: {what}.\nPass two files or two folders.")
     try:
-        entries = sorted(folder.iterdir(), key=lambda path: _natural(path.name))
+        found_here = (path for path in _walk(folder)) if recursive else folder.iterdir()
+        entries = sorted(found_here, key=lambda path: _natural(path.relative_to(folder).as_posix()))
     except OSError as error:
         raise PairingError(f"Cannot list the folder '{folder}': {error.strerror}.\nCheck its permissions.") from None
     found: dict[str, Path] = {}
     for path in entries:
         if path.name.startswith(".") or path.suffix.lower() not in IMAGE_EXTENSIONS or not path.is_file():
             continue
-        name = unicodedata.normalize("NFC", path.stem)  # macOS and Linux write "é" in two ways
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = unicodedata.normalize("NFC", name)  # macOS and Linux write "é" in two ways
         if name in found:
             raise PairingError(
                 f"Two files in '{folder}' have the same name but for the extension:\n"
@@ -183,17 +192,24 @@ def _images(folder: Path) -> dict[str, Path]:
     return found
 
 
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files at any depth, but for hidden folders and folders that are links, which may be loops."""
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(top) / name for name in files)
+
+
 def _check_subfolders(folder: Path, entries: list[Path]) -> None:
     """Say that the images of a folder lie one level deeper."""
     below = [
         entry.name
         for entry in entries
-        if entry.is_dir() and any(path.suffix.lower() in IMAGE_EXTENSIONS for path in entry.iterdir())
+        if entry.is_dir() and any(path.suffix.lower() in IMAGE_EXTENSIONS for path in _walk(entry))
     ]
     if below:
         raise PairingError(
             f"The folder '{folder}' holds images in its sub-folders only:\n{format_names(below)}\n"
-            "Pass one sub-folder of each source at a time."
+            "Add --recursive, or pass one sub-folder of each source at a time."
         )
 
 

@@ -30,6 +30,8 @@ def fuse_folder(
     fuser: Fuser | None = None,
     thermal: ThermalOptions | None = None,
     alignment: AlignmentOptions | None = None,
+    pair_by: str | None = None,
+    recursive: bool = False,
     overwrite: bool = False,
     provenance: bool = True,
     progress: bool | Progress = False,
@@ -40,13 +42,17 @@ def fuse_folder(
     Results that exist are skipped if they were made with the same options and weights, and refused otherwise.
 
     Args:
-        a: the folder of the sources that give no color; the images of a pair share their name without extension.
+        a: the folder of the sources that give no color; the images of a pair share their name without extension, or
+            what is left of it without words for a sensor ("01_ir" and "01_vis").
         b: the folder of the sources whose color is kept.
         output: the folder for the results, which is made if need be.
         fuser: the network; None: `Fuser()`.
         thermal: how the images of `a` are read; None: as stored, but raw 16-bit counts in their own range. A range is
             fitted once to the folder.
         alignment: how they are brought onto the grid of those of `b`; None: they are on it.
+        pair_by: a regular expression that finds in a name what both images of a pair share (its first group, or all of
+            it), or `time:SECONDS`: the nearest timestamps of the names that differ by no more.
+        recursive: also take images in sub-folders; results get the same ones.
         overwrite: replace results that exist.
         provenance: write into each result what made it (`refinefuse info` reads it).
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
@@ -62,6 +68,8 @@ def fuse_folder(
         OutputPaths(Path(output)),
         thermal or ThermalOptions(),
         alignment or AlignmentOptions(),
+        pair_by=pair_by,
+        recursive=recursive,
         overwrite=overwrite,
         provenance=provenance,
         progress=progress,
@@ -117,6 +125,8 @@ def fuse_folders(
     thermal: ThermalOptions,
     alignment: AlignmentOptions,
     *,
+    pair_by: str | None = None,
+    recursive: bool = False,
     overwrite: bool = False,
     provenance: bool = True,
     progress: bool | Progress = False,
@@ -129,6 +139,8 @@ def fuse_folders(
         outputs: folders for the results.
         thermal: how the images of all folders but the last are read.
         alignment: how they are brought onto the grid of the last.
+        pair_by: what the names of a pair share, as `fuse_folder` takes it.
+        recursive: also take images in sub-folders.
         overwrite: replace results that exist.
         provenance: write into each result what made it.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
@@ -138,8 +150,8 @@ def fuse_folders(
         InputError: as `fuse_folder`, or if a folder for results is named twice.
     """
     check_distinct(*sources)
-    groups, unpaired = _match(sources)
-    check_apart(outputs.wanted(), sources)
+    groups, unpaired = _match(sources, pair_by, recursive)
+    check_apart(outputs.wanted(), sources, inside=recursive)
     fuser = load()
     record = FolderRecord(outputs.output, fuser, thermal, alignment)
     existing = {name: _existing(outputs, name) for name in groups}
@@ -170,10 +182,10 @@ def _fitted(thermal: ThermalOptions, groups: Sequence[Files], record: FolderReco
     return tuple(thermal.fitted([files[index] for files in groups]) for index in range(count))
 
 
-def _match(folders: Sequence[Path]) -> tuple[dict[str, Files], list[str]]:
+def _match(folders: Sequence[Path], pair_by: str | None, recursive: bool) -> tuple[dict[str, Files], list[str]]:
     """The files of all folders by their common name, and those that lack a counterpart somewhere."""
     *others, last = folders
-    pairings = [pair_folders(other, last) for other in others]
+    pairings = [pair_folders(other, last, pair_by=pair_by, recursive=recursive) for other in others]
     counterparts = [{pair.name: pair.a for pair in pairing.pairs} for pairing in pairings]
     groups = {
         pair.name: (*(files[pair.name] for files in counterparts), pair.b)

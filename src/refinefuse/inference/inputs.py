@@ -87,6 +87,12 @@ def load_input(image: ImageInput, argument: str) -> LoadedImage:
 
 
 def _from_array(pixels: NDArray[Any], argument: str) -> Tensor:
+    if np.ma.is_masked(pixels):
+        raise InputError(
+            f"`{argument}` is a masked array: the pixels that are masked out have no value.\n"
+            f"  got: {int(np.ma.getmaskarray(pixels).sum())} of {pixels.size} values masked\n"
+            "Fill them first: array.filled(0)."
+        )
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     try:
@@ -96,6 +102,11 @@ def _from_array(pixels: NDArray[Any], argument: str) -> Tensor:
 
 
 def _batched(tensor: Tensor, argument: str) -> Tensor:
+    if tensor.layout != torch.strided or tensor.device.type == "meta":
+        raise InputError(
+            f"`{argument}` must be an ordinary (dense) tensor with values.\n"
+            f"  got: layout {tensor.layout}, device {tensor.device}\nSparse tensors: use to_dense()."
+        )
     tensor = tensor.detach()
     image = tensor[None, None] if tensor.ndim == 2 else tensor[None] if tensor.ndim == 3 else tensor
     if image.ndim != 4 or image.shape[1] not in (1, 2, 3, 4) or image.numel() == 0:

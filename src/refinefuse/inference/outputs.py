@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,19 +37,33 @@ class OutputPaths:
         )
 
 
-def check_apart(outputs: Sequence[Path], sources: Sequence[Path]) -> None:
+def check_apart(outputs: Sequence[Path], sources: Sequence[Path], *, inside: bool = False) -> None:
     """Refuse a result that is a source or another result: nothing that is wanted may be lost.
+
+    Args:
+        outputs: of a run.
+        sources: of the run.
+        inside: also refuse folders for results inside the sources, where a later run would take them for sources.
 
     Raises:
         InputError: naming the path.
     """
-    seen = {source.resolve() for source in sources}
+    within = [path for path in outputs if inside and any(_is_below(path, source) for source in sources)]
+    if within:
+        raise InputError(
+            f"'{within[0]}' is inside a folder whose sub-folders are read.\nChoose a folder outside of the sources."
+        )
+    seen = {os.path.realpath(source) for source in sources}
     for path in outputs:
-        if path.resolve() in seen:
+        if os.path.realpath(path) in seen:
             raise InputError(
                 f"'{path}' is named twice, as a source or as another result.\nGive each result a path of its own."
             )
-        seen.add(path.resolve())
+        seen.add(os.path.realpath(path))
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def make_folder(folder: Path) -> None:
