@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from refinefuse.image.files import write_image
 from refinefuse.scoring.folders import Triplet, find_triplets, read_levels, score_triplets
@@ -47,9 +46,7 @@ def measure(fused: str, a: str, b: str, title: str) -> None:
         simple = [Path(temporary) / rule for rule in SIMPLE]
         triplets = find_triplets([Path(fused), *simple], Path(a), Path(b)).triplets
         num_workers = os.cpu_count() or 1
-        result = score_triplets(
-            triplets, ["all"], num_workers=num_workers, progress=lambda steps, n: tqdm(steps, total=n)
-        )
+        result = score_triplets(triplets, ["all"], num_workers=num_workers, progress=True)
     means = {method: {key: mean.value for key, mean in row.items()} for method, row in result.means().items()}
     text = json.dumps({"title": title, "methods": means}, indent=1, allow_nan=False)
     NUMBERS.write_text(f"{text}\n", encoding="utf-8")

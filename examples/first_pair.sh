@@ -9,5 +9,5 @@ if [ ! -f "$a" ] || [ ! -f "$b" ]; then
     refinefuse sample "$out/samples" --overwrite
     a=$out/samples/ir/night_street.png b=$out/samples/vi/night_street.png
 fi
-refinefuse fuse "$a" "$b" -o "$out/fused.png" --montage "$out/sheet.png" --weight-map "$out/share.png" --overwrite
-echo "Fused '$a' and '$b'. Look at $out/fused.png, and at $out/sheet.png for all three side by side."
+refinefuse fuse "$a" "$b" -o "$out/fused.png" --montage "$out/montage.png" --weight-map "$out/weight_map.png" --overwrite
+echo "Fused '$a' and '$b'. Look at $out/fused.png, and at $out/montage.png for all three side by side."

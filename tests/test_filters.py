@@ -30,7 +30,7 @@ def test_blur_is_correlation_with_the_window(border, size):
 
 
 @pytest.mark.parametrize("step", [2, 3])
-def test_blur_of_every_second_or_third_place(step):
+def test_blur_of_every_second_or_third_position(step):
     for size in ((20, 31), (410, 17)):
         whole = blur(image(*size), gaussian(7, 1.3), "mirror")
         torch.testing.assert_close(

@@ -36,7 +36,7 @@ class ConfigError(RefineFuseError, ValueError):
 
 
 class TrainingError(RefineFuseError, RuntimeError):
-    """A training run that cannot go on; what it reached so far is kept."""
+    """A training run that cannot continue; its checkpoints are kept."""
 
 
 class MissingDependencyError(RefineFuseError, ImportError):  # what is wrong, as users say it
@@ -81,7 +81,7 @@ def check_field(holds: bool, name: str, rule: str, value: object) -> None:
 
 
 def format_names(names: list[str], limit: int = 5) -> str:
-    """At most `limit` names, one a line and quoted, then how many more there are."""
+    """At most `limit` names, one per line and quoted, then how many more there are."""
     lines = [f"  '{name}'" for name in names[:limit]]
     if len(names) > limit:
         lines.append(f"  ... and {len(names) - limit} more")

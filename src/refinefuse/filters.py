@@ -3,7 +3,7 @@
 Every function takes and returns batches of images (n, c, h, w), computes in the dtype and on the device of its input
 and can be differentiated, with finite gradients everywhere: square roots are flat at zero instead of infinitely steep.
 
-The word for a border says what lies outside the image: `valid` nothing (the result is smaller), `zero` zeros,
+`border` says what lies outside the image: `valid` nothing (the result is smaller), `zero` zeros,
 `replicate` the edge pixel repeated, `mirror` a reflection that does not repeat the edge pixel.
 """
 
@@ -69,7 +69,7 @@ def blur(
         kernel: the window's column, of odd length unless `border` is `valid`.
         border: what lies outside the image.
         across: the window's row if it is another, of the same length.
-        step: the distance of the places that are computed, from the first on; the others cost nothing.
+        step: compute every `step`-th row and column only, from the first on.
 
     Returns:
         The same size, or smaller by `len(kernel) - 1` on each axis for `valid`; of it every `step`-th row and column.
@@ -92,32 +92,32 @@ def _check_side(x: Tensor, least: int, what: str) -> None:
 
 
 def _correlate(x: Tensor, kernel: Kernel, axis: Literal[-2, -1], step: int = 1) -> Tensor:
-    """Correlate along the columns (axis -2) or the rows (-1), valid places only, of them every `step`-th."""
-    places = (x.shape[axis] - len(kernel)) // step + 1
-    block = places if places <= _WHOLE else _BLOCK
+    """Correlate along the columns (axis -2) or the rows (-1), where the kernel fits, at every `step`-th position."""
+    positions = (x.shape[axis] - len(kernel)) // step + 1
+    block = positions if positions <= _WHOLE else _BLOCK
     parts = []
-    for first in range(0, places, block):
-        band = _band(kernel, min(block, places - first), step, x.dtype, x.device)
+    for first in range(0, positions, block):
+        band = _band(kernel, min(block, positions - first), step, x.dtype, x.device)
         piece = x.narrow(axis, first * step, band.shape[1])
         parts.append(torch.matmul(band, piece) if axis == -2 else torch.matmul(piece, band.mT))
     return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
 
 
 @lru_cache(maxsize=256)
-def _band(kernel: Kernel, places: int, step: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _band(kernel: Kernel, positions: int, step: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix whose row i holds `kernel` from column i * step on."""
     with torch.inference_mode(False):  # it will be used in training too
         weights = torch.tensor(kernel, dtype=torch.float64)
-        band = torch.zeros(places, (places - 1) * step + len(kernel), dtype=torch.float64)
-        row = torch.arange(places)[:, None]
-        band[row, row * step + torch.arange(len(kernel))] = weights.expand(places, -1)
+        band = torch.zeros(positions, (positions - 1) * step + len(kernel), dtype=torch.float64)
+        row = torch.arange(positions)[:, None]
+        band[row, row * step + torch.arange(len(kernel))] = weights.expand(positions, -1)
         return band.to(device, dtype)
 
 
 def sobel(
     x: Float[Tensor, "n c h w"], border: Border = "replicate"
 ) -> tuple[Float[Tensor, "n c h2 w2"], Float[Tensor, "n c h2 w2"]]:
-    """Sobel's horizontal and vertical derivatives, not divided by 8: a ramp of 1 level a pixel gives 8.
+    """Sobel's horizontal and vertical derivatives, not divided by 8: a ramp of 1 level per pixel gives 8.
 
     Source: I. Sobel, G. Feldman, "A 3x3 isotropic gradient operator for image processing", 1968.
     """

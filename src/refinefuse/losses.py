@@ -1,8 +1,8 @@
-"""What training asks of a fused image, one function a term; every term is smaller where the image is better.
+"""The loss terms of training, one function per term; a smaller value means a better fused image.
 
-The usual fusion metrics are differentiable, and a network that is trained on them alone learns to copy one source.
-`edge_recall` and `hot_target` are the terms that forbid it; `overshoot` forbids the halos that win contrast,
-`spurious_edges` and `spurious_curvature` the curves and clouds that neither source has.
+The common fusion metrics are differentiable, but a network trained on them alone learns to copy one source.
+`edge_recall` and `hot_target` prevent that; `overshoot` prevents the halos that raise contrast, and
+`spurious_edges` and `spurious_curvature` the curves and blotches that neither source has.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LossWeights:
 
 
 HOT_TARGET_MARGIN = 10
-"""Image255 by which a hot pixel should be brighter than half of the fused image."""
+"""Gray levels by which a hot pixel should be brighter than half of the fused image."""
 PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target", "spurious_edges", "spurious_curvature")
 """Terms that look at all crops of a pair together, one above the other: what they compare is a property of the whole
 image. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
@@ -49,7 +49,7 @@ without bound when its noise is amplified."""
 
 
 def intensity_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Mean distance to the brighter source, in units of the range.
+    """Mean distance to the brighter source, as a fraction of the range.
 
     Source: Tang, Yuan, Ma, "Image fusion in the loop of high-level vision tasks" (SeAFusion), Information Fusion
     82, 2022, eq. 4.
@@ -58,9 +58,9 @@ def intensity_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def gradient_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Mean distance of each signed slope to that of the source where it is steeper, in units of the range.
+    """Mean distance of each signed slope to the steeper one of the sources, as a fraction of the range.
 
-    Source: SeAFusion (see `intensity`), eq. 5. Differs: the responses keep their sign, so no edge can be
+    Source: SeAFusion (see `intensity_loss`), eq. 5. Differs: the responses keep their sign, so no edge can be
     reversed.
     """
     total = fused.new_zeros(())
@@ -106,8 +106,8 @@ def scd_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 def edge_recall_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """How far edges that one source alone has fall short of nine tenths of their strength, on average.
 
-    An edge belongs to one source alone where its gradient exceeds 6 levels a pixel and twice the other's: the
-    differentiable form of the fusion fault `kept`. Our choice.
+    An edge belongs to one source alone where its gradient exceeds 6 levels per pixel and twice the other's: the
+    differentiable form of the metric `edge_recall`. Our choice.
     """
     total = fused.new_zeros(())
     of_fused, of_a, of_b = sobel_per_pixel(fused), sobel_per_pixel(a), sobel_per_pixel(b)
@@ -122,21 +122,21 @@ def edge_recall_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 def hot_target_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """How far hot pixels fall below the brighter source, or below the middle of the fused image, if that is higher.
 
-    The mean over them, in units of the range. Hot are the pixels of `a` above its 95th percentile and more than 30
+    The mean over them, as a fraction of the range. Hot are the pixels of `a` above its 95th percentile and more than 30
     levels above its median; the middle is the fused median and `HOT_TARGET_MARGIN`: the differentiable form of the
     metric `missed_targets`. Our choice.
     """
     targets = (a > quantile(a, 0.95)) & (a > quantile(a, 0.5) + 30)
-    floor = quantile(fused.detach(), 0.5) + HOT_TARGET_MARGIN
-    missing: Tensor = ((torch.maximum(torch.maximum(a, b), floor) - fused).relu() * targets).sum()
+    least = quantile(fused.detach(), 0.5) + HOT_TARGET_MARGIN
+    missing: Tensor = ((torch.maximum(torch.maximum(a, b), least) - fused).relu() * targets).sum()
     return missing / _count(targets) / 255
 
 
 def overshoot_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     """How far levels are outside of what either source shows in the 15x15 square around, on average over all pixels.
 
-    In units of the range, beyond a margin of 3 levels: the differentiable form of the fusion fault `overshoot`, of
-    halos. Our choice.
+    As a fraction of the range, beyond a margin of 3 levels: the differentiable form of the metric `overshoot`, which
+    finds halos. Our choice.
     """
     above = fused - dilate(torch.maximum(a, b), 15) - 3
     below = erode(torch.minimum(a, b), 15) - 3 - fused
@@ -154,7 +154,7 @@ def spurious_curvature_loss(fused: Image255, a: Image255, b: Image255) -> Tensor
 
 
 def _count(mask: Tensor) -> Tensor:
-    """Pixels of a mask, at least 1; where several processes fraction a batch, their mean.
+    """Pixels of a mask, at least 1; where several processes share a batch, their mean.
 
     So the gradients of the processes, of which training takes the mean, are together that of the whole batch.
     """
@@ -166,7 +166,7 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def sobel_per_pixel(x: Image255) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical slope in levels a pixel, by Sobel's operator."""
+    """Horizontal and vertical slope in levels per pixel, by Sobel's operator."""
     along_x, along_y = sobel(x)
     return along_x / 8, along_y / 8
 

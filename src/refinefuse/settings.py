@@ -18,6 +18,7 @@ import yaml
 
 from refinefuse.atomic import write_atomic
 from refinefuse.errors import ConfigError, format_names
+from refinefuse.renamed import renamed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -110,6 +111,9 @@ def _joined(where: str, name: str) -> str:
 
 
 def _suggestion(key: str, known: list[str]) -> str:
+    new = [name for name in renamed().get(key, ()) if name in known]
+    if new:
+        return f" It is now `{new[0]}`."
     close = difflib.get_close_matches(key, known, 1)
     return f" Did you mean `{close[0]}`?" if close else f"\n  expected: {', '.join(known)}"
 

@@ -7,7 +7,7 @@ from refinefuse.alignment.transform import centering, corners, project
 
 
 def scene(seed=0, size=(240, 320)):
-    """Two images of one scene on one grid: shapes whose gray values in the one tell nothing about the other."""
+    """Two images of one scene on one grid: shapes whose gray values in the one are unrelated to those in the other."""
     generator = np.random.default_rng(seed)
     h, w = size
     images = [np.full(size, generator.integers(60, 190), np.uint8) for _ in range(2)]
@@ -16,8 +16,8 @@ def scene(seed=0, size=(240, 320)):
         shape = (middle + generator.normal(0, 0.09 * w, (generator.integers(3, 7), 2))).astype(np.int32)
         for image in images:
             cv2.fillPoly(image, [cv2.convexHull(shape)], int(generator.integers(0, 256)), cv2.LINE_AA)
-    noisy = [cv2.GaussianBlur(x, (0, 0), 0.7) + generator.normal(0, 4, size) for x in images]
-    return [x.clip(0, 255).astype(np.uint8) for x in noisy]
+    scenes = [cv2.GaussianBlur(x, (0, 0), 0.7) + generator.normal(0, 4, size) for x in images]
+    return [x.clip(0, 255).astype(np.uint8) for x in scenes]
 
 
 def motion(size, shift=(0, 0), degrees=0.0, scale=1.0):

@@ -46,7 +46,7 @@ def test_a_stiff_model_stays_stiff(pair):
 
 
 @pytest.mark.parametrize("transform_type", ["translation", "rigid"])
-def test_a_model_that_is_too_stiff_is_told(pair, transform_type):
+def test_a_transform_type_that_is_too_stiff_is_reported(pair, transform_type):
     a, b = pair
     found = align(moved(a, motion(SIZE, (8, -5), 2, 1.08)), b, transform_type)
     assert any("under a similarity" in rejection_reason for rejection_reason in found.rejection_reasons), (
@@ -92,7 +92,7 @@ def test_the_same_twice(pair):
 
 @pytest.mark.parametrize("transform_type", ["translation", "similarity", "homography"])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_two_scenes_that_share_nothing_are_refused(pair, transform_type, seed):
+def test_two_unrelated_scenes_are_refused(pair, transform_type, seed):
     found = align(pair[0], scene(100 + seed)[1], transform_type)
     assert not found.is_reliable
     assert found.rejection_reasons
@@ -100,10 +100,10 @@ def test_two_scenes_that_share_nothing_are_refused(pair, transform_type, seed):
 
 def test_images_without_edges_are_refused(pair):
     flat = np.full(SIZE, 128, np.uint8)
-    told = {name: f"all pixels of `{name}` have the same value" for name in "ab"}
-    assert align(flat, pair[1], "rigid").rejection_reasons == (told["a"],)
-    assert align(pair[0], flat).rejection_reasons == (told["b"],)
-    assert align(flat, flat).rejection_reasons == (told["a"], told["b"])
+    reasons = {name: f"all pixels of `{name}` have the same value" for name in "ab"}
+    assert align(flat, pair[1], "rigid").rejection_reasons == (reasons["a"],)
+    assert align(pair[0], flat).rejection_reasons == (reasons["b"],)
+    assert align(flat, flat).rejection_reasons == (reasons["a"], reasons["b"])
 
 
 def test_a_mask_hides_what_misleads(pair):

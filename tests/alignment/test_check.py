@@ -22,12 +22,12 @@ def pair():
     return scene(0, SIZE)
 
 
-def test_an_aligned_pair_raises_no_doubt(pair):
+def test_an_aligned_pair_raises_no_warning(pair):
     for seed in range(4):
         assert check_registration(*scene(seed, SIZE)) is None
 
 
-def test_a_shift_is_told_in_pixels(pair):
+def test_a_shift_is_reported_in_pixels(pair):
     found = check_registration(moved(pair[0], motion(SIZE, (28, -21))), pair[1])
     assert "about 3" in found.message
     assert found.scale == 1

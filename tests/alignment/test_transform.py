@@ -36,7 +36,7 @@ def test_a_whole_shift_moves_whole_pixels():
     assert inside.sum() == 37 * 45
 
 
-def test_places_agree_with_the_grid():
+def test_mapped_points_agree_with_the_grid():
     displacement = np.random.default_rng(0).normal(0, 2, (8, 8, 2))
     transform = Transform("bspline", SIZE, SIZE, motion(SIZE, (3, 1), 5, 1.1), displacement)
     x, y = transform._grid
@@ -149,13 +149,13 @@ def test_another_size_is_refused_with_both():
 @pytest.mark.parametrize("channels", [(), (2,), (3,)])
 def test_where_a_has_no_data_it_shows_b(dtype, channels):
     a, b = image(dtype, *channels), image(np.uint8)
-    laid, covered = warp_and_fill(a, b, Transform("translation", SIZE, SIZE, motion(SIZE, (30, 0))))
-    assert laid.dtype == dtype
-    assert laid.shape == a.shape
+    warped, covered = warp_and_fill(a, b, Transform("translation", SIZE, SIZE, motion(SIZE, (30, 0))))
+    assert warped.dtype == dtype
+    assert warped.shape == a.shape
     assert (covered[:, :20] == 255).all()
     assert (covered[:, 20:] == 0).all()
     top = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
-    gray = laid if not channels else laid[..., 0]
+    gray = warped if not channels else warped[..., 0]
     assert np.allclose(gray[:, 20:] / top, b[:, 20:] / 255, atol=1 / 255)
     if channels == (2,):
-        assert (laid[:, 20:, 1] == top).all()
+        assert (warped[:, 20:, 1] == top).all()

@@ -45,7 +45,7 @@ def alive(pids):
 
 def counts(text):
     """How many images were fused, scored and kept."""
-    line = next(line for line in text.splitlines() if "kept from an earlier run" in line)
+    line = next(line for line in text.splitlines() if "reused from an earlier run" in line)
     return [int(word) for word in line.replace(",", "").split() if word.isdecimal()]
 
 
@@ -99,7 +99,7 @@ def test_nothing_is_done_twice_and_a_change_touches_its_own_rows_alone(data, con
     run(config(), output=output, data_root=data, num_workers=1)
     before = rows_of(output)
     run(config(), output=output, data_root=data, num_workers=1)
-    assert counts(capsys.readouterr().out.partition("kept from")[2]) == [0, 0, 36]
+    assert counts(capsys.readouterr().out.partition("reused from")[2]) == [0, 0, 36]
     assert rows_of(output) == before
     write_image(data / "results/Set/Mine/3D.png", np.full((36, 48), 9, np.uint8), overwrite=True)
     run(config(), output=output, data_root=data, num_workers=1)
@@ -125,7 +125,7 @@ def test_a_source_that_changes_is_fused_anew(data, config, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_goes_on(data, config, tmp_path, capsys):
+def test_killed_in_the_middle_it_resumes(data, config, tmp_path, capsys):
     (tmp_path / "slow.py").write_text(
         "import time\ndef fuse(a, b):\n    time.sleep(0.3)\n    return a\n", encoding="utf-8"
     )
@@ -236,7 +236,7 @@ def test_worse_light_is_scored_against_the_clean_sources(data, config, tmp_path,
 def test_matrix_differences_subsets_and_cost(data, config, tmp_path, capsys):
     sets = """datasets:
   - {name: Day, a: ir, b: vi, pattern: "*D"}
-  - {name: Night, a: ir, b: vi, pattern: "*N", every: 2}
+  - {name: Night, a: ir, b: vi, pattern: "*N", stride: 2}
   - {name: Two, a: ir, b: vi, names: [1D, 2N]}
 paired_differences: true
 cost: {height: 32, width: 48, repeats: 1, published: "{config_dir}/cost.csv"}
@@ -280,7 +280,7 @@ grids:
         ("name: Set", "name: ..", ConfigError, "name of a folder"),
         ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
         ("b: vi}", "b: vi, names: [7D]}", PairingError, "7D"),
-        ("b: vi}", "b: vi, every: 0}", ConfigError, "every"),
+        ("b: vi}", "b: vi, stride: 0}", ConfigError, "stride"),
         ("scenes: 1", "scenes: 1\ndegradations: [{kind: dim}]", ConfigError, "overexposure"),
         ("scenes: 1", "grids: [{dataset: Other, image: 1D}]", ConfigError, "grids"),
         ("scenes: 1", "grids: [{dataset: Set, image: 9D}]", InputError, "9D"),

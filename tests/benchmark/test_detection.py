@@ -79,7 +79,7 @@ def table(data, name):
 def test_each_sensor_misses_what_the_other_shows_and_the_maximum_nothing(study, capsys):
     assert start(study) == 0
     out = capsys.readouterr().out
-    assert "A detector looked at 20 images; 0 kept" in out
+    assert "A detector looked at 20 images; 0 reused" in out
     rows = table(study, "Set-detection")
     assert list(rows)[:3] == ["infrared", "visible", "maximum"]
     assert (rows["infrared"]["day: AP50 ↑"], rows["infrared"]["night: AP50 ↑"]) == pytest.approx((0, 1))
@@ -100,11 +100,11 @@ def test_nothing_is_looked_at_twice(study, capsys):
     write_image(study / "results/Set/Mine/1D.png", bright_blocks(64, 64, (24, 40)), overwrite=True)
     capsys.readouterr()
     start(study)
-    assert "A detector looked at 1 images; 19 kept" in capsys.readouterr().out
+    assert "A detector looked at 1 images; 19 reused" in capsys.readouterr().out
     after = table(study, "Set-detection")
     assert {name for name in before if before[name] != after[name]} == {"Mine"}
     start(study, CONFIG + "  gray: true\n")
-    assert "A detector looked at 20 images; 20 kept" in capsys.readouterr().out
+    assert "A detector looked at 20 images; 20 reused" in capsys.readouterr().out
     assert "maximum" in table(study, "Set-gray")
 
 
@@ -113,7 +113,7 @@ def test_several_processes_give_the_same(study, capsys):
     start(study, num_workers=2)
     several = table(study, "Set-detection")
     start(study)
-    assert "0 images; 20 kept" in capsys.readouterr().out
+    assert "0 images; 20 reused" in capsys.readouterr().out
     assert table(study, "Set-detection") == several
 
 

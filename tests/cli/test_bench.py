@@ -69,7 +69,7 @@ def test_other_backends_compute_in_their_own_precision_and_onnx_files_are_theirs
         (["--json", "x.txt"], "expected: .json"),
     ],
 )
-def test_wrong_use_is_explained(run, weights, words, message):
+def test_wrong_use_is_refused(run, weights, words, message):
     code, _, error = run("bench", "--weights", weights, "--sizes", "32x32", *words)
     assert code == 2
     assert message in error

@@ -25,7 +25,7 @@ def pair(tmp_path):
     return tmp_path
 
 
-def test_a_sheet_and_boxes(pair, run):
+def test_a_montage_and_boxes(pair, run):
     words = ("detect", pair / "ir.png", pair / "vi.png", "--detector", pair / "yolox.onnx", "-o", pair / "montage.png")
     code, out, err = run(*words, "--json", pair / "boxes.json", "--classes", "car")
     assert (code, err) == (0, "")
@@ -60,7 +60,7 @@ def test_a_fused_image_that_is_given_gets_the_color_of_b(pair, run):
         (("--detector", "yolox.onnx", "--fused", "small.png"), "same height and width"),
         (("--detector", "yolox.onnx", "--fused", "vi.png", "--weights", "x"), "exclude each other"),
         (("--detector", "boxes.json"), "must be a network"),
-        (("--detector", "yolox.onnx", "-o", "montage.xyz"), "ending"),
+        (("--detector", "yolox.onnx", "-o", "montage.xyz"), "extension"),
     ],
 )
 def test_refusals(pair, run, monkeypatch, words, said):

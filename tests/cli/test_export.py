@@ -59,7 +59,7 @@ def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
         (["-o", "net.onnx", "--precision", "int8", "--calibration-data", "."], "two folders of pairs"),
     ],
 )
-def test_wrong_use_is_explained(run, weights, tmp_path, monkeypatch, options, message):
+def test_wrong_use_is_refused(run, weights, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     code, _, error = run("export", weights, *options)
     assert code == 2

@@ -146,8 +146,7 @@ def test_a_swapped_pair_is_reported(tmp_path, visible, run):
         (("--range", "1,2"), "No pixel lies inside"),
         (("--range", "auto"), "percentile:LOW,HIGH"),
         (("--range", "celsius:500,600"), "No pixel lies inside"),
-        (("--white-hot",), "`--white-hot` is now `--polarity white-hot`"),
-        (("--polarity", "hot"), "expected: auto, white-hot, black-hot"),
+        (("--polarity", "warm"), "expected: auto, white-hot, black-hot"),
     ],
 )
 def test_refused(tmp_path, visible, run, words, text):

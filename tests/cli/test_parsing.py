@@ -16,8 +16,16 @@ from refinefuse.cli.completion import SCRIPTS, words_after
 from refinefuse.cli.session import session
 from refinefuse.image.files import read_image, write_image
 from refinefuse.inference.record import RECORD_NAME
+from refinefuse.renamed import renamed
 
 FUSE = ("fuse", "a.png", "b.png", "-o", "o.png")
+
+
+@pytest.mark.parametrize(("old", "new"), [(old, new) for old, (new, *_) in renamed().items() if old.startswith("-")])
+def test_a_renamed_option_is_answered_with_the_new_one(run, old, new):
+    code, _, err = run(*FUSE, old)
+    assert code == 2
+    assert f"`{old}` is now `{new}`" in err
 
 
 @pytest.mark.parametrize(
@@ -26,12 +34,10 @@ FUSE = ("fuse", "a.png", "b.png", "-o", "o.png")
         (("fues",), "Did you mean fuse?"),
         (("data", "lst"), "Did you mean data list?"),
         ((*FUSE, "--wieght-map", "w.png"), "Did you mean --weight-map?"),
-        ((*FUSE, "--explain", "w.png"), "`--explain` is now `--weight-map`"),
-        ((*FUSE, "--black-hot"), "`--black-hot` is now `--polarity black-hot`"),
         ((*FUSE, "--codec", "h264"), "--codec is an option of `refinefuse video`"),
         ((*FUSE, "--window=brain"), "--window is an option of `refinefuse volume`"),
         (("video", "a.mp4", "b.mp4", "-o", "o.mp4", "--align"), "--align is an option of `refinefuse fuse`"),
-        ((*FUSE, "--color", "grey"), "expected: b, a, both, gray; got: 'grey'. Did you mean gray?"),
+        ((*FUSE, "--color", "gry"), "expected: b, a, both, gray; got: 'gry'. Did you mean gray?"),
         ((*FUSE, "--tile", "big"), "expected: auto, off, a whole number; got: 'big'"),
         (("fuse", "a.mp4", "b.mp4", "-o", "o.mp4"), "Use `refinefuse video`"),
         (("fuse", "a.nii.gz", "b.nii.gz", "-o", "o.nii.gz"), "Use `refinefuse volume`"),

@@ -15,7 +15,7 @@ from refinefuse.image.files import write_image
 
 @pytest.mark.parametrize("row", CATALOG.values(), ids=CATALOG)
 def test_row_is_whole(row):
-    assert all((row.a, row.b, row.source_urls, row.folders, row.license, row.citation, row.source))
+    assert all((row.folders, row.roots, row.a, row.b, row.license, row.citation, row.source))
     assert all(("*" in folders.a) == ("*" in folders.b) for folders in row.folders)
     re.compile(row.scene)
 

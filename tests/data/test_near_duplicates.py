@@ -35,7 +35,7 @@ def test_a_changed_image_is_found_among_others(change):
     assert matches[0].similarity >= DUPLICATE_THRESHOLD
 
 
-def test_other_images_are_not_alike():
+def test_other_images_are_no_near_duplicates():
     small = [thumbnail(scene(seed)) for seed in range(60)]
     assert not find_near_duplicates(small[:30], small[30:], SCENE_THRESHOLD)
 

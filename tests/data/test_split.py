@@ -7,30 +7,30 @@ from refinefuse.data.near_duplicates import thumbnail
 from refinefuse.data.split import read_list, scenes, split_by_scene, write_lists
 from refinefuse.errors import ConfigError, InputError
 
-SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+FRACTIONS = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
-def test_scenes_stay_together_and_shares_are_met():
-    by_name = {f"{place}_{frame}": str(place) for place in range(40) for frame in range(5)}
-    parts = split_by_scene(by_name, SHARES, 0)
+def test_scenes_stay_together_and_fractions_are_met():
+    by_name = {f"{scene}_{frame}": str(scene) for scene in range(40) for frame in range(5)}
+    parts = split_by_scene(by_name, FRACTIONS, 0)
     assert sorted(name for names in parts.values() for name in names) == sorted(by_name)
     where = {part: {by_name[name] for name in names} for part, names in parts.items()}
     assert not where["train"] & where["val"] | where["train"] & where["test"] | where["val"] & where["test"]
     assert {part: len(names) for part, names in parts.items()} == {"train": 160, "val": 20, "test": 20}
-    assert parts == split_by_scene(by_name, SHARES, 0)
-    assert parts != split_by_scene(by_name, SHARES, 1)
+    assert parts == split_by_scene(by_name, FRACTIONS, 0)
+    assert parts != split_by_scene(by_name, FRACTIONS, 1)
 
 
 def test_no_part_stays_empty():
-    parts = split_by_scene({"a": "1", "b": "1", "c": "2", "d": "3"}, SHARES, 0)
+    parts = split_by_scene({"a": "1", "b": "1", "c": "2", "d": "3"}, FRACTIONS, 0)
     assert all(parts.values())
     with pytest.raises(InputError, match="fewer scenes than parts"):
-        split_by_scene({"a": "1", "b": "1"}, SHARES, 0)
+        split_by_scene({"a": "1", "b": "1"}, FRACTIONS, 0)
     assert split_by_scene({"a": "1", "b": "2"}, {"train": 0.5, "val": 0.5, "test": 0.0}, 0)["test"] == []
 
 
 @pytest.mark.parametrize("weights", [{"train": 0.9, "val": 0.2}, {"train": 1.5, "val": -0.5}])
-def test_shares_that_are_none(weights):
+def test_invalid_fractions(weights):
     with pytest.raises(ConfigError, match="sum to 1"):
         split_by_scene({"a": "1", "b": "2"}, weights, 0)
 
@@ -41,7 +41,7 @@ def test_scenes_by_name():
         scenes(["a"], [], "(")
 
 
-def test_scenes_by_looks_join_pairs_through_either_image():
+def test_scenes_by_content_join_pairs_through_either_image():
     one, other, third = (thumbnail(scene(seed)) for seed in range(3))
     different = [thumbnail(scene(seed)) for seed in range(10, 14)]
     pairs = [[one, different[0]], [different[1], other], [third, other], [different[2], different[3]], [one, third]]

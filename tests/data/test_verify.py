@@ -1,4 +1,4 @@
-"""Every fault that a folder can have is found and named."""
+"""Every defect that a folder can have is found and named."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def test_missing_pairs_are_named(vifb):
     assert report.findings[1].items == ["fight"]
 
 
-def test_a_partner_under_a_similar_name_is_misnamed(vifb):
+def test_a_counterpart_under_a_similar_name_is_misnamed(vifb):
     folder = vifb / "VIFB" / "test" / "ir"
     (folder / "peopleshadow.png").rename(folder / "peopleShadow.png")
     (folder / "man.png").rename(folder / "man_ir.png")

@@ -23,10 +23,10 @@ def write_yolox(path, classes=80, side=SIDE, decoded=False, rows=None, outputs=1
         )
         rest[0, :, :2] = (grid + 0.5) * stride[:, None]
         rest[0, :, 2:4] = np.exp(rest[0, :, 2:4]) * stride[:, None]
-    place = np.zeros((1, 1, 5 + classes), np.float32)
-    place[..., 4] = 1 / 255
+    least = np.zeros((1, 1, 5 + classes), np.float32)
+    least[..., 4] = 1 / 255
     tensors = {
-        "rest": rest, "place": place, "shape": np.array([1, cells[0], 1]), "axes": np.array([1]),
+        "rest": rest, "least": least, "shape": np.array([1, cells[0], 1]), "axes": np.array([1]),
         "zeros": np.zeros((1, total - cells[0], 1), np.float32),
     }  # fmt: skip
     nodes = [
@@ -34,7 +34,7 @@ def write_yolox(path, classes=80, side=SIDE, decoded=False, rows=None, outputs=1
         helper.make_node("ReduceMean", ["pooled", "axes"], ["mean"], keepdims=1),
         helper.make_node("Reshape", ["mean", "shape"], ["bright"]),
         helper.make_node("Concat", ["bright", "zeros"], ["all"], axis=1),
-        helper.make_node("Mul", ["all", "place"], ["sure"]),
+        helper.make_node("Mul", ["all", "least"], ["sure"]),
         helper.make_node("Add", ["sure", "rest"], ["output"]),
     ]
     made = [helper.make_tensor_value_info("output", 1, [1, total, 5 + classes])]

@@ -92,7 +92,7 @@ def test_a_detector_comes_out_that_can_be_used(made, kind, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_to_the_same_detector(made, monkeypatch, capsys):
+def test_a_run_that_was_stopped_resumes_to_the_same_detector(made, monkeypatch, capsys):
     from refinefuse.detection import train
 
     monkeypatch.setattr(train, "CHECKPOINT_EVERY", 1)

@@ -51,7 +51,7 @@ def test_suppression_is_within_a_class():
 def test_other_classes_need_their_names(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra `detection`")
     path = write_yolox(tmp_path / "two.onnx", classes=2)
-    with pytest.raises(InputError, match=r"2 names, one a line, in '.*two\.txt'"):
+    with pytest.raises(InputError, match=r"2 names, one per line, in '.*two\.txt'"):
         open_detector(path)
     (tmp_path / "two.txt").write_text("lamp\nsheep\n")
     assert set(open_detector(path)(bright_blocks(64, 64, (24, 40))).classes) == {"sheep"}

@@ -139,10 +139,10 @@ def test_masks_become_boxes(tmp_path):
     write_image(tmp_path / "1.png", mask)
     classes = CATALOG["MSRS"].classes["mask"]
     found = Labels("mask", tmp_path, classes).read(SIZES)["1"]
-    told = {
+    messages = {
         (name, *map(int, box), bool(c)) for name, box, c in zip(found.classes, found.corners, found.crowd, strict=True)
     }
-    assert told == {
+    assert messages == {
         ("person", 30, 20, 50, 60, False),
         ("person", 100, 70, 120, 75, True),
         ("car", 50, 20, 90, 40, False),

@@ -23,7 +23,7 @@ def test_first_pair_without_data_sets(tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["/bin/sh", ROOT / "examples" / "first_pair.sh", "", tmp_path / "out"]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PATH": path})
-    for name in ("fused.png", "sheet.png", "share.png"):
+    for name in ("fused.png", "montage.png", "weight_map.png"):
         assert read_image(tmp_path / "out" / name).shape[0] >= 480
 
 

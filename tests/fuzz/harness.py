@@ -28,8 +28,8 @@ SECONDS = 30.0
 MEMORY = 1 << 30  # bytes, beyond what the process needs for a sound file
 
 
-class Outcome(NamedTuple):
-    """What became of one input: `result` and `refused` are right, every other kind is a fault."""
+class FuzzResult(NamedTuple):
+    """What became of one input: `result` and `refused` are right, every other kind is a defect."""
 
     kind: str
     detail: str = ""
@@ -54,12 +54,12 @@ class Worker:
         self.process.start()
         other.close()
 
-    def read(self, path: Path) -> Outcome:
+    def read(self, path: Path) -> FuzzResult:
         """What becomes of a file."""
         try:
             self.pipe.send(path)
             if self.pipe.poll(SECONDS):
-                outcome: Outcome = self.pipe.recv()
+                outcome: FuzzResult = self.pipe.recv()
                 if outcome.kind == "memory":
                     self._restart()
                 return outcome
@@ -67,9 +67,9 @@ class Worker:
             self.process.join()
             code = self.process.exitcode or 0
             self._start()
-            return Outcome("signal", signal.Signals(-code).name if code < 0 else f"exit {code}")
+            return FuzzResult("signal", signal.Signals(-code).name if code < 0 else f"exit {code}")
         self._restart()
-        return Outcome("hang", f"over {SECONDS:g} s")
+        return FuzzResult("hang", f"over {SECONDS:g} s")
 
     def _restart(self) -> None:
         self.close()
@@ -96,25 +96,25 @@ def _serve(name: str, pipe: Connection) -> None:
         after = _settled(path.parent, before) if baseline else before
         baseline = baseline or peak
         if peak - baseline > MEMORY:
-            outcome = Outcome("memory", f"{(peak - baseline) / 2**20:.0f} MB; {outcome.detail}")
+            outcome = FuzzResult("memory", f"{(peak - baseline) / 2**20:.0f} MB; {outcome.detail}")
         elif after != before:
-            outcome = Outcome("leak", f"{sorted(after ^ before)}; {outcome.detail}")
+            outcome = FuzzResult("leak", f"{sorted(after ^ before)}; {outcome.detail}")
         pipe.send(outcome)
 
 
-def _read(reader: Reader, path: Path) -> Outcome:
+def _read(reader: Reader, path: Path) -> FuzzResult:
     from refinefuse.errors import RefineFuseError
 
     try:
         reader.read(path)
     except RefineFuseError as error:
-        return Outcome("refused", str(error).partition("\n")[0])
+        return FuzzResult("refused", str(error).partition("\n")[0])
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in where if "refinefuse" in frame.filename] or where
-        place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
-        return Outcome("other", f"{type(error).__name__}: {str(error)[:200]} ({place})")
-    return Outcome("result")
+        position = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+        return FuzzResult("other", f"{type(error).__name__}: {str(error)[:200]} ({position})")
+    return FuzzResult("result")
 
 
 def _resources(folder: Path) -> set[str]:
@@ -135,8 +135,8 @@ def _settled(folder: Path, before: set[str]) -> set[str]:
     return after
 
 
-def fuzz(name: str, count: int, seed: int, keep: Path | None = None) -> Iterator[Outcome]:
-    """The outcomes of `count` damaged files for one reader; faults are kept as files in `keep`."""
+def fuzz(name: str, count: int, seed: int, keep: Path | None = None) -> Iterator[FuzzResult]:
+    """The outcomes of `count` damaged files for one reader; inputs that fail are kept in `keep`."""
     reader = READERS[name]
     with tempfile.TemporaryDirectory() as folder:
         seeds = []
@@ -150,7 +150,7 @@ def fuzz(name: str, count: int, seed: int, keep: Path | None = None) -> Iterator
             for data in seeds:
                 outcome = _one(worker, reader, Path(folder), data)
                 if outcome.kind != "result":
-                    raise AssertionError(f"{name}: the sound file was not read: {outcome}")
+                    raise AssertionError(f"{name}: the undamaged file was not read: {outcome}")
             for number in range(count):
                 rng = np.random.default_rng((seed, number))
                 data = mutate(seeds[number % len(seeds)], rng, seeds)
@@ -163,7 +163,7 @@ def fuzz(name: str, count: int, seed: int, keep: Path | None = None) -> Iterator
             worker.close()
 
 
-def _one(worker: Worker, reader: Reader, folder: Path, data: bytes) -> Outcome:
+def _one(worker: Worker, reader: Reader, folder: Path, data: bytes) -> FuzzResult:
     inside = folder / "input"
     inside.mkdir()
     path = inside / f"{reader.stem}{reader.suffix}"

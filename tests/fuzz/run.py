@@ -1,4 +1,4 @@
-"""Fuzz every reader: `python tests/fuzz/run.py --inputs 10000`. Faults are kept in the folder `--keep`."""
+"""Fuzz every reader: `python tests/fuzz/run.py --inputs 10000`. Inputs that fail are kept in the folder `--keep`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from readers import READERS
 
 
 def main() -> int:
-    """Print a row per reader and every kind of fault; exit with 1 if there is any."""
+    """Print a row per reader and every kind of failure; exit with 1 if there is any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=10_000, help="damaged files over all readers together")
     parser.add_argument("--readers", nargs="*", default=list(READERS), choices=list(READERS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("out/fuzz"))
     options = parser.parse_args()
-    faults = 0
-    print(f"{'reader':<16}{'inputs':>8}{'result':>8}{'refused':>8}{'faults':>8}")
+    failures = 0
+    print(f"{'reader':<16}{'inputs':>8}{'result':>8}{'refused':>8}{'failures':>8}")
     for name in options.readers:
         count = -(-options.inputs // len(options.readers))
         outcomes = list(fuzz(name, count, options.seed, options.keep))
@@ -32,8 +32,8 @@ def main() -> int:
         print(f"{name:<16}{count:>8}{kinds['result']:>8}{kinds['refused']:>8}{len(wrong):>8}", flush=True)
         for (kind, detail), times in Counter((one.kind, one.detail) for one in wrong).most_common(20):
             print(f"    {times} x {kind}: {detail}", flush=True)
-        faults += len(wrong)
-    return int(faults > 0)
+        failures += len(wrong)
+    return int(failures > 0)
 
 
 if __name__ == "__main__":

@@ -14,5 +14,5 @@ NEEDS |= {"checkpoint": "lightning", "recipe": "lightning"}
 def test_damaged_files_are_refused_or_read(name, tmp_path):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
-    faults = [outcome for outcome in fuzz(name, 40, seed=1) if not outcome.is_right]
-    assert not faults
+    failures = [outcome for outcome in fuzz(name, 40, seed=1) if not outcome.is_right]
+    assert not failures

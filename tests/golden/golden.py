@@ -54,7 +54,7 @@ def image_difference(weights):
 
 
 def score_differences(weights):
-    """By metric, how far the score of the fused image is from the recorded one, in units of its tolerance."""
+    """By metric, how far the score of the fused image is from the recorded one, as a multiple of its tolerance."""
     recorded = json.loads(SCORES.read_text(encoding="utf-8"))[weights]
     found = scores(fresh(weights), weights)
     assert found.keys() == recorded.keys()

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from refinefuse.errors import InputError
 from refinefuse.image.color import YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
 
-PICTURES = st.sampled_from([np.uint8, np.uint16]).flatmap(
+IMAGES = st.sampled_from([np.uint8, np.uint16]).flatmap(
     lambda dtype: hnp.arrays(
         dtype,
         st.one_of(
@@ -46,7 +46,7 @@ class TestTensors:
         assert tensor[0, :, 0, 1].eq(1).all()
         assert tensor.sum() == channels
 
-    @given(PICTURES)
+    @given(IMAGES)
     def test_back_and_forth(self, pixels):
         np.testing.assert_array_equal(to_array(to_tensor(pixels), pixels.dtype), pixels, strict=True)
 
@@ -84,7 +84,7 @@ class TestSplit:
         planes = to_ycbcr(rgb((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)))
         assert planes.luma.flatten().tolist() == pytest.approx([0.299, 0.587, 0.114, 1, 0])
 
-    def test_chroma_is_zero_centered_and_spans_a_unit(self):
+    def test_chroma_is_zero_centered_and_spans_one(self):
         blue, red = to_ycbcr(rgb((0, 0, 255), (255, 255, 0), (255, 0, 0), (0, 255, 255), (90, 90, 90))).chroma[0, :, 0]
         assert blue.tolist()[:2] == pytest.approx([0.5, -0.5])
         assert red.tolist()[2:4] == pytest.approx([0.5, -0.5])
@@ -105,7 +105,7 @@ class TestSplit:
             assert torch.equal(planes.alpha, image[:, -1:])
 
 
-class TestExactColour:
+class TestExactColor:
     def test_every_8_bit_color(self):
         green, blue = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
         for start in range(0, 256, 8):
@@ -117,7 +117,7 @@ class TestExactColour:
         pixels = np.random.default_rng(0).integers(0, 65536, (1000, 1000, 3)).astype(np.uint16)
         np.testing.assert_array_equal(unchanged(pixels), pixels)
 
-    @given(PICTURES, st.sampled_from(["a", "b", "both"]))
+    @given(IMAGES, st.sampled_from(["a", "b", "both"]))
     def test_any_image_and_any_source(self, pixels, color):
         np.testing.assert_array_equal(unchanged(pixels, color), pixels, strict=True)
 

@@ -46,7 +46,7 @@ def smooth(height=96, width=128):
 
 
 def lzw(path, pixels, orientation=None):
-    """An LZW TIFF, as OpenCV writes it; an orientation takes the place of the rows per strip (one strip then)."""
+    """An LZW TIFF, as OpenCV writes it; an orientation replaces the rows per strip (one strip then)."""
     stored = pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
     data = cv2.imencode(".tif", stored, (cv2.IMWRITE_TIFF_COMPRESSION, 5))[1].tobytes()
     path.write_bytes(data)
@@ -482,7 +482,7 @@ class TestRefusedWriting:
         return lambda path: write_image(path, image() if pixels is None else pixels, **options)
 
     @pytest.mark.parametrize("name", ["x.gif", "x", "x.png.bak", ".png"])
-    def test_unknown_ending(self, tmp_path, name):
+    def test_unknown_extension(self, tmp_path, name):
         refused(tmp_path / name, ".png, .jpg", read=self.write())
         assert not list(tmp_path.iterdir())
 
@@ -599,7 +599,7 @@ class TestRefusedWriting:
                 assert read_image(file).shape == (1200, 1200, 3)
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
-    def test_the_file_gets_the_usual_permissions(self, tmp_path):
+    def test_the_file_gets_the_default_permissions(self, tmp_path):
         (tmp_path / "other").touch()
         write_image(tmp_path / "x.png", image())
         assert stat.S_IMODE((tmp_path / "x.png").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)

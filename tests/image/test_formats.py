@@ -1,4 +1,4 @@
-"""Formats beyond the usual ones, declared sizes, and files that are not read but named."""
+"""Formats beyond the common ones, declared sizes, and files that are not read but named."""
 
 import io
 import struct
@@ -175,8 +175,8 @@ def test_a_run_of_ff_takes_linear_time(tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["lzw", "packbits", "zlib", None])
-@pytest.mark.parametrize("fault", ["empty", "short"])
-def test_a_strip_that_is_empty_or_too_short(tmp_path, compression, fault):
+@pytest.mark.parametrize("defect", ["empty", "short"])
+def test_a_strip_that_is_empty_or_too_short(tmp_path, compression, defect):
     if compression in ("lzw", "packbits"):
         pytest.importorskip("imagecodecs")
     noise = np.random.default_rng(0).integers(0, 255, (48, 64), dtype=np.uint8)
@@ -186,7 +186,7 @@ def test_a_strip_that_is_empty_or_too_short(tmp_path, compression, fault):
     with tifffile.TiffFile(io.BytesIO(data)) as parsed:
         tag = parsed.pages[0].tags[279]
         lengths = list(tag.value)
-        lengths[1] = 0 if fault == "empty" else lengths[1] // 3
+        lengths[1] = 0 if defect == "empty" else lengths[1] // 3
         struct.pack_into(f"<{len(lengths)}{'HI'[tag.dtype == 4]}", data, tag.valueoffset, *lengths)
     (tmp_path / "x.tif").write_bytes(data)
     refused(tmp_path / "x.tif", "Cannot read")

@@ -8,7 +8,7 @@ import tifffile
 
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.metadata import Metadata, apply_orientation, orientation_warnings, read_metadata
-from refinefuse.image.metadata_embed import lost_metadata
+from refinefuse.image.metadata_embed import unsupported_metadata
 from refinefuse.image.tags import Directories, Entry, exif_block, read_directories
 from refinefuse.image.tiff_strips import write_tiff
 
@@ -20,11 +20,11 @@ def text(tag, value):
     return Entry(tag, 2, len(value) + 1, value + b"\0")
 
 
-PLACE = tuple(Entry(tag, 5, 3, struct.pack("<6I", *numbers)) for tag, numbers in ((2, (47, 1, 7, 1, 2404, 100)),))
+LOCATION = tuple(Entry(tag, 5, 3, struct.pack("<6I", *numbers)) for tag, numbers in ((2, (47, 1, 7, 1, 2404, 100)),))
 DIRECTORIES = Directories(
     (text(271, b"Maker"), text(306, b"2024:05:06 07:08:09")),
     (Entry(33434, 5, 1, struct.pack("<2I", 1, 250)), text(36867, b"2024:05:06 07:08:09")),
-    (Entry(0, 1, 4, b"\2\3\0\0"), text(1, b"N"), *PLACE),
+    (Entry(0, 1, 4, b"\2\3\0\0"), text(1, b"N"), *LOCATION),
 )
 GEOTIFF = (
     Entry(33550, 12, 3, struct.pack("<3d", 0.5, 0.5, 0)),
@@ -108,12 +108,12 @@ def test_a_big_endian_tiff_gives_the_same(tmp_path):
 
 
 def test_what_is_lost_is_named():
-    assert lost_metadata(ALL, ".png") == ["GeoTIFF tags"]
-    assert lost_metadata(ALL, ".tif") == ["gamma and primaries"]
-    assert lost_metadata(ALL, ".bmp") == ["EXIF", "ICC profile", "XMP", "gamma and primaries", "GeoTIFF tags"]
-    assert lost_metadata(Metadata(icc=ICC), ".tif", channels=1) == ["ICC profile"]
-    assert lost_metadata(Metadata(orientation=6, geotiff=GEOTIFF), ".tif") == ["GeoTIFF tags"]
-    assert lost_metadata(Metadata(), ".bmp") == []
+    assert unsupported_metadata(ALL, ".png") == ["GeoTIFF tags"]
+    assert unsupported_metadata(ALL, ".tif") == ["gamma and primaries"]
+    assert unsupported_metadata(ALL, ".bmp") == ["EXIF", "ICC profile", "XMP", "gamma and primaries", "GeoTIFF tags"]
+    assert unsupported_metadata(Metadata(icc=ICC), ".tif", channels=1) == ["ICC profile"]
+    assert unsupported_metadata(Metadata(orientation=6, geotiff=GEOTIFF), ".tif") == ["GeoTIFF tags"]
+    assert unsupported_metadata(Metadata(), ".bmp") == []
 
 
 def test_a_profile_of_rgb_is_not_put_into_a_gray_image(tmp_path):

@@ -143,7 +143,7 @@ def test_gray_in_three_channels_is_gray(tmp_path):
     np.testing.assert_array_equal(read_counts(tmp_path / "a.png"), gray)
 
 
-def test_saturation_and_clipping_are_told():
+def test_saturation_and_clipping_are_reported():
     counts = frames(1)[0]
     counts[:8] = 16383
     fixed = IntensityRange("counts", 7000, 8000)

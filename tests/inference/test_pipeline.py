@@ -12,7 +12,6 @@ from refinefuse.inference.pipeline import Pair, run
 class Reader:
     """Yields `count` pairs; records what was read."""
 
-    unit = "pair"
     total = None
 
     def __init__(self, count, fail_at=None):

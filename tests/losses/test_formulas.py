@@ -17,7 +17,7 @@ WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6
 
 @pytest.fixture
 def planes():
-    """Fused, a and b, levels 0..255, (2, 1, 40, 44): edges of either source alone, hot and cold places, halos."""
+    """Fused, a and b, levels 0..255, (2, 1, 40, 44): edges of either source alone, hot and cold spots, halos."""
     y, x = np.mgrid[0:40, 0:44]
     rng = np.random.default_rng(0)
     a = 60 + 40 * (x > 20) + 5 * np.sin(y / 3) + 110 * ((y > 8) & (y < 16) & (x > 5) & (x < 13))
@@ -124,11 +124,11 @@ def test_of_two_edges_of_one_strength_that_of_the_first_source_is_asked_for():
     assert float(TERMS["gradient"](up, down, up)) > 0
 
 
-@pytest.mark.parametrize(("warmer", "hot"), [(30, False), (31, True)])
-def test_hot_is_more_than_30_levels_above_the_middle(warmer, hot):
+@pytest.mark.parametrize(("warmer", "is_hot"), [(30, False), (31, True)])
+def test_hot_is_more_than_30_levels_above_the_middle(warmer, is_hot):
     a = torch.full((1, 1, 40, 40), 50.0)
     a[..., :5, :5] += warmer
-    assert (float(TERMS["hot_target"](torch.zeros_like(a), a, torch.zeros_like(a))) > 0) == hot
+    assert (float(TERMS["hot_target"](torch.zeros_like(a), a, torch.zeros_like(a))) > 0) == is_hot
 
 
 @pytest.mark.parametrize("bright", range(3))
@@ -163,7 +163,7 @@ def test_is_a_hundredth_of_the_metric(name, metric):
 
 
 @pytest.mark.parametrize("name", ["edge_recall", "hot_target"])
-def test_several_processes_share_what_they_count(name, planes, monkeypatch):
+def test_several_processes_count_together(name, planes, monkeypatch):
     """Each of four divides by the mean of what all count, so that the mean of their gradients is that of the batch."""
     alone = float(TERMS[name](*planes))
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)

@@ -432,7 +432,7 @@ def qg(f, a, b):
     return above / below
 
 
-def petrovic(f, a, b, floor=0.001):
+def petrovic(f, a, b, weak_weight=0.001):
     def edges(x):
         u, w = (d / 8 for d in sobel(x, "mirror"))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -447,7 +447,7 @@ def petrovic(f, a, b, floor=0.001):
         return np.sqrt(0.9999 / (1 + np.exp(-19 * (G - 0.5))) * 0.9995 / (1 + np.exp(-22 * (D - 0.5))))
 
     qa, qb = quality(ga, aa), quality(gb, ab)
-    wa, wb = (np.where(g >= 2, g**1.5, floor) for g in (ga, gb))
+    wa, wb = (np.where(g >= 2, g**1.5, weak_weight) for g in (ga, gb))
     W, up = (wa + wb).sum(), (gf > ga) & (gf > gb)
     lost = (1 - qa) * wa + (1 - qb) * wb
     return (
@@ -494,14 +494,14 @@ def index(x, y, w, c):
     return ssim_maps(x, y, w, c, c)[0]
 
 
-def share(x, y):
+def fraction(x, y):
     return np.divide(x, x + y, out=np.full_like(x, 0.5), where=(x + y) != 0)
 
 
 def piella(f, a, b):
     w, c = uniform(8), (1e-6 * 255) ** 2
     va, vb = covariance(a, a, w), covariance(b, b, w)
-    q = share(va, vb) * index(a, f, w, c) + (1 - share(va, vb)) * index(b, f, w, c)
+    q = fraction(va, vb) * index(a, f, w, c) + (1 - fraction(va, vb)) * index(b, f, w, c)
     return q.mean(), by_salience(q, va, vb)
 
 
@@ -528,13 +528,13 @@ def qe(f, a, b):
 
 def qc(f, a, b):
     w = uniform(8)
-    lam = np.clip(share(covariance(a, f, w), covariance(b, f, w)), 0, 1)
+    lam = np.clip(fraction(covariance(a, f, w), covariance(b, f, w)), 0, 1)
     return (lam * index(a, f, w, 2e-16) + (1 - lam) * index(b, f, w, 2e-16)).mean()
 
 
 def qy(f, a, b):
     w = gauss(7, 1.5)
-    lam = share(covariance(a, a, w), covariance(b, b, w))
+    lam = fraction(covariance(a, a, w), covariance(b, b, w))
     qa, qb = index(a, f, w, 2e-16), index(b, f, w, 2e-16)
     return np.where(index(a, b, w, 2e-16) >= 0.75, lam * qa + (1 - lam) * qb, np.maximum(qa, qb)).mean()
 
@@ -645,7 +645,7 @@ def qp(f, a, b):
     return result
 
 
-# fusion faults
+# diagnostic metrics
 
 
 def slope(x):

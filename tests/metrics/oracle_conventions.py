@@ -29,7 +29,7 @@ def default(key):
     return getattr(oracle, key.lower().replace("-", "_"))
 
 
-def on_unit_range(function):
+def on_zero_to_one(function):
     return lambda *images: function(*(x / 255 for x in images))
 
 
@@ -80,11 +80,11 @@ def mi_nats(f, a, b):
     return sum(nats(hist(x)) + nats(hist(f)) - nats(joint(x, f)) for x in (a, b))
 
 
-def mi_folded(f, a, b):
-    def folded(x):
+def mi_merged(f, a, b):
+    def merged(x):
         return np.minimum(x, 254)
 
-    return sum(entropy(hist(x)) + entropy(hist(f)) - entropy(joint(folded(x), folded(f))) for x in (a, b))
+    return sum(entropy(hist(x)) + entropy(hist(f)) - entropy(joint(merged(x), merged(f))) for x in (a, b))
 
 
 def mi_twice_entropy(f, a, b):
@@ -136,12 +136,12 @@ def ssim_replicated(data_range):
     return lambda f, a, b: (one(a, f) + one(b, f)) / 2
 
 
-def ssim_unit(f, a, b):
+def ssim_range_1(f, a, b):
     c1, c2 = 0.01**2, 0.03**2
     return sum(oracle.ssim_maps(x, f, gauss(11, 1.5), c1, c2)[0].mean() for x in (a, b)) / 2
 
 
-def ms_ssim_unit(f, a, b):
+def ms_ssim_range_1(f, a, b):
     return oracle.ms_ssim(f, a, b, 0.01**2, 0.03**2) / 2
 
 
@@ -190,8 +190,8 @@ def nabf(f, a, b):
     return oracle.petrovic(f, a, b)[2]
 
 
-def nabf_without_floor(f, a, b):
-    return oracle.petrovic(f, a, b, floor=0)[2]
+def nabf_without_weak_edges(f, a, b):
+    return oracle.petrovic(f, a, b, weak_weight=0)[2]
 
 
 def qg_liu(f, a, b):
@@ -216,7 +216,7 @@ def qg_liu(f, a, b):
 def piella_liu(f, a, b):
     w = gauss(11, 1.5)
     va, vb = oracle.covariance(a, a, w), oracle.covariance(b, b, w)
-    lam = oracle.share(va, vb)
+    lam = oracle.fraction(va, vb)
     q = lam * oracle.ssim_maps(a, f, w, C1, C2)[0] + (1 - lam) * oracle.ssim_maps(b, f, w, C1, C2)[0]
     return q.mean(), oracle.by_salience(q, va, vb)
 
@@ -244,19 +244,19 @@ def qy_liu(f, a, b):
     return np.nan if (va + vb == 0).any() else oracle.qy(f, a, b)
 
 
-TIES_01 = on_unit_range(qabf_ties)
+TIES_01 = on_zero_to_one(qabf_ties)
 CDDFUSE = {"MI": mi_nats, "PSNR": psnr_of_fused_peak, "Qabf": qabf_ties}
-TANG = {"AG": ag_inner, "MSE": on_unit_range(oracle.mse), "PSNR": psnr_mixed_scales, "Qabf": qabf_ties}
+TANG = {"AG": ag_inner, "MSE": on_zero_to_one(oracle.mse), "PSNR": psnr_mixed_scales, "Qabf": qabf_ties}
 OTHER = {
     "default": {},
     "cddfuse": {**CDDFUSE, "SSIM": ssim_uniform(2)},
     "cddfuse255": {**CDDFUSE, "SSIM": ssim_uniform(255)},
-    "tang": {**TANG, "MI": mi_folded, "Nabf": nabf_fused_last, "SSIM": ssim_replicated(1)},
+    "tang": {**TANG, "MI": mi_merged, "Nabf": nabf_fused_last, "SSIM": ssim_replicated(1)},
     "tang2022": {
         **TANG,
-        "MI": mi_folded,
+        "MI": mi_merged,
         "SD": oracle.sd_uint8,
-        "SF": on_unit_range(oracle.sf),
+        "SF": on_zero_to_one(oracle.sf),
         "VIF": oracle.vif_uint8,
         "Qabf": TIES_01,
         "Nabf": nabf_fused_last,
@@ -265,16 +265,16 @@ OTHER = {
     "tang_py": {
         **TANG,
         "EN": en_offset,
-        "Nabf": nabf_without_floor,
-        "SSIM": ssim_unit,
-        "MS-SSIM": ms_ssim_unit,
+        "Nabf": nabf_without_weak_edges,
+        "SSIM": ssim_range_1,
+        "MS-SSIM": ms_ssim_range_1,
     },
     "li": {
         "SD": sd_sum01,
         "VIF": vif_steerable,
         "MI": mi_twice_entropy,
         "Qabf": TIES_01,
-        "Nabf": on_unit_range(nabf),
+        "Nabf": on_zero_to_one(nabf),
         "SSIM": ssim_replicated(255),
     },
     "vifb": {

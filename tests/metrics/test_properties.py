@@ -65,7 +65,7 @@ def test_a_batch_is_a_loop(first, second):
 
 @settings(max_examples=10)
 @given(seed=seeds)
-def test_petrovic_shares_sum_to_one(seed):
+def test_petrovic_fractions_sum_to_one(seed):
     images = tensors(*triplet(20, 25, seed))
     total = qabf_p(*images) + labf(*images) + nabf(*images)
     torch.testing.assert_close(total, torch.ones_like(total))
@@ -94,8 +94,8 @@ def test_falls_with_noise(key):
     a, b = pair(64, 70)
     rng = np.random.default_rng(1)
     noise = rng.normal(0, 1, a.shape)
-    noisy = [np.clip(np.round((a + b) / 2 + s * noise), 0, 255) for s in (0, 8, 30)]
-    scores = [float(evaluate(*tensors(x, a, b), metrics=[key])[key]) for x in noisy]
+    images = [np.clip(np.round((a + b) / 2 + s * noise), 0, 255) for s in (0, 8, 30)]
+    scores = [float(evaluate(*tensors(x, a, b), metrics=[key])[key]) for x in images]
     assert scores[0] > scores[1] > scores[2]
 
 

@@ -17,7 +17,7 @@ def ramps(side: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
 
 @BOTH
 @pytest.mark.parametrize("weight", [0.0, 0.3, 0.5, 1.0])
-def test_a_mix_by_one_share_has_none(metric, weight):
+def test_a_mix_by_one_weight_has_none(metric, weight):
     _, a, b = tensors(*triplet(64, 70))
     assert float(metric(weight * a + (1 - weight) * b, a, b)) == pytest.approx(0, abs=1e-9)
 

@@ -41,15 +41,15 @@ def test_equals_the_recorded_values(convention, triplet):
         assert float(scores[key]) == approximately, key
 
 
-def test_every_definition_of_a_convention_is_told_from_the_default():
+def test_every_definition_of_a_convention_differs_from_the_default():
     """So that a convention that forgets one of its own definitions is noticed above."""
     differs = {}
     for convention, definitions in OTHER.items():
         for key in definitions:
             pairs = [(RECORDED[name][convention][key], RECORDED[name]["default"][key]) for name in TRIPLETS]
             differs[convention, key] = any(
-                own != usual and (own is None or abs(own - usual) > 100 * tolerance(convention, key) * abs(usual))
-                for own, usual in pairs
+                own != default and (own is None or abs(own - default) > 100 * tolerance(convention, key) * abs(default))
+                for own, default in pairs
             )
     assert sorted(name for name, found in differs.items() if not found) == sorted(SAME_ON_WHOLE_LEVELS)
 

@@ -1,4 +1,4 @@
-"""Mutation testing: change the code in many places, one at a time, and see whether a test fails.
+"""Mutation testing: change the code at many positions, one at a time, and see whether a test fails.
 
 Cosmic Ray makes the mutants. A sample of them is tried, the same for the same seed, an equal part from each area. Each
 runs in a process of its own, forked from one that has loaded the libraries, on a copy of the package, and stops at the
@@ -62,18 +62,18 @@ class Mutant:
 
 
 def mutants_of(area: str, module: str) -> list[list[Mutant]]:
-    """The mutants of a module, by the place in the code: one place can be changed in several ways."""
+    """The mutants of a module, by the position in the code: one position can be changed in several ways."""
     tree = list(ast_nodes(get_ast((PACKAGE / module).read_text(encoding="utf-8"))))
-    places = defaultdict(list)
+    positions = defaultdict(list)
     for name in operator_names():
         if name.endswith(NEEDS_ARGUMENTS):
             continue
         operator, occurrence = get_operator(name)(), 0
         for node in tree:
             for start, end in operator.mutation_positions(node):
-                places[start, end].append(Mutant(area, module, start[0], name, occurrence))
+                positions[start, end].append(Mutant(area, module, start[0], name, occurrence))
                 occurrence += 1
-    return [places[place] for place in sorted(places)]
+    return [positions[position] for position in sorted(positions)]
 
 
 def meaning(code: str) -> str:
@@ -92,25 +92,25 @@ def meaning(code: str) -> str:
 
 
 def sample(count: int, seed: int) -> list[Mutant]:
-    """So many mutants in different places, an equal part of every area as far as it goes."""
+    """So many mutants at different positions, an equal part of every area as far as it goes."""
     rng = random.Random(seed)  # noqa: S311  # no secret
     waiting = {}
     for area, (patterns, _) in AREAS.items():
         modules = sorted({str(path.relative_to(PACKAGE)) for one in patterns for path in PACKAGE.glob(one)})
-        waiting[area] = [place for module in modules for place in mutants_of(area, module)]
+        waiting[area] = [position for module in modules for position in mutants_of(area, module)]
         rng.shuffle(waiting[area])
     chosen: list[Mutant] = []
     while len(chosen) < count and any(waiting.values()):
-        for places in waiting.values():
-            mutant = next((m for m in _first_of_each(places, rng) if _changes_something(m)), None)
+        for positions in waiting.values():
+            mutant = next((m for m in _first_of_each(positions, rng) if _changes_something(m)), None)
             if mutant is not None and len(chosen) < count:
                 chosen.append(mutant)
     return sorted(chosen, key=lambda one: (one.area, one.module, one.line))
 
 
-def _first_of_each(places: list[list[Mutant]], rng: random.Random):
-    while places:
-        yield rng.choice(places.pop())
+def _first_of_each(positions: list[list[Mutant]], rng: random.Random):
+    while positions:
+        yield rng.choice(positions.pop())
 
 
 def _changes_something(mutant: Mutant) -> bool:

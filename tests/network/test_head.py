@@ -51,7 +51,7 @@ def test_the_pull_to_the_brighter_source_has_no_kink_where_they_cross():
     left, middle, right = level(d, 0.0, 1.0).tolist()
     assert middle == 0
     assert abs(right - left) < 1e-9
-    assert right < 0.02e-3  # |d| in its place gives 1e-3
+    assert right < 0.02e-3  # |d| itself gives 1e-3
     assert level(torch.tensor([0.8]), 0.0, 0.5).item() == pytest.approx(0.4, rel=0.1)  # nearly the brighter source
 
 

@@ -21,8 +21,8 @@ SWITCHED = {
     "no gradual refinement": replace(TINY, gradual_refinement=False),
     "single scale": replace(TINY, channels=(8,)),
     "single scale, not refined": replace(TINY, channels=(8,), gradual_refinement=False),
-    "folded by 4": replace(TINY, patch_size=4),
-    "not folded": replace(TINY, patch_size=1),
+    "patches of 4": replace(TINY, patch_size=4),
+    "single pixels": replace(TINY, patch_size=1),
     "symmetric": replace(TINY, symmetric=True),
 }
 
@@ -86,7 +86,7 @@ def test_both_sources_and_every_part_have_a_say():
 
 
 @pytest.mark.parametrize("config", SWITCHED.values(), ids=SWITCHED.keys())
-def test_a_window_is_the_same_as_in_the_whole_painting(config):
+def test_a_region_is_the_same_as_in_the_whole_output(config):
     model = lively(config).double()
     a, b = pair(131, 203, torch.float64)
     context = model.encode_context(a, b)
@@ -158,15 +158,15 @@ def test_area_weights_average_the_side_continued_to_a_multiple(length, cells):
     torch.testing.assert_close(weights.sum(0), expected)
 
 
-def test_reduction_gives_mean_and_deviation_of_each_cell():
+def test_grid_statistics_give_mean_and_deviation_of_each_cell():
     x, _ = pair(32, 48, torch.float64)
     mean, deviation = grid_statistics(x, 8)[0]
     cells = x[0, 0].reshape(8, 4, 8, 6).permute(0, 2, 1, 3).reshape(8, 8, 24)
     torch.testing.assert_close(mean, cells.mean(-1))
-    torch.testing.assert_close(deviation, cells.std(-1, correction=0))
+    torch.testing.assert_close(deviation, cells.std(-1, unbiased=False))
 
 
-def test_reduction_keeps_every_digit_under_autocast():
+def test_grid_statistics_keep_every_digit_under_autocast():
     x, _ = pair(64, 64)
     with torch.autocast("cpu", torch.bfloat16):
         low = grid_statistics(0.5 + x / 100, 8)
@@ -182,7 +182,7 @@ def test_flat_sources_stay_flat_away_from_the_edge(name):
     model = lively(SWITCHED[name]).double()
     a = torch.full((1, 1, 96, 98), 0.3, dtype=torch.float64)
     fused = model(a, a + 0.4)[..., model.halo : -model.halo, model.halo : -model.halo]
-    torch.testing.assert_close(fused[..., 2:, 2:], fused[..., :-2, :-2])  # the same in every folded block
+    torch.testing.assert_close(fused[..., 2:, 2:], fused[..., :-2, :-2])  # the same in every patch
 
 
 @pytest.mark.parametrize("name", sorted(SWITCHED))

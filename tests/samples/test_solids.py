@@ -65,7 +65,7 @@ def test_a_solid_beside_the_image_is_not_seen():
 
 
 @pytest.mark.parametrize("beta", [0.0, 2.0, 4.0])
-def test_clouds_are_normalised(beta):
+def test_clouds_are_normalized(beta):
     field = clouds(np.random.default_rng(0), (64, 96), beta)
     assert field.shape == (64, 96)
     assert field.mean() == pytest.approx(0, abs=1e-5)

@@ -99,7 +99,7 @@ def test_another_size_is_reported(folders, capsys):
     assert "24 x 31" in capsys.readouterr().err
 
 
-def test_names_without_a_partner(folders, capsys):
+def test_unpaired_names(folders, capsys):
     write_image(folders / "fused" / "maximum" / "3.png", np.zeros((24, 30), np.uint8))
     (folders / "fused" / "maximum" / "1.png").unlink()
     assert score(*paths(folders, "fused"), metrics="EN") == 1
@@ -216,6 +216,6 @@ def test_names_are_harmless_in_spreadsheets_and_in_latex():
     assert r"a\_b\&\$\textbackslash{}\{\textasciitilde{} & \textbf{1.0}" in text
 
 
-def test_ranks_share_ties_and_leave_out_what_is_unknown():
+def test_ranks_of_ties_are_equal_and_they_leave_out_what_is_unknown():
     assert ranks_of({"a": 1.0, "b": 1.0 + 1e-12, "c": 2.0, "d": math.nan}) == {"a": 1, "b": 1, "c": 3}
     assert ranks_of({"a": 1.0, "b": math.nan}) == {}

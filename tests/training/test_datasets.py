@@ -58,7 +58,7 @@ def test_lists_say_what_trains_and_what_validates(data, tiny):
     with pytest.raises(PairingError, match="99': not there"):
         load_datasets(recipe, data)
     (data / "lists" / "val.txt").write_text("4\n7\n")
-    with pytest.raises(InputError, match="share pairs for training and validation"):
+    with pytest.raises(InputError, match="have pairs in common for training and validation"):
         load_datasets(recipe, data)
 
 

@@ -106,7 +106,7 @@ def test_what_the_better_source_shows_is_asked_of_the_fused_image(path):
 
 
 class Brightness:
-    """Each pixel is a place, as sure as it is bright."""
+    """Each pixel is a cell, as sure as it is bright."""
 
     def scores(self, luma):
         return luma.flatten(1)[..., None].expand(-1, -1, 2)
@@ -122,8 +122,8 @@ def test_the_loss_is_the_weighted_shortfall():
     assert detection_loss(fused, 0 * a, 0 * b, Brightness()) == 0
 
 
-class MiddleGrey:
-    """Each pixel is a place, as sure as it is neither black nor white."""
+class MiddleGray:
+    """Each pixel is a cell, as sure as it is neither black nor white."""
 
     def scores(self, luma):
         return (1 - 2 * (luma - 0.5).abs()).flatten(1)[..., None]
@@ -131,8 +131,8 @@ class MiddleGrey:
 
 def test_what_is_seen_in_the_mean_of_the_sources_is_asked_for():
     black, white = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-    assert detection_loss((black + white) / 2, black, white, MiddleGrey()) == 0
-    assert detection_loss(white, black, white, MiddleGrey()) == 1
+    assert detection_loss((black + white) / 2, black, white, MiddleGray()) == 0
+    assert detection_loss(white, black, white, MiddleGray()) == 1
 
 
 def test_another_network_is_refused(tmp_path):
@@ -187,7 +187,7 @@ def test_other_classes_than_those_of_coco_are_refused(path):
 
 
 def test_a_crop_in_which_the_detector_sees_nothing_is_refused(tiny):
-    with pytest.raises(ConfigError, match="crop.* 32 or more where a detector judges"):
+    with pytest.raises(ConfigError, match="crop.* 32 or more with a detection loss"):
         replace(tiny, crop_size=16, loss_weights=LossWeights(detection=1.0), detector="d.onnx")
 
 

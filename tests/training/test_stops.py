@@ -139,7 +139,7 @@ def test_a_checkpoint_that_is_not_finite_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_log_of_a_run_that_goes_on_is_one_log(data, tiny, tmp_path, monkeypatch):
+def test_the_log_of_a_resumed_run_is_one_log(data, tiny, tmp_path, monkeypatch):
     recipe = replace(tiny, max_steps=12, val_check_interval=2)
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 6)
 

@@ -76,7 +76,7 @@ def test_training_writes_all_that_is_promised_and_learns(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_goes_on_to_the_same_weights(data, tmp_path):
+def test_a_run_that_is_killed_resumes_to_the_same_weights(data, tmp_path):
     recipe = replace(RECIPE, max_steps=8, val_check_interval=4)
     save_recipe(recipe, tmp_path / "recipe.yaml")
     program = (
@@ -235,9 +235,9 @@ def test_every_tenth_pair_validates_and_is_not_trained_on(data):
     assert training_data.validation_names == ["ir/0.png", "ir/10.png"]
 
 
-def test_image_without_partner_is_named(data):
+def test_an_unpaired_image_is_named(data):
     (data / "ir" / "3.png").unlink()
-    with pytest.raises(PairingError, match=r"'vi/3\.png': no partner"):
+    with pytest.raises(PairingError, match=r"'vi/3\.png': unpaired"):
         load_datasets(RECIPE, data)
 
 
@@ -297,7 +297,7 @@ def test_lighting_changes_the_visible_image_alone():
     assert 0 <= batch.b.min() <= batch.b.max() <= 1
 
 
-def test_a_duller_sensor_changes_the_infrared_image_alone():
+def test_low_thermal_contrast_changes_the_infrared_image_alone():
     plane = np.random.default_rng(0).integers(60, 200, (50, 60), np.uint8)
     before, after = (crops([(plane, plane)], augmentation=Augmentation(0, weight, 1)) for weight in (0, 1))
     fainter = [(before[index], after[index]) for index in range(20)]

@@ -1,4 +1,4 @@
-"""Align a pair: search, refine, and judge whether the result can be trusted."""
+"""Align a pair: search, refine, and decide whether the result can be trusted."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SimilarityMetric = Literal["edges", "mutual-information"]
 _STARTS = 3  # motions of the search that are refined
 _NEAR = 0.04  # of the longer side: corners nearer to each other on average are those of one motion
 _ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
-# What a result must reach to be trusted, chosen on moved pairs: docs/alignment.md tells how often it errs.
+# Thresholds of a trusted result, chosen on moved pairs; error rates are in docs/alignment.md.
 _KEPT = 0.95  # what is aligned already may lose this little by chance
 _FREER = 1.3  # if a scale (and rotation) agrees better by this factor, a transform_type without it is wrong
 _AGREEMENT, _LEAD, _ERROR, _OVERLAP = 40, 1.2, 0.0075, 0.3
 _LEAST_ERROR = 3.0  # pixels: halves of small images may disagree by this
 _CELLS = 8  # squares along the longer side of the chessboard that makes the two halves
-_SMALLEST = 32  # pixels a side
+_SMALLEST = 32  # pixels per side
 _CONTRAST = 1e-3  # white less black, of [0, 1]: less shows nothing
 
 
@@ -94,34 +94,34 @@ def align(
         The transform, and whether it can be trusted.
 
     Raises:
-        InputError: an array is no image, is smaller than 32 pixels a side, or a mask does not fit.
+        InputError: an array is no image, is smaller than 32 pixels per side, or a mask does not fit.
         MissingDependencyError: the metric is `mutual-information` and SimpleITK is not installed.
     """
     if metric == "mutual-information":
         check_mutual(transform_type)
-    images = _images(a, b, mask_a, mask_b)
-    sizes = images.a.shape, images.b.shape
-    found = search(images.a, images.b, transform_type, mask_a, mask_b)
-    starts = [*_apart(found, sizes[1]), _as_it_is(images, transform_type).matrix]
-    tried = (_try(images, start, transform_type, metric) for start in starts)
-    best = _polish(images, max(tried, key=lambda one: one.score).matrix, transform_type, metric)
+    inputs = _inputs(a, b, mask_a, mask_b)
+    sizes = inputs.a.shape, inputs.b.shape
+    found = search(inputs.a, inputs.b, transform_type, mask_a, mask_b)
+    starts = [*_apart(found, sizes[1]), _as_it_is(inputs, transform_type).matrix]
+    tried = (_try(inputs, start, transform_type, metric) for start in starts)
+    best = _polish(inputs, max(tried, key=lambda one: one.score).matrix, transform_type, metric)
     transform = (
-        add_displacement(images, best) if transform_type == "bspline" else Transform(transform_type, *sizes, best)
+        add_displacement(inputs, best) if transform_type == "bspline" else Transform(transform_type, *sizes, best)
     )
-    before, after = measure(images, _as_it_is(images, transform_type)), measure(images, transform)
-    lead = _lead(found, measure(images, transform, SMALL), best, sizes[1])
-    error = _error(images, best, transform_type, metric)
-    _, inside = transform.resample(images.a, images.mask_a)
+    before, after = measure(inputs, _as_it_is(inputs, transform_type)), measure(inputs, transform)
+    lead = _lead(found, measure(inputs, transform, SMALL), best, sizes[1])
+    error = _error(inputs, best, transform_type, metric)
+    _, inside = transform.resample(inputs.a, inputs.mask_a)
     overlap = float(inside.mean())
     allowed = max(_ERROR * max(sizes[1]), _LEAST_ERROR)
-    rejection_reasons = _doubts(before, after, lead, error, allowed, overlap)
+    rejection_reasons = _rejection_reasons(before, after, lead, error, allowed, overlap)
     if metric == "edges" and transform_type in ("translation", "rigid"):
-        rejection_reasons += _too_stiff(images, best, after, transform_type)
-    rejection_reasons = _flat(images) or rejection_reasons
+        rejection_reasons += _too_stiff(inputs, best, after, transform_type)
+    rejection_reasons = _flat(inputs) or rejection_reasons
     return Alignment(transform, before, after, lead, error, overlap, rejection_reasons)
 
 
-def _images(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> RegistrationInputs:
+def _inputs(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> RegistrationInputs:
     lumas, masks = [], []
     for name, pixels, mask in (("a", a, mask_a), ("b", b, mask_b)):
         try:
@@ -147,13 +147,13 @@ def _images(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> R
 
 def _apart(found: list[Candidate], size: tuple[int, int]) -> list[np.ndarray]:
     """The best motions of a search that are not nearly the same."""
-    kept: list[np.ndarray] = []
+    starts: list[np.ndarray] = []
     for one in found:
-        if all(_distance(one.matrix, other, size) > _NEAR * max(size) for other in kept):
-            kept.append(one.matrix)
-        if len(kept) == _STARTS:
+        if all(_distance(one.matrix, other, size) > _NEAR * max(size) for other in starts):
+            starts.append(one.matrix)
+        if len(starts) == _STARTS:
             break
-    return kept
+    return starts
 
 
 def _distance(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> float:
@@ -164,17 +164,17 @@ def _distance(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> floa
 
 
 def _try(
-    images: RegistrationInputs, start: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
+    inputs: RegistrationInputs, start: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
 ) -> Refined:
     if metric == "mutual-information":
-        return refine_mutual(images, start, transform_type)
-    return refine(images, start, transform_type, COARSE)
+        return refine_mutual(inputs, start, transform_type)
+    return refine(inputs, start, transform_type, COARSE)
 
 
 def _polish(
-    images: RegistrationInputs, matrix: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
+    inputs: RegistrationInputs, matrix: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
 ) -> np.ndarray:
-    return matrix if metric == "mutual-information" else refine(images, matrix, transform_type, FINE).matrix
+    return matrix if metric == "mutual-information" else refine(inputs, matrix, transform_type, FINE).matrix
 
 
 def _lead(found: list[Candidate], score: float, best: np.ndarray, size: tuple[int, int]) -> float:
@@ -183,36 +183,41 @@ def _lead(found: list[Candidate], score: float, best: np.ndarray, size: tuple[in
     return score / max(*elsewhere, 1e-9) if elsewhere else float("inf")
 
 
-def _flat(images: RegistrationInputs) -> tuple[str, ...]:
-    named = (("a", images.a), ("b", images.b))
+def _flat(inputs: RegistrationInputs) -> tuple[str, ...]:
+    named = (("a", inputs.a), ("b", inputs.b))
     return tuple(f"all pixels of `{name}` have the same value" for name, gray in named if np.ptp(gray) < _CONTRAST)
 
 
-def _doubts(before: float, after: float, lead: float, error: float, allowed: float, overlap: float) -> tuple[str, ...]:
-    """Why a result is not to be trusted; `error` and what is `allowed` in pixels."""
+def _rejection_reasons(
+    before: float, after: float, lead: float, error: float, allowed: float, overlap: float
+) -> tuple[str, ...]:
+    """Why a result cannot be trusted; `error` and `allowed` in pixels."""
     rules = (
         (
             after >= _KEPT * before,
-            f"the edges agree worse after it: {after:.0f} standard deviations, {before:.0f} before",
+            f"the edges agree less after it than before: {after:.0f} standard deviations, {before:.0f} before",
         ),
-        (after >= _AGREEMENT, f"the edges agree too little: {after:.0f} standard deviations, {_AGREEMENT} are needed"),
-        (lead >= _LEAD, f"another motion explains the images as well: it agrees {1 / max(lead, 1e-3):.0%} as much"),
+        (
+            after >= _AGREEMENT,
+            f"the edges agree too little: {after:.0f} standard deviations of {_AGREEMENT} needed",
+        ),
+        (lead >= _LEAD, f"the match is ambiguous: another transform scores {1 / max(lead, 1e-3):.0%} of the best"),
         (
             error <= allowed,
-            f"two halves of the image disagree by {2 * error:.1f} pixels, {2 * allowed:.1f} are allowed",
+            f"two halves of the image disagree by {2 * error:.1f} pixels, at most {2 * allowed:.1f} is allowed",
         ),
-        (overlap >= _OVERLAP, f"`a` covers {overlap:.0%} of `b` only, {_OVERLAP:.0%} are needed"),
+        (overlap >= _OVERLAP, f"`a` covers only {overlap:.0%} of `b`, at least {_OVERLAP:.0%} is needed"),
     )
     return tuple(text for holds, text in rules if not holds)
 
 
 def _too_stiff(
-    images: RegistrationInputs, matrix: np.ndarray, after: float, transform_type: TransformType
+    inputs: RegistrationInputs, matrix: np.ndarray, after: float, transform_type: TransformType
 ) -> tuple[str, ...]:
     """A rejection reason if the images agree much better once rotation and scale are free too."""
     for levels in (COARSE, FINE):
-        matrix = refine(images, matrix, "similarity", levels).matrix
-    free = measure(images, Transform("similarity", images.a.shape, images.b.shape, matrix))
+        matrix = refine(inputs, matrix, "similarity", levels).matrix
+    free = measure(inputs, Transform("similarity", inputs.a.shape, inputs.b.shape, matrix))
     if free < _FREER * after:
         return ()
     return (
@@ -222,16 +227,16 @@ def _too_stiff(
 
 
 def _error(
-    images: RegistrationInputs, matrix: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
+    inputs: RegistrationInputs, matrix: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
 ) -> float:
     """How far apart the two halves of a chessboard put the corners, in pixels of `b`, halved as for the whole."""
-    h, w = images.b.shape
+    h, w = inputs.b.shape
     side = max(h, w) / _CELLS
     y, x = np.mgrid[:h, :w]
     light = ((x // side).astype(int) + (y // side).astype(int)) % 2 == 0
     results = []
     for half in (light, ~light):
-        part = images._replace(mask_b=images.mask_b & half)
+        part = inputs._replace(mask_b=inputs.mask_b & half)
         found = (
             refine_mutual(part, matrix, transform_type)
             if metric == "mutual-information"
@@ -241,9 +246,9 @@ def _error(
     return _distance(results[0], results[1], (h, w)) / 2
 
 
-def _as_it_is(images: RegistrationInputs, transform_type: TransformType) -> Transform:
-    """`a` laid over `b` about the center: upsample or reduced until it fits, if the transform_type allows it."""
-    size_moving, size_fixed = images.a.shape, images.b.shape
+def _as_it_is(inputs: RegistrationInputs, transform_type: TransformType) -> Transform:
+    """`a` centered on `b`, scaled to fit if the transform type allows it."""
+    size_moving, size_fixed = inputs.a.shape, inputs.b.shape
     scale = (
         1.0
         if transform_type in ("translation", "rigid")

@@ -1,7 +1,7 @@
-"""A look at a pair before it is fused, for a few milliseconds: does it lie on each other at all?
+"""A quick check before fusing, in under 10 ms: are the two images of a pair aligned at all?
 
-Edge directions of small images are correlated over shifts, and over four scales for the field of view. Nothing is
-said unless another place is clearly better than the present one: how often that is right is told in docs/alignment.md.
+Edge directions of small images are correlated over shifts, and over four scales for the field of view. It
+warns only if another position matches clearly better than the present one; error rates are in docs/alignment.md.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _REACH = 0.25  # the largest shift, in sides
 _SCALES = tuple(np.exp([-0.24, -0.12, 0.12, 0.24]))
 _STILL = 2  # small pixels: a shift up to this is none
 _SURE = 12.0  # standard deviations over chance
-_BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other place must agree better
-_SMALLEST = 32  # pixels a side
+_BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other position must agree better
+_SMALLEST = 32  # pixels per side
 
 
 @dataclass(frozen=True)

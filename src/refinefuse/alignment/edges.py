@@ -1,4 +1,4 @@
-"""What two sensors share: where edges run, and in which direction, whatever their sign and strength.
+"""What two sensors have in common: where edges run, and in which direction, whatever their sign and strength.
 
 An image becomes a field of vectors (m cos 2t, m sin 2t): t is the direction of the gradient, doubled so that a dark
 edge on bright ground equals a bright one on dark ground; m is its strength against the neighborhood, saturating at 1.

@@ -19,7 +19,7 @@ _FINEST = 640  # the longer side at the last level
 
 
 def refine_mutual(
-    images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], transform_type: TransformType
+    inputs: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], transform_type: TransformType
 ) -> Refined:
     """Refine a motion by mutual information, from coarse to fine.
 
@@ -36,12 +36,12 @@ def refine_mutual(
     check_mutual(transform_type)
     import SimpleITK as sitk  # noqa: N813
 
-    factor = max(1.0, max(images.b.shape) / _FINEST)
-    fixed = downsample(images.b, factor)
-    to_b = zoom(images.b.shape, fixed.shape)
-    start = Transform("homography", images.a.shape, fixed.shape, matrix @ to_b)
-    moving, known = start.resample(images.a, images.mask_a)
-    allowed = downsample(images.mask_b.astype(np.float32), factor) > 0.99
+    factor = max(1.0, max(inputs.b.shape) / _FINEST)
+    fixed = downsample(inputs.b, factor)
+    to_b = zoom(inputs.b.shape, fixed.shape)
+    start = Transform("homography", inputs.a.shape, fixed.shape, matrix @ to_b)
+    moving, known = start.resample(inputs.a, inputs.mask_a)
+    allowed = downsample(inputs.mask_b.astype(np.float32), factor) > 0.99
     if not (known & allowed).any():
         return Refined(matrix, 0.0)
     method = _method(sitk, known, allowed)

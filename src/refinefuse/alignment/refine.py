@@ -1,8 +1,8 @@
 """Sharpen a motion that is nearly right: Gauss-Newton on edge directions, from coarse to fine.
 
 In each step the directions of the moved `a` and of `b` are compared at every pixel, and the small motion is solved for
-that brings them together in least squares. Edges that one sensor alone sees pull in no common direction; because they
-make `a` explain only part of `b`, its field is scaled by the part that it does explain before the two are subtracted.
+that brings them together in least squares. Edges that one sensor alone sees pull in no common direction; because of
+them `a` predicts only part of `b`, so its field is scaled by that part before the two are subtracted.
 
 Source: the step is that of G. D. Evangelidis, E. Z. Psarakis, "Parametric image alignment using enhanced correlation
 coefficient maximization", IEEE TPAMI 30(10), 2008, with the mean of both gradients of S. Benhimane, E. Malis,
@@ -123,14 +123,14 @@ def _softness(transform_type: str) -> int:
 
 
 def _solve(
-    small: RegistrationInputs, matrix: np.ndarray, transform_type: str, level: PyramidLevel, rounds: int = 12
+    small: RegistrationInputs, matrix: np.ndarray, transform_type: str, level: PyramidLevel, iterations: int = 12
 ) -> Refined:
     """The best motion that Gauss-Newton steps meet from `matrix` on."""
     edge_scale, size = level.edge_scale, small.b.shape
     fixed = orientation(small.b, edge_scale)
     basis = _basis(transform_type, size)
     best = Refined(matrix, -np.inf)
-    for _ in range(rounds):
+    for _ in range(iterations):
         step, score = _step(small, matrix, fixed, basis, level)
         if score > best.score:
             best = Refined(matrix, score)
@@ -175,7 +175,7 @@ def _shortness(moved: Field, fixed: Field, inside: Mask) -> float:
 def _normal_equations(
     moved: Field, fixed: Field, inside: Mask, along: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix and right side for the parameters whose effect `along` tells from the gradients of the field."""
+    """Matrix and right side for the parameters whose effect `along` derives from the gradients of the field."""
     weight = inside.astype(np.float32)
     energy = float(np.vdot(dot(moved, moved), weight)) + 1e-9
     part = float(np.clip(np.vdot(dot(moved, fixed), weight) / energy, 0.1, 1))
@@ -216,11 +216,11 @@ def _shrunk(transform: Transform, small: RegistrationInputs, to_a: np.ndarray, t
 
 
 def _basis(transform_type: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2 n"]:
-    """How each parameter moves each pixel of `b`, in units of the parameter."""
+    """The derivative of the position of each pixel of `b` by each parameter."""
     h, w = size
-    unit = max(size) / 2
+    half = max(size) / 2
     y, x = (axis.ravel().astype(np.float32) for axis in np.mgrid[:h, :w])
-    x, y = (x - (w - 1) / 2) / unit, (y - (h - 1) / 2) / unit
+    x, y = (x - (w - 1) / 2) / half, (y - (h - 1) / 2) / half
     one, nil = np.ones_like(x), np.zeros_like(x)
     rows = [(one, nil), (nil, one)]
     if transform_type in ("rigid", "similarity"):
@@ -232,8 +232,8 @@ def _basis(transform_type: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2
 
 def _motion(transform_type: str, parameters: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
     """The matrix of small parameters of `_basis`, exact in its group: a rigid motion stays rigid."""
-    unit = max(size) / 2
-    q = parameters / unit
+    half = max(size) / 2
+    q = parameters / half
     m = np.eye(3)
     m[0, 2], m[1, 2] = q[0], q[1]
     if transform_type in ("rigid", "similarity"):
@@ -243,11 +243,11 @@ def _motion(transform_type: str, parameters: np.ndarray, size: tuple[int, int]) 
     elif transform_type in ("affine", "homography"):
         m[:2, :2] += q[2:6].reshape(2, 2)
         m[2, :2] = -q[6:8] if transform_type == "homography" else 0  # x / (1 - p x - q y) is nearly x + p x x + q x y
-    about = centering(size, unit)
+    about = centering(size, half)
     return np.asarray(about @ m @ np.linalg.inv(about))
 
 
-def add_displacement(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], rounds: int = 8) -> Transform:
+def add_displacement(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], iterations: int = 8) -> Transform:
     """Add a smooth displacement to a transform where that makes the directions agree better."""
     small, to_a, to_b = images.at(_BEND, matrix)
     h, w = small.b.shape
@@ -257,7 +257,7 @@ def add_displacement(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"
     inner = np.linalg.inv(to_a) @ matrix @ to_b
     controls = np.zeros((_CONTROLS, _CONTROLS, 2))
     best, best_score = controls, -np.inf
-    for _ in range(rounds + 1):
+    for _ in range(iterations + 1):
         motion = Transform("bspline", small.a.shape, small.b.shape, inner, controls)
         moved, inside = _moved(small, motion, _BEND.edge_scale)
         score = agreement(moved, fixed, inside)

@@ -84,8 +84,8 @@ class Correlator:
         """The agreement at each shift of `shifts`, in standard deviations over chance."""
         total = np.fft.ifft2(np.fft.fft2(_complex(a), self.size) * self.directions).real[self.window]
         chance = np.fft.irfft2(np.fft.rfft2(dot(a, a), self.size) * self.strength, self.size)[self.window]
-        floor = max(0.02 * float(chance.max()), 1e-6)  # a sliver of overlap proves nothing
-        return np.asarray(total / np.sqrt(np.maximum(chance, floor) / 2))
+        least = max(0.02 * float(chance.max()), 1e-6)  # a sliver of overlap proves nothing
+        return np.asarray(total / np.sqrt(np.maximum(chance, least) / 2))
 
     def peaks(self, a: Field) -> list[tuple[tuple[int, int], float]]:
         """The shift (x, y) from `b` to `a` at which directions agree best, and the best one elsewhere; with scores."""

@@ -89,7 +89,7 @@ class Transform:
         return np.ascontiguousarray(sampled.astype(image.dtype)), inside.astype(np.float32)
 
     def resample(self, image: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, np.ndarray]:
-        """A luma on the grid of `b`, linearly interpolated, and where it is told by pixels of `mask`."""
+        """A luma on the grid of `b`, linearly interpolated, and where pixels of `mask` determine it."""
         known = mask.astype(np.float32)
         if self.displacement is None:
             flags, shape = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.size_fixed[::-1]
@@ -219,10 +219,10 @@ def corners(size: tuple[int, int]) -> Float[np.ndarray, "4 2"]:
     return np.array([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], float)
 
 
-def centering(size: tuple[int, int], unit: float = 1.0) -> Float[np.ndarray, "3 3"]:
-    """The matrix from coordinates about the center, in `unit` pixels, to pixels."""
+def centering(size: tuple[int, int], scale: float = 1.0) -> Float[np.ndarray, "3 3"]:
+    """The matrix from coordinates about the center, in steps of `scale` pixels, to pixels."""
     h, w = size
-    return np.array([[unit, 0, (w - 1) / 2], [0, unit, (h - 1) / 2], [0, 0, 1]], float)
+    return np.array([[scale, 0, (w - 1) / 2], [0, scale, (h - 1) / 2], [0, 0, 1]], float)
 
 
 def zoom(size: tuple[int, int], small: tuple[int, int]) -> Float[np.ndarray, "3 3"]:

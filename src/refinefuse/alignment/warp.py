@@ -1,4 +1,4 @@
-"""Lay `a` over `b`, ready to be fused: where `a` has no data it shows what `b` shows, so the fused image is `b`."""
+"""Warp `a` onto `b`, ready to be fused: where `a` has no data it takes that of `b`, so the fused image is `b`."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def laplacian_pyramid(a: Luma, b: Luma, levels: int = 5) -> Luma:
 
 
 def wavelet(a: Luma, b: Luma, levels: int = 3) -> Luma:
-    """As the Laplacian pyramid, in the wavelet transform without decimation, which does not depend on the raster.
+    """As the Laplacian pyramid, in the wavelet transform without decimation, which is invariant to shifts.
 
     Needs PyWavelets (extra `benchmark`).
 
@@ -116,8 +116,8 @@ def guided_filter(a: Luma, b: Luma) -> Luma:
     bases = [cv2.blur(x, (31, 31)) for x in (a, b)]
     for layers, radius, eps in ((bases, 45, 0.3), ([a - bases[0], b - bases[1]], 7, 1e-6)):
         weights = [_guided(x, p, radius, eps).clip(0, 1) for x, p in ((a, chosen), (b, 1 - chosen))]
-        share = (weights[0] + 1e-9) / (weights[0] + weights[1] + 2e-9)
-        fused += share * layers[0] + (1 - share) * layers[1]
+        weight = (weights[0] + 1e-9) / (weights[0] + weights[1] + 2e-9)
+        fused += weight * layers[0] + (1 - weight) * layers[1]
     return fused
 
 
@@ -130,8 +130,8 @@ def saliency_wls(a: Luma, b: Luma) -> Luma:
     joint filter is a guided one here instead of a bilateral one.
     """
     layers_a, layers_b = _rolling_layers(a), _rolling_layers(b)
-    share = 0.5 + (_saliency(a) - _saliency(b)) / 2
-    fused: Luma = share * layers_a[-1] + (1 - share) * layers_b[-1]
+    weight = 0.5 + (_saliency(a) - _saliency(b)) / 2
+    fused: Luma = weight * layers_a[-1] + (1 - weight) * layers_b[-1]
     fused += _stronger(layers_a[0], layers_b[0])
     for one, two in zip(layers_a[1:-1], layers_b[1:-1], strict=True):
         weight = cv2.GaussianBlur((np.abs(one) > np.abs(two)).astype(np.float32), (0, 0), 2)
@@ -173,13 +173,13 @@ def _guided(guide: Luma, x: Luma, radius: int, eps: float) -> Luma:
     return filtered
 
 
-def _rolling_layers(x: Luma, scales: int = 3, rounds: int = 4) -> list[Luma]:
+def _rolling_layers(x: Luma, scales: int = 3, iterations: int = 4) -> list[Luma]:
     """Detail layers from fine to coarse, and the base, by rolling guidance and at the last scale a Gaussian."""
     layers, current = [], x
     for scale in range(scales):
         sigma = 2.0 * 2**scale
         smooth = cv2.GaussianBlur(current, (0, 0), sigma)
-        for _ in range(rounds if scale < scales - 1 else 0):
+        for _ in range(iterations if scale < scales - 1 else 0):
             smooth = _guided(smooth, current, round(sigma), 0.05**2)
         layers.append(current - smooth)
         current = smooth
@@ -189,8 +189,8 @@ def _rolling_layers(x: Luma, scales: int = 3, rounds: int = 4) -> list[Luma]:
 def _saliency(x: Luma) -> Luma:
     """How far a level is from all others of the image, on average, scaled to a maximum of 1."""
     levels = (x * 255 + 0.5).astype(np.uint8)
-    share = np.bincount(levels.ravel(), minlength=256)
-    distance = np.abs(np.arange(256)[:, None] - np.arange(256)) @ share
+    weight = np.bincount(levels.ravel(), minlength=256)
+    distance = np.abs(np.arange(256)[:, None] - np.arange(256)) @ weight
     salient = distance[levels].astype(np.float32)
     low, high = salient.min(), salient.max()
     scaled: Luma = (salient - low) / max(high - low, 1)

@@ -29,7 +29,7 @@ class MethodEntry:
         name: what tables call it; by default what the source says.
         ranked: whether it is ranked. An unranked method is shown with the rank that it would have if it alone joined
             the ranked ones, as copies and averages always are.
-        optional: whether the run may go on without it where its images or scores are not at hand.
+        optional: whether the run may leave it out where its images or scores are missing.
     """
 
     spec: str
@@ -47,7 +47,7 @@ class DatasetEntry:
         a: folder of the first source (infrared, CT, MRI beside color), relative to the folder of the datasets.
         b: folder of the second source (visible, PET, SPECT, MRI beside CT).
         pattern: which names, as in a shell; `*N` are those that end in N.
-        every: take each so many of them, from the first on.
+        stride: take every so many of them, from the first on.
         only: just these names.
     """
 
@@ -55,12 +55,12 @@ class DatasetEntry:
     a: str
     b: str
     pattern: str = "*"
-    every: int = 1
+    stride: int = 1
     names: list[str] | None = None
 
     def __post_init__(self) -> None:
         check_field(is_folder_name(self.name), "name", "the name of a folder", self.name)
-        check_field(self.every >= 1, "every", "1 or more", self.every)
+        check_field(self.stride >= 1, "stride", "1 or more", self.stride)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class LabelEntry:
 
     Args:
         dataset: the dataset.
-        format: yolo (a text file an image), voc (an XML file an image), coco (one JSON file) or mask (an image of
+        format: yolo (one text file per image), voc (one XML file per image), coco (one JSON file) or mask (an image of
             class numbers, of which boxes are made).
         path: their folder, or the JSON file, relative to the folder of the datasets.
         classes_from: the dataset of the catalog whose map of classes holds; by default the one of the set's name.
@@ -321,4 +321,4 @@ def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
             f"No pair of the dataset '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
             f"  names:\n{format_names([pair.name for pair in pairing.pairs])}"
         )
-    return ImageDataset(entry.name, a, tuple(pairs[:: entry.every]))
+    return ImageDataset(entry.name, a, tuple(pairs[:: entry.stride]))

@@ -195,7 +195,7 @@ def _peak(method: Method, height: int, width: int) -> float:
 
 
 def as_csv(costs: Sequence[Cost]) -> str:
-    """One line a method."""
+    """One line per method."""
     rows = [["" if value != value else value for value in asdict(cost).values()] for cost in costs]
     return csv_text([[field.name for field in fields(Cost)], *rows])
 

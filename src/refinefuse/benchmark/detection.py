@@ -20,7 +20,7 @@ from refinefuse.benchmark.grids import Shown, to_display
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
 from refinefuse.benchmark.methods import Method, fuse_checked
 from refinefuse.benchmark.result_store import ResultStore
-from refinefuse.benchmark.runner import Progress, Results, in_processes
+from refinefuse.benchmark.runner import Results, in_processes
 from refinefuse.benchmark.sources import find_methods
 from refinefuse.data.pairs import Pair
 from refinefuse.detection.boxes import Boxes, make_boxes
@@ -32,6 +32,7 @@ from refinefuse.errors import ConfigError, PairingError, RefineFuseError
 from refinefuse.image.color import to_rgb8, with_source_color
 from refinefuse.image.files import read_image
 from refinefuse.image.pixels import Pixels
+from refinefuse.progress import progress_bar
 
 SOURCES = ("infrared", "visible")
 """What the rows of `a` and `b` are called."""
@@ -92,7 +93,7 @@ class DetectionJob:
 
 @dataclass
 class LabelComparison:
-    """One table's worth: what was found, against one set of labels.
+    """One table: what was found, against one set of labels.
 
     Attributes:
         entry: the labels.
@@ -117,14 +118,14 @@ class Study:
         found: the boxes by row and image.
         comparisons: one for each entry of labels.
         looked: how many images were looked at now.
-        kept: how many had been looked at already.
+        cached: how many were in the result store already.
         failures: what went wrong.
     """
 
     found: dict[DetectionRow, dict[str, Boxes]] = field(default_factory=dict)
     comparisons: list[LabelComparison] = field(default_factory=list)
     looked: int = 0
-    kept: int = 0
+    cached: int = 0
     failures: list[str] = field(default_factory=list)
 
 
@@ -135,8 +136,8 @@ def run_study(
     sets: Sequence[ImageDataset],
     results: Results,
     output: Path,
-    jobs: int,
-    progress: Progress,
+    num_workers: int,
+    progress: bool | None,
 ) -> Study:
     """DetectionJob at all images that were not looked at yet, and compare.
 
@@ -147,8 +148,8 @@ def run_study(
         sets: the datasets.
         results: what was fused.
         output: the folder of the results, with the store.
-        jobs: how many processes.
-        progress: wraps the steps, given their number.
+        num_workers: how many processes.
+        progress: show a progress bar on standard error; None on a terminal only.
 
     Raises:
         RefineFuseError: the detector or the labels cannot be used, or an extra is missing.
@@ -160,7 +161,7 @@ def run_study(
     if entry.detector.endswith(".json"):
         _read_found(study, entry, variables, methods, sets)
     else:
-        _look(study, entry, variables, _images(methods, sets, results), output, jobs, progress)
+        _look(study, entry, variables, _images(methods, sets, results), output, num_workers, progress)
     for one, boxes in zip(entry.labels, labels, strict=True):
         study.comparisons.append(_compare(study, entry, one, boxes))
     return study
@@ -196,8 +197,8 @@ def _look(
     variables: PathVariables,
     images: Iterator[tuple[str, str, Pair, Path, Path]],
     output: Path,
-    jobs: int,
-    progress: Progress,
+    num_workers: int,
+    progress: bool | None,
 ) -> None:
     detector = locate_detector(variables.fill(entry.detector))
     open_detector(detector)  # a detector that cannot be used is refused before the long work
@@ -212,8 +213,9 @@ def _look(
     store = ResultStore(output / "results.jsonl")
     try:
         todo = list({key: look for look, key in key_of.items() if store.boxes(key) is None}.values())
-        study.looked, study.kept = len(todo), len(looks) - len(todo)
-        for _ in progress(_collect(study, todo, key_of, store, jobs), len(todo)):
+        study.looked, study.cached = len(todo), len(looks) - len(todo)
+        steps = _collect(study, todo, key_of, store, num_workers)
+        for _ in progress_bar("detecting", steps, total=len(todo), show=progress):
             pass
         for look, key in key_of.items():
             rows = store.boxes(key)
@@ -232,9 +234,9 @@ def _identity(detector: Path) -> str:
 
 
 def _collect(
-    study: Study, todo: Sequence[DetectionJob], key_of: Mapping[DetectionJob, str], store: ResultStore, jobs: int
+    study: Study, todo: Sequence[DetectionJob], key_of: Mapping[DetectionJob, str], store: ResultStore, num_workers: int
 ) -> Iterator[None]:
-    for look, found in in_processes(look_at, todo, jobs):
+    for look, found in in_processes(look_at, todo, num_workers):
         if isinstance(found, str):
             study.failures.append(f"{look.where.row}, {look.where.dataset}, {look.name}: {found}")
         else:
@@ -268,7 +270,7 @@ def _read_found(
     methods: Sequence[Method],
     sets: Sequence[ImageDataset],
 ) -> None:
-    """The boxes of files: one a row and set."""
+    """The boxes of files, one file per row and dataset."""
     slugs = {**{name: name for name in SOURCES}, **{method.name: method.slug for method in methods}}
     for images in sets:
         names = [pair.name for pair in images.pairs]
@@ -280,7 +282,7 @@ def _read_found(
                     name: merge_classes(boxes, entry.class_aliases).select_classes(entry.classes)
                     for name, boxes in found.items()
                 }
-                study.kept += len(names)
+                study.cached += len(names)
     if not study.found:
         raise PairingError(
             f"There are no boxes '{entry.detector}' for any of the rows:\n  {', '.join(slugs.values())}\n"

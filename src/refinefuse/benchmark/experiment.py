@@ -18,7 +18,7 @@ from refinefuse.benchmark.detection_report import StudyReport
 from refinefuse.benchmark.drawn import FigureCache
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
-from refinefuse.benchmark.runner import Progress, Results, Runner, to_long_csv
+from refinefuse.benchmark.runner import Results, Runner, to_long_csv
 from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import DatasetScores, compare, mean_ranks, rank_groups, scores_of
 from refinefuse.errors import InputError
@@ -58,16 +58,16 @@ class Experiment:
 
 
 def run_experiment(
-    config: BenchmarkConfig, variables: PathVariables, output: Path, num_workers: int, progress: Progress
+    config: BenchmarkConfig, variables: PathVariables, output: Path, num_workers: int, progress: bool | None
 ) -> Experiment:
-    """Run a config, or go on with a run that was stopped, and write everything into a folder.
+    """Run a config, or resume a run that was stopped, and write everything into a folder.
 
     Args:
         config: what to do.
         variables: where the config's paths begin.
         output: the folder: scores.csv (one line a number), report.html, tables/, figures/, grids/, fused/.
         num_workers: how many processes.
-        progress: wraps the steps, given their number.
+        progress: show a progress bar on standard error; None on a terminal only.
 
     Raises:
         RefineFuseError: a set, a method or an extra is missing, or the folder cannot be written to.
@@ -241,8 +241,8 @@ class _Writer:
 
     def _grids(self, section: Section, images: ImageDataset, score: DatasetScores) -> None:
         """The scenes of the slider, and their grids."""
-        painted = {(method, name) for method, name, _ in self.done.results.images}
-        names = [m.name for m in self.methods if (m.name, score.dataset) in painted and m.name in score.complete]
+        fused = {(method, name) for method, name, _ in self.done.results.images}
+        names = [m.name for m in self.methods if (m.name, score.dataset) in fused and m.name in score.complete]
         if not names:
             return
         asked = {grid.image: grid.regions for grid in self.config.grids if grid.dataset == images.name}
@@ -284,7 +284,7 @@ def _what(metrics: Sequence[str]) -> str:
     if set(metrics) <= set(COMMON):
         return f"{len(metrics)} common metrics"
     if set(metrics) <= {*COMMON, *DIAGNOSTICS}:
-        faults = sum(key in DIAGNOSTICS for key in metrics)
-        usual = f"{len(metrics) - faults} common metrics and " if faults < len(metrics) else ""
-        return f"{usual}{faults} diagnostics"
+        diagnostics = sum(key in DIAGNOSTICS for key in metrics)
+        common = f"{len(metrics) - diagnostics} common metrics and " if diagnostics < len(metrics) else ""
+        return f"{common}{diagnostics} diagnostics"
     return f"{len(metrics)} metrics"

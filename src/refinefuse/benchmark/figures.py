@@ -121,10 +121,10 @@ def rank_map(score: DatasetScores, metrics: Sequence[str], title: str) -> Figure
     axes = figure.subplots()
     axes.pcolormesh(table, cmap="viridis_r", vmin=1, vmax=max(len(ranked), 2), edgecolors="white", linewidth=0.5)
     for (row, column), value in np.ndenumerate(table):
-        share = (value - 1) / max(len(ranked) - 1, 1)
+        fraction = (value - 1) / max(len(ranked) - 1, 1)
         text = f"{value:.1f}" if column == len(metrics) else f"{value:.0f}"
         axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7,
-                  color="black" if share < 0.5 else "white")  # fmt: skip
+                  color="black" if fraction < 0.5 else "white")  # fmt: skip
     labels = [f"{key}" for key in metrics]
     axes.set_xticks(np.arange(len(metrics) + 1) + 0.5, [*labels, "mean"], rotation=45, ha="left")
     axes.set_yticks(np.arange(len(names)) + 0.5, [name if name in ranked else f"({name})" for name in names])

@@ -26,7 +26,7 @@ from refinefuse.metrics import evaluate
 from refinefuse.scoring.folders import Triplet, read_levels, read_triplet
 
 SOURCE_CORRELATION = "source_correlation"
-"""Kept beside the scores: how well a coarse fused image is explained by its sources, 0..1."""
+"""Stored beside the scores: the correlation of a coarse fused image with the best mix of its sources, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -127,5 +127,5 @@ def source_correlation(fused: Tensor, a: Tensor, b: Tensor) -> float:
         return 1.0 if all(np.allclose(x, 0) for x in sources) else 0.0
     basis = np.stack(sources, 1)
     weights, *_ = np.linalg.lstsq(basis, target, rcond=None)
-    explained = float(np.linalg.norm(basis @ weights) / np.linalg.norm(target))
-    return min(explained, 1.0)
+    correlation = float(np.linalg.norm(basis @ weights) / np.linalg.norm(target))
+    return min(correlation, 1.0)

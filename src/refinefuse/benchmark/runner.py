@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -24,11 +24,11 @@ from refinefuse.benchmark.sources import numbers, read_scores
 from refinefuse.data.pairs import Pair
 from refinefuse.errors import PairingError, RefineFuseError
 from refinefuse.metrics.conventions import chosen_metrics, convention_named
+from refinefuse.progress import progress_bar
 from refinefuse.scoring.rendering import csv_text
 
 JobT = TypeVar("JobT")
 ResultT = TypeVar("ResultT")
-Progress = Callable[[Iterable[None], int], Iterable[None]]
 
 
 class Row(NamedTuple):
@@ -60,7 +60,7 @@ class Results:
         failures: what went wrong, each with the method and the pair.
         fused: how many images were fused now.
         scored: how many images were scored now.
-        kept: how many results were there already.
+        cached: how many results were in the result store already.
     """
 
     metrics: tuple[str, ...]
@@ -101,7 +101,7 @@ class Runner:
         self._scoring = code_checksum("refinefuse.metrics", "refinefuse.filters", "refinefuse.benchmark.jobs")
         self._lighting = code_checksum("refinefuse.data.degradations", "refinefuse.benchmark.degradations")
 
-    def run(self, progress: Progress) -> Results:
+    def run(self, progress: bool | None) -> Results:
         """Do what is not done yet, undegraded images first, and gather all results."""
         self.output.mkdir(parents=True, exist_ok=True)
         store = ResultStore(self.output / "results.jsonl")
@@ -111,7 +111,7 @@ class Runner:
                 todo = [job for job in jobs if not self._is_kept(job, store)]
                 self.results.cached += len(jobs) - len(todo)
                 steps = self._collect(todo, store)
-                for _ in progress(steps, len(todo)):
+                for _ in progress_bar("fusing and scoring", steps, total=len(todo), show=progress):
                     pass
                 for job in jobs:
                     self._gather(job, store)
@@ -216,9 +216,9 @@ class Runner:
 
     def _gather_published(self) -> None:
         """The numbers of `scores` files, of the images that the config chose."""
-        painted = {(method, dataset) for method, dataset, _ in self.results.images}
+        fused = {(method, dataset) for method, dataset, _ in self.results.images}
         for method in (m for m in self.methods if m.published):
-            for images in (one for one in self.sets if (method.name, one.name) not in painted):
+            for images in (one for one in self.sets if (method.name, one.name) not in fused):
                 file = Path(method.published.replace("{dataset}", images.name))
                 table = read_scores(file).get(method.name, {}) if file.is_file() else {}
                 for pair in images.pairs:
@@ -276,6 +276,6 @@ def in_processes(
 
 
 def to_long_csv(results: Results, convention: str) -> str:
-    """All scores as CSV, one line a method, set, degradation, image and metric."""
+    """All scores as CSV, one line per method, dataset, degradation, image and metric."""
     rows = ([*row[:6], repr(row.value), row.sha256, convention, refinefuse.__version__] for row in results.rows)
     return csv_text([[*Row._fields, "convention", "version"], *rows])

@@ -135,7 +135,7 @@ def _scores(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method
 
 
 def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Method -> image -> column -> text, from a CSV with the columns `method` and `image`, and one a metric.
+    """Method -> image -> column -> text, from a CSV with the columns `method` and `image`, and one per metric.
 
     Raises:
         InputError: the file cannot be read, or lacks these columns.

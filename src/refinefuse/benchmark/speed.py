@@ -1,4 +1,4 @@
-"""How fast networks are on this machine: weights, backends, precisions and sizes, in turns in one run."""
+"""How fast networks are on this machine: weights, backends, precisions and sizes, interleaved in one run."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> l
     Args:
         setups: what is timed; all on the same number of threads.
         repeats: how often each is timed, after one round that warms up.
-        reference: whether relative_time and shares of the peak are wanted.
+        reference: whether to report the relative time and the fraction of the peak.
 
     Raises:
         InputError: if `repeats` is below 1, or weights, devices or precisions cannot be used.
@@ -137,7 +137,7 @@ def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> l
     try:
         runs: dict[Hashable, Callable[[], object]] = {setup: _call(setup) for setup in setups}
         if reference:
-            runs |= {_condition(setup): _unit(*_condition(setup)) for setup in setups}
+            runs |= {_condition(setup): _reference_call(*_condition(setup)) for setup in setups}
         times = time_interleaved(runs, repeats, time.perf_counter)
         peaks = {device: _convolution_peak(device) for device in {s.device for s in setups}} if reference else {}
         return [_speed(setup, times[setup], times.get(_condition(setup)), peaks.get(setup.device)) for setup in setups]
@@ -178,7 +178,7 @@ def _condition(setup: SpeedSetup) -> tuple[int, int, str]:
     return setup.height, setup.width, setup.device
 
 
-def _speed(setup: SpeedSetup, times: list[float], unit: list[float] | None, peak: float | None) -> SpeedResult:
+def _speed(setup: SpeedSetup, times: list[float], base: list[float] | None, peak: float | None) -> SpeedResult:
     taken = statistics.median(times)
     gflops, parameters = _arithmetic(setup)
     return SpeedResult(
@@ -189,7 +189,7 @@ def _speed(setup: SpeedSetup, times: list[float], unit: list[float] | None, peak
         peak_memory_mb=_peak_memory(setup),
         gflops=gflops,
         parameters=parameters,
-        relative_time=math.nan if unit is None else ratio(times, unit),
+        relative_time=math.nan if base is None else ratio(times, base),
         peak_fraction=math.nan if peak is None else gflops / taken / peak,
     )
 
@@ -223,7 +223,7 @@ def _call(setup: SpeedSetup) -> Callable[[], object]:
     return _awaited(lambda: fuser.predict(a, b), setup.device)
 
 
-def _unit(height: int, width: int, device: str) -> Callable[[], object]:
+def _reference_call(height: int, width: int, device: str) -> Callable[[], object]:
     network = reference().to(device)
     image, _ = _pair(height, width, device)
     return _awaited(torch.inference_mode()(lambda: network(image)), device)

@@ -125,13 +125,13 @@ def _mean(score: DatasetScores, metric: str, name: str) -> float:
 class Comparison:
     """Whether the methods differ by more than chance.
 
-    The blocks are the images; a method's value in a block is the mean of its ranks over the metrics.
+    Each image is a block; a method's value in it is the mean of its ranks over the metrics.
 
     Attributes:
         methods: from the best to the worst.
         ranks: their average ranks over the images.
         images: how many.
-        friedman: the p-value of the hypothesis that all perform alike.
+        friedman: the p-value of the hypothesis that all perform equally well.
         critical: how far two average ranks must lie apart (Nemenyi).
         against: for each method, the p-value of Wilcoxon's signed-rank test against `reference`, corrected by Holm.
         reference: the method that the others are tested against; empty if it is not ranked.
@@ -230,11 +230,11 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def rank_groups(metrics: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The columns of mean ranks: over the common metrics, and over these and the diagnostics; else over all."""
-    usual = tuple(key for key in COMMON if key in metrics)
-    both = (*usual, *(key for key in DIAGNOSTICS if key in metrics))
-    if not usual:
+    common = tuple(key for key in COMMON if key in metrics)
+    both = (*common, *(key for key in DIAGNOSTICS if key in metrics))
+    if not common:
         return {f"rank of {len(metrics)}": tuple(metrics)}
-    groups = {f"rank of {len(usual)}": usual}
-    if len(both) > len(usual):
+    groups = {f"rank of {len(common)}": common}
+    if len(both) > len(common):
         groups[f"rank of {len(both)}"] = both
     return groups

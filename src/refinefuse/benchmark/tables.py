@@ -23,10 +23,10 @@ def score_table(score: DatasetScores, key: str = "") -> Table:
     """Methods by metrics, with mean ranks; ranked methods first, the best on top, then the others."""
     groups = rank_groups(list(score.values))
     ranks = {title: mean_ranks(score, metrics) for title, metrics in groups.items()}
-    usual = next(iter(groups.values()))
-    beaten = worse_than_a_copy(score, usual)
+    common = next(iter(groups.values()))
+    beaten = worse_than_a_copy(score, common)
     blocks = [
-        sorted((m for m in score.methods if _block(score, m) == block), key=lambda m: _worth(m, ranks))
+        sorted((m for m in score.methods if _block(score, m) == block), key=lambda m: _sort_key(m, ranks))
         for block in range(3)
     ]
     columns = {metric: _metric_cells(score, metric) for metric in score.values}
@@ -59,7 +59,7 @@ def _block(score: DatasetScores, method: Method) -> int:
     return 0 if method.ranked else 1
 
 
-def _worth(method: Method, ranks: Mapping[str, Mapping[str, float]]) -> list[float]:
+def _sort_key(method: Method, ranks: Mapping[str, Mapping[str, float]]) -> list[float]:
     return [of.get(method.name, math.inf) for of in reversed(list(ranks.values()))]
 
 
@@ -81,10 +81,10 @@ def _metric_cells(score: DatasetScores, metric: str) -> dict[str, Cell]:
     }
 
 
-def _rank_cells(score: DatasetScores, of: Mapping[str, float]) -> dict[str, Cell]:
+def _rank_cells(score: DatasetScores, ranks: Mapping[str, float]) -> dict[str, Cell]:
     ranked = {m.name for m in score.methods if m.ranked}
-    marked = marks({name: value for name, value in of.items() if name in ranked})
-    cells = {name: Cell(f"{value:.2f}", value, marked.get(name, "")) for name, value in of.items()}
+    marked = marks({name: value for name, value in ranks.items() if name in ranked})
+    cells = {name: Cell(f"{value:.2f}", value, marked.get(name, "")) for name, value in ranks.items()}
     return {n: cell if n in ranked else replace(cell, text=f"({cell.text})") for n, cell in cells.items()}
 
 
@@ -110,7 +110,7 @@ def comparison_table(dataset: str, comparison: Comparison, what: str, key: str) 
         rows.append((name, (Cell(f"{rank:.2f}", rank), Cell("–" if math.isnan(p) else f"{p:.2g}", p))))
     notes = (
         f"Blocks: the {comparison.images} images; in each, methods are ranked by their mean rank over the {what}.",
-        f"Friedman: p = {comparison.friedman:.2g} that all methods perform alike. Nemenyi: average ranks that lie "
+        f"Friedman: p = {comparison.friedman:.2g} that all methods perform equally. Nemenyi: average ranks that lie "
         f"{comparison.critical:.2f} apart differ (5 %).",
     )
     against = f"Wilcoxon against {comparison.reference}, Holm: p" if comparison.reference else "Wilcoxon: p"

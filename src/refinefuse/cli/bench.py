@@ -18,7 +18,7 @@ def run(
     json: Path | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Time and memory of the networks on this machine, every combination in turns in one run.
+    """Time and memory of the networks on this machine, every combination, interleaved in one run.
 
     What is timed is fusing one pair of gray images from memory to memory; reading and writing files is not.
 
@@ -31,7 +31,7 @@ def run(
         threads: of the processor; 0: all that this process may use.
         repeats: how often each is timed; the median counts.
         reference: also as multiples of the time of a fixed reference network (ten 3x3 convolutions of 32 channels,
-            float32), which can be compared between machines, and as a share of the fastest convolution here.
+            float32), which can be compared between machines, and as a fraction of the fastest convolution here.
         json: write all figures to this file.
         overwrite: replace a file that is there.
     """
@@ -49,7 +49,7 @@ def run(
     from refinefuse.weights.store import shipped
 
     if json is not None:
-        check_target(json, overwrite=overwrite, endings=(".json",))
+        check_target(json, overwrite=overwrite, suffixes=(".json",))
     if threads < 0:
         raise InputError(f"--threads must not be negative.\n  expected: 0 or more\n  found: {threads}")
     setups = setups_of(

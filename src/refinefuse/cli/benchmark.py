@@ -8,8 +8,8 @@ from pathlib import Path
 def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 0) -> int:
     """Run an experiment: methods x datasets x metrics, with tables, figures and a report.
 
-    Needs the extra `benchmark`. What is done is kept in the output folder: the same call goes on where it stopped, and
-    after a change does only what the change touches.
+    Needs the extra `benchmark`. Finished work is kept in the output folder: the same command resumes a run that was
+    stopped, and after a change does only what the change affects.
 
     Args:
         config: a YAML file, or the name of a shipped one: ablation, comparison, cost, degradations, detection,
@@ -21,9 +21,6 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     """
     import os
     import sys
-    from functools import partial
-
-    from tqdm import tqdm
 
     from refinefuse.errors import InputError
     from refinefuse.inference.device import retain_freed_memory
@@ -42,23 +39,22 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     from refinefuse.settings import locate_settings
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    bar = partial(tqdm, desc="fusing and scoring", unit="image", file=sys.stderr, disable=None)
     path = locate_settings(config, "benchmark")
     done = run_experiment(
         load_benchmark_config(path),
         PathVariables(root, path.parent),
         output,
         num_workers or available,
-        lambda steps, n: bar(steps, total=n),
+        progress=None,
     )
     for section in done.sections:
         print("\n".join(f"{table.title}\n{as_text(table)}" for table in section.tables[:1]))
         for remark in section.remarks:
             print(f"note: {remark}")
     results = done.results
-    print(f"{results.fused} images fused, {results.scored} scored, {results.cached} kept from an earlier run.")
+    print(f"{results.fused} images fused, {results.scored} scored, {results.cached} reused from an earlier run.")
     if done.study is not None:
-        print(f"A detector looked at {done.study.looked} images; {done.study.kept} kept from an earlier run.")
+        print(f"A detector looked at {done.study.looked} images; {done.study.cached} reused from an earlier run.")
     print(f"See '{output / 'report.html'}'.")
     failures = [*done.results.failures, *(done.study.failures if done.study else [])]
     for failure in failures:

@@ -21,7 +21,7 @@ def run(*, name: str | None = None) -> int:
             f"  get it   {row.source}",
             f"  license  {row.license}",
             f"  cite     {row.citation}",
-            f"  folder   {row.source_urls[0]}, with {'; '.join(folders)}",
+            f"  folder   {row.roots[0]}, with {'; '.join(folders)}",
             f"  pairs    {', '.join(counts)}" if counts else "",
             f"  size     {row.size[0]} x {row.size[1]}" if row.size else "",
             f"  lists    {', '.join(lists)}" if lists else "",

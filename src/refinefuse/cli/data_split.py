@@ -33,10 +33,6 @@ def run(
         seed: Seed of the order in which scenes are drawn.
         overwrite: Replace existing lists.
     """
-    import sys
-
-    from tqdm import tqdm
-
     from refinefuse.data.catalog import find_dataset
     from refinefuse.data.near_duplicates import thumbnail
     from refinefuse.data.pairs import pair_folders
@@ -44,6 +40,7 @@ def run(
     from refinefuse.data.verify import all_pairs
     from refinefuse.errors import InputError
     from refinefuse.image.files import read_image
+    from refinefuse.progress import progress_bar
 
     if (b is None) == (name is None):
         raise InputError("Choose what to split: two folders (A --b B), or a dataset of the catalog (--name NAME).")
@@ -52,8 +49,8 @@ def run(
     else:
         dataset = find_dataset(str(name))
         pairs, scene_regex = all_pairs(dataset, path), scene_regex or dataset.scene
-    bar = tqdm(pairs, desc="reading", unit="pair", file=sys.stderr, disable=True if scene_regex else None)
-    seen = [] if scene_regex else [[thumbnail(read_image(file)) for file in (pair.a, pair.b)] for pair in bar]
+    shown = progress_bar("reading", [] if scene_regex else pairs, show=None)
+    seen = [[thumbnail(read_image(file)) for file in (pair.a, pair.b)] for pair in shown]
     names = [pair.name for pair in pairs]
     by_name = dict(zip(names, scenes(names, seen, scene_regex), strict=True))
     fractions = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}

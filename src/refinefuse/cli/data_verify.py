@@ -17,19 +17,10 @@ def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: in
         name: look at this dataset of the catalog alone.
         limit: how many items are shown of each finding; 0 shows all.
     """
-    import sys
-    from functools import partial
-
-    from tqdm import tqdm
-
     from refinefuse.data.verify import verify_folders, verify_root
     from refinefuse.errors import format_names
 
-    bar = partial(tqdm, desc="reading", unit="pair", file=sys.stderr, disable=None)
-    if b is not None:
-        report = verify_folders(path, b, lambda pairs, count: bar(pairs, total=count))
-    else:
-        report = verify_root(path, name, lambda pairs, count: bar(pairs, total=count))
+    report = verify_root(path, name, progress=None) if b is None else verify_folders(path, b, progress=None)
     for split, count in report.pairs.items():
         print(f"{split}: {count} pairs" if split != "pairs" else f"{count} pairs")
     for finding in report.findings:

@@ -15,7 +15,7 @@ def run(
     num_workers: int = 0,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> int:
-    """Fine-tune a detector (D-FINE, RT-DETR) on labeled pairs that any method fuses, or go on with such a run.
+    """Fine-tune a detector (D-FINE, RT-DETR) on labeled pairs that any method fuses, or resume such a run.
 
     Needs the extras `detection` and `train`. The recipe is the schedule, the same for all methods; the result is a
     folder for `refinefuse detect --detector` and for the study of `refinefuse benchmark`.
@@ -51,5 +51,5 @@ def run(
         from refinefuse.detection.train import train_detector
     seen = seen_by(schedule.method, PathVariables(root, path.parent))
     detector = train_detector(schedule, root, output, seen, num_workers=num_workers, accelerator=accelerator)
-    print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o SHEET.png")
+    print(f"The detector is in '{detector}'. Try it: refinefuse detect A B --detector '{detector}' -o MONTAGE.png")
     return 0

@@ -17,7 +17,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from refinefuse.cli.renamed import RENAMED
+from refinefuse.renamed import renamed
 
 SHORT = {"output": "-o", "weights": "-w"}
 _MISSING = inspect.Parameter.empty
@@ -113,12 +113,12 @@ class Parser(argparse.ArgumentParser):
     def _refuse(self, unknown: list[str]) -> NoReturn:
         word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
         known = [name for name in self._option_string_actions if name.startswith("--")]
-        new, command = RENAMED.get(word), self._others().get(word)
+        new, command = renamed().get(word), self._others().get(word)
         near = difflib.get_close_matches(word, known, 1)
         if command:
             self.error(f"{word} is an option of `refinefuse {command}`.")
         if new:
-            self.error(f"`{word}` is now `{new}`.")
+            self.error(f"`{word}` is now `{new[0]}`.")
         self.error(f"unknown argument {word}.{f' Did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:

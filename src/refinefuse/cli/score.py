@@ -24,7 +24,7 @@ def run(
     Prints the means, with 95 % intervals for one method, or a table of several with the best and the second marked.
 
     Args:
-        fused: an image, a folder of images, a folder of such folders (one a method), or several with commas between.
+        fused: an image, a folder of images, a folder of such folders (one per method), or several with commas between.
         a: the first source (infrared, CT, PET, SPECT): an image or a folder with the same names.
         b: the second source (visible, MRI): an image or a folder with the same names.
         metrics: names with commas between; common, diagnostics and all stand for several.
@@ -38,10 +38,7 @@ def run(
     """
     import sys
     import warnings
-    from functools import partial
     from pathlib import Path
-
-    from tqdm import tqdm
 
     from refinefuse.atomic import check_writable, write_text_atomic
     from refinefuse.errors import InputError, format_names
@@ -56,13 +53,10 @@ def run(
         check_writable(path, overwrite=overwrite)
     retain_freed_memory()
     task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
-    bar = partial(tqdm, desc="scoring", unit="image", file=sys.stderr, disable=None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         keys = [key.strip() for key in metrics.split(",")]
-        result = folders.score_triplets(
-            task.triplets, keys, convention, channels, num_workers, lambda steps, n: bar(steps, total=n)
-        )
+        result = folders.score_triplets(task.triplets, keys, convention, channels, num_workers, progress=None)
     for text in dict.fromkeys(str(warning.message) for warning in caught):
         print(f"warning: {text}", file=sys.stderr)
     if result.scores:

@@ -43,7 +43,7 @@ class SourceArguments:
     """Sources.
 
     Attributes:
-        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
+        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in HU.
         range: Black and white of all sources but the last, in any modality: MIN,MAX or percentile:LOW,HIGH.
         suv_range: Black and white of PET: MIN,MAX in SUV by body weight.
         kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, by the file or its name.

@@ -1,1 +1,1 @@
-"""Pairs: how files find their partners, and how training cuts and varies them."""
+"""Pairs: how files are matched, and how training crops and augments them."""

@@ -40,24 +40,24 @@ class DatasetInfo:
         name: what commands and recipes call it.
         a: what the first source is, the one that gives no color.
         b: what the second source is.
-        source_urls: how the dataset's folder is called, below the folder of all datasets.
+        roots: how the dataset's folder is called, below the folder of all datasets.
         folders: the layouts in which it is found, that of its authors first. Those that are there are used together.
         license: the terms of use, as far as they are stated.
         citation: what to cite.
         source: where to get it.
         pairs: how many pairs its authors say that a split has.
         size: height and width of every image; None where they differ, or are unknown.
-        classes: by the form of its labels (yolo, voc, coco, mask), what they call an object -> what COCO calls it; an
-            empty text leaves it out, a star at the end says that such objects were not separated.
+        classes: by the format of its labels (yolo, voc, coco, mask), class name there -> class name in COCO; an empty
+            name leaves the class out, a star at the end marks objects that were not separated.
         scene: a regular expression for what names of one scene (a patient, a video) have in common; empty where names
-            do not tell.
+            do not identify it.
         notes: what a user should know.
     """
 
     name: str
     a: str
     b: str
-    source_urls: tuple[str, ...]
+    roots: tuple[str, ...]
     folders: tuple[Folders, ...]
     license: str
     citation: str
@@ -291,14 +291,14 @@ _ROWS = (
     DatasetInfo(
         "MEFB",
         "under-exposed",
-        "overexposed",
+        "over-exposed",
         ("MEFB",),
         _by_split("under", "over", ("test",)),
         license=UNKNOWN,
         citation="Zhang, Benchmarking multi-exposure image fusion algorithms, Information Fusion, 2021",
         source="github.com/xingchenzhang/MEFB",
         pairs={"test": 100},
-        notes="Its authors have one folder a pair (input/NAME): copy the images into test/under and test/over first.",
+        notes="Its authors have one folder per pair (input/NAME): copy the images into test/under and test/over first.",
     ),
     DatasetInfo(
         "NIR",

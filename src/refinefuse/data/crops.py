@@ -43,7 +43,7 @@ class Augmentation:
     """How training crops are varied.
 
     Args:
-        degrade_visible_p: probability that the visible image is degraded (dark, overexposed, hazy or noisy).
+        degrade_visible_p: probability that the visible image is degraded (underexposure, overexposure, haze or noise).
         degrade_infrared_p: probability that the infrared image is that of a sensor with low thermal contrast.
         max_scale: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
         thermal_noise_p: probability of fixed patterns, noise and lens shading in the infrared image.
@@ -73,7 +73,7 @@ class PairCropDataset(Dataset[CropBatch]):
         weights: how likely each pair is drawn; they need not sum to 1.
         size: side of a crop, in pixels.
         crops: crops cut from a pair each time that it is drawn.
-        context_size: side of the reduced images (`NetworkConfig.grid`).
+        context_size: cells per side of the grid statistics (`NetworkConfig.context_size`).
         augmentation: how crops are varied.
         length: number of items.
         seed: of everything random.
@@ -159,7 +159,7 @@ def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:
 
 
 def collate(items: Sequence[CropBatch]) -> CropBatch:
-    """Items to a batch: crops (n crops, 1, s, s), reduced images (n, 2, g, g)."""
+    """Items to a batch: crops (n crops, 1, s, s), grid statistics (n, 2, g, g)."""
     *per_crop, stats_a, stats_b = zip(*items, strict=True)
     a, b, reference_a, reference_b, contrast = map(torch.cat, per_crop)
     return CropBatch(a, b, reference_a, reference_b, contrast, torch.stack(stats_a), torch.stack(stats_b))

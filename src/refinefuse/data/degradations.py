@@ -61,8 +61,8 @@ def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) 
 
     For the infrared image, not the visible one.
     """
-    dull = (1 - 0.75 * severity * rng.random()) * luma ** np.float32(1 + 1.5 * severity * rng.random())
-    faded: Luma = cv2.GaussianBlur(dull, (0, 0), max(0.1, severity * rng.random()))
+    dim = (1 - 0.75 * severity * rng.random()) * luma ** np.float32(1 + 1.5 * severity * rng.random())
+    faded: Luma = cv2.GaussianBlur(dim, (0, 0), max(0.1, severity * rng.random()))
     return faded
 
 

@@ -29,12 +29,10 @@ def training_root(given: Path | None) -> Path:
 
 def dataset_root(row: DatasetInfo, root: Path) -> Path | None:
     """The dataset's own folder: below `root`, or `root` itself; None if it is not there."""
-    below = [root / folder for folder in row.source_urls if (root / folder).is_dir()]
-    itself = [
-        root for folder in row.source_urls if root.resolve().parts[-len(Path(folder).parts) :] == Path(folder).parts
-    ]
-    source_urls = [*below, *itself]
-    return next((folder for folder in source_urls if present(row, folder)), source_urls[0] if source_urls else None)
+    below = [root / folder for folder in row.roots if (root / folder).is_dir()]
+    itself = [root for folder in row.roots if root.resolve().parts[-len(Path(folder).parts) :] == Path(folder).parts]
+    roots = [*below, *itself]
+    return next((folder for folder in roots if present(row, folder)), roots[0] if roots else None)
 
 
 def present(row: DatasetInfo, folder: Path) -> list[tuple[Folders, Path, Path]]:
@@ -99,7 +97,7 @@ def pairs_of(row: DatasetInfo, root: Path, split: str) -> list[Pair]:
 
 def expected_folders(row: DatasetInfo) -> list[str]:
     """The folders in which the dataset may lie, for a message."""
-    return [f"{folder}/{folders.a} and {folders.b}" for folder in row.source_urls[:1] for folders in row.folders]
+    return [f"{folder}/{folders.a} and {folders.b}" for folder in row.roots[:1] for folders in row.folders]
 
 
 def scene_of(row: DatasetInfo, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which images show the same thing: found by their looks, whatever they are called.
+"""Which images show the same thing: found by their content, whatever their names.
 
 An image is reduced to 64 x 64 and band-passed, so that encoding, size, brightness and contrast no longer count. The
 similarity of two images is the correlation of these thumbnails, at the best of small shifts and of the four flips.
@@ -20,7 +20,7 @@ Thumbnail = Float[np.ndarray, "64 64"]
 
 DUPLICATE_THRESHOLD = 0.9
 SCENE_THRESHOLD = 0.8
-"""Likeness from which two images count as one, and from which as one scene; docs/data.md has the measurements."""
+"""Similarity from which two images count as one, and from which as one scene; measured in docs/data.md."""
 SIDE = 64
 _COARSE = 32
 _MARGIN = 3  # shifts of up to 3 of the 64 pixels, 5 percent of a side, are tried
@@ -65,7 +65,7 @@ def find_near_duplicates(
 
 
 def cluster_near_duplicates(thumbnails: Sequence[Thumbnail], least: float = DUPLICATE_THRESHOLD) -> list[int]:
-    """The group of each image: near-duplicates, directly or through others, share one."""
+    """The group of each image: near-duplicates, directly or through others, have the same."""
     root = list(range(len(thumbnails)))
 
     def find(i: int) -> int:

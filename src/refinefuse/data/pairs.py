@@ -19,7 +19,7 @@ class Pair:
     """Two files that show one scene.
 
     Attributes:
-        name: the name that they share, without extension.
+        name: the name of both, without extension.
         a: the file of the first folder.
         b: the file of the second folder.
     """
@@ -63,17 +63,17 @@ def pair_folders(
     Args:
         a: the folder of the first sources.
         b: the folder of the second sources.
-        pair_by: a regular expression that finds in a name what both files of a pair share: its first group, or all of
-            it; files in which it finds nothing are passed over. `time:SECONDS` pairs the nearest timestamps of the
-            names that differ by no more than that.
+        pair_by: a regular expression for the part of a name that both files of a pair have in common: its first group,
+            or the whole match; files without a match are skipped. `time:SECONDS` pairs files by the timestamps in their
+            names, the nearest ones, if they differ by no more than that.
         recursive: also take images in sub-folders, which are part of their names ("day/01").
 
     Returns:
         At least one pair, and the files that are left over on either side.
 
     Raises:
-        PairingError: a folder is missing or holds no image, two files of one folder share a name, or the folders
-            share none; or the expression is none.
+        PairingError: a folder is missing or holds no image, two files of one folder have the same name, or the
+            folders have no name in common; or the expression is invalid.
     """
     in_a, in_b = _images(Path(a), recursive), _images(Path(b), recursive)
     if pair_by is not None and pair_by.startswith(TIME):
@@ -115,7 +115,7 @@ def _by_key(files: dict[str, Path], key: Callable[[str], str]) -> dict[str, Path
     """Files by a part of their names; those without it are left out.
 
     Raises:
-        PairingError: two files share it.
+        PairingError: two files have the same name.
     """
     found: dict[str, Path] = {}
     for name, path in files.items():
@@ -131,7 +131,7 @@ def _by_key(files: dict[str, Path], key: Callable[[str], str]) -> dict[str, Path
 
 
 def _without_sensors(in_a: dict[str, Path], in_b: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Both folders by names without words that name a sensor; unchanged if these are ambiguous or share nothing."""
+    """Both folders by names without words that name a sensor; unchanged if these are ambiguous or match nothing."""
     try:
         shorter = [_by_key(files, lambda name: _SENSORS.sub("", name).strip("_-. ")) for files in (in_a, in_b)]
     except PairingError:

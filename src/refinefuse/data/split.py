@@ -110,7 +110,7 @@ def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: 
 
 
 def read_list(path: Path) -> list[str]:
-    """The names of a list, one a line; empty lines are passed over.
+    """The names in a list, one per line; empty lines are skipped.
 
     Raises:
         InputError: if it is missing or empty, or no text.
@@ -120,5 +120,5 @@ def read_list(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"The list '{path}' cannot be read: {getattr(error, 'strerror', 'it is no text')}.") from error
     if not names:
-        raise InputError(f"The list '{path}' is empty.\n  expected: names of pairs, one a line, without extension")
+        raise InputError(f"The list '{path}' is empty.\n  expected: names of pairs, one per line, without extension")
     return names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +14,9 @@ from refinefuse.data.near_duplicates import DUPLICATE_THRESHOLD, Thumbnail, find
 from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.errors import InputError, PairingError, RefineFuseError, format_names
 from refinefuse.image.files import read_image
+from refinefuse.progress import progress_bar
 
 SENSORS = "ir|vi|vis|visible|infrared|thermal|lwir|rgb|nir|ct|mri|pet|spect"
-Progress = Callable[[Iterable["_Found"], int], Iterable["_Found"]]
 
 
 class Issue(NamedTuple):
@@ -64,43 +64,43 @@ class _Found:
         return f"{self.row.name}/{self.pair.name}" if self.row else self.pair.name
 
 
-def verify_root(root: Path, name: str | None = None, progress: Progress | None = None) -> VerifyReport:
+def verify_root(root: Path, name: str | None = None, progress: bool | None = False) -> VerifyReport:
     """Look at every dataset of the catalog below a folder, or at one of them.
 
     Args:
         root: the folder of all datasets, or of one.
         name: look at this dataset alone.
-        progress: wraps the pairs while they are read.
+        progress: show a progress bar on standard error; None on a terminal only.
 
     Raises:
         InputError: if no dataset of the catalog is there.
         ConfigError: if there is no dataset of that name.
     """
     rows = [find_dataset(name)] if name else list(CATALOG.values())
-    source_urls = [(row, folder) for row in rows if (folder := dataset_root(row, root)) is not None]
-    if not source_urls:
-        wanted = expected_folders(rows[0]) if name else sorted({folder for row in rows for folder in row.source_urls})
+    available = [(row, folder) for row in rows if (folder := dataset_root(row, root)) is not None]
+    if not available:
+        wanted = expected_folders(rows[0]) if name else sorted({folder for row in rows for folder in row.roots})
         raise InputError(
             f"No dataset of the catalog is in '{root}'.\n  expected one of: {', '.join(wanted)}\n"
             "For your own images give both folders: refinefuse data verify A --b B"
         )
     findings: list[Issue] = []
     found: list[_Found] = []
-    for row, folder in source_urls:
-        pairs, faults = _names(row, folder)
+    for row, folder in available:
+        pairs, issues = _names(row, folder)
         found += pairs
-        findings += faults
+        findings += issues
     return _report(found, findings, progress)
 
 
-def verify_folders(a: Path, b: Path, progress: Progress | None = None) -> VerifyReport:
-    """Look at two folders of one's own: every pair's files and sizes, partners, and images that are there twice.
+def verify_folders(a: Path, b: Path, progress: bool | None = False) -> VerifyReport:
+    """Check two folders of pairs: files and sizes, unpaired images, and near-duplicates.
 
     Raises:
         PairingError: if a folder is missing or empty, or they have no name in common.
     """
     pairing = pair_folders(a, b)
-    findings = _partners([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
+    findings = _unpaired([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
     return _report([_Found(None, "", pair) for pair in pairing.pairs], findings, progress)
 
 
@@ -134,7 +134,7 @@ def _names(row: DatasetInfo, folder: Path) -> tuple[list[_Found], list[Issue]]:
         except PairingError as error:
             findings.append(Issue("missing", f"{a} and {b}", str(error).partition("\n")[0], []))
             continue
-        findings += _partners([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
+        findings += _unpaired([*pairing.only_a], [*pairing.only_b], f"{a} and {b}")
         for pair in pairing.pairs:
             name = prefix_of(folders, a, folder) + pair.name
             split = next((s for s in ("test", "val", "train") if in_split(row, s, name, folders.split)), folders.split)
@@ -161,17 +161,17 @@ def _absent(row: DatasetInfo, folder: Path, found: dict[str, _Found]) -> list[Is
     return findings
 
 
-def _partners(only_a: list[str], only_b: list[str], where: str) -> list[Issue]:
+def _unpaired(only_a: list[str], only_b: list[str], where: str) -> list[Issue]:
     """Unpaired files, separated by whether a counterpart exists under a similar name."""
     by_key = {_key(name): name for name in only_b}
     misnamed = {name: by_key[_key(name)] for name in only_a if _key(name) in by_key}
     alone = [name for name in [*only_a, *only_b] if name not in misnamed and name not in misnamed.values()]
     findings = []
     if misnamed:
-        renames = [f"{name} and {partner}" for name, partner in misnamed.items()]
-        findings.append(Issue("misnamed", where, "partners whose names are not the same", renames))
+        renames = [f"{name} and {other}" for name, other in misnamed.items()]
+        findings.append(Issue("misnamed", where, "images of a pair whose names differ", renames))
     if alone:
-        findings.append(Issue("missing", where, "images without a partner", alone))
+        findings.append(Issue("missing", where, "unpaired images", alone))
     return findings
 
 
@@ -181,8 +181,8 @@ def _key(name: str) -> str:
     return re.sub(r"\d+", lambda digits: str(int(digits[0])), re.sub(r"[\W_]+", " ", bare).strip())
 
 
-def _report(found: list[_Found], findings: list[Issue], progress: Progress | None) -> VerifyReport:
-    for one in progress(found, len(found)) if progress else found:
+def _report(found: list[_Found], findings: list[Issue], progress: bool | None) -> VerifyReport:
+    for one in progress_bar("reading", found, show=progress):
         _look(one, one.pair.a)
         _look(one, one.pair.b)
     counts: dict[str, int] = {}
@@ -224,7 +224,7 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def _leaks(found: list[_Found]) -> Iterator[Issue]:
-    """What training and test share: images by their looks, scenes by their names."""
+    """What is both in training and in test: images by content, scenes by name."""
     tests = [one for one in found if one.split == "test"]
     trained = [one for one in found if one.split in ("train", "val")]
     rest = [one for one in found if one.row and one.split not in ("train", "val", "test")]
@@ -234,7 +234,7 @@ def _leaks(found: list[_Found]) -> Iterator[Issue]:
         (tests, rest, "test and the rest", "test images that lie outside the lists too: do not train on those"),
         (own, own, "pairs", "images that are there more than once: keep them on one side"),
     ):
-        items = _alike(left, right)
+        items = _near_duplicates(left, right)
         if items:
             yield Issue("leak", where, what, items)
     for row in {one.row.name: one.row for one in tests if one.row}.values():
@@ -244,7 +244,7 @@ def _leaks(found: list[_Found]) -> Iterator[Issue]:
             yield Issue("leak", row.name, "scenes of which training and test have images", shared)
 
 
-def _alike(tests: list[_Found], others: list[_Found]) -> list[str]:
+def _near_duplicates(tests: list[_Found], others: list[_Found]) -> list[str]:
     """For each test pair the most similar other pair, if it is similar enough."""
     left = [(one, small) for one in tests for small in one.thumbnails]
     right = [(one, small) for one in others for small in one.thumbnails]

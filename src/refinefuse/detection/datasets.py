@@ -139,9 +139,9 @@ def _together(items: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]
 class DetectionDataModule(LightningDataModule):
     """The batches of a run, from the step at which it resumes."""
 
-    def __init__(self, drawn: DetectionDataset, first_step: int, workers: int) -> None:
+    def __init__(self, drawn: DetectionDataset, first_step: int, num_workers: int) -> None:
         super().__init__()
-        self.drawn, self.first_step, self.num_workers = drawn, first_step, workers
+        self.drawn, self.first_step, self.num_workers = drawn, first_step, num_workers
 
     def names_of(self, step: int) -> list[str]:
         """The images that a step draws."""

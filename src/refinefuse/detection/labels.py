@@ -26,7 +26,7 @@ from refinefuse.errors import ConfigError, InputError, PairingError, format_name
 from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
 
 LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "mask"]
-ENDINGS: Mapping[str, tuple[str, ...]] = {"yolo": (".txt",), "voc": (".xml",), "mask": IMAGE_EXTENSIONS}
+SUFFIXES: Mapping[str, tuple[str, ...]] = {"yolo": (".txt",), "voc": (".xml",), "mask": IMAGE_EXTENSIONS}
 OUTSIDE = 2.0
 """Pixels by which a box may leave the image, as rounding makes it; it is cut. More is refused."""
 NOT_LABELS = ("classes.txt", "README.txt")
@@ -67,7 +67,7 @@ class Labels:
     def _files(self) -> dict[str, Path]:
         if not self.path.is_dir():
             raise InputError(f"There is no folder of labels '{self.path}'.\nCheck the path.")
-        files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in ENDINGS[self.format])
+        files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in SUFFIXES[self.format])
         return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
 
     def read(self, sizes: Mapping[str, Size]) -> dict[str, Boxes]:

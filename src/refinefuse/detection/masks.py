@@ -1,7 +1,7 @@
 """Boxes from segmentation masks, which separate classes but not one object from its neighbor.
 
 Each connected piece (8 neighbors) of a class is an object. Pieces that lie at most `GAP` pixels above one another are
-one: a railing or a bumper cuts what is one. Neighbours that touch come out as one box, and an object that something
+one: a railing or a bumper cuts what is one. Neighbors that touch come out as one box, and an object that something
 wide hides in the middle as two; a piece that is narrower or lower than `SMALLEST` asks for nothing, but what is found
 there is not counted as wrong.
 

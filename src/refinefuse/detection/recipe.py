@@ -44,7 +44,7 @@ class DetectorRecipe:
         start: the detector to start from: a folder, or a repository owner/name of the Hugging Face Hub.
         sets: labeled images.
         classes: which classes; those of the new detector.
-        method: what fuses the images: a source as in a config of `refinefuse benchmark`, or infrared or visible.
+        method: the fusion method: a source as in a config of `refinefuse benchmark`, or infrared or visible.
         max_steps: optimizer steps.
         batch_size: images of a step.
         learning_rate: peak of the cosine schedule (AdamW), after a warm-up over 2 percent of the steps, 200 at least.

@@ -42,7 +42,7 @@ class DetectorTask(LightningModule):
     def training_step(self, batch: tuple[Tensor, list[Target]], batch_index: int) -> Tensor:
         """The loss of one batch, as the detector defines it."""
         images, targets = batch
-        # The noise of a step comes from the seed and its number alone: a run that goes on is the same run.
+        # The noise of a step comes from the seed and its number alone: a resumed run is the same run.
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
         loss: Tensor = self.model(pixel_values=images, labels=targets).loss
         if not torch.isfinite(loss):
@@ -66,7 +66,7 @@ def train_detector(
     num_workers: int = 0,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> Path:
-    """Fine-tune a detector, or go on with a run that was stopped.
+    """Fine-tune a detector, or resume a run that was stopped.
 
     Args:
         recipe: what to train, with its `method`.

@@ -73,7 +73,7 @@ class Yolox:
         if count < 1 or len(names) != count:
             raise InputError(
                 f"The classes of '{self.path}' are not known.\n  expected: {len(COCO_CLASSES)} (those of COCO), or "
-                f"{count} names, one a line, in '{file}'\n  found: {count} classes, {len(names)} names"
+                f"{count} names, one per line, in '{file}'\n  found: {count} classes, {len(names)} names"
             )
         return names
 

@@ -57,7 +57,7 @@ def _check_fits(pixels: Pixels, extension: str) -> None:
     longest, side = _LONGEST_SIDE.get(extension), max(pixels.shape[:2])
     if longest is not None and side > longest:
         raise InputError(
-            f"{extension} cannot hold an image of this size.\n  expected: at most {longest} pixels a side\n"
+            f"{extension} cannot hold an image of this size.\n  expected: at most {longest} pixels per side\n"
             f"  got: {side}\nWrite .png or .tif."
         )
 

@@ -23,7 +23,7 @@ from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.thermal import Counts, check_counts
 from refinefuse.image.tiff import decode_tiff, decode_valid
 
-#: The endings of file names (lower case) that are taken for images, and that `write_image` knows.
+#: The file extensions (lower case) that are taken for images, and that `write_image` knows.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 _CHECKS: dict[str, Callable[[bytes], None]] = {
@@ -117,7 +117,7 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 def write_image(
     path: str | os.PathLike[str], pixels: Pixels, *, metadata: Metadata | None = None, overwrite: bool = False
 ) -> None:
-    """Write an image in the format that the ending of `path` names, whole or not at all.
+    """Write an image in the format that the extension of `path` names, whole or not at all.
 
     PNG, TIFF, BMP and WebP keep every value (WebP: all but the colors under fully transparent pixels, and gray comes
     back as RGB); JPEG is written with quality 95 and full color resolution. The file appears under its name only when
@@ -127,11 +127,11 @@ def write_image(
         path: where to write.
         pixels: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
             float32 in [0, 1] (TIFF).
-        metadata: what to write beside the pixels, as far as the format holds it (`lost_metadata` names the rest).
+        metadata: what to write beside the pixels, as far as the format holds it (`unsupported_metadata`: the rest).
         overwrite: replace a file that is there.
 
     Raises:
-        InputError: the file exists, its folder cannot be written to, the ending is unknown, the array is no
+        InputError: the file exists, its folder cannot be written to, the extension is unknown, the array is no
             image, or the format cannot hold it. Nothing is written then.
     """
     metadata_of = {} if metadata is None else {Path(path): metadata}
@@ -201,16 +201,16 @@ def _plain(pixels: Pixels) -> Pixels:
     return _without_copies(pixels)
 
 
-def check_target(path: Path, *, overwrite: bool, endings: Sequence[str] = IMAGE_EXTENSIONS) -> None:
+def check_target(path: Path, *, overwrite: bool, suffixes: Sequence[str] = IMAGE_EXTENSIONS) -> None:
     """Refuse a path that could not be written to, before the work is done.
 
     Raises:
-        InputError: the ending is unknown, or the file exists and may not be replaced.
+        InputError: the extension is unknown, or the file exists and may not be replaced.
     """
-    if path.suffix.lower() not in endings:
+    if path.suffix.lower() not in suffixes:
         raise InputError(
-            f"Cannot write '{path}': the ending of the name gives the format.\n"
-            f"  expected: {', '.join(endings)}\n"
+            f"Cannot write '{path}': its extension names no known format.\n"
+            f"  expected: {', '.join(suffixes)}\n"
             f"  got: {path.suffix or 'none'}\nName the file accordingly."
         )
     check_writable(path, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""What an image file says beside its pixels: orientation, place and time, color profile, resolution, georeference."""
+"""The metadata of an image file: orientation, location and time, color profile, resolution, georeference."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from refinefuse.image.structure import PNG_SIGNATURE, file_format
 from refinefuse.image.tags import Directories, Entry, read_directories
 
 ORIENTATION = 274
-#: Place and scale, coordinate system (GeoTIFF), and metadata and NoData of GDAL.
+#: Location and scale, coordinate system (GeoTIFF), and metadata and NoData of GDAL.
 GEOTIFF_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 #: Description, make, model, software, date and time, artist, copyright.
 _TEXT_TAGS = (270, 271, 272, 305, 306, 315, 33432)
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _XMP, _ICC = 282, 283, 296, 700, 34675
+_X_RESOLUTION, _Y_RESOLUTION, _DENSITY_KIND, _XMP, _ICC = 282, 283, 296, 700, 34675
 _METERS_PER_INCH = 0.0254
 _PNG_COLOR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
 _MOST_BYTES = 1 << 24  # of a profile or a text after unpacking
@@ -115,8 +115,8 @@ def _from_exif(block: bytes) -> Metadata:
 
 
 def _resolution(directories: Directories) -> tuple[float, float] | None:
-    across, down, unit = (directories.get(tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT))
-    kind = unit.numbers()[0] if unit else 2
+    across, down, density_kind = (directories.get(tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION, _DENSITY_KIND))
+    kind = density_kind.numbers()[0] if density_kind else 2
     if across is None or down is None or kind not in (2, 3):
         return None
     x, y = (entry.numbers()[0] * (2.54 if kind == 3 else 1) for entry in (across, down))
@@ -142,8 +142,8 @@ def _of_jpeg(data: bytes) -> Metadata:
     density: tuple[float, float] | None = None
     for marker, content in _jpeg_segments(data):
         if marker == 0xE0 and content.startswith(b"JFIF\0"):
-            unit, x, y = struct.unpack_from(">BHH", content, 7)
-            density = (x * (2.54 if unit == 2 else 1), y * (2.54 if unit == 2 else 1)) if unit and x and y else None
+            per, x, y = struct.unpack_from(">BHH", content, 7)  # per inch (1) or centimeter (2)
+            density = (x * (2.54 if per == 2 else 1), y * (2.54 if per == 2 else 1)) if per and x and y else None
         elif marker == 0xE1 and content.startswith(_EXIF_HEADER):
             found = replace(_from_exif(content[len(_EXIF_HEADER) :]), xmp=found.xmp)
         elif marker == 0xE1 and content.startswith(_XMP_HEADER):
@@ -177,8 +177,8 @@ def _of_png(data: bytes) -> Metadata:
         at += 12 + length
     found = _from_exif(chunks[b"eXIf"]) if b"eXIf" in chunks else Metadata()
     if len(chunks.get(b"pHYs", b"")) == 9:
-        x, y, unit = struct.unpack(">IIB", chunks[b"pHYs"])
-        found = replace(found, dpi=(x * _METERS_PER_INCH, y * _METERS_PER_INCH) if unit == 1 and x and y else None)
+        x, y, per = struct.unpack(">IIB", chunks[b"pHYs"])
+        found = replace(found, dpi=(x * _METERS_PER_INCH, y * _METERS_PER_INCH) if per == 1 and x and y else None)
     if b"iCCP" in chunks:
         packed = chunks[b"iCCP"].partition(b"\0")[2][1:]
         found = replace(found, icc=zlib.decompressobj().decompress(packed, _MOST_BYTES))

@@ -24,7 +24,7 @@ _HOLDS = {
 }
 
 
-def lost_metadata(metadata: Metadata, extension: str, channels: int = 3) -> list[str]:
+def unsupported_metadata(metadata: Metadata, extension: str, channels: int = 3) -> list[str]:
     """What of the metadata a file of this format cannot hold, by name.
 
     Args:

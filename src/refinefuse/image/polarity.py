@@ -21,7 +21,7 @@ def polarity_score(luma: Float[np.ndarray, "h w"]) -> float:
     sky, is colder than the lower half.
 
     Weights: logistic regression on the training images of TNO, M3SVD, LLVIP and RoadScene (286) and their negatives,
-    each set weighing the same. How often it is right on the test sets is told in docs/thermal.md.
+    each dataset weighted the same. Error rates on the test sets are in docs/thermal.md.
 
     Args:
         luma: in [0, 1].

@@ -14,7 +14,7 @@ import numpy as np
 EXIF_IFD, GPS_IFD = 34665, 34853
 _MAKER_NOTE, _INTEROPERABILITY = 37500, 40965  # hold offsets of their own, which a copy would break
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_UNITS = {5: 4, 10: 4}  # a rational is two numbers
+_NUMBER_SIZES = {5: 4, 10: 4}  # a rational is two numbers
 _MOST_BYTES = 1 << 24  # of one entry: more is no metadata
 
 
@@ -78,9 +78,9 @@ def _read(data: bytes, offset: int, order: str, big: bool) -> tuple[Entry, ...]:
         at += room
         if 0 < size <= _MOST_BYTES and start + size <= len(data):
             value = bytes(data[start : start + size])
-            unit = _UNITS.get(kind, _SIZES[kind])
-            if order == ">" and unit > 1:
-                value = np.frombuffer(value, f">u{unit}").astype(f"<u{unit}").tobytes()
+            width = _NUMBER_SIZES.get(kind, _SIZES[kind])
+            if order == ">" and width > 1:
+                value = np.frombuffer(value, f">u{width}").astype(f"<u{width}").tobytes()
             entries.append(Entry(tag, kind, number, value))
     return tuple(entries)
 

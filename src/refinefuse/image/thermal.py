@@ -87,7 +87,7 @@ class IntensityRange:
 
         Args:
             frames: of one sequence, sensor or volume; all are read for `percentile` (the percentiles are those of all
-                pixels together: the least count that at least this share of the pixels does not exceed), and none
+                pixels together: the least count that at least this percentage of the pixels does not exceed), and none
                 but the first for the other rules.
 
         Raises:
@@ -130,7 +130,7 @@ class IntensityRange:
             raise InputError(
                 f"No pixel lies inside the range.\n  range: {fixed.low:g} to {fixed.high:g} counts\n"
                 f"  got: {counts.min():g} to {counts.max():g}\n"
-                "Check the range and the unit of the counts, or give --range percentile:1,99."
+                "Check the range, whether it is given in counts, or give --range percentile:1,99."
             )
         values = np.ma.filled(counts.astype(np.float64), fixed.low)  # no data is black
         return ((values - fixed.low) / (fixed.high - fixed.low)).clip(0, 1).astype(np.float32)

@@ -237,7 +237,7 @@ def image_bands(page: Any) -> list[int]:
 
 
 def _inverted(values: Pixels) -> Pixels:
-    """Values of white-is-zero as black-is-zero: the two ends of the type change places, 0 and 1 for floats."""
+    """Values of white-is-zero as black-is-zero: the two ends of the type are exchanged, 0 and 1 for floats."""
     if values.dtype.kind == "f":
         return np.asarray(1 - values)
     return np.asarray(~values)  # the largest value less this one for unsigned numbers, -1 less this one for signed

@@ -22,7 +22,7 @@ from refinefuse.image.tiff_segments import decode_strips, strip_height
 
 _JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
 _ORIENTATION = 274
-_TILE = 256  # pixels a side of a written tile
+_TILE = 256  # pixels per side of a written tile
 _CLASSIC = 2**32 - 2**25  # bytes beyond which offsets need 64 bits
 _SMALLEST = 256  # pixels: a pyramid ends with the first level whose longer side is no longer
 
@@ -42,7 +42,7 @@ class TiffReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._strip: tuple[int, Pixels] | None = None
-        with self._explained(), ExitStack() as stack:
+        with self._errors_name_the_file(), ExitStack() as stack:
             self._file = stack.enter_context(tifffile.TiffFile(path))
             with mmap.mmap(self._file.filehandle.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 self._page = checked_page(self._file, data)
@@ -65,7 +65,7 @@ class TiffReader:
         Raises:
             InputError: if they are damaged or hold values that are no image's.
         """
-        with self._explained():
+        with self._errors_name_the_file():
             return self._rows(start, stop)
 
     def _rows(self, start: int, stop: int) -> Pixels:
@@ -79,7 +79,7 @@ class TiffReader:
         self._file.close()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _errors_name_the_file(self) -> Iterator[None]:
         try:
             with damage_reported(self.path.stat().st_size):
                 yield
@@ -158,10 +158,10 @@ def write_tiff(
     shapes = _smaller_shapes(shape) if pyramid else []
     large = int(np.prod(shape)) * dtype.itemsize * (4 / 3 if pyramid else 1) > _CLASSIC
     with ExitStack() as stack:
-        spools = [stack.enter_context(ScanlineBuffer(smaller, dtype)) for smaller in shapes]
+        buffers = [stack.enter_context(ScanlineBuffer(smaller, dtype)) for smaller in shapes]
         file = stack.enter_context(tifffile.TiffWriter(path, bigtiff=large))
-        levels = [rechunk(strips, _TILE), *(iter_strips(buffer, _TILE) for buffer in spools)]
-        for number, (rows, smaller) in enumerate(zip(levels, [*spools, None], strict=True)):
+        levels = [rechunk(strips, _TILE), *(iter_strips(buffer, _TILE) for buffer in buffers)]
+        for number, (rows, smaller) in enumerate(zip(levels, [*buffers, None], strict=True)):
             kind: dict[str, Any] = {"subfiletype": 1}
             if number == 0:
                 kind = {"subifds": len(shapes), **tiff_options(metadata, channels, big=large)}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from refinefuse.alignment.align import Alignment, SimilarityMetric, align
 from refinefuse.alignment.transform import Transform, TransformType
@@ -18,6 +16,7 @@ from refinefuse.errors import AlignmentError, RefineFuseError
 from refinefuse.image.files import check_target, read_image, write_images
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.outputs import check_apart, make_folder
+from refinefuse.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def align_folders(
     make_folder(output)
     unpaired = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
     outcome = AlignFolderResult(unpaired=unpaired)
-    for pair in tqdm(pairing.pairs, "aligning", unit="pair", file=sys.stderr, disable=not progress):
+    for pair in progress_bar("aligning", pairing.pairs, show=progress):
         try:
             outcome.done[pair.name] = _align_pair(pair, output, options, overwrite)
         except RefineFuseError as error:  # the other pairs are still wanted

@@ -118,7 +118,7 @@ class OpenVinoModel(OnnxModel):
         request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
 
         def run(feed: Feed) -> list[np.ndarray]:
-            results = request.infer(feed, share_inputs=True)
+            results = request.infer(feed, True)  # without a copy of the inputs
             return [results[name].copy() for name in RESULTS]
 
         return run

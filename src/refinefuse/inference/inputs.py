@@ -177,7 +177,7 @@ def restore_format(image: Tensor, *sources: LoadedImage) -> ImageOutput:
     deepest = max(reversed(sources), key=lambda source: (source.max_value or float("inf"), source.given.dtype.itemsize))
     if isinstance(deepest.given, Tensor):
         if deepest.max_value:
-            image = (image * deepest.max_value + 0.5).floor()
+            image = torch.floor(image * deepest.max_value + 0.5)
         return _restore_rank(image.to(deepest.given.device, deepest.given.dtype), sources)
     if deepest.max_value:
         return _as_given(to_array(image, deepest.given.dtype), sources)

@@ -75,7 +75,7 @@ def export_onnx(
         MissingDependencyError: if onnx or onnxruntime is not installed.
     """
     output = Path(output)
-    check_target(output, overwrite=overwrite, endings=(".onnx",))
+    check_target(output, overwrite=overwrite, suffixes=(".onnx",))
     if precision not in get_args(ExportPrecision):
         raise InputError(f"`precision` must be {' or '.join(get_args(ExportPrecision))}.\n  got: {precision!r}")
     if (precision == "int8") != (calibration_data is not None):

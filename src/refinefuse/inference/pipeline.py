@@ -6,7 +6,6 @@ stages work on each of them in turn, a writer takes them in the same order.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,13 +13,13 @@ from threading import Thread
 from typing import Any, Protocol
 
 from torch import Tensor
-from tqdm import tqdm
 
 from refinefuse.image.color import YCbCrImage
 from refinefuse.inference.inspection import PairWarning, Preview
 from refinefuse.inference.queues import BoundedQueue
 from refinefuse.inference.tiling import Tile
 from refinefuse.network.head import FusionOutput
+from refinefuse.progress import manual_bar
 
 _DEPTH = 2  # pairs that wait between two threads
 
@@ -84,11 +83,9 @@ class Reader(Protocol):
     """Yields pairs in order. What costs one pair only comes as a pair with an error; whatever it raises ends the run.
 
     Attributes:
-        unit: what a step of progress is.
         total: how many steps there are; None if that is not known.
     """
 
-    unit: str
     total: int | None
 
     def __iter__(self) -> Generator[Pair, None, None]:
@@ -133,9 +130,7 @@ def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress
     for thread in threads:
         thread.start()
     try:
-        with tqdm(
-            total=reader.total, desc="fusing", unit=reader.unit, file=sys.stderr, disable=progress is not True
-        ) as bar:
+        with manual_bar("fusing", reader.total, show=progress is True) as bar:
             done = 0
             for pair in found:
                 _work(stages, pair)

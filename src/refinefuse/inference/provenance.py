@@ -87,9 +87,9 @@ class Provenance:
         return [f"{name}: {value}" for name, value in rows.items() if value]
 
 
-def describe_range(fixed: IntensityRange | None, unit: str = "counts") -> str:
+def describe_range(fixed: IntensityRange | None, quantity: str = "counts") -> str:
     """A fitted range in words; empty if there is none."""
-    return "" if fixed is None else f"{fixed.low:g} to {fixed.high:g} {unit}".strip()
+    return "" if fixed is None else f"{fixed.low:g} to {fixed.high:g} {quantity}".strip()
 
 
 def describe_transform(transform: Transform) -> str:

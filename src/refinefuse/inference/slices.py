@@ -27,7 +27,7 @@ from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
 _SMALL_COVERAGE = 0.5  # fraction of the grid in which a source has data, below which a warning is given
 _FINER = 1.5  # how much finer the grid of another source must be to be mentioned
 
-Scale = Callable[[NDArray[Any]], NDArray[np.float32]]  # from units to [0, 1]
+Scale = Callable[[NDArray[Any]], NDArray[np.float32]]  # from stored values to [0, 1]
 
 
 class SliceReader:
@@ -46,8 +46,6 @@ class SliceReader:
     Raises:
         InputError: if the volumes cannot be shown on one grid.
     """
-
-    unit = "slice"
 
     def __init__(self, volumes: list[Volume], options: VolumeOptions) -> None:
         self.volumes = volumes
@@ -105,8 +103,7 @@ def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> l
 
 
 def _describe(volume: Volume, fixed: IntensityRange) -> str:
-    unit = f" {volume.units}" if volume.units else ""
-    return f"{volume.description}, black to white: {fixed.low:g} to {fixed.high:g}{unit}"
+    return f"{volume.description}, black to white: {fixed.low:g} to {volume.quantity(fixed.high)}"
 
 
 def _images(slices: Sequence[Slice], scales: Sequence[Scale], colormap: Colormap) -> list[NDArray[Any]]:

@@ -14,7 +14,7 @@ from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
 from refinefuse.image.files import write_images
 from refinefuse.image.metadata import Metadata, orientation_warnings, read_metadata
-from refinefuse.image.metadata_embed import lost_metadata
+from refinefuse.image.metadata_embed import unsupported_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineBuffer
 from refinefuse.image.thermal import IntensityRange
@@ -116,8 +116,6 @@ class StillReader:
         jobs: what to read.
         fuser: decides how large is large.
     """
-
-    unit = "pair"
 
     def __init__(self, jobs: Sequence[StillJob], fuser: Fuser) -> None:
         self.jobs = jobs
@@ -291,7 +289,7 @@ class StillWriter:
 def _metadata_warnings(job: StillJob, last: Metadata, suffix: str) -> list[PairWarning]:
     """What the last file says that the result cannot, and where the files disagree about what is up."""
     found = [message for file in job.files[:-1] for message in orientation_warnings(read_metadata(file), last)]
-    if lost := lost_metadata(last, suffix):
+    if lost := unsupported_metadata(last, suffix):
         found.append(f"{suffix} does not hold what `b` says beside its pixels: {', '.join(lost)}")
     if last.extra_bands:
         found.append(f"`b` has {last.extra_bands} more bands than colors and alpha, which were left out")

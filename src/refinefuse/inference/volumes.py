@@ -81,7 +81,7 @@ def fuse_volumes(
     Args:
         load: makes the fuser; called when the volumes are known to go together.
         paths: two or more; the last gives the color.
-        outputs: a NIfTI file or a folder for DICOM; weight maps in a NIfTI file; an image for the montage.
+        outputs: a NIfTI file or a folder for DICOM; weight maps in a NIfTI file; a montage as a still.
         options: of volumes.
         overwrite: replace what exists.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.

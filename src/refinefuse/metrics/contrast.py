@@ -20,7 +20,7 @@ from refinefuse.metrics.statistics import Image, MetricValue, pixel_mean, pixel_
 
 
 def _frequency(like: Image, divisor: float) -> Float[Tensor, "h half"]:
-    """Radial frequency h/divisor u, w/divisor v with u, v in [-1, 1), laid out for a real Fourier transform."""
+    """Radial frequency h/divisor u, w/divisor v with u, v in [-1, 1), arranged as a real Fourier transform has them."""
     h, w = like.shape[-2:]
     options = {"dtype": like.dtype, "device": like.device}
     rows = torch.fft.fftfreq(h, **options) * (2 * h / divisor)

@@ -22,9 +22,9 @@ class Variant:
     """A definition that is not the default one.
 
     Attributes:
-        function: as that of a metric.
-        note: in a few words, what is other.
-        min_size: the smallest side of an image that it can score, where that too is other.
+        function: (fused, a, b) -> (n,).
+        note: the difference, in a few words.
+        min_size: the smallest side of an image that it can score, where that differs too.
     """
 
     function: Function
@@ -44,7 +44,7 @@ class Convention:
         key: its name.
         used_by: whose tables.
         variants: its metrics, each with its variant or `SAME`.
-        side_by_side: metrics for which the color channels are laid side by side, as one wide image.
+        side_by_side: metrics that see the color channels side by side, as one wide image.
     """
 
     key: str
@@ -75,7 +75,7 @@ _TIES_01 = Variant(partial(gradient.qabf, ties="strength", peak=1.0), "on 0..1, 
 _MSE_01 = Variant(partial(statistics.mse, peak=1.0), "on 0..1")
 _PSNR_48 = Variant(partial(statistics.psnr, gain=20 * math.log10(255)), "48.13 dB more: error on 0..1, peak 255")
 _SWAPPED = Variant(partial(gradient.nabf, order="fused last"), "scores `a` as the fused image")
-_FOLDED = Variant(partial(information.mi, folded=True), "level 255 counts as 254 in the joint histogram")
+_MERGED = Variant(partial(information.mi, merge_top=True), "level 255 counts as 254 in the joint histogram")
 _UNIFORM_2 = Variant(partial(structure.ssim, window="uniform7", data_range=2.0), "uniform 7x7, data range 2")
 _UNIFORM_255 = Variant(partial(structure.ssim, window="uniform7"), "uniform 7x7")
 _MEAN = Variant(partial(structure.ssim, border="replicate", reduce="mean"), "replicated border, mean")
@@ -95,7 +95,7 @@ _TANG: dict[str, Variant | None] = {
     **_same("EN", "SD", "SF", "CC", "SCD", "VIF", "MEF-MS-SSIM"),
     **_same("FMI_pixel", "FMI_gradient", "FMI_edge", "FMI_dct", "FMI_wavelet"),
     "AG": _INNER,
-    "MI": _FOLDED,
+    "MI": _MERGED,
     "MSE": _MSE_01,
     "PSNR": _PSNR_48,
     "Qabf": _TIES,
@@ -117,7 +117,7 @@ _ROWS = (
     Convention("cddfuse", "CDDFuse, DDFM, EMMA and all tables by CDDFuse's Evaluator.", _CDDFUSE),
     Convention(
         "cddfuse255",
-        "The same with a current scikit-image, which has to be told the data range 255 of SSIM.",
+        "The same with a current scikit-image, where SSIM's data range is given as 255.",
         {**_CDDFUSE, "SSIM": _UNIFORM_255},
     ),
     Convention("tang", "Tang's MATLAB code since March 2023.", _TANG),
@@ -143,7 +143,7 @@ _ROWS = (
             "MSE": _MSE_01,
             "PSNR": _PSNR_48,
             "Qabf": _TIES,
-            "Nabf": Variant(partial(gradient.nabf, floor=0.0), "weak edges count nothing"),
+            "Nabf": Variant(partial(gradient.nabf, weak_weight=0.0), "weak edges count nothing"),
             "SSIM": Variant(partial(structure.ssim, **_SINGLE), "data range 1, single precision, mean"),
             "MS-SSIM": Variant(partial(structure.ms_ssim, **_SINGLE), "data range 1, single precision, mean"),
         },
@@ -219,6 +219,6 @@ def chosen_metrics(keys: str | Iterable[str], convention: Convention) -> list[st
     if unknown:
         raise InputError(
             f"There is no metric of the name:\n{format_names(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
-            "`refinefuse metrics` explains each one."
+            "`refinefuse metrics` describes each one."
         )
     return list(dict.fromkeys(found for key in keys for found in spelling[key.lower()]))

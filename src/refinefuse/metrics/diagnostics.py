@@ -19,7 +19,7 @@ from refinefuse.metrics.structure import local_covariance
 
 @cached
 def _gradient(x: Image) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient in levels a pixel and its length."""
+    """The gradient in levels per pixel and its length."""
     across, down = (d / 8 for d in derivatives(x, "mirror"))
     return across, down, magnitude(across, down)
 
@@ -41,7 +41,7 @@ def edge_recall_of(fused: Image, x: Image, other: Image) -> MetricValue:
 def edge_recall(fused: Image, a: Image, b: Image) -> MetricValue:
     """Edges that one source has alone and the fused image keeps, in percent, of the worse source; a copy scores 0.
 
-    An edge belongs to a source alone where its gradient is above 6 levels a pixel and more than twice the other's; it
+    An edge belongs to a source alone where its gradient is above 6 levels per pixel and more than twice the other's; it
     is kept where the fused gradient reaches half of it along it. A source with 50 such pixels or fewer counts as kept.
 
     Source: this package, 2026.
@@ -63,7 +63,7 @@ def missed_targets(fused: Image, a: Image, b: Image) -> MetricValue:
 def gradient_reversal(fused: Image, a: Image, b: Image) -> MetricValue:
     """Strong edges of one source that the other does not contradict and that come out reversed, in percent.
 
-    Strong is above 12 levels a pixel where the other source stays below 3; reversed is a fused gradient that goes
+    Strong is above 12 levels per pixel where the other source stays below 3; reversed is a fused gradient that goes
     against it by a tenth of its length or more.
 
     Source: this package, 2026.
@@ -95,7 +95,7 @@ def _deviation(x: Image) -> Image:
 
 
 def noise_gain(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Noise lift: how much rougher the fused image is than the rougher source where both are flat; 1 is neutral.
+    """Noise gain: how much rougher the fused image is than the rougher source where both are flat; 1 is neutral.
 
     Flat are the pixels where the larger deviation of the two sources over 7x7 is within its lowest quarter, or within
     1 level; the median of the ratio over them.

@@ -18,16 +18,16 @@ from refinefuse.metrics.statistics import MetricValue
 if TYPE_CHECKING:
     import numpy as np
 
-Levels: TypeAlias = Union[Tensor, "np.ndarray"]
+MetricInput: TypeAlias = Union[Tensor, "np.ndarray"]
 """Gray levels 0..255 of any number type: tensors (n, c, h, w), (c, h, w) or (h, w), or arrays (h, w) or (h, w, c)."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue. Source: ITU-R BT.601."""
 
 
 def evaluate(
-    fused: Levels,
-    a: Levels,
-    b: Levels,
+    fused: MetricInput,
+    a: MetricInput,
+    b: MetricInput,
     *,
     metrics: str | Iterable[str] = "common",
     convention: str = "default",
@@ -92,17 +92,17 @@ def _fitting(keys: list[str], rules: Convention, side: int) -> tuple[list[str], 
     return [key for key in keys if key not in too_large], too_large
 
 
-def _prepared(fused: Levels, a: Levels, b: Levels) -> list[Float[Tensor, "n c h w"]]:
+def _prepared(fused: MetricInput, a: MetricInput, b: MetricInput) -> list[Float[Tensor, "n c h w"]]:
     """The three images in one layout, in float64 and rounded."""
     triplet = [_batch(x) for x in (fused, a, b)]
     _check_shapes(triplet)
     _check_levels(triplet)
     if len({x.shape[1] for x in triplet}) > 1:
         triplet = [_luma(x) for x in triplet]
-    return [(x + 0.5).floor() for x in triplet]
+    return [torch.floor(x + 0.5) for x in triplet]
 
 
-def _batch(x: Levels) -> Float[Tensor, "n c h w"]:
+def _batch(x: MetricInput) -> Float[Tensor, "n c h w"]:
     if isinstance(x, Tensor):
         batch = x.detach()
     else:

@@ -1,6 +1,6 @@
 """Feature mutual information: what the small neighbourhoods of the images say about each other.
 
-In each 3x3 window the nine feature values, rescaled to sum 1, are taken for a distribution over the nine places. The
+In each 3x3 window the nine feature values, rescaled to sum 1, are taken for a distribution over its nine positions. The
 joint distribution of two windows is the mixture of independence and of the strongest possible dependence that has their
 correlation. That dependence is a staircase of 17 cells, so the entropy is that of independence, corrected in 17 cells.
 The corners of the staircase are the running sums of both windows in their order. A merging network of eight minima and
@@ -91,13 +91,13 @@ def _halved(x: Tensor, kernel: Kernel) -> Tensor:
     rounds otherwise on each machine.
     """
     x = x[..., _symmetric(x.shape[-2], len(kernel) - 1, x.device)[1:], :]
-    places = (x.shape[-2] - len(kernel)) // 2 + 1
+    positions = (x.shape[-2] - len(kernel)) // 2 + 1
     done = []
     for part in torch.split(x, _ABREAST, -1):
         even, odd = part[..., ::2, :].contiguous(), part[..., 1::2, :].contiguous()
-        total, term = torch.zeros_like(even[..., :places, :]), torch.empty_like(even[..., :places, :])
+        total, term = torch.zeros_like(even[..., :positions, :]), torch.empty_like(even[..., :positions, :])
         for i in reversed(range(len(kernel))):
-            torch.mul((odd if i % 2 else even)[..., i // 2 : i // 2 + places, :], kernel[i], out=term)
+            torch.mul((odd if i % 2 else even)[..., i // 2 : i // 2 + positions, :], kernel[i], out=term)
             total += term
         done.append(total.mT)
     return torch.cat(done, -2)
@@ -121,7 +121,7 @@ def _least(x: Float[Tensor, "h w"]) -> Float[Tensor, " m"]:
 class _Tables(NamedTuple):
     """Matrices that sum nine fractions or the sixteen corners of a staircase."""
 
-    sums: Float[Tensor, "11 9"]  # the running sums but for the last; mean squared and mean place; distances of the sums
+    sums: Float[Tensor, "11 9"]  # running sums but the last; mean squared and mean position; distances of the sums
     falling: Float[Tensor, "8 9"]  # the running sums, the last first
     steps: Float[Tensor, "18 16"]  # differences of neighbors, but for the 1 at the end; distances of all from all
     before: Float[Tensor, "17 16"]  # how many are passed at each cell
@@ -129,9 +129,9 @@ class _Tables(NamedTuple):
 
 @lru_cache
 def _tables(device: torch.device) -> _Tables:
-    place, corner, cell = (torch.arange(1.0, n + 1, dtype=torch.float64) for n in (9, 16, 17))
-    running = (place <= place[:8, None]).double()
-    sums = torch.cat((running, torch.stack((place**2, place, (2 * place[:8] - 9) @ running))))
+    position, corner, cell = (torch.arange(1.0, n + 1, dtype=torch.float64) for n in (9, 16, 17))
+    running = (position <= position[:8, None]).double()
+    sums = torch.cat((running, torch.stack((position**2, position, (2 * position[:8] - 9) @ running))))
     steps = (cell[:, None] == corner).double() - (cell[:, None] == corner + 1).double()
     before = (corner < cell[:, None]).double()
     tables = sums, running.flip(0), torch.cat((steps, 17 - 2 * corner[None])), before
@@ -140,7 +140,7 @@ def _tables(device: torch.device) -> _Tables:
 
 @lru_cache(maxsize=4)
 def _columns(m: int, device: torch.device) -> tuple[Float[Tensor, " m"], Int[Tensor, " 17*m"]]:
-    """The place of each column in a table of m columns, and the sum of the places of each cell in two of them."""
+    """The index of each column in a table of m columns, and the sum of the indices of each cell in two of them."""
     column = torch.arange(m, device=device)
     return column.double(), (torch.arange(17, device=device)[:, None] * m + 2 * column).flatten().int()
 
@@ -152,7 +152,7 @@ class _Windows(NamedTuple):
     upto: Float[Tensor, "8 m"]  # its running sums, but for the last, which is 1
     reach: Float[Tensor, " m"]  # their sum
     apart: Float[Tensor, " m"]  # the sum of their distances
-    scale: Float[Tensor, " m"]  # deviation of the place, 1..9, over that of the fraction; 0 if it is constant
+    scale: Float[Tensor, " m"]  # deviation of the position, 1..9, over that of the fraction; 0 if it is constant
     negentropy: Float[Tensor, " m"]
 
 
@@ -199,8 +199,8 @@ def _information(x: _Windows, f: _Windows) -> Float[Tensor, " m"]:
     corners = _in_order(falling.view(torch.float64), rising.view(torch.float64))
 
     ours = (corners.view(torch.int64) & 1).double()
-    place = torch.addmm(column, tables.before * len(column), ours).int().flatten()
-    product = fraction.view(-1).index_select(0, place).mul_(f.fraction.view(-1).index_select(0, cell - place))
+    position = torch.addmm(column, tables.before * len(column), ours).int().flatten()
+    product = fraction.view(-1).index_select(0, position).mul_(f.fraction.view(-1).index_select(0, cell - position))
     product = product.view(17, -1)
     *_, distances = steps = tables.steps @ corners
     mass = steps[:17]

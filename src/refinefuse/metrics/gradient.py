@@ -65,9 +65,9 @@ def _ratio(x: Tensor, y: Tensor) -> Tensor:
 
 def _edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
     """Strength, and orientation from -pi/2 on, which it is where nothing changes from left to right."""
-    display_orientation = across == 0
-    turn = torch.atan(down / torch.where(display_orientation, 1.0, across))
-    return magnitude(across, down), torch.where(display_orientation, -math.pi / 2, turn)
+    is_vertical = across == 0
+    turn = torch.atan(down / torch.where(is_vertical, 1.0, across))
+    return magnitude(across, down), torch.where(is_vertical, -math.pi / 2, turn)
 
 
 def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
@@ -155,14 +155,14 @@ def _petrovic_transfer(strength: Tensor, turn: Tensor) -> Tensor:
     return (0.9999 * 0.9995 * torch.sigmoid(19 * (strength - 0.5)) * torch.sigmoid(22 * (alignment - 0.5))).sqrt()
 
 
-def _petrovic_weight(strength: Tensor, floor: float) -> Tensor:
+def _petrovic_weight(strength: Tensor, weak_weight: float) -> Tensor:
     strong = strength >= 2
-    return torch.where(strong, torch.where(strong, strength, 2.0) ** 1.5, floor)
+    return torch.where(strong, torch.where(strong, strength, 2.0) ** 1.5, weak_weight)
 
 
 @cached
 def _petrovic(
-    fused: Image, a: Image, b: Image, peak: float, floor: float
+    fused: Image, a: Image, b: Image, peak: float, weak_weight: float
 ) -> tuple[MetricValue, MetricValue, MetricValue, MetricValue]:
     """The fractions of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
     slopes = [d for x in (fused, a, b) for d in _slopes(x, "mirror", peak)]
@@ -171,7 +171,7 @@ def _petrovic(
         (sf, turn_f), (sa, turn_a), (sb, turn_b) = (_petrovic_edges(*strip[i : i + 2]) for i in (0, 2, 4))
         quality_a = _petrovic_transfer(_ratio(sa, sf), (turn_a - turn_f).abs())
         quality_b = _petrovic_transfer(_ratio(sb, sf), (turn_b - turn_f).abs())
-        weight_a, weight_b = _petrovic_weight(sa, floor), _petrovic_weight(sb, floor)
+        weight_a, weight_b = _petrovic_weight(sa, weak_weight), _petrovic_weight(sb, weak_weight)
         total = weight_a + weight_b
         added = (sf > sa) & (sf > sb)
         kept = quality_a * weight_a + quality_b * weight_b
@@ -217,7 +217,7 @@ def nabf(
     b: Image,
     *,
     peak: float = 255.0,
-    floor: float = 0.001,
+    weak_weight: float = 0.001,
     order: Literal["fused first", "fused last"] = "fused first",
 ) -> MetricValue:
     """Fusion artifacts: the fraction of edge weight where the fused edge is stronger than both sources', 0..1.
@@ -230,11 +230,11 @@ def nabf(
         a: the first source.
         b: the second source.
         peak: as in `qabf_p`.
-        floor: the weight of an edge that is not strong.
+        weak_weight: the weight of an edge that is not strong.
         order: `fused last` scores `a` as the fused image of `b` and `fused`, a slip in a well-known program.
     """
     images = (fused, a, b) if order == "fused first" else (a, b, fused)
-    return _petrovic(*images, peak, floor)[2]
+    return _petrovic(*images, peak, weak_weight)[2]
 
 
 def nabf_p(fused: Image, a: Image, b: Image) -> MetricValue:

@@ -26,7 +26,7 @@ def stretched(x: Image) -> Image:
     """The image stretched so that its darkest pixel is 0 and its brightest 255, and rounded; a constant one is 0."""
     low, high = x.flatten(1).aminmax(dim=1)
     span = torch.where(high > low, high - low, 1.0)
-    return ((x - low[:, None, None, None]) / span[:, None, None, None] * 255 + 0.5).floor()
+    return ((x - low[:, None, None, None]) / span[:, None, None, None] * 255 + 0.5).trunc()
 
 
 def _frequencies(index: Tensor, bins: int) -> Tensor:
@@ -64,7 +64,7 @@ def mutual(x: Image, y: Image) -> MetricValue:
     return _entropy(x) + _entropy(y) - bits(joint_histogram(x, y))
 
 
-def _fold(joint: Tensor) -> Tensor:
+def _merge_top(joint: Tensor) -> Tensor:
     """The joint histogram with level 255 counted as 254, as an 8-bit index from 1 that saturates does it."""
     joint = torch.cat((joint[:, :254], joint[:, 254:].sum(1, keepdim=True)), 1)
     return torch.cat((joint[:, :, :254], joint[:, :, 254:].sum(2, keepdim=True)), 2)
@@ -95,7 +95,7 @@ def mi(
     *,
     base: float = 2.0,
     stretch: bool = False,
-    folded: bool = False,
+    merge_top: bool = False,
 ) -> MetricValue:
     """Mutual information of the fused image with each source, summed; a copy of one source scores highest.
 
@@ -108,13 +108,13 @@ def mi(
         b: the second source.
         base: of the logarithm; 2 gives bits, `math.e` nats.
         stretch: stretch each image to 0..255 first.
-        folded: level 255 counts as 254 in the joint histograms, but not in the single ones.
+        merge_top: level 255 counts as 254 in the joint histograms, but not in the single ones.
     """
     if stretch:
         fused, a, b = stretched(fused), stretched(a), stretched(b)
     total = mutual(a, fused) + mutual(b, fused)
-    if folded:
-        total = total + sum(bits(h) - bits(_fold(h)) for h in (joint_histogram(x, fused) for x in (a, b)))
+    if merge_top:
+        total = total + sum(bits(h) - bits(_merge_top(h)) for h in (joint_histogram(x, fused) for x in (a, b)))
     return (total / math.log2(base)).to(fused.dtype)
 
 
@@ -124,7 +124,7 @@ def mi_twice_entropy(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> MetricValue:
-    """Normalised mutual information: with each source, over the sum of the two entropies, doubled and summed, 0..2.
+    """Normalized mutual information: with each source, over the sum of the two entropies, doubled and summed, 0..2.
 
     A pair of constant images, whose entropies are 0, counts as 0.
 

@@ -1,7 +1,7 @@
 """Phase congruency, and the metric of Zhao that compares it between the images.
 
 Phase congruency marks features (edges, lines, corners) by where the waves of all scales are in step, whatever their
-contrast; its two moments tell edges from corners.
+contrast; its two moments distinguish edges from corners.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _axis(n: int) -> Tensor:
 
 
 class _Filters(NamedTuple):
-    """Filters over the spectrum: one a scale, one window an orientation, and the energies of their products."""
+    """Filters over the spectrum: one per scale, one window per orientation, and the energies of their products."""
 
     radial: Float[Tensor, "s h w 2"]  # twice, for the real and the imaginary part
     angular: Float[Tensor, "o h w"]

@@ -1,4 +1,4 @@
-"""Local similarity to the source that matters at each place: the metrics of Piella, Cvejic and Yang.
+"""Local similarity to the source that matters at each position: the metrics of Piella, Cvejic and Yang.
 
 Each weighs the similarity to the two sources by a fraction that the sources, or the fused image, decide pixel by pixel.
 The defaults are the universal quality index on a uniform 8x8 window, as the papers define them and Yu Liu's programs
@@ -25,7 +25,7 @@ _GAUSS_7 = gaussian(7, 1.5)
 
 @cached
 def _variance(x: Image, kernel: Kernel) -> Image:
-    """The variance under the window; what rounding leaves of a flat place is 0, so that it cannot decide a fraction."""
+    """The variance under the window; what rounding leaves of a flat one is set to 0, so that it decides no ratio."""
     variance = local_covariance(x, x, kernel, "valid")
     return torch.where(variance < 1e-9, 0.0, variance)
 
@@ -76,9 +76,9 @@ def qs(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
 
 
 def qw(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
-    """Piella's weighted quality: as QS, but places with more variance count more, -1..1.
+    """Piella's weighted quality: as QS, but windows with more variance count more, -1..1.
 
-    A place that is flat in both sources counts as one of variance 0.5, as in the programs of Liu et al.
+    A window that is flat in both sources counts as one of variance 0.5, as in the programs of Liu et al.
 
     Source: as QS.
 
@@ -127,7 +127,7 @@ def qc(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: `liu2012` has the Gaussian 7x7 and fractions outside 0..1, and is NaN where a place is flat in all images.
+        form: `liu2012` has the Gaussian 7x7, fractions outside 0..1, and NaN where a window is flat in all images.
     """
     kernel = _UNIFORM_8 if form == "corrected" else _GAUSS_7
     cov_a, cov_b = local_covariance(a, fused, kernel, "valid"), local_covariance(b, fused, kernel, "valid")

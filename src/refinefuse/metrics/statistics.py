@@ -102,7 +102,7 @@ def sd(
     """
     deviation = centered(fused)
     if form == "uint8":
-        bright = (deviation + 0.5).floor().clamp(0, 255)
+        bright = torch.floor(deviation + 0.5).clamp(0, 255)
         return root(pixel_mean((bright**2).clamp(max=255)))
     spread = root(pixel_mean(deviation**2))
     return spread if form == "population" else spread * (math.sqrt(fused[0].numel()) / 255)
@@ -147,7 +147,7 @@ def central_differences(x: Tensor) -> Tensor:
 
 
 def ag(fused: Image, a: Image, b: Image, *, divisor: Literal["pixels", "inner"] = "pixels") -> MetricValue:
-    """Average gradient: mean of sqrt((gx^2 + gy^2) / 2) with central differences, in levels a pixel.
+    """Average gradient: mean of sqrt((gx^2 + gy^2) / 2) with central differences, in levels per pixel.
 
     Source: G. Cui, H. Feng, Z. Xu, Q. Li, Y. Chen, "Detail preserved fusion of visible and infrared images using
     regional saliency extraction and multi-scale image decomposition", Optics Communications 341, 2015.

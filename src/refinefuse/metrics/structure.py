@@ -70,7 +70,7 @@ def moments(x: Image, y: Image, kernel: Kernel, border: Border = "valid") -> Ite
 
 
 def _similarity(
-    x: Image, y: Image, kernel: Kernel, border: Border, data_range: float, correction: float = 1.0
+    x: Image, y: Image, kernel: Kernel, border: Border, data_range: float, unbias: float = 1.0
 ) -> tuple[MetricValue, MetricValue]:
     """Structural similarity of two images, and its part that is contrast and structure, without light."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
@@ -78,7 +78,7 @@ def _similarity(
     count = 0
     for m in moments(x, y, kernel, border):
         light = (2 * m.mean_x * m.mean_y + c1) / (m.mean_x**2 + m.mean_y**2 + c1)
-        structure = (2 * correction * m.covariance + c2) / (correction * (m.variance_x + m.variance_y) + c2)
+        structure = (2 * unbias * m.covariance + c2) / (unbias * (m.variance_x + m.variance_y) + c2)
         whole.append(pixel_sum(light * structure))
         part.append(pixel_sum(structure))
         count += light[0].numel()
@@ -110,11 +110,11 @@ def ssim(
         data_range: L of the constants (0.01 L)^2 and (0.03 L)^2. By accident many tables took 1 or 2 on levels 0..255.
         reduce: over the two sources.
     """
-    kernel, correction = (UNIFORM_7, 49 / 48) if window == "uniform7" else (GAUSS_11, 1.0)
+    kernel, unbias = (UNIFORM_7, 49 / 48) if window == "uniform7" else (GAUSS_11, 1.0)
     dtype = fused.dtype
     if window == "gauss11 single":
         kernel, fused, a, b = _gauss_single(), *(_in_single(x) for x in (fused, a, b))
-    total = sum_of([_similarity(x, fused, kernel, border, data_range, correction)[0] for x in (a, b)]).to(dtype)
+    total = sum_of([_similarity(x, fused, kernel, border, data_range, unbias)[0] for x in (a, b)]).to(dtype)
     return total if reduce == "sum" else total / 2
 
 
@@ -208,8 +208,8 @@ def _joint_similarity(fused: Image, a: Image, b: Image) -> Image:
     both = (var_a + var_b + 2 * cov).clamp(min=0).sqrt()
     agreement = (both / (contrast_a + contrast_b - 0.002).clamp(min=eps)).clamp(eps, 1 - eps)
     power = torch.tan(agreement * (math.pi / 2)).clamp(max=10)
-    share_a, share_b = (contrast_a / 11) ** power + eps, (contrast_b / 11) ** power + eps
-    part_a, part_b = share_a / (share_a + share_b) / contrast_a, share_b / (share_a + share_b) / contrast_b
+    weight_a, weight_b = (contrast_a / 11) ** power + eps, (contrast_b / 11) ** power + eps
+    part_a, part_b = weight_a / (weight_a + weight_b) / contrast_a, weight_b / (weight_a + weight_b) / contrast_b
     norm = (part_a**2 * var_a + part_b**2 * var_b + 2 * part_a * part_b * cov).clamp(min=0).sqrt()
     scale = torch.where(norm > 0, torch.maximum(contrast_a, contrast_b) / torch.where(norm > 0, norm, 1.0), 0.0)
     part_a, part_b = part_a * scale, part_b * scale

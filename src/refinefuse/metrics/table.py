@@ -130,7 +130,7 @@ _ROWS = (
     Metric("QG", gradient.qg, True, 0, 0.9994 * 0.9879, True, True, _COPY),
     Metric("QM", detail.qm, True, 0, 3, True, True, "Asks for exact coefficients: " + _COPY.lower(), 4),
     Metric("QSF", detail.qsf, None, -1, _INF, True, True, "Noise can make up for lost detail.", ideal=0.0),
-    Metric("QP", phase.qp, True, -1, 1, True, True, "Blind to contrast: a faint edge counts as a strong one."),
+    Metric("QP", phase.qp, True, -1, 1, True, True, "Blind to contrast: a weak edge counts as a strong one."),
     Metric("QS", similarity.qs, True, -1, 1, True, True, _FLAT, 8),
     Metric("QW", similarity.qw, True, -1, 1, True, True, "The source with more contrast decides.", 8),
     Metric("QE", similarity.qe, True, -1, 1, True, True, "As QW.", 8),

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from refinefuse.errors import MissingDependencyError
 from refinefuse.metrics.conventions import convention_named
-from refinefuse.metrics.evaluate import Levels, evaluate
+from refinefuse.metrics.evaluate import MetricInput, evaluate
 from refinefuse.metrics.table import METRICS
 
 try:
@@ -56,7 +56,7 @@ class FusionMetric(torchmetrics.Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("num_images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, fused: Levels, a: Levels, b: Levels) -> None:
+    def update(self, fused: MetricInput, a: MetricInput, b: MetricInput) -> None:
         """Score triplets as `refinefuse.metrics.evaluate` does; NaN is left out of the mean."""
         values = evaluate(fused, a, b, metrics=self.key, convention=self.convention)[self.key]
         self.total += values.nansum().to(self.total.device)

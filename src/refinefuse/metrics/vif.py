@@ -19,7 +19,7 @@ _TINY = 1e-10
 
 
 class _Channel(NamedTuple):
-    """The channel from a source to the fused image at each place of one scale."""
+    """The channel from a source to the fused image at each pixel of one scale."""
 
     gain: Tensor
     source: Tensor  # variance of the source
@@ -49,7 +49,7 @@ def _saturated_channels(x: Image, fused: Image) -> Iterator[_Channel]:
 
 
 def _channel(variance_x: Tensor, variance_f: Tensor, covariance: Tensor) -> _Channel:
-    # A flat place, and one that comes out reversed, has no gain: all of its variance is distortion.
+    # A flat window, and one that comes out reversed, has no gain: all of its variance is distortion.
     related = (variance_x >= _TINY) & (variance_f >= _TINY)
     source = variance_x * (variance_x >= _TINY)
     gain = covariance.clamp(min=0) / (source + _TINY) * related
@@ -93,7 +93,7 @@ def vif(fused: Image, a: Image, b: Image, *, saturated: bool = False) -> MetricV
 
 
 def viff(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Visual information fidelity for fusion: at each place that of the source with the smaller gain, 0..1.
+    """Visual information fidelity for fusion: at each pixel that of the source with the smaller gain, 0..1.
 
     Where the two sources hold no information, a scale counts as kept.
 

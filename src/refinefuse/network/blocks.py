@@ -1,4 +1,4 @@
-"""The convolutions of which every part is made. No normalization: nothing here depends on the size of the crop."""
+"""The convolutions that every part is made of. No normalization: nothing depends on the size of the crop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around one ReLU, added to their input. Starts as the identity.
 
     Args:
-        in_channels: in_channels in and out.
-        groups: 2 where the in_channels are those of a pair, which do not meet here.
+        channels: channels in and out.
+        groups: 2 where the channels are those of a pair, which do not meet here.
     """
 
-    def __init__(self, in_channels: int, groups: int = 1) -> None:
+    def __init__(self, channels: int, groups: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
-        self.conv2 = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=groups)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
@@ -29,15 +29,15 @@ class ResidualBlock(nn.Module):
 
 
 class PairEncoder(nn.Module):
-    """The features of both modalities at one scale more: a step down and a residual block.
+    """The features of both modalities at the next coarser scale: a downsampling and a residual block.
 
     The features of a pair lie side by side, those of `a` first, and each modality has weights of its own (grouped
     convolutions): half as many calls as two encoders, and nothing to concatenate where the modalities meet.
 
     Args:
-        in_channels: in_channels in, of each modality.
-        width: in_channels out, of each modality.
-        stride: side of the blocks, without overlap, that become one cell each.
+        in_channels: channels in, of each modality.
+        width: channels out, of each modality.
+        stride: side of the non-overlapping blocks that become one cell each.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:

@@ -1,8 +1,8 @@
-"""What the network knows of the whole pair: tokens of each source, from the image reduced to a fixed grid.
+"""What the network knows of the whole pair: tokens of each source, computed from statistics on a fixed grid.
 
-All global information passes through here, so a window painted with the context of the whole image is the same as
-that window of the whole output. The reduction is linear in the rows of the image: it can be summed block by
-block for images that do not fit into memory.
+All global information passes through here, so a region predicted with the context of the whole image equals
+that region of the whole output. The statistics are sums over the rows of the image: they can be computed strip by
+strip for images that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from refinefuse.filters import root
 
 
 class Context(NamedTuple):
-    """Tokens of the whole pair, one a cell of the reduced grid: (n, tokens, width) for `a` and for `b`."""
+    """Tokens of the whole pair: (n, tokens, width) for `a` and for `b`."""
 
     a: Float[Tensor, "n t d"]
     b: Float[Tensor, "n t d"]
@@ -29,11 +29,11 @@ class Context(NamedTuple):
 
 
 STEP = 16
-"""Sides that round up to the same multiple have the same cells: an image that loses a column keeps its context."""
+"""Sides that round up to the same multiple have the same grid: an image that loses a column keeps its context."""
 
 
 def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
-    """Weights in float64 that average a side of `length` samples into equal cells, shared samples by overlap.
+    """Weights in float64 that average a side of `length` samples into equal cells; samples on a border count in part.
 
     The last sample is repeated up to a multiple of `STEP`. Each row sums to 1.
     """
@@ -48,10 +48,10 @@ def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
 def cell_samples(length: int, cells: int) -> tuple[Int[Tensor, "cells k"], Float[Tensor, "cells k"]]:
     """The samples that each cell of a side holds, and the weights in float64 that average them: `area_weights`, dense.
 
-    Every cell has as many; those that only fill up have the weight 0.
+    Every cell has the same number; those that only fill up have weight 0.
     """
     whole = (length + STEP - 1) // STEP * STEP
-    edges = torch.arange(cells + 1) * whole  # in units of 1 / cells of a sample: whole numbers are exact everywhere
+    edges = torch.arange(cells + 1) * whole  # in multiples of 1 / cells of a sample: exact as whole numbers
     start = edges[:-1, None] // cells + torch.arange((whole + cells - 1) // cells + 1)
     overlap = torch.minimum(edges[1:, None], cells * (start + 1)) - torch.maximum(edges[:-1, None], cells * start)
     return start.clamp(max=length - 1), overlap.clamp(min=0).double() / whole
@@ -60,8 +60,8 @@ def cell_samples(length: int, cells: int) -> tuple[Int[Tensor, "cells k"], Float
 def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
     """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for an image of any size.
 
-    The deviation is the root of a mean of squares, first down the columns, then along the rows. The difference of two
-    means, of the squares and squared, has too few digits in float32 and none in bfloat16.
+    The deviation is the root of the mean squared deviation, first down the columns, then along the rows: the mean of
+    the squares less the square of the mean would have too few digits in float32 and none in bfloat16.
     """
     (of_rows, row_weights), (of_columns, column_weights) = (
         (samples.to(x.device), weights.to(x.device, x.dtype))
@@ -79,12 +79,12 @@ def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 
 
 
 class StreamingGridStatistics:
-    """`grid_statistics` for an image that comes in bands of rows; summed in float64.
+    """`grid_statistics` for an image that comes in strips; summed in float64.
 
     Args:
         height: of the whole image, in pixels.
         width: of the whole image.
-        grid: cells a side.
+        grid: cells per side.
     """
 
     def __init__(self, height: int, width: int, grid: int) -> None:
@@ -93,10 +93,10 @@ class StreamingGridStatistics:
         self._sums = torch.zeros(2, grid, grid, dtype=torch.float64)
         self._next = 0
 
-    def add(self, band: Float[Tensor, "1 1 h w"]) -> None:
+    def add(self, strip: Float[Tensor, "1 1 h w"]) -> None:
         """The luma in [0, 1] of the next rows from the top."""
-        start, self._next = self._next, self._next + band.shape[2]
-        values = band[0, 0].cpu().double()
+        start, self._next = self._next, self._next + strip.shape[2]
+        values = strip[0, 0].cpu().double()
         for total, x in zip(self._sums, (values, values.square()), strict=True):
             total += self._rows[:, start : self._next] @ (x @ self._columns)
 
@@ -107,7 +107,7 @@ class StreamingGridStatistics:
 
 
 class ContextEncoder(nn.Module):
-    """Three small convolutions from the reduced image of one source to its tokens."""
+    """Three small convolutions from the grid statistics of one source to its tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class ContextEncoder(nn.Module):
         self.conv3 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "n 2 g g"]) -> Float[Tensor, "n t d"]:
-        """Reduced image (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
+        """Grid statistics (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
         features = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
         tokens: Tensor = features.flatten(2).transpose(1, 2)
         return tokens

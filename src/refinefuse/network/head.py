@@ -1,4 +1,4 @@
-"""The last step: the level of the image, decided once, its detail band by band, and how much contrast it gets."""
+"""The last step: the level of the image, its detail band by band, and its contrast."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from refinefuse.network.refinement import upsample
 
 CROSSING = 20 / 255
 """Below this difference between the levels of the sources the pull towards the brighter one fades."""
-FAINT = 1 / 255
-"""Detail below one level of 8 bits is taken for none where that of two sources is compared."""
+NEGLIGIBLE = 1 / 255
+"""Detail below one 8-bit level counts as none where the detail of two sources is compared."""
 
 
 class FusionOutput(NamedTuple):
@@ -42,18 +42,18 @@ def bands(x: Float[Tensor, "n c h w"], count: int) -> list[Float[Tensor, "n c i 
 class FusionHead(nn.Module):
     """Level, detail and contrast: the coarsest band of a Laplacian pyramid, its finer bands, and one number.
 
-    **Level.** The coarsest band is decided once, at its own scale: with d = A - B it is
+    **Level.** The coarsest band is predicted at its own scale: with d = A - B it is
     M + c (u d + v d^2 / (|d| + 20 levels)), where M is the mean of the sources, u and v in [-1, 1] times `bound`, and
-    c in [0, 1] the contrast. The second term goes to the brighter (v > 0) or the darker source and vanishes smoothly
-    where they cross: |d| in its place has a kink there, which is seen as a dark curve that neither source has.
+    c in [0, 1] the contrast. The second term moves towards the brighter (v > 0) or the darker source and vanishes
+    smoothly where they cross: |d| has a kink there, visible as a dark curve that neither source has.
 
     **Detail.** Each finer band is w A + (1 - w) B + r (u A + v B): w is the weight of `a` by pixel, averaged to the
     size of the band, so no level jumps with it. A weighted average keeps one source's detail and loses the other's,
-    or halves both; so the detail of both may be added again as far as the sources do not share it: r is their mean
+    or halves both; so the detail of both may be added again where it is not common to them: r is their mean
     difference over the sum of their mean strengths nearby, 0 where they agree, 1 where one alone has anything.
 
-    **Contrast.** c = 0 leaves the mean of the sources as the level, which has no fault and little contrast; 1 goes all
-    the way. How much detail is added may depend on it.
+    **Contrast.** c = 0 leaves the mean of the sources as the level, with no artifact and little contrast; 1 makes the
+    whole move. How much detail is added may depend on it.
 
     Where the sources agree nearby the result is their common value, whatever the weights. Before training it is their
     average. The features of each scale decide on the band of its size; those of the first decide on the finer bands
@@ -87,7 +87,7 @@ class FusionHead(nn.Module):
     ) -> FusionOutput:
         """The fused image, from the features of every scale, shallow to deep; float32 whatever the features are."""
         rules = [layer(x).to(a.dtype) for layer, x in zip(self.predict, features, strict=True)]
-        by_contrast = zip(rules, self.by_contrast, strict=False)  # the level is told by `contrast` itself
+        by_contrast = zip(rules, self.by_contrast, strict=False)  # for the level, `contrast` is a factor already
         rules[: len(self.by_contrast)] = [rule + contrast * slope for rule, slope in by_contrast]
         bounded = [torch.tanh(rule).contiguous() for rule in rules]
         by_block = zip(torch.split(bounded[0], self.counts, 1), self.sides, strict=True)
@@ -114,10 +114,10 @@ class FusionHead(nn.Module):
 
 
 def _detail(rule: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """One band: the weighted average, and what it leaves of the detail that the sources do not share."""
+    """One band: the weighted average, and what it loses of the detail that is in one source only."""
     difference = a - b
     apart, strength = (F.avg_pool2d(z, 2) for z in (difference.abs(), a.abs() + b.abs()))
-    alone = apart / (strength + FAINT)
+    alone = apart / (strength + NEGLIGIBLE)
     by_blocks = rule.shape[2:] == alone.shape[2:]  # the finest band, by 2 x 2 pixels
     gain = upsample(rule * alone, 2) if by_blocks else rule * upsample(alone, 2)
     return b + weight * difference + gain[:, :1] * a + gain[:, 1:] * b

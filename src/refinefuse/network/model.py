@@ -1,4 +1,4 @@
-"""RefineFuse: a multi-scale interaction network that refines shallow detail by deep meaning.
+"""RefineFuse: a multi-scale interaction network that refines shallow features with deep semantic features.
 
 Source: Song, Li, Xu, Wu, Kittler, "RefineFuse: an end-to-end network for multi-scale refinement fusion of
 multi-modality images", Visual Intelligence 2025. Its abstract fixes the parts and how they work together;
@@ -30,13 +30,13 @@ class RefineFuse(Pretrained, FusionModel):
     """Two encoders, interaction at every scale, one decoder, trained in one stage.
 
     The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `encode_context` reads the whole pair once;
-    `predict` then paints any window of it, the same as in the whole output. Calling the model does both.
+    `predict` then fuses any region of it, with the values of the whole output. Calling the model does both.
 
     Args:
         config: the numbers that the parts were built with; it is saved with the weights.
         context_encoders: one encoder of the grid statistics per modality.
-        encoders: one stage a scale, shallow to deep.
-        interactions: one `PixelInteraction` for each of the first scales; may be empty.
+        encoders: one stage per scale, shallow to deep.
+        pixel_interactions: one `PixelInteraction` for each of the first scales; may be empty.
         attention: `GlobalCrossAttention` at the deepest scale, or None.
         fuse_convs: one convolution per scale, from the features of both to fused ones.
         decoder: from the fused features of every scale to refined ones.
@@ -48,7 +48,7 @@ class RefineFuse(Pretrained, FusionModel):
         config: NetworkConfig,
         context_encoders: Sequence[ContextEncoder],
         encoders: Sequence[PairEncoder],
-        interactions: Sequence[PixelInteraction],
+        pixel_interactions: Sequence[PixelInteraction],
         attention: GlobalCrossAttention | None,
         fuse_convs: Sequence[nn.Conv2d],
         decoder: GradualDecoder | DirectDecoder,
@@ -58,8 +58,7 @@ class RefineFuse(Pretrained, FusionModel):
         self.config = config
         self.context_encoders = nn.ModuleList(context_encoders)
         self.encoders = nn.ModuleList(encoders)
-        self.interactions = nn.ModuleList(interactions)
-        self.attention = attention
+        self.interactions, self.attention = nn.ModuleList(pixel_interactions), attention
         self.fuse_convs = nn.ModuleList(fuse_convs)
         self.decoder = decoder
         self.head = head
@@ -76,7 +75,7 @@ class RefineFuse(Pretrained, FusionModel):
             config,
             context_encoders=[ContextEncoder(config.context_channels) for _ in range(2)],
             encoders=[PairEncoder(c, w, s) for c, w, s in zip(in_channels, channels, strides, strict=True)],
-            interactions=[PixelInteraction(w, config.context_channels) for w in shallow],
+            pixel_interactions=[PixelInteraction(w, config.context_channels) for w in shallow],
             attention=attention if config.global_attention else None,
             fuse_convs=[nn.Conv2d(2 * w, w, 1) for w in channels],
             decoder=GradualDecoder(channels) if config.gradual_refinement else DirectDecoder(channels),

@@ -1,4 +1,4 @@
-"""From deep to shallow: how meaning enters detail."""
+"""From deep to shallow: how semantic features enter detail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GradualRefinement(nn.Module):
     """One step from deep to shallow: the deep features open or close the shallow ones, then join them.
 
     The paper's abstract fixes that deep semantic information is gradually incorporated into shallow detail by
-    specific feature interaction modules. Our choice: a gate for every channel and place, read from both, and a
+    specific feature interaction modules. Our choice: a gate for every channel and pixel, read from both, and a
     residual block.
 
     Args:
@@ -60,7 +60,7 @@ class GradualDecoder(nn.Module):
 
 
 class DirectDecoder(nn.Module):
-    """The ablation: the deepest features are upsample once and join the first scale; those between are left out."""
+    """The ablation: the deepest features are upsampled once and join the first scale; those between are left out."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()

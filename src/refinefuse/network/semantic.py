@@ -21,7 +21,7 @@ class GlobalCrossAttention(nn.Module):
     Args:
         width: channels of the deepest features of each modality.
         context_channels: channels of the context's tokens.
-        heads: attention heads; they divide `width`.
+        num_heads: attention heads; they divide `width`.
     """
 
     def __init__(self, width: int, context_channels: int, num_heads: int) -> None:

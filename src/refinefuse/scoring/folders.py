@@ -22,6 +22,7 @@ from refinefuse.errors import InputError, PairingError, RefineFuseError
 from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
 from refinefuse.metrics import evaluate
 from refinefuse.metrics.conventions import chosen_metrics, convention_named
+from refinefuse.progress import progress_bar
 
 Channels: TypeAlias = Literal["luma", "rgb"]
 
@@ -196,12 +197,12 @@ def read_triplet(triplet: Triplet, channels: Channels) -> tuple[Tensor, Tensor, 
         InputError: a file cannot be read, or the sizes differ.
     """
     files = {"fused": triplet.fused, "a": triplet.a, "b": triplet.b}
-    images = {name: read_levels(path, channels) for name, path in files.items()}
-    sizes = {name: "{} x {}".format(*image.shape[-2:]) for name, image in images.items()}
+    loaded = {name: read_levels(path, channels) for name, path in files.items()}
+    sizes = {name: "{} x {}".format(*image.shape[-2:]) for name, image in loaded.items()}
     if len(set(sizes.values())) > 1:
         lines = "\n".join(f"  {name + ':':<7}{sizes[name]}   '{path}'" for name, path in files.items())
         raise InputError(f"The fused image and its sources must have the same height and width.\n{lines}")
-    return images["fused"], images["a"], images["b"]
+    return loaded["fused"], loaded["a"], loaded["b"]
 
 
 def score_triplets(
@@ -210,7 +211,7 @@ def score_triplets(
     convention: str = "default",
     channels: Channels = "luma",
     num_workers: int = 1,
-    progress: Callable[[Iterator[None], int], Iterable[None]] | None = None,
+    progress: bool | None = False,
 ) -> ScoreTable:
     """Score triplets of files; one that fails is reported and left out.
 
@@ -220,7 +221,7 @@ def score_triplets(
         convention: whose definitions.
         channels: luma, or the three color channels one by one.
         num_workers: how many at the same time, each on one thread; with 1, torch divides the work as it likes.
-        progress: wraps the steps, given their number.
+        progress: show a progress bar on standard error; None on a terminal only.
     """
     triplets = list(triplets)
     keys = chosen_metrics(metrics, convention_named(convention))
@@ -242,7 +243,7 @@ def score_triplets(
                 scores.setdefault(triplet.method, {})[triplet.name] = found
             yield
 
-    for _ in progress(collect(), len(triplets)) if progress else collect():
+    for _ in progress_bar("scoring", collect(), total=len(triplets), show=progress):
         pass
     return ScoreTable(convention, tuple(keys), scores, tuple(failures))
 

@@ -56,7 +56,7 @@ class Table:
 
 
 def format_value(value: float) -> str:
-    """Format a number with as many digits as are worth reading."""
+    """Format a number with as many digits as are useful."""
     if math.isnan(value):
         return "–"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
@@ -90,9 +90,14 @@ def as_text(table: Table) -> str:
     """The table for the terminal: * the best, + the second."""
     marks = {"best": "*", "second": "+", "": " "}
     lines = [list(table.header), *([name, *(f"{c.text}{marks[c.mark]}" for c in cells)] for name, cells in table.rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    sizes = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
     texts = [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        "  ".join(
+            [
+                line[0].ljust(sizes[0]),
+                *(cell.rjust(w) for cell, w in zip(line[1:], sizes[1:], strict=True)),
+            ]
+        )
         for line in lines
     ]
     return "\n".join([*(text.rstrip() for text in texts), *table.notes, ""])

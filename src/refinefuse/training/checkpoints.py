@@ -70,15 +70,15 @@ class LastCheckpoint(ModelCheckpoint):
 
     Args:
         folder: of the run.
-        every: steps between checkpoints.
+        interval: steps between checkpoints.
         seconds: longest time between checkpoints.
     """
 
-    def __init__(self, folder: Path, every: int, seconds: float) -> None:
+    def __init__(self, folder: Path, interval: int, seconds: float) -> None:
         super().__init__(
             folder,
             filename=Path(LAST).stem,
-            every_n_train_steps=every,
+            every_n_train_steps=interval,
             enable_version_counter=False,
             save_on_exception=True,
         )

@@ -52,7 +52,7 @@ class TrainingData:
 
 
 class _Members(NamedTuple):
-    """The pairs of one set, and the names of what has no partner or is not there."""
+    """The pairs of one dataset, and the names of images that are unpaired or missing."""
 
     training: list[Pair]
     validation: list[Pair]
@@ -71,13 +71,13 @@ def load_datasets(recipe: Recipe, root: Path, cache: Path | None = None) -> Trai
         InputError: if a pair cannot be used and the recipe says to stop: it cannot be read, its images differ in
             size, or it is smaller than a crop.
         PairingError: if a folder is missing or empty, a set has no pair left, or, where the recipe says to stop, a
-            image has no partner.
+            image is unpaired.
     """
     members = [_members(part, root) for part in recipe.datasets]
     absent = {label: why for one in members for label, why in one.absent.items()}
     if absent and recipe.on_bad_pair == "stop":
         raise PairingError(
-            f"Every training image needs its partner, and every name of a list its pair ({len(absent)} do not):\n"
+            f"Training images must be paired, and listed names must be those of pairs ({len(absent)} are not):\n"
             f"{_reasons(absent)}\nComplete the folders, or write `on_bad_pair: skip` into the recipe."
         )
     pairs = [pair for one in members for pair in (*one.training, *one.validation)]
@@ -146,7 +146,7 @@ def _members(part: TrainingSet, root: Path) -> _Members:
     pairing = pair_folders(a, b)
     if not part.split_dir:
         alone = [*(f"{part.a}/{name}" for name in pairing.only_a), *(f"{part.b}/{name}" for name in pairing.only_b)]
-        return _Members(*_every_tenth(list(pairing.pairs)), dict.fromkeys(alone, "no partner"))
+        return _Members(*_every_tenth(list(pairing.pairs)), dict.fromkeys(alone, "unpaired"))
     by_name = {pair.name: pair for pair in pairing.pairs}
     names = {"train": read_list(root / part.split_dir / "train.txt"), "val": []}
     if (root / part.split_dir / "val.txt").is_file():
@@ -154,7 +154,7 @@ def _members(part: TrainingSet, root: Path) -> _Members:
     both = set(names["train"]) & set(names["val"])
     if both:
         raise InputError(
-            f"The lists in '{root / part.split_dir}' share pairs for training and validation:\n"
+            f"The lists in '{root / part.split_dir}' have pairs in common for training and validation:\n"
             f"{format_names(sorted(both))}"
         )
     chosen = {key: [by_name[name] for name in listed if name in by_name] for key, listed in names.items()}

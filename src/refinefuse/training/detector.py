@@ -1,4 +1,4 @@
-"""A frozen detector as a judge in training: what it sees in a source, or in their mean, it should see when fused."""
+"""A frozen detector as a loss: what it detects in a source, or in their mean, it should detect when fused."""
 
 from __future__ import annotations
 
@@ -57,12 +57,10 @@ OPERATIONS: dict[str, Callable[[Values, Attributes], Tensor]] = {
     "MaxPool": _max_pool,
     "Slice": _slice,
     "Resize": lambda x, how: F.interpolate(x[0], scale_factor=2.0, mode="nearest"),
-    "Reshape": lambda x, how: x[0].flatten(2),  # the places of a head in a row, whatever the size of the image
+    "Reshape": lambda x, how: x[0].flatten(2),  # the cells of a head in a row, whatever the size of the image
     "Transpose": lambda x, how: x[0].permute(how["perm"]),
 }
 """What the graphs of YOLOX are made of."""
-TWICE = ((b"asymmetric", b"floor"), (b"half_pixel", b"round_prefer_floor"))
-"""How a Resize by 2 may say that it takes each pixel twice; other ways of ONNX take another pixel."""
 
 
 def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
@@ -77,8 +75,12 @@ def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
         return fixed[1] is not None and len(fixed[1]) == 3
     if kind == "Resize":
         doubled = len(fixed) == 3 and fixed[2] is not None and fixed[2].tolist() == [1, 1, 2, 2]
-        place = how.get("coordinate_transformation_mode", b"half_pixel"), how.get("nearest_mode", b"round_prefer_floor")
-        return doubled and how.get("mode", b"nearest") == b"nearest" and place in TWICE
+        # Positions i / 2 must be rounded down, and i / 2 - 1 / 4 to the nearest pixel.
+        nearest = how.get("nearest_mode", b"round")
+        positions = how.get("coordinate_transformation_mode", b"half_pixel")
+        twice = nearest.startswith(b"round") if positions == b"half_pixel" else not nearest.endswith(b"ceil")
+        is_known = positions in (b"half_pixel", b"asymmetric") and how.get("mode", b"nearest") == b"nearest"
+        return doubled and is_known and twice
     return True
 
 
@@ -96,7 +98,7 @@ class FrozenDetector:
 
     Args:
         path: the ONNX file as YOLOX exports it, raw (boxes not decoded): (1, 3, h, w) in BGR and 0..255, to
-            (1, places, 5 + classes of COCO).
+            (1, cells, 5 + classes of COCO).
 
     Raises:
         MissingDependencyError: if onnx is not installed.
@@ -130,7 +132,7 @@ class FrozenDetector:
         if unknown:
             raise _refusal(path, unknown)
 
-    def scores(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n places groups"]:
+    def scores(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n cells groups"]:
         """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as an image without color.
 
         What reaches beyond a multiple of `STRIDE` at the right and at the bottom is not looked at.
@@ -151,7 +153,7 @@ def detection_loss(
 ) -> Tensor:
     """How far the detector's scores on the fused image fall short of the highest on a source, or on their mean.
 
-    The mean over places and classes, each weighted by that highest score: where it sees nothing in any of them,
+    The mean over cells and classes, each weighted by that highest score: where it sees nothing in any of them,
     nothing is asked. The mean of the sources is no good image, but detectors see much in it. Luma in [0, 1]. Our
     choice.
     """

@@ -39,7 +39,7 @@ def train(
         data_root: the folder of the recipe's datasets; by default the environment variable REFINEFUSE_DATA.
         num_workers: processes per training process that cut crops.
         accelerator: what computes; auto uses a GPU if there is one.
-        devices: training processes on this machine, each with its own device; they share the pairs of a step.
+        devices: training processes on this machine, each with its own device; each takes a part of the pairs.
         num_nodes: machines.
         cache: a folder for decoded images, mapped into memory; None keeps them in the memory of each process.
         progress: show a progress bar.

@@ -1,4 +1,4 @@
-"""What a run says while it goes on: losses and metrics as CSV and for TensorBoard, images, and when to stop."""
+"""The logs of a run: losses and metrics as CSV and for TensorBoard, images, and when to stop."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ImageLogger(Callback):
 class StopOnNonFinite(Callback):
     """Stops before a step with a gradient that is not finite can spoil the weights.
 
-    In float16 such gradients are no fault: the scaler leaves the step out by itself.
+    In float16 such gradients are expected: the scaler skips the step by itself.
     """
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:

@@ -120,7 +120,7 @@ class Recipe:
         paired = (self.detector is not None) == (self.loss_weights.detection > 0)
         check_field(paired, "detector", "a file if and only if `loss_weights.detection` is more than 0", self.detector)
         seen = self.detector is None or self.crop_size >= STRIDE
-        check_field(seen, "crop_size", f"{STRIDE} or more where a detector judges", self.crop_size)
+        check_field(seen, "crop_size", f"{STRIDE} or more with a detection loss", self.crop_size)
         check_field(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
         bad = [name for name, weight in asdict(self.loss_weights).items() if not 0 <= weight < math.inf]
         check_field(not bad, "loss_weights", "finite weights of 0 or more", ", ".join(bad))

@@ -71,7 +71,7 @@ class FusionTask(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        """Metrics and fusion faults of one whole validation pair, to choose between recipes, and its fused image."""
+        """Common and diagnostic metrics of one whole validation pair, to choose a recipe by, and its fused image."""
         a, b = batch
         with torch.autocast(self.device.type, enabled=False):
             fused: Tensor = self.network(a, b)

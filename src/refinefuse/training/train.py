@@ -120,7 +120,7 @@ class HasNames(Protocol):
 
 
 def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> None:
-    """Run Lightning's loop, and explain in the user's terms why it stops.
+    """Run Lightning's loop, and report in the user's terms why it stops.
 
     Args:
         trainer: with `LastCheckpoint` of the same folder.

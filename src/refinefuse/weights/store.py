@@ -17,7 +17,7 @@ MEDICAL = "medical"
 """What medical volumes are fused with by default."""
 FILE_NAME = "model.safetensors"
 """The weights in a folder that `save_pretrained` wrote, or in a repository of the Hub."""
-FILE_ENDINGS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 _HERE = Path(__file__).parent
 
 
@@ -34,7 +34,7 @@ class Entry:
         recipe: the recipes that it was trained by, and the commits at which each was run.
         commit: the commit of this project that holds these recipes under their names.
         datasets: what it was trained on: name, number of pairs, license.
-        scores: by test set, the means of the usual metrics and of the fusion faults.
+        scores: by test set, the means of the common and of the diagnostic metrics.
         license_note: what the licenses of the data mean for the user.
         limitations: what they are not for, or do badly.
     """
@@ -116,7 +116,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
 
 def _is_repository(text: str) -> bool:
     owner, _, name = text.partition("/")
-    is_path = "/" in name or name.endswith(FILE_ENDINGS) or Path(owner).exists()
+    is_path = "/" in name or name.endswith(FILE_SUFFIXES) or Path(owner).exists()
     return bool(owner.strip(".~") and name) and not is_path
 
 

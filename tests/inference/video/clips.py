@@ -10,7 +10,7 @@ av = pytest.importorskip("av", reason="the extra `video` is not installed")
 
 
 def scene(index, height=48, width=64, seed=0):
-    """A still background with a bright square that moves by two pixels a frame; (h, w) uint8."""
+    """A still background with a bright square that moves by two pixels per frame; (h, w) uint8."""
     image = np.random.default_rng(seed).integers(40, 120, (height // 4, width // 4), np.uint8).repeat(4, 0).repeat(4, 1)
     left = (2 * index) % (width - 10)
     image[10:20, left : left + 10] = 230

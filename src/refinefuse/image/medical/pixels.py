@@ -121,7 +121,7 @@ class _WithinFile(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """At most `size` bytes, and at most what is left."""
-        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        left = max(0, os.fstat(self.fileno()).st_size - self.seek(0, os.SEEK_CUR))
         return super().read(left if size is None or size < 0 else min(size, left))
 
 

@@ -43,16 +43,16 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
         half_life = number(radio, "RadionuclideHalfLife", 0.0)
     except (TypeError, ValueError) as error:
         return None, str(error)
-    correction = text(header, "DecayCorrection")
+    decay_corrected_to = text(header, "DecayCorrection")
     missing = [
         name
         for name, present in (
             ("Units BQML", text(header, "Units") == "BQML"),
             ("CorrectedImage ATTN and DECY", {"ATTN", "DECY"} <= set(header.get("CorrectedImage") or ())),
-            ("DecayCorrection START or ADMIN", correction in ("START", "ADMIN")),
+            ("DecayCorrection START or ADMIN", decay_corrected_to in ("START", "ADMIN")),
             ("PatientWeight", weight != 0),
             ("RadionuclideTotalDose", dose != 0),
-            ("RadionuclideHalfLife", correction != "START" or half_life > 0),
+            ("RadionuclideHalfLife", decay_corrected_to != "START" or half_life > 0),
         )
         if not present
     ]
@@ -62,7 +62,7 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
         if not limits[0] <= value <= limits[1]:
             return None, f"{name} must be {limits[0]:g} to {limits[1]:g}, and is {value:g}"
     decayed = dose
-    if correction == "START":
+    if decay_corrected_to == "START":
         elapsed, reason = _elapsed(headers, radio, timedelta(seconds=half_life))
         if elapsed is None:
             return None, reason

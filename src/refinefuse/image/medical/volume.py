@@ -79,6 +79,10 @@ class Volume:
         spacing = " x ".join(f"{side:.4g}" for side in self.spacing)
         return f"{NAMES[self.modality]}, {size} voxels of {spacing} mm, '{self.path}'"
 
+    def quantity(self, value: float) -> str:
+        """A value as text, in the units of the volume."""
+        return f"{value:g} {self.units}".rstrip()
+
     def corners(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
         """The box in millimeters that holds all voxels."""
         ends = np.array(np.meshgrid(*[(-0.5, side - 0.5) for side in self.values.shape])).reshape(3, -1)

@@ -60,8 +60,6 @@ class VideoReader:
         timers: of decoding `a` and of decoding `b`.
     """
 
-    unit = "frame"
-
     def __init__(
         self,
         a: Source,
