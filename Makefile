@@ -2,9 +2,9 @@
 PYTHON ?= python3
 DATA ?= $(or $(REFINEFUSE_DATA),$(wildcard ../shared/data))
 BIN := .venv/bin
-# What `make test` selects, and what `make floors` runs.
+# What `make test` selects, and what `make lowest` runs.
 SELECT ?=
-FLOORS ?= tests/network tests/metrics tests/losses tests/weights tests/image tests/test_filters.py
+LOWEST ?= tests/network tests/metrics tests/losses tests/weights tests/image tests/test_filters.py
 SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
@@ -25,10 +25,10 @@ check: .venv/developing
 	$(BIN)/pytest -m "not slow"
 
 # The lowest versions that pyproject.toml allows, but the torch of constraints.txt, in an environment of their own.
-floors: .venv/developing
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-floors
-	$(BIN)/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct --override constraints.txt --editable ".[all]" "pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.120" "beartype>=0.20"
-	.venv-floors/bin/pytest -m "not slow" -W default $(FLOORS)
+lowest: .venv/developing
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --override constraints.txt --editable ".[all]" "pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.120" "beartype>=0.20"
+	.venv-lowest/bin/pytest -m "not slow" -W default $(LOWEST)
 
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --reference
@@ -38,11 +38,11 @@ bench: .venv/developing
 ablation: .venv/developing
 	$(BIN)/python benchmarks/ablation.py runs/ablation
 
-# Every experiment of recipes/benchmark but detection, and docs/results.md from it; goes on where it stopped.
+# Every experiment of recipes/benchmark but detection, and docs/results.md from it; resumes where it stopped.
 results: .venv/developing
 	$(BIN)/python benchmarks/results.py runs/benchmark
 
-# The detection study, and the results in docs/detection.md from it; goes on where it stopped.
+# The detection study, and the results in docs/detection.md from it; resumes where it stopped.
 detection: .venv/developing
 	$(BIN)/python benchmarks/detection.py runs/detection
 
@@ -55,7 +55,7 @@ snapshots: .venv/developing
 	$(BIN)/python tests/golden/regenerate.py
 	$(BIN)/python tests/cli/helps.py
 
-# Changes the code in many places and counts how often a test notices: docs/testing.md. SAMPLE and SEED say in which.
+# Changes the code at many positions and counts how often a test notices: docs/testing.md. SAMPLE and SEED say in which.
 mutants: .venv/developing
 	$(BIN)/pip install --quiet --constraint constraints.txt --group mutation
 	$(BIN)/python tests/mutation/mutants.py --sample $(SAMPLE) --seed $(SEED)
@@ -71,7 +71,7 @@ web-test: web
 	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
 
 clean:
-	rm -rf .venv .venv-floors out web/dist web/models web/node_modules web/tests/reference
+	rm -rf .venv .venv-lowest out web/dist web/models web/node_modules web/tests/reference
 
 # torch first and alone: a resolver that is free to choose takes a build with gigabytes of CUDA.
 .venv/installed: pyproject.toml constraints.txt
@@ -85,7 +85,7 @@ clean:
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,hub,medical,onnx,openvino,torchmetrics,train,video]" --group dev
 	touch $@
 
-# 10,000 damaged files for every kind of file that the package reads; faults are kept in out/fuzz.
+# 10,000 damaged files for every kind of file that the package reads; inputs that fail are kept in out/fuzz.
 fuzz: .venv/developing
 	$(BIN)/python tests/fuzz/run.py --inputs 10000
 

@@ -50,7 +50,7 @@ def variants(base: Recipe) -> dict[str, Recipe]:
 def main(folder: Path) -> None:
     """Train what is not there yet."""
     retain_freed_memory()
-    base = replace(load_recipe(BASE), max_steps=STEPS, val_check_interval=2 * STEPS)  # the config judges, not the run
+    base = replace(load_recipe(BASE), max_steps=STEPS, val_check_interval=2 * STEPS)  # the config evaluates
     for name, recipe in variants(base).items():
         print(fit_recipe(recipe, Path(os.environ["REFINEFUSE_DATA"]), folder / name), flush=True)
 

@@ -165,14 +165,16 @@ def summary(rows: list[dict[str, object]]) -> str:
     wrong = np.minimum(off["abs"], off["self"]) > GOOD
     cells = [f"{key} {np.median(off[key]):5.2f} px, {np.mean(off[key] <= GOOD):4.0%}" for key in ("abs", "self")]
     good = f"of {trusted.sum():2d} trusted {np.mean(off['self'][trusted] <= GOOD) if trusted.any() else 0:4.0%}"
-    told = f"wrong {wrong.sum()}, not told {(wrong & trusted).sum()}, right but refused {(~wrong & ~trusted).sum()}"
+    errors = (
+        f"wrong {wrong.sum()}, not reported {(wrong & trusted).sum()}, right but refused {(~wrong & ~trusted).sum()}"
+    )
     rest = f"residual {np.median(off['residual'][trusted]) if trusted.any() else np.nan:5.2f} px"
     head = f"{rows[0]['set']:<18}{rows[0]['motion']:<11}{len(rows):3d}"
-    return f"{head}  {'; '.join(cells)}; {good}; {told}; {rest}; {np.median(off['seconds']):.2f} s"
+    return f"{head}  {'; '.join(cells)}; {good}; {errors}; {rest}; {np.median(off['seconds']):.2f} s"
 
 
 def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
-    """How often the check before fusing doubts aligned pairs, and shifted and scaled ones."""
+    """How often the check before fusing warns of aligned pairs, and of shifted and scaled ones."""
     generator, spent = np.random.default_rng(0), 0.0
     counts: dict[str, list[bool]] = {}
     for _, a, b in pairs:
@@ -188,7 +190,7 @@ def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
             spent += time.process_time() - start
     cells = [f"{label} {np.mean(found):.0%}" for label, found in counts.items()]
     cost = 1000 * spent / sum(map(len, counts.values()))
-    return f"{name:<18}check, doubted of {len(pairs)}: {', '.join(cells)}; {cost:.1f} ms"
+    return f"{name:<18}check, warned of, of {len(pairs)}: {', '.join(cells)}; {cost:.1f} ms"
 
 
 if __name__ == "__main__":

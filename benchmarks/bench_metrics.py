@@ -39,7 +39,7 @@ def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    groups = {"usual nine": list(COMMON), "five faults": list(DIAGNOSTICS), f"all {len(METRICS)}": list(METRICS)}
+    groups = {"common": list(COMMON), "diagnostics": list(DIAGNOSTICS), f"all {len(METRICS)}": list(METRICS)}
     rows = {**groups, **{key: [key] for key in METRICS}}
     devices: dict[str, tuple[list[torch.Tensor], Callable[[], float]]] = {"CPU": (triplet(), time.process_time)}
     if torch.cuda.is_available():

@@ -34,7 +34,7 @@ def simple_images(triplets: tuple[Triplet, ...], folder: Path) -> None:
     for name, a, b in {(t.name, t.a, t.b) for t in triplets}:
         sources = read_levels(a, "luma"), read_levels(b, "luma")
         for rule, function in SIMPLE.items():
-            levels = (function(*sources) + 0.5).floor()[0, 0].numpy().astype(np.uint8)
+            levels = torch.floor(function(*sources) + 0.5)[0, 0].numpy().astype(np.uint8)
             (folder / rule).mkdir(exist_ok=True)
             write_image(folder / rule / f"{name}.png", levels)
 

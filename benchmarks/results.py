@@ -50,13 +50,13 @@ _FIGURES = ("ranks-14", "critical-difference-14", "quality-cost-9", "images")
 SECTIONS = {
     "comparison": Chapter(
         "Comparison",
-        "Our weights against published methods, on the pairs that most papers report. Methods without faults are known "
-        "by their published scores alone. Copies are not ranked.",
+        "Our weights against published methods, on the pairs that most papers report. Methods without diagnostics are "
+        "known by their published scores alone. Copies are not ranked.",
         ("TNO", "RoadScene"),
         tuple(f"{name}-{figure}" for name in ("TNO", "RoadScene") for figure in _FIGURES),
     ),
     "generalization": Chapter(
-        "Generalisation",
+        "Generalization",
         "The same weights on data that they never saw. A bullet marks sets of which another part was trained on. "
         "Published methods have images of the medical datasets alone. In near infrared and on medical pairs "
         "`missed_targets` means nothing.",
@@ -71,9 +71,9 @@ SECTIONS = {
     ),
     "degradations": Chapter(
         "Adverse lighting",
-        "The visible image is darkened, overexposed with lamps that shine into the lens, veiled in haze, or noisy. "
-        "Everything is compared with the clean scene. These degradations are also those of training, with other seeds: "
-        "that favours our weights.",
+        "The visible image is degraded by underexposure, overexposure with lamps that shine into the lens, haze or "
+        "noise. Everything is compared with the clean scene. These degradations are also those of training, with other seeds: "
+        "that favors our weights.",
         ("RoadScene-degradations",),
         ("RoadScene-degradations",),
     ),
@@ -91,7 +91,7 @@ SECTIONS = {
         "`all-parts-again` is the whole by another seed: what is not larger than its differences is chance.",
         ("TNO-differences", "RoadScene-differences"),
     ),
-    "cost": Chapter("Cost", "All methods in turns in one run.", ("cost",)),
+    "cost": Chapter("Cost", "All methods interleaved in one run.", ("cost",)),
 }
 
 
@@ -118,9 +118,11 @@ def not_first(path: Path) -> list[str]:
     found = []
     for column in (key for key in ours if key.split()[0] in METRICS and not key.endswith("interval")):
         key = column.split()[0]
-        worth = {row["method"]: penalty(key, np.asarray(float(row[column]))) for row in [ours, *rivals] if row[column]}
-        best = min(worth, key=lambda name: float(worth[name]))
-        if worth[best] < worth[ours["method"]]:
+        penalties = {
+            row["method"]: penalty(key, np.asarray(float(row[column]))) for row in [ours, *rivals] if row[column]
+        }
+        best = min(penalties, key=lambda name: float(penalties[name]))
+        if penalties[best] < penalties[ours["method"]]:
             found.append(f"{key} ({best.rstrip(' †')})")
     return found
 

@@ -28,7 +28,7 @@ def lumas(path: Path, count: int) -> list[np.ndarray]:
     return [luma_range_of(f).normalize(luma_plane(with_luma(f)))[0, 0].numpy() * 255 for f in islice(frames, count)]
 
 
-def unit(plane: np.ndarray) -> torch.Tensor:
+def as_luma(plane: np.ndarray) -> torch.Tensor:
     """A plane as the fuser takes it."""
     return torch.from_numpy(plane / np.float32(255))[None, None]
 
@@ -42,7 +42,7 @@ def fused(fuser: Fuser, a: list[np.ndarray], b: list[np.ndarray], keep: float) -
     """Fused lumas; `keep` of the context comes from the frame before."""
     results, context = [], None
     for pair in zip(a, b, strict=True):
-        x, y = (unit(plane) for plane in pair)
+        x, y = (as_luma(plane) for plane in pair)
         own = fuser.encode_context(x, y)
         before = context or own
         context = Context(*(keep * p + (1 - keep) * q for p, q in zip(before, own, strict=True)))

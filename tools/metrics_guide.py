@@ -81,7 +81,7 @@ def _metrics() -> str:
     for key, row in METRICS.items():
         mark = {True: "", False: " (lower is better)", None: f" (best is {row.ideal or 0:g})"}[row.higher_is_better]
         small = f" Needs {row.min_size} pixels." if row.min_size > 16 else ""
-        lines.append(f"| **{key}**{mark} | {row.summary}{small} | {_limits(row)} | {row.caveat} |")
+        lines.append(f"| `{key}`{mark} | {row.summary}{small} | {_limits(row)} | {row.caveat} |")
     return "\n".join(lines) + "\n"
 
 
@@ -114,7 +114,7 @@ def _table(experiment: Scores) -> str:
     lines = [f"| | {' | '.join(methods)} |", f"|---|{'---|' * len(methods)}"]
     for key in keys:
         cells = [f"{experiment[m][key]:.4g} ({rank(experiment, key, m)})" for m in methods]
-        lines.append(f"| **{key}** | {' | '.join(cells)} |")
+        lines.append(f"| `{key}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -136,7 +136,7 @@ def _listed(keys: Sequence[str]) -> str:
 
 
 def _sources() -> str:
-    lines = [f"- **{key}**: {row.source}. {row.differs_from}".rstrip() for key, row in METRICS.items()]
+    lines = [f"- `{key}`: {row.source}. {row.differs_from}".rstrip() for key, row in METRICS.items()]
     return "\n".join(lines) + "\n"
 
 

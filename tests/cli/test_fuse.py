@@ -263,7 +263,7 @@ class TestNothingIsWritten:
         for path in (pairs / "vi").iterdir():
             path.rename(path.with_stem(path.stem.removeprefix("made")))
         assert code == 2
-        assert "share no file name" in err
+        assert "have no file name in common" in err
 
     def test_16_bit_into_jpeg(self, pairs, run):
         write_image(pairs / "made.png", np.zeros((24, 30), np.uint16))

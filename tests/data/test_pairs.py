@@ -85,7 +85,7 @@ def test_a_name_twice_in_one_folder(folders):
 
 def test_no_name_in_common_shows_both_sides(folders):
     a, b = folders([f"left{i}.png" for i in range(9)], ["right0.png"])
-    with pytest.raises(PairingError, match="share no file name") as caught:
+    with pytest.raises(PairingError, match="have no file name in common") as caught:
         pair_folders(a, b)
     message = str(caught.value)
     assert all(part in message for part in (str(a), str(b), "(9)", "(1)", "'left0.png'", "'right0.png'", "and 4 more"))
@@ -130,7 +130,7 @@ def test_words_that_name_a_sensor_are_left_out(folders, in_a, in_b, expected):
     ],
 )
 def test_ambiguous_sensor_words_pair_nothing(folders, in_a, in_b):
-    with pytest.raises(PairingError, match="share no file name"):
+    with pytest.raises(PairingError, match="have no file name in common"):
         pair_folders(*folders([f"{name}.png" for name in in_a], [f"{name}.png" for name in in_b]))
 
 

@@ -24,7 +24,7 @@ class FolderArguments:
     """Folders.
 
     Attributes:
-        pair_by: What the names of a pair share, where they differ: a regular expression (its first group, or all of
+        pair_by: What the differing names of a pair have in common: a regular expression (its first group, or all of
             it), or time:SECONDS for the nearest timestamps. Words for a sensor (01_ir, 01_vis) need none.
         recursive: Also take images in sub-folders.
     """

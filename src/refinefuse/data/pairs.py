@@ -85,11 +85,11 @@ def pair_folders(
     shared = sorted(in_a.keys() & in_b.keys(), key=_natural)
     if not shared:
         raise PairingError(
-            "The two folders share no file name, so nothing can be paired.\n"
+            "The two folders have no file name in common, so nothing can be paired.\n"
             f"in '{a}' ({len(in_a)}):\n{format_names([file.name for file in in_a.values()])}\n"
             f"in '{b}' ({len(in_b)}):\n{format_names([file.name for file in in_b.values()])}\n"
-            "Both images of a pair must have the same name; the extension may differ. Rename them, or say what they "
-            "share: --pair-by with a regular expression, or time:SECONDS."
+            "Both images of a pair must have the same name; the extension may differ. Rename them, or say what "
+            "identifies a pair: --pair-by with a regular expression, or time:SECONDS."
         )
     return Pairing(
         pairs=tuple(Pair(name, in_a[name], in_b[name]) for name in shared),

@@ -18,7 +18,7 @@ _DATE = re.compile(
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SCALES = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
-"""From which value on an integer counts nano-, micro- and milliseconds: as seconds they lie beyond the year 5000."""
+"""From which value on an integer counts 1e-9, 1e-6 or 1e-3 s: in whole seconds it would be beyond the year 5000."""
 
 
 def seconds_of(name: str) -> float | None:
@@ -45,7 +45,7 @@ def seconds_of(name: str) -> float | None:
 def pair_by_time(
     in_a: Mapping[str, Path], in_b: Mapping[str, Path], rule: str
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Both folders by common names: those of `b`, for each file of `a` that is nearest in time, and no two share one.
+    """Both folders by common names: those of `b`, for each file of `a` that is nearest in time, each used once.
 
     Args:
         in_a: files of the first folder by name.

@@ -139,7 +139,7 @@ def fuse_folders(
         outputs: folders for the results.
         thermal: how the images of all folders but the last are read.
         alignment: how they are brought onto the grid of the last.
-        pair_by: what the names of a pair share, as `fuse_folder` takes it.
+        pair_by: what the names of a pair have in common, as `fuse_folder` takes it.
         recursive: also take images in sub-folders.
         overwrite: replace results that exist.
         provenance: write into each result what made it.
@@ -194,7 +194,7 @@ def _match(folders: Sequence[Path], pair_by: str | None, recursive: bool) -> tup
     }
     if not groups:
         named = format_names([str(folder) for folder in folders])
-        raise PairingError(f"The folders share no file name, so nothing can be fused:\n{named}")
+        raise PairingError(f"The folders have no file name in common, so nothing can be fused:\n{named}")
     used = {file for files in groups.values() for file in files}
     found = [(pair.a, pair.b) for pairing in pairings for pair in pairing.pairs]
     unpaired = [str(file) for files in found for file in files if file not in used]

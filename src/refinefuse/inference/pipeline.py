@@ -113,7 +113,7 @@ def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress
         reader: of pairs.
         stages: what is done to each.
         writer: of results.
-        progress: show a progress bar on standard error, or a function that is called in its place.
+        progress: show a progress bar on standard error, or a function that is called instead.
 
     Raises:
         Exception: the first error of the reader or of the writer; nothing more is read then, and what was read before

@@ -1,6 +1,7 @@
 """From values to [0, 1]: who decides the range of each volume, what is warned of, and how values are displayed."""
 
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from refinefuse.errors import InputError
 from refinefuse.image.medical.intensity import (
     MAX_SATURATED,
+    Colormap,
     colored,
     intensity_ranges,
     intensity_warnings,
@@ -137,7 +139,7 @@ class TestDisplay:
         np.testing.assert_allclose(found, [[1, 0.8, 0]], atol=1e-6)
         assert found.dtype == np.float32
 
-    @pytest.mark.parametrize("name", ["inferno", "magma", "hot"])
+    @pytest.mark.parametrize("name", sorted({*get_args(Colormap)} - {"gray"}))
     def test_color_maps_are_those_of_opencv_and_smooth_between_their_colors(self, name):
         gray = np.arange(256, dtype=np.uint8)[None]
         expected = cv2.applyColorMap(gray, getattr(cv2, f"COLORMAP_{name.upper()}"))[..., ::-1] / 255

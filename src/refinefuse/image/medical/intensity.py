@@ -20,7 +20,7 @@ WINDOWS = {"brain": (40.0, 80.0), "bone": (400.0, 1800.0), "lung": (-600.0, 1500
 
 #: Color maps; inferno and magma are perceptually even (S. van der Walt, N. Smith, matplotlib 1.5, 2015), hot is not.
 Colormap = Literal["inferno", "magma", "hot", "gray"]
-_TABLES = {"inferno": cv2.COLORMAP_INFERNO, "magma": cv2.COLORMAP_MAGMA, "hot": cv2.COLORMAP_HOT}
+_TABLES = {name: getattr(cv2, f"COLORMAP_{name.upper()}") for name in get_args(Colormap) if name != "gray"}
 _CENTRAL, _HOTTEST = (0.5, 99.5), 99.9  # percentiles over the volume: of MRI, and of PET and SPECT
 _BODY = -500.0  # HU: above lung and air
 MAX_SATURATED = 0.2
