@@ -72,8 +72,8 @@ SECTIONS = {
     "degradations": Chapter(
         "Adverse lighting",
         "The visible image is degraded by underexposure, overexposure with lamps that shine into the lens, haze or "
-        "noise. Everything is compared with the clean scene. These degradations are also those of training, with other seeds: "
-        "that favors our weights.",
+        "noise. Everything is compared with the clean scene. These degradations are also those of training, with other "
+        "seeds: that favors our weights.",
         ("RoadScene-degradations",),
         ("RoadScene-degradations",),
     ),
