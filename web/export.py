@@ -11,9 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import onnx
-
-from refinefuse.export import RESULTS, SOURCES, STATS, to_onnx
+from refinefuse.export import region_graph, to_onnx
 from refinefuse.network.model import RefineFuse
 from refinefuse.samples import write_samples
 from refinefuse.weights.store import shipped
@@ -24,8 +22,7 @@ NETWORKS = {"infrared-visible-nano": "Fastest", "infrared-visible-small": "Best 
 def export(name: str, title: str, folder: Path) -> dict[str, Any]:
     """Write one network and return its entry in `models.json`."""
     model = RefineFuse.from_pretrained(name)
-    graph = onnx.utils.Extractor(to_onnx(model)).extract_model(SOURCES + STATS, RESULTS)
-    (folder / f"{name}.onnx").write_bytes(graph.SerializeToString())
+    (folder / f"{name}.onnx").write_bytes(region_graph(to_onnx(model)).SerializeToString())
     config = model.config
     return {
         "name": name,

@@ -1,18 +1,21 @@
-"""Convert a network to an ONNX model that any runtime can use: images of any size in, the fused image out.
+"""Convert a network to an ONNX model that other runtimes compute: two images in, the fused image out.
 
-The graph takes `a` and `b`, luma in [0, 1] (1, 1, h, w), and returns `fused` and `weight_map` of the same size. Inside,
-the grid statistics of the sources are named `STATS`: cut there, it fuses single regions (`inference/backend.py`).
+The graph takes `a`, luma in [0, 1], (batch, 1, height, width), and `b`, of the same size, luma or RGB in [0, 1]. It
+returns `fused`, which has the channels of `b`, and `weight_map`. Inside, the grid statistics of the sources are named
+`STATS`: cut there, it fuses single regions (`region_graph`).
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import tempfile
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Float
@@ -21,6 +24,7 @@ from torch.nn import functional as F
 
 from refinefuse._version import __version__
 from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.image.color import YCbCrImage, restore_color, to_ycbcr
 from refinefuse.network.context import grid_statistics
 from refinefuse.network.model import RefineFuse
 from refinefuse.network.pretrained import CONFIG_KEY, LICENSE_KEY, VERSION_KEY
@@ -30,10 +34,69 @@ if TYPE_CHECKING:
 
 SOURCES, RESULTS = ["a", "b"], ["fused", "weight_map"]
 STATS = ["stats_a", "stats_b"]
+CHECKSUM_KEY = "refinefuse.sha256"
+"""Metadata of a file: what its graph was when it was written."""
 OPSET = 18
 """TensorRT 8.6, onnxruntime 1.14 and later read it."""
 OPSETS = range(14, 21)
 """What torch can export this network to; attention needs the first."""
+BFLOAT16_OPSET = 22
+"""The first whose convolutions take bfloat16."""
+LARGEST_SIDE, LARGEST_BATCH = 4096, 64
+
+GraphPrecision: TypeAlias = Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class GraphForm:
+    """What an exported graph takes, and in which precision it computes.
+
+    Args:
+        color: whether `b` and `fused` are RGB; the color of `b` is put back as `refinefuse.fuse` does it.
+        size: height and width of the images, for runtimes that need them fixed; None takes any size.
+        batch_size: pairs at a time; None takes any number, and with a size one.
+        precision: of the features and weights. The statistics of the sources and the head are float32 in each.
+
+    Raises:
+        InputError: if the size, the batch size or the precision cannot be used.
+    """
+
+    color: bool = False
+    size: tuple[int, int] | None = None
+    batch_size: int | None = None
+    precision: GraphPrecision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not all(type(side) is int and 1 <= side <= LARGEST_SIDE for side in self.size):
+            raise InputError(
+                f"`size` must be height and width in pixels.\n  expected: 1 to {LARGEST_SIDE} each\n  got: {self.size}"
+            )
+        if self.size is not None and self.batch_size is None:
+            object.__setattr__(self, "batch_size", 1)
+        batch = self.batch_size
+        if batch is not None and not (type(batch) is int and 1 <= batch <= LARGEST_BATCH):
+            raise InputError(f"`batch_size` must be a whole number from 1 to {LARGEST_BATCH}.\n  got: {batch!r}")
+        if self.precision not in get_args(GraphPrecision):
+            names = ", ".join(get_args(GraphPrecision))
+            raise InputError(f"`precision` must be one of {names}.\n  got: {self.precision!r}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of `b` and of `fused`."""
+        return 3 if self.color else 1
+
+    @property
+    def example(self) -> tuple[Tensor, Tensor]:
+        """A pair that the graph takes."""
+        batch, size = self.batch_size or 2, self.size or (40, 56)
+        return torch.rand(batch, 1, *size), torch.rand(batch, self.channels, *size)
+
+    def fit(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """A pair (1, 1 or 3, h, w) resized, repeated and colored as the graph takes it."""
+        a, b = a[:, :1], b.expand(-1, self.channels, -1, -1) if self.color else to_ycbcr(b).luma
+        if self.size not in (None, tuple(a.shape[2:])):
+            a, b = (F.interpolate(x, self.size, mode="bilinear", antialias=True).clamp(0, 1) for x in (a, b))
+        return a.repeat(self.batch_size or 1, 1, 1, 1), b.repeat(self.batch_size or 1, 1, 1, 1)
 
 
 def import_onnx(purpose: str) -> Any:
@@ -52,22 +115,29 @@ def import_onnx(purpose: str) -> Any:
     return onnx
 
 
-class _AnySize(nn.Module):
-    """The exported graph: everything from the two images to the result, for any size."""
+class _Graph(nn.Module):
+    """The exported graph: everything from the two images to the result."""
 
-    def __init__(self, model: RefineFuse) -> None:
+    def __init__(self, model: RefineFuse, size: tuple[int, int] | None) -> None:
         super().__init__()
         self.model = model
+        self.size = size
 
-    def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> tuple[Tensor, ...]:
-        """The fused luma, the weight map of `a`, and the grid statistics of both sources."""
+    def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
+        """The fused image, the weight map of `a`, and the grid statistics of both sources."""
         config = self.model.config
-        height, width = a.shape[2:]
-        small_a, small_b = grid_statistics(a, config.context_size), grid_statistics(b, config.context_size)
+        height, width = self.size or a.shape[2:]
+        colored = to_ycbcr(b)
+        lumas = a, colored.luma
+        stats_a, stats_b = (grid_statistics(x, config.context_size) for x in lumas)
         edges = (0, -width % config.stride, 0, -height % config.stride)
-        padded_a, padded_b = (F.pad(x, edges, mode="replicate") for x in (a, b))
-        output = self.model.predict_padded(padded_a, padded_b, self.model.encode_context_from_stats(small_a, small_b))
-        return output.fused[..., :height, :width], output.weight_map[..., :height, :width], small_a, small_b
+        padded_a, padded_b = (F.pad(x, edges, mode="replicate") for x in lumas)
+        context = self.model.encode_context_from_stats(stats_a, stats_b)
+        output = self.model.predict_padded(padded_a, padded_b, context)
+        fused, weight_map = (plane[..., :height, :width] for plane in output)
+        if colored.chroma is not None:
+            fused = restore_color(fused, YCbCrImage(a), colored)
+        return fused, weight_map, stats_a, stats_b
 
 
 def cpu_copy(model: RefineFuse) -> RefineFuse:
@@ -75,47 +145,105 @@ def cpu_copy(model: RefineFuse) -> RefineFuse:
     return copy.deepcopy(model).cpu().float().eval()
 
 
-def to_onnx(model: RefineFuse, opset: int = OPSET) -> ModelProto:
-    """Convert a network to an ONNX model in float32 with dynamic height and width; the network is left as it is.
+def to_onnx(model: RefineFuse, opset: int | None = None, form: GraphForm | None = None) -> ModelProto:
+    """Convert a network to an ONNX model; the network is left as it is.
 
     Its metadata holds the config, the version of this package and the license of the weights.
 
+    Args:
+        model: the network.
+        opset: version of the ONNX operators; None is `OPSET`, and for bfloat16 `BFLOAT16_OPSET`, which it needs.
+        form: what the graph takes; None: luma in float32 of any batch and size.
+
     Raises:
         InputError: if the opset is not supported.
-        MissingDependencyError: if onnx is not installed.
+        MissingDependencyError: if onnx is not installed, or for a fixed size onnxslim.
     """
-    if opset not in OPSETS:
+    form = form or GraphForm()
+    is_bfloat16 = form.precision == "bfloat16"
+    if is_bfloat16 and opset not in (None, BFLOAT16_OPSET):
+        raise InputError(f"bfloat16 needs opset {BFLOAT16_OPSET}.\n  got: {opset}\nLeave the opset out.")
+    if not is_bfloat16 and opset is not None and opset not in OPSETS:
         raise InputError(f"`opset` must be from {OPSETS[0]} to {OPSETS[-1]}.\n  got: {opset}")
     onnx = import_onnx("Exporting a network")
-    network = _AnySize(cpu_copy(model))
+    exported: ModelProto = onnx.load_from_string(_traced(model, OPSETS[-1] if is_bfloat16 else opset or OPSET, form))
+    _name_results(exported.graph, form)
+    if form.size is not None:
+        exported = _folded(exported)
+    if is_bfloat16:
+        exported = onnx.version_converter.convert_version(exported, BFLOAT16_OPSET)
+    onnx.checker.check_model(exported)
+    metadata = {CONFIG_KEY: model.config.to_json(), VERSION_KEY: __version__}
+    return _sealed(exported, metadata | ({LICENSE_KEY: model.license} if model.license else {}))
+
+
+def graph_checksum(model: ModelProto) -> str:
+    """The sha256 of a model without its metadata: of all that computes."""
+    return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _sealed(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
+    """The model with this metadata, and its checksum in it."""
+    import_onnx("Exporting a network").helper.set_model_props(model, {**metadata, CHECKSUM_KEY: graph_checksum(model)})
+    return model
+
+
+def _traced(model: RefineFuse, opset: int, form: GraphForm) -> bytes:
+    """What torch exports."""
+    network = _lowered(cpu_copy(model), getattr(torch, form.precision))
     file = io.BytesIO()
-    example = (torch.rand(1, 1, 40, 56), torch.rand(1, 1, 40, 56))
-    size = {2: "height", 3: "width"}
+    axes = {0: "batch"} if form.batch_size is None else {}
+    axes |= {2: "height", 3: "width"} if form.size is None else {}
     with warnings.catch_warnings(), torch.inference_mode():
         # The exporter by tracing: the one by torch.export takes minutes with dynamic sizes, for the same graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
-            example,
+            _Graph(network, form.size),
+            form.example,
             file,  # type: ignore[arg-type]  # the tracing exporter takes files too
             dynamo=False,
             opset_version=opset,
             input_names=SOURCES,
             output_names=RESULTS + STATS,
-            dynamic_axes=dict.fromkeys(SOURCES + RESULTS, size),
+            dynamic_axes=dict.fromkeys(SOURCES + RESULTS, axes) if axes else None,
         )
-    exported: ModelProto = onnx.load_from_string(file.getvalue())
-    graph = exported.graph
+    return file.getvalue()
+
+
+def _lowered(model: RefineFuse, dtype: torch.dtype) -> RefineFuse:
+    """The network with weights and features of another type; it still takes float32, and its head computes in it."""
+    if dtype != torch.float32:
+        model.to(dtype)
+        for first in (model.encoders[0], *model.context_encoders):
+            first.register_forward_pre_hook(lambda _, inputs: (inputs[0].to(dtype),))
+    return model
+
+
+def _name_results(graph: Any, form: GraphForm) -> None:
+    """Name the places where the graph can be cut, which are no results, and the dimensions of the results."""
     inner = [output for output in graph.output if output.name in STATS]
-    for output in inner:  # not results, but the names where the graph can be cut
+    for output in inner:
         graph.output.remove(output)
         graph.value_info.append(output)
-    for output in graph.output:
+    for output, channels in zip(graph.output, (form.channels, 1), strict=True):
         output.type.tensor_type.shape.CopyFrom(graph.input[0].type.tensor_type.shape)
-    metadata = {CONFIG_KEY: model.config.to_json(), VERSION_KEY: __version__}
-    onnx.helper.set_model_props(exported, metadata | ({LICENSE_KEY: model.license} if model.license else {}))
-    onnx.checker.check_model(exported)
-    return exported
+        output.type.tensor_type.shape.dim[1].dim_value = channels
+
+
+def _folded(model: ModelProto) -> ModelProto:
+    """The same model with everything computed that a fixed size decides."""
+    try:
+        import onnxslim
+    except ImportError as error:
+        raise MissingDependencyError("onnxslim", "onnx", "Exporting for a fixed size") from error
+    folded: ModelProto = onnxslim.slim(model)
+    return folded
+
+
+def region_graph(model: ModelProto) -> ModelProto:
+    """The part of an exported model that fuses a region: from the images and the statistics of the whole pair."""
+    part: ModelProto = import_onnx("Using an ONNX file").utils.Extractor(model).extract_model(SOURCES + STATS, RESULTS)
+    return part
 
 
 def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> ModelProto:
@@ -125,8 +253,8 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
     pass through them.
 
     Args:
-        model: what `to_onnx` returned.
-        pairs: typical pairs, as the network takes them; 10 to 50 are enough.
+        model: what `to_onnx` returned, in float32.
+        pairs: typical pairs, as the model takes them; 10 to 50 are enough.
 
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
@@ -162,8 +290,11 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        quantized_model: ModelProto = onnx.load(result)
-    return quantized_model
+        integers: ModelProto = onnx.load(result)
+    used = {node.domain for node in integers.graph.node}
+    for entry in [entry for entry in integers.opset_import if entry.domain not in used]:
+        integers.opset_import.remove(entry)
+    return _sealed(integers, {entry.key: entry.value for entry in model.metadata_props})
 
 
 def _is_delicate(node: str) -> bool:

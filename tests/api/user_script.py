@@ -41,4 +41,4 @@ weights: Path = rf.train("infrared-visible-small", "runs/mine", data_root="data"
 try:
     rf.RefineFuse.from_pretrained(weights).push_to_hub("me/mine", license="MIT")
 except rf.RefineFuseError as error:
-    print(error, report.max_difference)
+    print(error, report.checks)

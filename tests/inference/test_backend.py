@@ -5,15 +5,14 @@ import sys
 import pytest
 import torch
 
-from refinefuse.errors import InputError, MissingDependencyError, WeightsError
-from refinefuse.export import quantized, to_onnx
-from refinefuse.inference.backend import BACKENDS, load_backend, read_onnx
-from refinefuse.inference.parity import max_abs_difference, quantization_report
+from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.export import to_onnx
+from refinefuse.inference.backend import BACKENDS, load_backend
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.fusion_model import Region
 from refinefuse.network.model import RefineFuse
 
-onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+pytest.importorskip("onnx", reason="the extra onnx is not installed")
 CONFIG = NetworkConfig(channels=(4, 6, 8), context_size=8, context_channels=8, num_heads=2)
 
 
@@ -29,6 +28,14 @@ def network():
 @pytest.fixture(scope="module")
 def exported(network):
     return to_onnx(network)
+
+
+@torch.inference_mode()
+def max_abs_difference(expected, got):
+    """In 8-bit levels, over noise of several sizes."""
+    pairs = [torch.rand(2, 1, 1, *size) for size in ((161, 250), (33, 17), (1, 1))]
+    outputs = [[net.predict(*pair, net.encode_context(*pair)).fused for pair in pairs] for net in (expected, got)]
+    return max(255 * float((x - y).abs().max()) for x, y in zip(*outputs, strict=True))
 
 
 @pytest.fixture(params=sorted(BACKENDS))
@@ -79,18 +86,6 @@ def test_a_runtime_that_computes_in_bfloat16_stays_near(size):
     assert float(difference.mean()) < 1.5
 
 
-def test_integers_stay_near(network, exported):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    pairs = [tuple(torch.rand(2, 1, 1, 48, 64)) for _ in range(4)]
-    integers = quantized(exported, iter(pairs[:2]))
-    assert sum(node.op_type == "QuantizeLinear" for node in integers.graph.node) > 0
-    lost = quantization_report(network, BACKENDS["onnxruntime"](integers, 1), pairs[2:])
-    assert 0 < lost.mean <= lost.largest < 128
-    before, after = lost.scores["VIF"]
-    assert before == pytest.approx(after, rel=0.3)
-    assert before != after
-
-
 def test_weights_and_files_are_loaded(network, exported, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     (tmp_path / "net.onnx").write_bytes(exported.SerializeToString())
@@ -106,20 +101,6 @@ def test_weights_and_files_are_loaded(network, exported, tmp_path):
 def test_an_unknown_backend_is_refused():
     with pytest.raises(InputError, match="`backend` must be auto, torch"):
         load_backend("infrared-visible", "caffe")
-
-
-def test_foreign_and_damaged_files_are_refused(exported, tmp_path):
-    foreign = onnx.ModelProto()
-    foreign.CopyFrom(exported)
-    del foreign.metadata_props[:]
-    (tmp_path / "foreign.onnx").write_bytes(foreign.SerializeToString())
-    with pytest.raises(WeightsError, match="not written by `refinefuse export`"):
-        read_onnx(tmp_path / "foreign.onnx")
-    (tmp_path / "cut.onnx").write_bytes(exported.SerializeToString()[:5000])
-    with pytest.raises(WeightsError, match="damaged or no ONNX file"):
-        read_onnx(tmp_path / "cut.onnx")
-    with pytest.raises(WeightsError, match="cannot be read: No such file"):
-        read_onnx(tmp_path / "none.onnx")
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))

@@ -44,6 +44,7 @@ def run(
 
     from refinefuse.atomic import write_atomic
     from refinefuse.benchmark.speed import as_json, as_text, installed_backends, measure, setups_of
+    from refinefuse.cli.parsing import parse_size
     from refinefuse.errors import InputError
     from refinefuse.image.files import check_target
     from refinefuse.weights.store import shipped
@@ -56,7 +57,7 @@ def run(
         _listed(weights) or list(shipped()),
         _listed(backends) or installed_backends(),  # type: ignore[arg-type]  # what is unknown, Fuser refuses
         _listed(precisions),  # type: ignore[arg-type]
-        [_size(text) for text in _listed(sizes)],
+        [parse_size("--sizes", text) for text in _listed(sizes)],
         device,
         threads or torch.get_num_threads(),
     )
@@ -69,12 +70,3 @@ def run(
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _size(text: str) -> tuple[int, int]:
-    from refinefuse.errors import InputError
-
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise InputError(f"--sizes must be HEIGHTxWIDTH in pixels, with commas between.\n  found: {text!r}")
-    return int(height), int(width)

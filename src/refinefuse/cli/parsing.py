@@ -17,6 +17,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from refinefuse.errors import InputError
 from refinefuse.renamed import renamed
 
 SHORT = {"output": "-o", "weights": "-w"}
@@ -206,6 +207,18 @@ def choices_of(hint: Any) -> tuple[str, ...]:
     kinds = _alternatives(hint)
     literals = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     return tuple(literals) if all(get_origin(kind) is Literal for kind in kinds) else ()
+
+
+def parse_size(option: str, text: str) -> tuple[int, int]:
+    """Height and width in pixels, as HEIGHTxWIDTH.
+
+    Raises:
+        InputError: naming the option.
+    """
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise InputError(f"{option} must be HEIGHTxWIDTH in pixels.\n  expected: such as 480x640\n  got: {text!r}")
+    return int(height), int(width)
 
 
 def _alternatives(hint: Any) -> list[Any]:

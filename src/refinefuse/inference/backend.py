@@ -13,15 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinefuse.errors import ConfigError, InputError, MissingDependencyError, WeightsError
-from refinefuse.export import RESULTS, SOURCES, STATS, import_onnx, to_onnx
+from refinefuse.errors import InputError, MissingDependencyError, WeightsError
+from refinefuse.export import RESULTS, SOURCES, STATS, region_graph, to_onnx
 from refinefuse.inference.device import resolve_device
-from refinefuse.network.config import NetworkConfig
+from refinefuse.inference.onnx_file import config_of, read_onnx
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel
 from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
-from refinefuse.network.pretrained import CONFIG_KEY
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -72,10 +71,8 @@ class OnnxModel(FusionModel):
     """
 
     def __init__(self, model: ModelProto, threads: int) -> None:
-        onnx = import_onnx("Using an ONNX file")
         self.config = config_of(model)
-        by_windows = onnx.utils.Extractor(model).extract_model(SOURCES + STATS, RESULTS)
-        self.run = self.load(by_windows.SerializeToString(), threads)
+        self.run = self.load(region_graph(model).SerializeToString(), threads)
 
     @staticmethod
     @abstractmethod
@@ -115,7 +112,10 @@ class OpenVinoModel(OnnxModel):
             raise MissingDependencyError("openvino", "openvino", "The backend openvino") from error
         core = openvino.Core()
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-        request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
+        try:
+            request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
+        except RuntimeError as error:
+            raise InputError(f"OpenVINO cannot open the ONNX model.\n  {error}") from error
 
         def run(feed: Feed) -> list[np.ndarray]:
             results = request.infer(feed, True)  # without a copy of the inputs
@@ -175,14 +175,30 @@ def load_backend(
     if isinstance(weights, RefineFuse):
         network = weights
     elif is_exported(weights):
-        return BACKENDS["onnxruntime" if backend == "auto" else backend](
-            read_onnx(Path(weights)), torch.get_num_threads()
-        )
+        name = "onnxruntime" if backend == "auto" else backend
+        return _proved(BACKENDS[name](read_onnx(Path(weights)), torch.get_num_threads()), Path(weights))
     else:
         network = pretrained(weights, "cpu" if backend in BACKENDS else device)
     if backend in BACKENDS:
         return BACKENDS[backend](to_onnx(copy.deepcopy(network)), torch.get_num_threads())
     return ready(network, device)
+
+
+def _proved(model: OnnxModel, path: Path) -> OnnxModel:
+    """The model of a file, if it fuses a small pair.
+
+    Raises:
+        WeightsError: if it does not.
+    """
+    side = model.config.stride
+    a, b = torch.rand(2, 1, 1, side, 2 * side, generator=torch.Generator().manual_seed(0))
+    try:
+        output = model.predict(a, b, model.encode_context(a, b))
+    except Exception as error:  # what a runtime raises has no class in common
+        raise WeightsError(f"The ONNX file '{path}' cannot be computed.\n  {error}") from error
+    if not all(plane.shape == a.shape and plane.isfinite().all() for plane in output):
+        raise WeightsError(f"The ONNX file '{path}' is damaged: it does not fuse.")
+    return model
 
 
 def pretrained(weights: str | os.PathLike[str], device: str, contrast: float | None = None) -> RefineFuse:
@@ -213,39 +229,3 @@ def ready(network: RefineFuse, device: str) -> RefineFuse:
 def _first(device: torch.device) -> torch.device | None:
     """`cuda` for the first of the CUDA devices, which is what `cuda` means."""
     return torch.device(device.type) if device.index in (None, 0) else None
-
-
-def read_onnx(path: Path) -> ModelProto:
-    """An ONNX file that this package wrote.
-
-    Raises:
-        WeightsError: if it cannot be read, is damaged, or is another network's.
-        MissingDependencyError: if onnx is not installed.
-    """
-    onnx = import_onnx("Reading an ONNX file")
-    from google.protobuf.message import DecodeError  # comes with onnx
-
-    try:
-        model: ModelProto = onnx.load_from_string(path.read_bytes())
-        onnx.checker.check_model(model)
-    except OSError as error:
-        raise WeightsError(f"The ONNX file '{path}' cannot be read: {error.strerror}.") from error
-    except (DecodeError, UnicodeDecodeError, onnx.checker.ValidationError) as error:
-        raise WeightsError(f"The file '{path}' is damaged or no ONNX file.\n  {str(error).splitlines()[0]}") from error
-    try:
-        config_of(model)
-    except (ConfigError, UnicodeDecodeError) as error:
-        raise WeightsError(f"The ONNX file '{path}' was not written by `refinefuse export`.\n  {error}") from error
-    return model
-
-
-def config_of(model: ModelProto) -> NetworkConfig:
-    """The config in the metadata of an exported network.
-
-    Raises:
-        ConfigError: if there is none, or one that cannot be used.
-    """
-    found = {entry.key: entry.value for entry in model.metadata_props}
-    if CONFIG_KEY not in found:
-        raise ConfigError(f"Its metadata has no '{CONFIG_KEY}'.")
-    return NetworkConfig.from_json(found[CONFIG_KEY])

@@ -1,27 +1,21 @@
-"""`export_onnx`: weights to an ONNX file that is checked against torch before it is written."""
+"""`export_onnx`: weights to an ONNX file that is run in every installed runtime before it is written."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError
-from refinefuse.export import OPSET, cpu_copy, quantized, to_onnx
+from refinefuse.export import GraphForm, cpu_copy, quantized, to_onnx
 from refinefuse.image.files import check_target
-from refinefuse.inference.backend import OnnxRuntimeModel
-from refinefuse.inference.parity import (
-    QuantizationReport,
-    calibration_pairs,
-    check_equivalence,
-    max_abs_difference,
-    quantization_report,
-)
+from refinefuse.inference.parity import QuantizationReport, calibration_pairs, quantization_report
+from refinefuse.inference.runtimes import RUNTIMES, ExportPrecision, RuntimeCheck, check_file, package_fused
 from refinefuse.network.model import RefineFuse
 
-ExportPrecision: TypeAlias = Literal["float32", "int8"]
 CALIBRATION_FOLDERS = (("ir", "vi"), ("a", "b"))
 
 
@@ -33,8 +27,8 @@ class ExportReport:
         path: the ONNX file.
         num_bytes: its size.
         opset: version of the ONNX operators.
-        precision: of the convolutions of the trunk.
-        max_difference: largest difference from torch over random images, in 8-bit levels.
+        precision: of weights and features.
+        checks: what every installed runtime made of the file; at least one of them confirmed it.
         quantization: how much real pairs lose by int8, else None.
     """
 
@@ -42,7 +36,7 @@ class ExportReport:
     num_bytes: int
     opset: int
     precision: ExportPrecision
-    max_difference: float
+    checks: tuple[RuntimeCheck, ...]
     quantization: QuantizationReport | None
 
 
@@ -51,52 +45,64 @@ def export_onnx(
     output: str | os.PathLike[str],
     *,
     precision: ExportPrecision = "float32",
+    color: bool = False,
+    size: tuple[int, int] | None = None,
+    batch_size: int | None = None,
+    contrast: float | None = None,
     calibration_data: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
-    opset: int = OPSET,
+    opset: int | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Write a network as an ONNX file for images of any size, and check it against torch.
+    """Write a network as an ONNX file, and compare what every installed runtime makes of it with this package.
 
-    Inputs `a` and `b`: luma in [0, 1], float32, (1, 1, height, width). Outputs `fused` and `weight_map`, of the same
-    size. Needs the extra `onnx`.
+    Inputs: `a`, luma in [0, 1], float32, (batch, 1, height, width), and `b`, of the same size, luma, or RGB with
+    `color`. Outputs: `fused`, with the channels of `b`, and `weight_map`. Needs the extra `onnx`.
 
     Args:
         weights: a network, which is left as it is, or what `load_model` takes.
         output: the ONNX file.
-        precision: of the convolutions of the trunk; `int8` needs `calibration_data`.
+        precision: of weights and features; the statistics of the sources and the head are float32 in each. `int8`
+            needs `calibration_data`.
+        color: whether `b` and `fused` are RGB. Luma and hue are kept as by `fuse`.
+        size: height and width of the images, for runtimes that need them fixed; None takes any size.
+        batch_size: pairs at a time; None takes any number, or one where the size is fixed.
+        contrast: from 0 to 1, as `load_model` takes it; None takes that of the weights.
         calibration_data: for `int8`, two folders of typical pairs with the same names, or one folder that holds the
             two as `ir` and `vi`, or `a` and `b`.
-        opset: version of the ONNX operators, 14 to 20.
+        opset: version of the ONNX operators, 14 to 20; None is 18. For bfloat16 it is 22.
         overwrite: replace an existing file.
 
     Raises:
         WeightsError: if the weights are unknown, unsafe or damaged.
-        InputError: if an option cannot be used, the file exists, or the network in float32 differs from torch.
-        MissingDependencyError: if onnx or onnxruntime is not installed.
+        ConfigError: if the contrast is not a number from 0 to 1.
+        InputError: if an option cannot be used, the file exists, or no runtime confirms it: nothing is written then.
+        MissingDependencyError: if onnx, onnxruntime or, for a fixed size, onnxslim is not installed.
     """
     output = Path(output)
     check_target(output, overwrite=overwrite, suffixes=(".onnx",))
     if precision not in get_args(ExportPrecision):
-        raise InputError(f"`precision` must be {' or '.join(get_args(ExportPrecision))}.\n  got: {precision!r}")
+        raise InputError(f"`precision` must be one of {', '.join(get_args(ExportPrecision))}.\n  got: {precision!r}")
     if (precision == "int8") != (calibration_data is not None):
         raise InputError(
             "The precision int8 and calibration data belong together: the integers are scaled by real pairs.\n"
             f"  precision: {precision}\n  calibration data: {calibration_data}"
         )
+    form = GraphForm(color, size, batch_size, "float32" if precision == "int8" else precision)
     pairs = [] if calibration_data is None else calibration_pairs(*_two_folders(calibration_data))
-    reference = cpu_copy(weights if isinstance(weights, RefineFuse) else RefineFuse.from_pretrained(weights))
-    model = to_onnx(reference, opset)
+    network = cpu_copy(weights if isinstance(weights, RefineFuse) else RefineFuse.from_pretrained(weights))
+    if contrast is not None:
+        network.config = replace(network.config, contrast=contrast)
+    model = to_onnx(network, opset, form)
+    pairs = [form.fit(*pair) for pair in pairs]
+    model = quantized(model, iter(pairs[::2])) if pairs else model
+    content = model.SerializeToString()
+    checks = check_file(content, form, precision, network)
     report = None
     if pairs:
-        model = quantized(model, iter(pairs[::2]))
-        runtime = OnnxRuntimeModel(model, threads=1)
-        report = quantization_report(reference, runtime, pairs[1::2])
-        difference = max_abs_difference(reference, runtime)
-    else:
-        difference = check_equivalence(reference, OnnxRuntimeModel(model, threads=1))
-    content = model.SerializeToString()
+        integers, _ = RUNTIMES["onnxruntime"][1](content, form)
+        report = quantization_report(partial(package_fused, network), integers, pairs[1::2])
     write_atomic(output, content)
-    return ExportReport(output, len(content), opset, precision, difference, report)
+    return ExportReport(output, len(content), model.opset_import[0].version, precision, tuple(checks), report)
 
 
 def _two_folders(

@@ -1,4 +1,4 @@
-"""How far another form of a network is from the one in torch: in 8-bit levels, and in metrics of real pairs."""
+"""What 8-bit integers cost: real pairs to calibrate with, and how far others are off in levels and in metrics."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ from refinefuse.data.pairs import pair_folders
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_ycbcr
 from refinefuse.inference.inputs import load_input
+from refinefuse.inference.runtimes import FuseLike
 from refinefuse.metrics import evaluate
-from refinefuse.network.fusion_model import FusionModel
 
-LIMIT = 1.0
-"""Levels by which an exported network in float32 may differ from torch."""
 CALIBRATION = 16
 """Pairs from which the scales of the integers are computed; as many others measure the loss of quality."""
-SIZES = ((480, 640), (161, 250), (33, 17), (1, 1))
-"""A common size, two that no stride divides, and the smallest."""
-SIZES_TEXT = ", ".join(f"{height} x {width}" for height, width in SIZES)
 METRICS = ("SCD", "VIF", "Qabf", "SSIM", "edge_recall", "missed_targets", "noise_gain")
 
 
@@ -49,35 +44,6 @@ class QuantizationReport:
         return f"mean {self.mean:.2f} levels, at most {self.largest:.0f}, over {self.num_pairs} pairs.\n\n{table}"
 
 
-@torch.inference_mode()
-def fused(model: FusionModel, a: Tensor, b: Tensor) -> Tensor:
-    """The fused luma (1, 1, h, w) in [0, 1]."""
-    return model.predict(a, b, model.encode_context(a, b)).fused
-
-
-def max_abs_difference(expected: FusionModel, got: FusionModel) -> float:
-    """The largest difference in 8-bit levels over random images of `SIZES`: every value meets every other there."""
-    noise = torch.Generator().manual_seed(0)
-    pairs = [torch.rand(2, 1, 1, *size, generator=noise) for size in SIZES]
-    return max(255 * float((fused(expected, *pair) - fused(got, *pair)).abs().max()) for pair in pairs)
-
-
-def check_equivalence(expected: FusionModel, got: FusionModel) -> float:
-    """Return `max_abs_difference` if it is within `LIMIT`.
-
-    Raises:
-        InputError: if it is not.
-    """
-    difference = max_abs_difference(expected, got)
-    if not difference <= LIMIT:
-        raise InputError(
-            f"The exported network differs from torch; nothing was written.\n  expected: at most {LIMIT:g} level\n"
-            f"  got: {difference:.3g} levels, over images of {SIZES_TEXT}\n"
-            "Try another opset or version of onnxruntime."
-        )
-    return difference
-
-
 def calibration_pairs(a: Path, b: Path) -> list[tuple[Tensor, Tensor]]:
     """At most twice `CALIBRATION` pairs of luma, evenly spaced over two folders of images with the same names.
 
@@ -99,23 +65,24 @@ def calibration_pairs(a: Path, b: Path) -> list[tuple[Tensor, Tensor]]:
 
 
 def quantization_report(
-    expected: FusionModel, got: FusionModel, pairs: Iterable[tuple[Tensor, Tensor]]
+    expected: FuseLike, got: FuseLike, pairs: Iterable[tuple[Tensor, Tensor]]
 ) -> QuantizationReport:
     """Measure how much real pairs lose.
 
     Args:
         expected: the network in torch.
         got: the quantized network.
-        pairs: luma (1, 1, h, w) in [0, 1].
+        pairs: as both take them.
     """
     means, largest, scores = [], [], []
     for a, b in pairs:
-        images = [fused(model, a, b) for model in (expected, got)]
+        images = [to_ycbcr(network(a, b)[:1]).luma for network in (expected, got)]
         difference = 255 * (images[0] - images[1]).abs()
         means.append(float(difference.mean()))
         largest.append(float(difference.max()))
         rounded = torch.cat([(255 * image).round() for image in images])
-        rows = evaluate(rounded, *(255 * x.expand_as(rounded) for x in (a, b)), metrics=METRICS)
+        sources = (255 * to_ycbcr(x[:1]).luma.expand_as(rounded) for x in (a, b))
+        rows = evaluate(rounded, *sources, metrics=METRICS)
         scores.append(torch.stack([rows[name] for name in METRICS]))
     both = torch.stack(scores).mean(0)
     table = {name: (float(row[0]), float(row[1])) for name, row in zip(METRICS, both, strict=True)}

@@ -1,0 +1,90 @@
+"""Read an ONNX file that this package wrote, and refuse files of other programs, damaged and hostile ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refinefuse.errors import ConfigError, WeightsError
+from refinefuse.export import CHECKSUM_KEY, RESULTS, SOURCES, graph_checksum, import_onnx
+from refinefuse.network.config import NetworkConfig
+from refinefuse.network.pretrained import CONFIG_KEY
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def read_onnx(path: Path) -> ModelProto:
+    """An ONNX file that this package wrote, for images of any size.
+
+    Raises:
+        WeightsError: if it cannot be read, is damaged, is another network's, or was exported for other programs alone.
+        MissingDependencyError: if onnx is not installed.
+    """
+    onnx = import_onnx("Reading an ONNX file")
+    from google.protobuf.message import DecodeError  # comes with onnx
+
+    try:
+        model: ModelProto = onnx.load_from_string(path.read_bytes())
+        _check_contents(path, model, onnx)
+        onnx.checker.check_model(model)
+    except OSError as error:
+        raise WeightsError(f"The ONNX file '{path}' cannot be read: {error.strerror}.") from error
+    except (DecodeError, UnicodeDecodeError, onnx.checker.ValidationError) as error:
+        raise WeightsError(f"The file '{path}' is damaged or no ONNX file.\n  {str(error).splitlines()[0]}") from error
+    try:
+        config_of(model)
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise WeightsError(f"The ONNX file '{path}' was not written by `refinefuse export`.\n  {error}") from error
+    if _metadata(model).get(CHECKSUM_KEY) != graph_checksum(model):
+        raise WeightsError(
+            f"The ONNX file '{path}' was changed after `refinefuse export` wrote it: its checksum differs.\n"
+            "Export it again, or use it in other programs alone."
+        )
+    _check_form(path, model)
+    return model
+
+
+def config_of(model: ModelProto) -> NetworkConfig:
+    """The config in the metadata of an exported network.
+
+    Raises:
+        ConfigError: if there is none, or one that cannot be used.
+    """
+    found = _metadata(model)
+    if CONFIG_KEY not in found:
+        raise ConfigError(f"Its metadata has no '{CONFIG_KEY}'.")
+    return NetworkConfig.from_json(found[CONFIG_KEY])
+
+
+def _metadata(model: ModelProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _check_contents(path: Path, model: ModelProto, onnx: Any) -> None:
+    """Refuse what no file of this package has and a runtime would run or open: loops, other files, plug-ins."""
+    graphs = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
+    tensors = [*model.graph.initializer, *(x.t for node in model.graph.node for x in node.attribute if x.HasField("t"))]
+    found = {node.op_type for node in model.graph.node if any(x.type in graphs for x in node.attribute)}
+    found |= {f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+    found |= {f"the function {function.name}" for function in model.functions}
+    found |= {"data in another file" for x in tensors if x.data_location == onnx.TensorProto.EXTERNAL}
+    if found:
+        raise WeightsError(
+            f"The ONNX file '{path}' has parts that `refinefuse export` does not write.\n  found: "
+            + ", ".join(sorted(found)[:5])
+        )
+
+
+def _check_form(path: Path, model: ModelProto) -> None:
+    """Refuse a file that takes one size or batch, or RGB: the package fuses by regions, and adds color itself."""
+    shapes = {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    if any(shapes.get(name) != ["batch", 1, "height", "width"] for name in SOURCES + RESULTS):
+        text = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+        raise WeightsError(
+            f"The ONNX file '{path}' was exported for other programs: with color, or for one size or batch.\n"
+            f"  it takes and gives: {text}\nExport it without these options to use it here."
+        )

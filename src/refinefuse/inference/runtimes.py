@@ -1,0 +1,201 @@
+"""Programs that compute an exported file: each at its own default settings, compared with what the package returns."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import cv2
+import torch
+from torch import Tensor
+
+from refinefuse.errors import InputError
+from refinefuse.export import RESULTS, SOURCES, GraphForm
+from refinefuse.image.color import YCbCrImage, restore_color, to_tensor, to_ycbcr
+from refinefuse.inference.backend import onnx_session
+from refinefuse.network.fusion_model import FusionModel
+from refinefuse.samples import render
+
+ExportPrecision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
+FuseLike: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From the sources, as the file takes them, to `fused`."""
+
+SIZES = ((480, 640), (301, 496), (255, 257), (33, 17), (7, 513), (1, 1))
+"""A common size, three that no stride divides, a line and the smallest: what is checked where any size is taken."""
+LARGEST = 1.0
+"""Levels by which one pixel may differ where file and runtime compute in float32."""
+MEAN = {"float32": 1.5, "float16": 1.5, "bfloat16": 1.5, "int8": 4.0}
+"""Levels by which pixels may differ on average, by the precision of the file."""
+
+
+@dataclass(frozen=True)
+class RuntimeCheck:
+    """What one program made of an exported file, at its default settings.
+
+    Attributes:
+        runtime: its name.
+        version: its version.
+        computes_in: the precision that it chose.
+        largest: largest difference from the package over all images, in 8-bit levels; NaN if it cannot run the file.
+        mean: mean difference over the image that differs most, in levels.
+        problem: why the file does not count as checked there; None if it does.
+    """
+
+    runtime: str
+    version: str
+    computes_in: str
+    largest: float
+    mean: float
+    problem: str | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether it computes another image."""
+        return self.problem is not None and not math.isnan(self.largest)
+
+    def to_markdown(self) -> str:
+        """One row of the table of `checks_table`."""
+        numbers = ["–", "–"] if math.isnan(self.largest) else [f"{self.largest:.4f}", f"{self.mean:.4f}"]
+        name = f"{self.runtime} {self.version}"
+        return f"| {' | '.join([name, self.computes_in, *numbers, self.problem or 'checked'])} |"
+
+
+def checks_table(checks: tuple[RuntimeCheck, ...]) -> str:
+    """The checks as a table in Markdown."""
+    header = "| runtime | computes in | largest | mean | |\n|---|---|---|---|---|"
+    return "\n".join([header, *(check.to_markdown() for check in checks)])
+
+
+def _onnxruntime(content: bytes, form: GraphForm) -> tuple[FuseLike, str]:
+    session = onnx_session(content, torch.get_num_threads(), "Checking an ONNX file")
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(RESULTS[:1], {"a": a.numpy(), "b": b.numpy()})[0])
+
+    return run, "float32"
+
+
+def _openvino(content: bytes, form: GraphForm) -> tuple[FuseLike, str]:
+    import openvino
+
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(content), "CPU")
+    chosen = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        return torch.from_numpy(compiled({"a": a.numpy(), "b": b.numpy()})[RESULTS[0]].copy())
+
+    return run, {"bf16": "bfloat16", "f16": "float16"}.get(chosen, "float32")
+
+
+def _opencv(content: bytes, form: GraphForm) -> tuple[FuseLike, str]:
+    if form.size is None:
+        raise InputError("needs a file of one size: export it with a fixed size")
+    before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.onnx"
+            path.write_bytes(content)
+            net = cv2.dnn.readNetFromONNX(str(path))
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        for name, x in zip(SOURCES, (a, b), strict=True):
+            net.setInput(x.numpy(), name)
+        return torch.from_numpy(net.forward(RESULTS[0]))
+
+    return run, "float32"
+
+
+RUNTIMES: dict[str, tuple[str, Callable[[bytes, GraphForm], tuple[FuseLike, str]]]] = {
+    "onnxruntime": ("onnxruntime", _onnxruntime),
+    "OpenVINO": ("openvino", _openvino),
+    "OpenCV DNN": ("cv2", _opencv),
+}
+"""By name: the module, and what loads a file at the defaults of the runtime."""
+
+
+def check_file(content: bytes, form: GraphForm, precision: ExportPrecision, network: FusionModel) -> list[RuntimeCheck]:
+    """Run an exported file in every runtime that is installed, and compare it with the package.
+
+    Args:
+        content: the ONNX file.
+        form: what it takes.
+        precision: of the file.
+        network: that was exported, in torch.
+
+    Raises:
+        InputError: if no runtime confirms the file.
+    """
+    pairs = list(_pairs(form))
+    expected = [package_fused(network, *pair) for pair in pairs]
+    checks = []
+    for name, (module, load) in RUNTIMES.items():
+        if importlib.util.find_spec(module) is not None:
+            checks.append(_check(name, lambda load=load: load(content, form), precision, pairs, expected))  # type: ignore[misc]
+    if all(check.problem for check in checks):
+        raise InputError(
+            "No installed runtime confirms the exported file, so nothing was written.\n"
+            + "\n".join(f"  {check.runtime} {check.version}: {check.problem}" for check in checks)
+            + "\nInstall another runtime (onnxruntime; openvino for bfloat16), or choose another precision or opset."
+        )
+    return checks
+
+
+def _check(
+    name: str,
+    load: Callable[[], tuple[FuseLike, str]],
+    precision: ExportPrecision,
+    pairs: list[tuple[Tensor, Tensor]],
+    expected: list[Tensor],
+) -> RuntimeCheck:
+    is_opencv = RUNTIMES[name][0] == "cv2"
+    release = cv2.__version__ if is_opencv else version(RUNTIMES[name][0])
+    try:
+        run, chosen = load()
+        differences = [255 * (run(*pair) - image).abs() for pair, image in zip(pairs, expected, strict=True)]
+    except Exception as error:  # what a runtime raises has no class in common
+        reason = " ".join(str(error).split())
+        return RuntimeCheck(name, release, "–", math.nan, math.nan, f"cannot run it: {reason[:200]}")
+    computes_in = chosen if precision == "float32" else precision
+    largest = max(float(x.max()) for x in differences)
+    mean = max(float(x.mean()) for x in differences)
+    is_near = mean <= MEAN[precision] and (computes_in != "float32" or largest <= LARGEST)
+    limit = f"at most {LARGEST:g}" if computes_in == "float32" else f"{MEAN[precision]:g} on average"
+    return RuntimeCheck(name, release, computes_in, largest, mean, None if is_near else f"differs: allowed is {limit}")
+
+
+@torch.inference_mode()
+def package_fused(network: FusionModel, a: Tensor, b: Tensor) -> Tensor:
+    """What the package makes of sources as a file takes them: luma, or RGB where `b` is RGB."""
+    colored = to_ycbcr(b)
+    fused = network.predict(a, colored.luma, network.encode_context(a, colored.luma)).fused
+    return restore_color(fused, YCbCrImage(a), colored)
+
+
+@lru_cache(maxsize=1)
+def _scene() -> tuple[Tensor, Tensor]:
+    infrared, visible = render("night_street")
+    return to_tensor(infrared), to_tensor(visible)
+
+
+def _pairs(form: GraphForm) -> Iterator[tuple[Tensor, Tensor]]:
+    """A scene and noise in every size that is checked; in pairs of both where any batch is taken."""
+    scene = _scene()
+    noise = torch.Generator().manual_seed(0)
+    for size in SIZES if form.size is None else [form.size]:
+        fit = GraphForm(color=form.color, size=size, batch_size=form.batch_size or 1).fit
+        random = torch.rand(1, 4, *size, generator=noise)
+        yield fit(scene[0], scene[1])
+        yield fit(random[:, :1], random[:, 1:])
+    if form.batch_size is None:
+        both = [fit(scene[0], scene[1]), fit(random[:, :1], random[:, 1:])]
+        yield torch.cat([pair[0] for pair in both]), torch.cat([pair[1] for pair in both])
