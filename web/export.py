@@ -16,7 +16,8 @@ from refinefuse.network.model import RefineFuse
 from refinefuse.samples import write_samples
 from refinefuse.weights.store import shipped
 
-NETWORKS = {"infrared-visible-nano": "Fastest", "infrared-visible-small": "Best quality"}
+NETWORKS = {"infrared-visible-small": "Best quality", "infrared-visible-nano": "Fastest"}
+"""Those of the page with their titles, as far as they ship; the first one is the default."""
 
 
 def export(name: str, title: str, folder: Path) -> dict[str, Any]:

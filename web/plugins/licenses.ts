@@ -10,13 +10,15 @@ interface Locked {
   readonly dev?: boolean;
 }
 
-export function licenses(root: string): Plugin {
+export function licenses(root: string, only?: readonly string[]): Plugin {
   return {
     name: "refinefuse-licenses",
     apply: "build",
     generateBundle() {
       const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
-      const used = Object.entries(lock.packages as Record<string, Locked>).filter(([path, { dev }]) => path && !dev);
+      const wanted = (path: string) => !only || only.some((name) => path === `node_modules/${name}`);
+      const all = Object.entries(lock.packages as Record<string, Locked>);
+      const used = all.filter(([path, { dev }]) => path && !dev && wanted(path));
       const source = used.map(([path, locked]) => entry(root, path, locked)).join("\n\n");
       this.emitFile({ type: "asset", fileName: "licenses.txt", source: `${source}\n` });
     },

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import cv2
+import nibabel
 import numpy as np
 import tifffile
 
@@ -18,6 +19,7 @@ from refinefuse.samples import render
 
 WEIGHTS = "infrared-visible-small"
 FRAMES, SIDES = 30, (120, 160)
+MANY_FRAMES = 900
 
 
 def fuse(folder: Path, *options: str) -> None:
@@ -46,7 +48,7 @@ def counts(folder: Path) -> None:
     raw = (7000 + a.astype(np.float64) * 2500 / 65535).astype(np.uint16)
     tifffile.imwrite(folder / "a.tif", raw, compression="zlib", predictor=True, tile=(64, 64))
     write_image(folder / "b.png", b)
-    fuse(folder, "--range", "percentile:1,99")
+    fuse(folder)
 
 
 def aligned(folder: Path) -> None:
@@ -80,19 +82,36 @@ def broken(folder: Path) -> None:
     (folder / "truncated.tif").write_bytes(b"II*\0\x08\0\0\0\xff\xff")
 
 
-def videos(folder: Path) -> None:
-    """Two short videos: a bright square moves over gray ground in A, over color in B."""
-    folder.mkdir()
+def video(path: Path, ground: tuple[int, int, int], square: int, frames: int) -> None:
+    """A bright square moves over the ground."""
     height, width = SIDES
-    for name, ground in (("a", (60, 60, 60)), ("b", (40, 90, 60))):
-        with av.open(str(folder / f"{name}.webm"), "w") as container:
-            stream = container.add_stream("libvpx", rate=Fraction(10))
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for index in range(FRAMES):
-                image = np.full((height, width, 3), ground, np.uint8)
-                image[40:80, 4 * index : 4 * index + 40] = 255 if name == "a" else 110
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-            container.mux(stream.encode())
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            image = np.full((height, width, 3), ground, np.uint8)
+            left = 4 * (index % FRAMES)
+            image[40:80, left : left + 40] = square
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def videos(folder: Path) -> None:
+    """Two short videos and two long ones: over gray ground in A, over color in B."""
+    folder.mkdir()
+    for suffix, frames in (("", FRAMES), ("-long", MANY_FRAMES)):
+        video(folder / f"a{suffix}.webm", (60, 60, 60), 255, frames)
+        video(folder / f"b{suffix}.webm", (40, 90, 60), 110, frames)
+
+
+def volumes(folder: Path) -> None:
+    """A CT and an MRI of a rendered head, eight slices of 3 mm."""
+    folder.mkdir()
+    affine = np.diag([-0.9, -0.9, 3.0, 1.0])
+    for name, image in zip(("ct", "mri"), render("head_ct_mri"), strict=True):
+        stack = np.stack([image.T * light for light in np.linspace(0.6, 1, 8)], -1)
+        values = stack * 8 - 1000 if name == "ct" else stack
+        nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), affine), folder / f"{name}.nii.gz")
 
 
 def main() -> None:
@@ -103,7 +122,7 @@ def main() -> None:
     folder.mkdir(parents=True)
     for name in ("night_street", "ridge_16bit", "smoke"):
         fuse(pair(folder / name, *render(name)))
-    for make in (counts, aligned, large, broken, videos):
+    for make in (counts, aligned, large, broken, videos, volumes):
         make(folder / make.__name__)
 
 

@@ -14,6 +14,7 @@ EXTRAS = {
     "torchmetrics": ("torchmetrics",),
     "train": ("lightning", "pytorch-optimizer", "tensorboard"),
     "video": ("av",),
+    "web": ("fastapi", "uvicorn"),
 }
 CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "jsonargparse")
 

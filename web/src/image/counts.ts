@@ -10,7 +10,7 @@ export interface CountsInfo {
   readonly found: IntensityRange;
   /** What a viewer would show: all that the number type holds, or all counts where it has no white. */
   readonly full: IntensityRange;
-  /** Percentiles 1 and 99. */
+  /** The counts between which all but the darkest and the brightest 0.1 % lie. */
   readonly percentiles: IntensityRange;
   /** Whether the values use so little of their range that they are raw counts. */
   readonly raw: boolean;
@@ -25,8 +25,9 @@ export function describeCounts(picture: Picture): CountsInfo | null {
   const found = extent(data);
   const white = whiteLevel(picture);
   const full = white === null ? found : { low: 0, high: white };
-  const raw = white === null || (white === 65535 && found.high - found.low < FEW_LEVELS * 65535);
-  return { found, full, percentiles: percentileRange(data, 1, 99), raw, histogram: histogram(data, found, 64) };
+  const percentiles = percentileRange(data, 0.1, 99.9);
+  const raw = white === null || (white === 65535 && percentiles.high - percentiles.low < FEW_LEVELS * 65535);
+  return { found, full, percentiles, raw, histogram: histogram(data, found, 64) };
 }
 
 /** The least counts that at least this percentage of the pixels does not exceed: exact for 16 bits, sampled otherwise. */

@@ -9,6 +9,8 @@ export interface Size {
 }
 
 export interface Transform {
+  /** What the package calls its kind: similarity, homography, bspline, ... */
+  readonly type: string;
   readonly moving: Size;
   readonly fixed: Size;
   /** Row by row: (x, y, 1) in B to the place in A. */
@@ -36,18 +38,18 @@ export function handTransform(moving: Size, fixed: Size, { dx, dy, scale }: Alig
   const k = 1 / (fit * scale);
   const x = (moving.width - 1) / 2 - k * ((fixed.width - 1) / 2 + dx);
   const y = (moving.height - 1) / 2 - k * ((fixed.height - 1) / 2 + dy);
-  return { moving, fixed, matrix: [k, 0, x, 0, k, y, 0, 0, 1], displacement: null };
+  return { type: "similarity", moving, fixed, matrix: [k, 0, x, 0, k, y, 0, 0, 1], displacement: null };
 }
 
 /** The JSON that `refinefuse fuse --transform` reads. */
-export function writeTransform({ moving, fixed, matrix, displacement }: Transform): string {
+export function writeTransform({ type, moving, fixed, matrix, displacement }: Transform): string {
   const record = {
-    format: "refinefuse-transform-1",
-    transform_type: "similarity",
-    size_a: [moving.height, moving.width],
-    size_b: [fixed.height, fixed.width],
+    format: "refinefuse-transform-2",
+    transform_type: type,
+    size_moving: [moving.height, moving.width],
+    size_fixed: [fixed.height, fixed.width],
     matrix: [0, 3, 6].map((row) => matrix.slice(row, row + 3)),
-    bend: displacement,
+    displacement,
   };
   return `${JSON.stringify(record, null, 1)}\n`;
 }
@@ -63,7 +65,8 @@ export function readTransform(text: string): Transform {
   const numbers = [...matrix, moving.width, moving.height, fixed.width, fixed.height, ...(displacement ?? []).flat(2)];
   const regular = !displacement || (displacement.length >= 4 && displacement[0].length >= 4);
   if (matrix.length !== 9 || !numbers.every(Number.isFinite) || !regular) throw noTransform();
-  return { moving, fixed, matrix, displacement };
+  const type = String(record["transform_type"] ?? record["model"] ?? "similarity");
+  return { type, moving, fixed, matrix, displacement };
 }
 
 function parse(text: string): Record<string, unknown> {
@@ -124,11 +127,11 @@ function coordinates({ fixed, matrix: m, displacement }: Transform): Float32Arra
   const { width, height } = fixed;
   const map = new Float32Array(2 * width * height);
   const far = (place: number, depth: number) => (depth > 1e-6 ? Math.min(1e6, Math.max(-1e6, place / depth)) : -1e6);
-  const bend = displacement ? displacements(displacement, fixed) : null;
+  const shifts = displacement ? displacements(displacement, fixed) : null;
   for (let j = 0, k = 0; j < height; j++) {
     for (let i = 0; i < width; i++, k += 2) {
-      const x = i + (bend ? bend[k] : 0);
-      const y = j + (bend ? bend[k + 1] : 0);
+      const x = i + (shifts ? shifts[k] : 0);
+      const y = j + (shifts ? shifts[k + 1] : 0);
       const depth = m[6] * x + m[7] * y + m[8];
       map[k] = far(m[0] * x + m[1] * y + m[2], depth);
       map[k + 1] = far(m[3] * x + m[4] * y + m[5], depth);

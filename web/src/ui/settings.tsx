@@ -96,7 +96,7 @@ function ThermalRange() {
       ))}
       <div class="row">
         <button type="button" onClick={() => (range.value = percentiles)}>
-          Percentiles 1–99
+          Percentiles 0.1–99.9
         </button>
         <button type="button" onClick={() => (range.value = full)}>
           Full

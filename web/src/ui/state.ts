@@ -50,7 +50,7 @@ export const notices = computed(() => {
   }
   if (a?.info.counts?.raw) {
     found.push(
-      "A holds raw thermal counts: percentiles 1 to 99 become black and white. Change this under Thermal range.",
+      "A holds raw thermal counts: percentiles 0.1 and 99.9 become black and white. Change this under Thermal range.",
     );
   }
   if (result.value?.swapped) found.push("A is colored and B is gray: the images look swapped. Use Swap A and B.");

@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Layer } from "../engine/protocol";
 import { fitted, kept, moved, type View, zoomed } from "./view";
@@ -20,10 +21,15 @@ interface Props {
   readonly layers: Layers;
   /** Changes when the layers were redrawn in place. */
   readonly version: unknown;
+  /** What the layers are called, where that differs. */
+  readonly names?: Partial<Record<Layer, string>>;
+  /** What lies over the image, by where that is seen. */
+  children?(view: View): ComponentChildren;
 }
 
 /** Two layers side by side under a slider, with zoom. */
-export function Viewer({ width, height, layers, version }: Props) {
+export function Viewer({ width, height, layers, version, names = {}, children }: Props) {
+  const called = { ...NAMES, ...names };
   const canvas = useRef<HTMLCanvasElement>(null);
   const [left, setLeft] = useState<Layer>("b");
   const [right, setRight] = useState<Layer>("fused");
@@ -89,8 +95,8 @@ export function Viewer({ width, height, layers, version }: Props) {
   return (
     <section class="viewer" aria-label="Result">
       <div class="bar">
-        <Choice label="Left" value={left} layers={layers} onChange={setLeft} />
-        <Choice label="Right" value={right} layers={layers} onChange={setRight} />
+        <Choice label="Left" value={left} layers={layers} names={called} onChange={setLeft} />
+        <Choice label="Right" value={right} layers={layers} names={called} onChange={setRight} />
         <div class="zoom" role="group" aria-label="Zoom">
           <button type="button" aria-label="Zoom out" onClick={() => zoom(0.8)}>
             −
@@ -112,7 +118,7 @@ export function Viewer({ width, height, layers, version }: Props) {
           ref={canvas}
           tabIndex={0}
           role="img"
-          aria-label={`${NAMES[left]} on the left, ${NAMES[right]} on the right. Arrow keys move, plus and minus zoom, 0 fits.`}
+          aria-label={`${called[left]} on the left, ${called[right]} on the right. Arrow keys move, plus and minus zoom, 0 fits.`}
           onPointerDown={press}
           onPointerMove={drag}
           onPointerUp={release}
@@ -130,6 +136,7 @@ export function Viewer({ width, height, layers, version }: Props) {
           }}
         />
         <span class="divider" style={{ left: `${split}%` }} aria-hidden="true" />
+        {children?.(shown)}
       </div>
       <input
         class="split"
@@ -139,7 +146,7 @@ export function Viewer({ width, height, layers, version }: Props) {
         step={1}
         value={split}
         aria-label="Position of the divider between left and right"
-        aria-valuetext={`${split} percent ${NAMES[left]}`}
+        aria-valuetext={`${split} percent ${called[left]}`}
         onInput={(event) => setSplit(event.currentTarget.valueAsNumber)}
       />
     </section>
@@ -150,10 +157,11 @@ interface ChoiceProps {
   readonly label: string;
   readonly value: Layer;
   readonly layers: Layers;
+  readonly names: Readonly<Record<Layer, string>>;
   onChange(layer: Layer): void;
 }
 
-function Choice({ label, value, layers, onChange }: ChoiceProps) {
+function Choice({ label, value, layers, names, onChange }: ChoiceProps) {
   const available = (Object.keys(NAMES) as Layer[]).filter((layer) => layers[layer]);
   return (
     <label class="field">
@@ -161,7 +169,7 @@ function Choice({ label, value, layers, onChange }: ChoiceProps) {
       <select value={value} onChange={(event) => onChange(event.currentTarget.value as Layer)}>
         {available.map((layer) => (
           <option key={layer} value={layer}>
-            {NAMES[layer]}
+            {names[layer]}
           </option>
         ))}
       </select>

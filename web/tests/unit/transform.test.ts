@@ -32,10 +32,39 @@ test("a transform survives being written and read", () => {
   expect(readTransform(writeTransform(transform))).toEqual(transform);
 });
 
+test("format 1 is read, and written as format 2", () => {
+  const old = {
+    format: "refinefuse-transform-1",
+    model: "affine",
+    size_a: [40, 50],
+    size_b: [80, 100],
+    matrix: [
+      [0.5, 0, 0],
+      [0, 0.5, 0],
+      [0, 0, 1],
+    ],
+    bend: null,
+  };
+  expect(JSON.parse(writeTransform(readTransform(JSON.stringify(old))))).toEqual({
+    format: "refinefuse-transform-2",
+    transform_type: "affine",
+    size_moving: [40, 50],
+    size_fixed: [80, 100],
+    matrix: old.matrix,
+    displacement: null,
+  });
+});
+
 test("a displacement of equal shifts moves everything alike", () => {
   const a = planes(100, 80, (x) => x / 100);
   const controls = Array.from({ length: 5 }, () => Array.from({ length: 6 }, () => [4, 0] as const));
-  const transform = { moving: size, fixed: size, matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1], displacement: controls };
+  const transform = {
+    type: "bspline",
+    moving: size,
+    fixed: size,
+    matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1],
+    displacement: controls,
+  };
   expect(
     warp(
       a,

@@ -1,0 +1,1 @@
+"""The studio: a local web page with the whole engine behind it."""

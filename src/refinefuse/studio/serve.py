@@ -1,0 +1,68 @@
+"""Serve the studio until it is stopped, and leave nothing behind."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.weights.store import locate
+
+
+def serve(
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+    *,
+    weights: Sequence[Path],
+    upload: int,
+    hours: float,
+    threads: int,
+) -> None:
+    """Serve the studio on this machine.
+
+    Args:
+        host: to bind to; other hosts than this machine's own get a token.
+        port: of TCP; 0: a free one.
+        announce: called with the address to open.
+        weights: files that users can choose beside the shipped weights.
+        upload: MiB of the largest file.
+        hours: after which a job that nobody looks at is deleted.
+        threads: of the processor for each of the two engines; 0: all that this process may use.
+
+    Raises:
+        InputError: the address cannot be used.
+        MissingDependencyError: if a library of the extra `web` is not installed.
+        WeightsError: if a weights file is missing.
+    """
+    try:
+        import uvicorn
+
+        from refinefuse.studio.app import create_app
+    except ImportError as error:
+        raise MissingDependencyError(error.name or "fastapi", "web", "The studio") from error
+    from refinefuse.studio.guard import is_loopback
+    from refinefuse.studio.jobs import JobStore, Limits
+    from refinefuse.studio.runner import Runner
+
+    named = {path.stem: str(locate(path)) for path in weights}
+    token = "" if is_loopback(host) else secrets.token_urlsafe(24)
+    with _bound(host, port) as listener, tempfile.TemporaryDirectory(prefix="refinefuse-studio-") as folder:
+        store = JobStore(Path(folder), Limits(upload=upload, storage=8 * upload, hours=hours))
+        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+        announce(f"{address}?token={token}" if token else address)
+        app = create_app(Runner(store, named, threads), token)
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0].rstrip(".")
+        raise InputError(f"Cannot serve on {host}, port {port}: {reason}.\nChoose another --port or --host.") from None

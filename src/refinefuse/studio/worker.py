@@ -1,0 +1,166 @@
+"""The engine in a process of its own: whatever a file does to it, the studio goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from refinefuse.errors import RefineFuseError
+from refinefuse.studio.options import Kind, Options
+
+_POLL, _PATIENCE = 0.1, 15.0  # seconds: between looks at a job, and that a canceled one may take to end
+_STOPPED = (
+    "The engine stopped while it worked on these files: this machine has too little memory for them, or a file is "
+    "damaged. Try smaller files, or export them again."
+)
+
+
+class WorkerError(RefineFuseError):
+    """A job failed, with a message that is meant for the user."""
+
+
+class Canceled(KeyboardInterrupt):
+    """The user canceled the job.
+
+    Args:
+        result: what was made until then, if it can be used.
+    """
+
+    def __init__(self, result: dict[str, Any] | None = None) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the engine needs to know of a job."""
+
+    kind: Kind
+    folder: Path
+    options: Options
+    weights: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the engine says of a job: how far it is, or what there is to show."""
+
+    done: int = 0
+    total: int | None = None
+    result: dict[str, Any] | None = None
+
+
+class Worker:
+    """One process that does one job after the other. It starts with the first job, and anew if it ended.
+
+    Args:
+        threads: of the processor; 0: all that this process may use.
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self._threads = threads
+        self._spawn = multiprocessing.get_context("spawn")
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+        self._stop = self._spawn.Event()
+
+    def run(self, task: Task, on_report: Callable[[Report], None], is_canceled: Callable[[], bool]) -> None:
+        """Do a job. It blocks until the job has ended.
+
+        Args:
+            task: the job.
+            on_report: called with each report.
+            is_canceled: whether it is to stop.
+
+        Raises:
+            WorkerError: if it failed.
+            Canceled: if it was canceled.
+        """
+        connection = self._start()
+        self._stop.clear()
+        connection.send(task)
+        deadline: float | None = None
+        try:
+            while True:
+                if connection.poll(_POLL):
+                    message = connection.recv()
+                    if not isinstance(message, Report):
+                        return self._end(message)
+                    on_report(message)
+                elif is_canceled() and deadline is None:
+                    self._stop.set()
+                    deadline = time.monotonic() + _PATIENCE
+                elif deadline is not None and time.monotonic() > deadline:
+                    self.close()
+                    raise Canceled
+        except (EOFError, OSError):
+            self.close()
+            raise (Canceled() if is_canceled() else WorkerError(_STOPPED)) from None
+
+    @staticmethod
+    def _end(message: BaseException | None) -> None:
+        if message is not None:
+            raise message
+
+    def _start(self) -> Connection:
+        if self._process is None or self._connection is None or not self._process.is_alive():
+            self.close()
+            self._connection, theirs = self._spawn.Pipe()
+            self._process = self._spawn.Process(target=_serve, args=(theirs, self._stop, self._threads), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._connection
+
+    def close(self) -> None:
+        """End the process."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        self._process = self._connection = None
+
+
+def _serve(connection: Connection, stop: Any, threads: int) -> None:
+    """The process: jobs come and reports go until the connection ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the studio's, which then ends this process
+    import cv2
+    from tqdm import tqdm
+
+    from refinefuse.inference.device import retain_freed_memory
+    from refinefuse.inference.resources import limit_threads
+    from refinefuse.studio.tasks import run_task
+
+    tqdm.set_lock(threading.RLock())  # its own would be left behind when this process is killed
+    retain_freed_memory()
+    cv2.setNumThreads(limit_threads(threads))
+
+    def report(message: Report) -> None:
+        if stop.is_set():
+            raise Canceled
+        connection.send(message)
+
+    with suppress(EOFError, OSError):
+        while True:
+            task = connection.recv()
+            outcome: BaseException | None = None
+            try:
+                run_task(task, report)
+            except Canceled as error:
+                outcome = Canceled(error.result)
+            except RefineFuseError as error:
+                outcome = WorkerError(str(error))
+            except MemoryError:
+                outcome = WorkerError("This machine has too little memory for these files. Try smaller ones.")
+            except Exception as error:
+                outcome = WorkerError(f"Something went wrong in the engine: {type(error).__name__}: {error}")
+            connection.send(outcome)
