@@ -1,74 +1,23 @@
-"""A studio in this process, with its engine in another one, and browsers that use it."""
+"""One studio for all tests: its engine starts once."""
 
-import time
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the studio needs the extra web")
-from starlette.testclient import TestClient
-
-from refinefuse.studio.app import create_app
-from refinefuse.studio.jobs import JobStore, Limits
-from refinefuse.studio.runner import Runner
+sys.path.insert(0, str(Path(__file__).parent))
+from studio_in_process import Studio
 
 
-class Browser:
-    """Does what the page does."""
-
-    def __init__(self, client):
-        self.client = client
-
-    def job(self, kind, a, b, **options):
-        """A job that was started."""
-        identity = self.client.post("/api/jobs", params={"kind": kind}).json()["id"]
-        for slot, files in (("a", a), ("b", b)):
-            for file in files if isinstance(files, list) else [files]:
-                answer = self.client.put(f"/api/jobs/{identity}/files/{slot}", params={"name": file.name},
-                                         content=Path(file).read_bytes())  # fmt: skip
-                assert answer.status_code == 204, answer.text
-        return self.start(identity, **options)
-
-    def start(self, identity, **options):
-        answer = self.client.post(f"/api/jobs/{identity}/start", json=options)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def show(self, job):
-        return self.client.get(f"/api/jobs/{job['id']}").json()
-
-    def ended(self, job):
-        """The job when it has ended."""
-        while (now := self.show(job))["state"] in ("waiting", "running"):
-            time.sleep(0.02)
-        return now
-
-    def file(self, job, number=0):
-        return self.client.get(f"/api/jobs/{job['id']}/files/{number}")
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """A studio that many tests use: its engine starts once."""
+    with Studio(tmp_path_factory.mktemp("jobs")) as studio:
+        yield studio
 
 
 @pytest.fixture
-def studio(tmp_path):
-    """Makes studios; each call returns a function that makes browsers of one."""
-    clients = []
-
-    def make(token="", **limits):
-        (tmp_path / "jobs").mkdir()
-        runner = Runner(JobStore(tmp_path / "jobs", Limits(**limits)), {}, threads=1)
-        app = create_app(runner, token)
-        first = TestClient(app, base_url="http://127.0.0.1:8600")
-        clients.append(first)
-        first.__enter__()  # starts the runner
-
-        def browser(**options):
-            client = TestClient(app, base_url="http://127.0.0.1:8600", **options)
-            client.portal = first.portal  # one event loop for all
-            return Browser(client)
-
-        browser.runner = runner
-        return browser
-
-    yield make
-    for client in clients:
-        client.__exit__(None, None, None)
-    assert not list((tmp_path / "jobs").rglob("*.tmp"))
+def browser(shared):
+    """A new user of the shared studio."""
+    return shared()

@@ -268,7 +268,9 @@ class FairQueue:
         if job not in own:
             return 0
         rank = own.index(job)
-        others = [min(len(jobs), rank + 1) for owner, jobs in self._waiting.items() if owner != job.owner]
+        owners = list(self._waiting)
+        first = owners.index(job.owner)
+        others = (min(len(self._waiting[owner]), rank + (at < first)) for at, owner in enumerate(owners) if at != first)
         return rank + sum(others)
 
 

@@ -33,6 +33,7 @@ def plain_error(error: Exception, folder: Path) -> str:
 
 
 def _plain(line: str) -> str:
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
     line = _ASIDE.sub("", line).replace("`a`", "A").replace("`b`", "B")
     sentences = re.split(r"(?<=[.?!])\s+(?=[A-Z])", line)
     return " ".join(sentence for sentence in sentences if not _OPTION.search(sentence))

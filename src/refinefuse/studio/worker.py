@@ -91,17 +91,17 @@ class Worker:
         deadline: float | None = None
         try:
             while True:
+                if is_canceled() and deadline is None:
+                    self._stop.set()
+                    deadline = time.monotonic() + _PATIENCE
+                if deadline is not None and time.monotonic() > deadline:
+                    self.close()
+                    raise Canceled
                 if connection.poll(_POLL):
                     message = connection.recv()
                     if not isinstance(message, Report):
                         return self._end(message)
                     on_report(message)
-                elif is_canceled() and deadline is None:
-                    self._stop.set()
-                    deadline = time.monotonic() + _PATIENCE
-                elif deadline is not None and time.monotonic() > deadline:
-                    self.close()
-                    raise Canceled
         except (EOFError, OSError):
             self.close()
             raise (Canceled() if is_canceled() else WorkerError(_STOPPED)) from None
