@@ -60,10 +60,11 @@ mutants: .venv/developing
 	$(BIN)/pip install --quiet --constraint constraints.txt --group mutation
 	$(BIN)/python tests/mutation/mutants.py --sample $(SAMPLE) --seed $(SEED)
 
-# The browser page, in web/dist: one file with runtime and network, and the service worker. Needs node 20 or later.
+# The browser page, in web/dist: one file with runtime and network, and the service worker; and the page of the studio,
+# in src/refinefuse/studio/page. Needs node 20 or later.
 web: .venv/developing
 	$(BIN)/python web/export.py web/models
-	cd web && npm ci --no-audit --no-fund && npm run build
+	cd web && npm ci --no-audit --no-fund && npm run build && npm run build:studio
 
 web-test: web
 	rm -rf web/tests/reference

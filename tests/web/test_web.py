@@ -34,6 +34,15 @@ def test_functions_of_the_page(npm: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_page_of_the_studio_is_built_from_these_sources(npm: str, tmp_path: Path) -> None:
+    run(npm, "run", "build:studio", "--", "--outDir", str(tmp_path))
+    shipped = WEB.parent / "src" / "refinefuse" / "studio" / "page"
+    assert sorted(path.name for path in shipped.iterdir()) == sorted(path.name for path in tmp_path.iterdir())
+    for path in shipped.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), f"run `make web`: {path.name} is not current"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_page_fuses_as_the_package_does(npm: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="exporting the networks needs the extra onnx")
