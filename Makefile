@@ -9,7 +9,7 @@ SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse test check bench fuzz mutants snapshots ablation results detection docs site web web-test clean
+.PHONY: fuse samples test check bench fuzz mutants snapshots ablation results detection docs site web web-test clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -32,7 +32,7 @@ lowest: .venv/developing
 
 bench: .venv/developing
 	$(BIN)/refinefuse bench --threads 1 --reference
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/bench_*.py; do PYTHONPATH=tools $(BIN)/python $$file || exit 1; done
 
 # The networks of the ablation, which `make results` then compares.
 ablation: .venv/developing
@@ -60,6 +60,10 @@ mutants: .venv/developing
 	$(BIN)/pip install --quiet --constraint constraints.txt --group mutation
 	$(BIN)/python tests/mutation/mutants.py --sample $(SAMPLE) --seed $(SEED)
 
+# The sample pairs that ship with the package, from code.
+samples: .venv/developing
+	$(BIN)/python tools/rendering
+
 # The browser page, in web/dist: one file with runtime and network, and the service worker; and the page of the studio,
 # in src/refinefuse/studio/page. Needs node 20 or later.
 web: .venv/developing
@@ -68,7 +72,7 @@ web: .venv/developing
 
 web-test: web
 	rm -rf web/tests/reference
-	$(BIN)/python web/tests/reference.py web/tests/reference
+	PYTHONPATH=tools $(BIN)/python web/tests/reference.py web/tests/reference
 	cd web && npm test && if sh tests/chromium.sh; then npm run test:browser; fi
 
 clean:

@@ -31,7 +31,7 @@ from refinefuse.alignment.edges import luma
 from refinefuse.alignment.transform import TransformType, centering, corners, project
 from refinefuse.data.pairs import pair_folders
 from refinefuse.image.files import read_image
-from refinefuse.samples import SAMPLES
+from rendering import SCENES
 
 SETS = {
     "RoadScene": ("RoadScene/{}/ir", "RoadScene/{}/vi"),
@@ -97,9 +97,9 @@ def _pairs(data: Path | None, name: str, count: int) -> Iterator[tuple[str, np.n
 
 
 def _rendered() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    for sample in SAMPLES:
-        a, b = sample.render(0)
-        yield sample.name, luma(a), luma(b)
+    for name in SCENES:
+        a, b = render(name)
+        yield name, luma(a), luma(b)
 
 
 def moved(a: np.ndarray, b: np.ndarray, motion: str, generator: np.random.Generator) -> tuple[np.ndarray, ...]:

@@ -1,4 +1,4 @@
-"""Fuse pairs in Python: render samples, load the weights once, fuse, ask where each pixel came from, and score.
+"""Fuse pairs in Python: write sample pairs, load the weights once, fuse, ask where each pixel came from, and score.
 
 usage: python examples/fuse_in_python.py FOLDER
 """

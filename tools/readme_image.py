@@ -1,4 +1,4 @@
-"""Write `docs/images/fused.png`: infrared, visible and fused, at night and by day, from the package's own sample pairs.
+"""Write `docs/images/fused.png`: infrared, visible and fused, at night and by day, from rendered pairs.
 
 Usage: python tools/readme_image.py
 """
@@ -6,13 +6,12 @@ Usage: python tools/readme_image.py
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 
 import refinefuse
-from refinefuse.cli import main as command
+from rendering import render
 
 FILE = Path(__file__).parents[1] / "docs" / "images" / "fused.png"
 SCENES = ("night_street", "smoke")
@@ -22,16 +21,13 @@ WIDTH, GAP = 240, 4
 
 def main() -> None:
     """Render the pairs, fuse them, and write all six images side by side."""
-    with TemporaryDirectory() as folder:
-        command(["sample", folder])
-        rows = [_row(Path(folder) / "ir" / f"{scene}.png", Path(folder) / "vi" / f"{scene}.png") for scene in SCENES]
+    rows = [_row(*render(scene)) for scene in SCENES]
     FILE.parent.mkdir(exist_ok=True)
     refinefuse.write_image(FILE, np.concatenate(_spaced(rows, 0)), overwrite=True)
 
 
-def _row(infrared: Path, visible: Path) -> np.ndarray:
-    fused = refinefuse.fuse(infrared, visible)
-    images = [refinefuse.read_image(infrared), refinefuse.read_image(visible), fused]
+def _row(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    images = [infrared, visible, refinefuse.fuse(infrared, visible)]
     return np.concatenate(_spaced([_small(image) for image in images], 1), 1)
 
 

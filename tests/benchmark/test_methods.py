@@ -27,8 +27,8 @@ from refinefuse.benchmark.summary import (
 from refinefuse.benchmark.tables import score_table
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
-from refinefuse.samples import render
 from refinefuse.scoring.rendering import latex, markdown
+from rendering import render
 
 
 @pytest.mark.parametrize("name", CLASSICAL)

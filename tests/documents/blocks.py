@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refinefuse import write_image
-from refinefuse.samples import render
+from rendering import render
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from metrics_guide import EXPERIMENT, guide, rank
-
 from refinefuse.metrics import CONVENTIONS, METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"

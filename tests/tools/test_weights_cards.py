@@ -1,9 +1,9 @@
 """The cards in docs are those that the manifest gives."""
 
 import pytest
-from weights_cards import DOCS, card, write_cards
 
 from refinefuse.weights.store import shipped
+from weights_cards import DOCS, card, write_cards
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -15,7 +15,7 @@ import tifffile
 from refinefuse.alignment.transform import Transform
 from refinefuse.cli import main as refinefuse
 from refinefuse.image.files import write_image
-from refinefuse.samples import render
+from rendering import render
 
 WEIGHTS = "infrared-visible-small"
 FRAMES, SIDES = 30, (120, 160)

@@ -31,7 +31,7 @@ from refinefuse.benchmark.methods import Method
 from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.fuser import load_model
-from refinefuse.samples import render
+from refinefuse.samples import read_sample
 from refinefuse.scoring.rendering import csv_text
 
 
@@ -166,8 +166,8 @@ def _call(method: Method, height: int, width: int) -> Callable[[], object]:
 
 @lru_cache(maxsize=4)
 def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
-    """A rendered night street, both gray, resized."""
-    a, b = render("night_street")
+    """The sample of a night street, both gray, resized."""
+    a, b = read_sample("night_street")
     gray = cv2.cvtColor(b, cv2.COLOR_RGB2GRAY)
     return cv2.resize(a, (width, height)), cv2.resize(gray, (width, height))
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refinefuse.samples.camera import Camera
-from refinefuse.samples.noise import Array, floats
+from rendering.camera import Camera
+from rendering.noise import Array, floats
 
 Point = tuple[float, float, float]
 

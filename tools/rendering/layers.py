@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refinefuse.samples.noise import Array
-from refinefuse.samples.solids import Seen
+from rendering.noise import Array
+from rendering.solids import Seen
 
 
 @dataclass(frozen=True)

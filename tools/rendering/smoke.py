@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from refinefuse.samples.camera import Camera, blur, detect, expose
-from refinefuse.samples.figures import lorry, person
-from refinefuse.samples.layers import Layers, levels
-from refinefuse.samples.noise import Array, Texture, clouds, floats, step
-from refinefuse.samples.solids import Seen, look
+from rendering.camera import Camera, blur, detect, expose
+from rendering.figures import lorry, person
+from rendering.layers import Layers, levels
+from rendering.noise import Array, Texture, clouds, floats, step
+from rendering.solids import Seen, look
 
 _CAMERA = Camera(height=480, width=640, focal=780, horizon=175, eye=(0, 2.4, 0))
 _SUN = floats([-0.55, 0.62, -0.56])  # where the light comes from

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from refinefuse.samples.camera import Camera
-from refinefuse.samples.noise import Texture, chance, clouds, sample, step
-from refinefuse.samples.solids import Solid, block, length, limb, look, melt, outline, wheel
+from rendering.camera import Camera
+from rendering.noise import Texture, chance, clouds, sample, step
+from rendering.solids import Solid, block, length, limb, look, melt, outline, wheel
 
 POINTS = np.random.default_rng(0).uniform(-2, 2, (2000, 3)).astype(np.float32)
 
 
 def ball(radius=0.5):
     center = np.float32([0, radius, 0])
-    paint = lambda p, n: (np.ones((len(p), 3), np.float32), np.ones(len(p), np.float32))  # noqa: E731
-    return Solid(lambda p: length(p - center) - radius, paint, (radius, radius, 2 * radius))
+    coloring = lambda p, n: (np.ones((len(p), 3), np.float32), np.ones(len(p), np.float32))  # noqa: E731
+    return Solid(lambda p: length(p - center) - radius, coloring, (radius, radius, 2 * radius))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from refinefuse.samples.camera import Camera, detect, expose, glow
-from refinefuse.samples.figures import car, person
-from refinefuse.samples.layers import Layers, levels
-from refinefuse.samples.noise import Array, Texture, chance, clouds, floats, step
-from refinefuse.samples.solids import Seen, Solid, length, limb, look
+from rendering.camera import Camera, detect, expose, glow
+from rendering.figures import car, person
+from rendering.layers import Layers, levels
+from rendering.noise import Array, Texture, chance, clouds, floats, step
+from rendering.solids import Seen, Solid, length, limb, look
 
 _CAMERA = Camera(height=480, width=640, focal=600, horizon=218, eye=(1.4, 1.65, 0))
 _WALL, _KERB = 7.2, 4.6  # meters from the middle of the street to the fronts, and to the kerbs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refinefuse.samples.noise import Array, Texture, floats, step
-from refinefuse.samples.solids import Solid, block, both, length, limb, melt, outline, union, wheel
+from rendering.noise import Array, Texture, floats, step
+from rendering.solids import Solid, block, both, length, limb, melt, outline, union, wheel
 
 Rgb = tuple[float, float, float]
 

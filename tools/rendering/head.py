@@ -8,9 +8,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from refinefuse.samples.camera import blur
-from refinefuse.samples.layers import levels
-from refinefuse.samples.noise import Array, clouds, step
+from rendering.camera import blur
+from rendering.layers import levels
+from rendering.noise import Array, clouds, step
 
 _SIZE, _FINE = 256, 2  # pixels of the image; drawn that many times finer
 _SIDE = _SIZE * _FINE

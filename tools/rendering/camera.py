@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from refinefuse.samples.noise import Array, floats
+from rendering.noise import Array, floats
 
 
 @dataclass(frozen=True)

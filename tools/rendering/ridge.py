@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from refinefuse.samples.camera import Camera, blur, detect, expose
-from refinefuse.samples.figures import person
-from refinefuse.samples.layers import Layers, levels
-from refinefuse.samples.noise import Array, Texture, clouds, floats, sample, step
-from refinefuse.samples.solids import Solid, block, both, look, outline, union
+from rendering.camera import Camera, blur, detect, expose
+from rendering.figures import person
+from rendering.layers import Layers, levels
+from rendering.noise import Array, Texture, clouds, floats, sample, step
+from rendering.solids import Solid, block, both, look, outline, union
 
 _CAMERA = Camera(height=480, width=640, focal=760, horizon=190, eye=(0, 2.6, 0))
 _SUN = floats([-0.86, 0.16, 0.48])  # low, to the left, a little ahead
