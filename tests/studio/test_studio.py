@@ -13,7 +13,7 @@ from studio_in_process import Studio
 
 from refinefuse import Fuser
 from refinefuse.image.files import read_image, write_image
-from refinefuse.samples import render
+from rendering import render
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from refinefuse.export import RESULTS, SOURCES, GraphForm
 from refinefuse.image.color import YCbCrImage, restore_color, to_tensor, to_ycbcr
 from refinefuse.inference.backend import onnx_session
 from refinefuse.network.fusion_model import FusionModel
-from refinefuse.samples import render
+from refinefuse.samples import read_sample
 
 ExportPrecision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 FuseLike: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -183,7 +183,7 @@ def package_fused(network: FusionModel, a: Tensor, b: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _scene() -> tuple[Tensor, Tensor]:
-    infrared, visible = render("night_street")
+    infrared, visible = read_sample("night_street")
     return to_tensor(infrared), to_tensor(visible)
 
 
