@@ -16,7 +16,8 @@ import torch
 
 from refinefuse import Fuser
 from refinefuse.inference.video.color_range import luma_plane, luma_range_of, with_luma
-from refinefuse.inference.video.sources import Frame, VideoSource
+from refinefuse.inference.video.file_source import VideoSource
+from refinefuse.inference.video.frames import Frame
 from refinefuse.network.context import Context
 
 STILL = 2  # levels, in the mean of 9 x 9 pixels

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "inference" / "video"))
 from clips import read_video, scene, write_video
 
 from refinefuse.image.files import write_image
+from refinefuse.inference.video.encoder import VideoEncoder
 
 
 def test_two_videos(tmp_path, run):
@@ -64,21 +65,80 @@ def test_without_av(tmp_path, run, monkeypatch):
     assert (code, "pip install 'refinefuse[video]'" in err) == (2, True)
 
 
-def test_interrupt_leaves_a_file_that_plays(tmp_path, process):
-    frames = [np.random.default_rng(i).integers(0, 256, (48, 64), np.uint8) for i in range(100)] * 15
-    a = write_video(tmp_path / "a.mkv", frames)
-    running = process("video", a, a, "-o", tmp_path / "o.avi")
+NOISE = [np.random.default_rng(i).integers(0, 256, (48, 64), np.uint8) for i in range(100)] * 15
+
+
+def wait_for_bytes(running, folder):
+    """Until the encoder has written something."""
     deadline = time.monotonic() + 60
-    while not any(path.stat().st_size > 50_000 for path in tmp_path.glob(".refinefuse*")):
+    while not any(path.stat().st_size > 50_000 for path in folder.glob(".refinefuse*")):
         assert running.poll() is None, running.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_interrupt_leaves_a_file_that_plays(tmp_path, process):
+    a = write_video(tmp_path / "a.mkv", NOISE)
+    running = process("video", a, a, "-o", tmp_path / "o.avi")
+    wait_for_bytes(running, tmp_path)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Traceback" not in err
     assert 0 < len(read_video(tmp_path / "o.avi")) < 1500
     assert f"{len(read_video(tmp_path / 'o.avi'))} frames in" in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_old_file_stays_after_a_signal(tmp_path, process, number, code):
+    a = write_video(tmp_path / "a.mkv", NOISE)
+    old = write_video(tmp_path / "o.avi", NOISE[:3]).read_bytes()
+    running = process("video", a, a, "-o", tmp_path / "o.avi", "--overwrite")
+    wait_for_bytes(running, tmp_path)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, "Traceback" in err) == (code, False)
+    assert (tmp_path / "o.avi").read_bytes() == old
+    assert f"{len(read_video(tmp_path / 'o.partial.avi'))} frames in" in out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "o.avi", "o.partial.avi"]
+
+
+def test_a_rename_that_fails(tmp_path, run, monkeypatch):
+    publish = VideoEncoder._publish
+
+    def taken(self, *, complete):
+        self.path.mkdir()  # somebody made a folder of that name meanwhile
+        publish(self, complete=complete)
+
+    monkeypatch.setattr(VideoEncoder, "_publish", taken)
+    a = write_video(tmp_path / "a.mkv", NOISE[:5])
+    code, _, err = run("video", a, a, "-o", tmp_path / "o.mp4")
+    assert (code, "Cannot write" in err, "Traceback" in err) == (2, True, False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "o.mp4"]
+
+
+def test_folders_named_like_videos_are_folders(pairs, run):
+    for folder in ("ir", "vi"):
+        (pairs / folder).rename(pairs / f"{folder}.mp4")
+    assert run("fuse", pairs / "ir.mp4", pairs / "vi.mp4", "-o", pairs / "out")[0] == 0
+    assert len([path for path in (pairs / "out").iterdir() if not path.name.startswith(".")]) == 3
+    assert run("video", pairs / "ir.mp4", pairs / "vi.mp4", "-o", pairs / "o.mp4")[0] == 0
+    assert len(read_video(pairs / "o.mp4")) == 3
+
+
+def test_a_tiny_rate_is_not_the_usual_one(pairs, run):
+    assert run("video", pairs / "ir", pairs / "vi", "-o", pairs / "o.mp4", "--fps", "0.0001")[0] == 0
+    assert [frame.time for frame in read_video(pairs / "o.mp4")] == pytest.approx([0, 1e4, 9e4])  # 1, 2 and 10
+    for rate in ("1e20", "1e-9", "nan"):
+        code, _, err = run("video", pairs / "ir", pairs / "vi", "-o", pairs / "p.mp4", "--fps", rate)
+        assert (code, "`fps`" in err) == (2, True)
+
+
+def test_no_provenance(pairs, run):
+    for name, options in (("o.mkv", []), ("p.mkv", ["--no-provenance"])):
+        assert run("video", pairs / "ir", pairs / "vi", "-o", pairs / name, *options)[0] == 0
+    assert run("info", pairs / "o.mkv")[0] == 0
+    assert run("info", pairs / "p.mkv")[0] == 1
 
 
 def test_folders_of_16_bit_counts(tmp_path, run):

@@ -128,7 +128,7 @@ def _video(codec: str, pixel_format: str) -> Make:
 
 
 def _read_video(path: Path) -> None:
-    from refinefuse.inference.video.sources import VideoSource
+    from refinefuse.inference.video.file_source import VideoSource
 
     source = VideoSource(str(path))
     try:

@@ -91,7 +91,7 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
     return 1 if result.failed or result.unpaired else 0
 
 
-def report_video(result: VideoResult, output: Path, loader: Loader) -> int:
+def report_video(result: VideoResult, loader: Loader) -> int:
     """Report on a video.
 
     Raises:
@@ -102,7 +102,7 @@ def report_video(result: VideoResult, output: Path, loader: Loader) -> int:
     _print_warnings(dict.fromkeys(warning.message for warning in result.warnings))
     print(
         f"{result.frames} frames in {result.seconds:.1f} s, {rate:.1f} per second{at_least}; slowest: {slowest.name} "
-        f"({slowest.busy / result.seconds:.0%} of the time). See '{output}'."
+        f"({slowest.busy / result.seconds:.0%} of the time). See '{result.path}'."
     )
     if result.note:
         print(f"{result.note}.")

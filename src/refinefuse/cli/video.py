@@ -24,12 +24,14 @@ class ResultArguments:
         codec: Codec; auto is h264, but ffv1 (lossless) for .avi.
         color: Source of the color.
         overwrite: Replace a file that exists.
+        no_provenance: Do not write into the video what made it (`refinefuse info` reads it).
     """
 
     output: Path
     codec: Literal["auto", "h264", "hevc", "ffv1"] = "auto"
     color: Literal["b", "gray"] = "b"
     overwrite: bool = False
+    no_provenance: bool = False
 
 
 @dataclass
@@ -95,6 +97,13 @@ def run(
     loader = Loader(lambda: network.load(DEFAULT, results.color))
     with stopping_cleanly():
         outcome = fuse_videos(
-            loader, a, b, results.output, options, overwrite=results.overwrite, progress=not session.quiet
+            loader,
+            a,
+            b,
+            results.output,
+            options,
+            overwrite=results.overwrite,
+            progress=not session.quiet,
+            provenance=not results.no_provenance,
         )
-    return report_video(outcome, results.output, loader)
+    return report_video(outcome, loader)

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes
-from refinefuse.detection.suppression import OVERLAP
-from refinefuse.detection.yolox import Yolox
+from refinefuse.detection.yolox import OVERLAP, Yolox
 from refinefuse.errors import InputError
 
 

@@ -13,7 +13,8 @@ from refinefuse.image.medical.volume import load
 from refinefuse.image.metadata import read_metadata
 from refinefuse.image.xmp import find_text
 from refinefuse.inference.provenance import Provenance
-from refinefuse.inference.video.sources import VIDEO_EXTENSIONS, import_av
+from refinefuse.inference.video.frames import import_av
+from refinefuse.inference.video.sources import VIDEO_EXTENSIONS
 
 
 def read_provenance(path: str | os.PathLike[str]) -> Provenance | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _NARROW_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
+_BT601, _BT709, _SRGB, _UNSPECIFIED = 6, 1, 13, 2  # numbers of ITU-T H.273: matrix, primaries, transfer, of any
 _LUMA_FIRST = re.compile(r"(yuva?j?4\d\dp|gray)(9|10|12|14|16)?(le)?|nv12|nv21")
 _ALL_BUT_ODD = IntensityRange("percentile", 0.01, 99.99)
 
@@ -42,15 +43,35 @@ def with_luma(frame: VideoFrame) -> VideoFrame:
     return frame if has_luma(frame.format.name) else converted(frame, "gray16le" if deep else "gray")
 
 
-def converted(frame: VideoFrame, pixel_format: str) -> VideoFrame:
-    """The frame in another format; color and timestamp stay."""
-    if frame.format.name == pixel_format:
+def converted(frame: VideoFrame, pixel_format: str, *, narrow: bool = False) -> VideoFrame:
+    """The frame in another format, its tags saying what is in it; YUV keeps its numbers.
+
+    Args:
+        frame: any.
+        pixel_format: planar YUV, or gray.
+        narrow: full-range YUV becomes narrow, for a container that cannot say which it is.
+    """
+    was_yuv, becomes_gray = _is_yuv(frame), pixel_format.startswith("gray")
+    was_full = not was_yuv or luma_range_of(frame).black == 0
+    becomes_full = becomes_gray or (was_yuv and was_full and not narrow)
+    if frame.format.name == pixel_format and was_full == becomes_full:
         return frame
-    result = frame.reformat(format=pixel_format)
-    was_yuv = has_luma(frame.format.name) and not frame.format.name.startswith("gray")
-    if not was_yuv:
-        result.color_range = _NARROW_RANGE  # what the conversion makes of RGB and gray
+    before, after = (_FULL_RANGE if full else _NARROW_RANGE for full in (was_full, becomes_full))
+    result = frame.reformat(format=pixel_format, src_color_range=before, dst_color_range=after)
+    result.color_range = after if was_full or becomes_full else frame.color_range
+    if not was_yuv and not becomes_gray:
+        result.colorspace = _BT601
+        result.color_primaries = _known(frame.color_primaries) or _BT709
+        result.color_trc = _known(frame.color_trc) or _SRGB
     return result
+
+
+def _is_yuv(frame: VideoFrame) -> bool:
+    return not frame.format.is_rgb and len(frame.format.components) >= 3
+
+
+def _known(tag: int) -> int | None:
+    return None if tag in (0, _UNSPECIFIED) else tag
 
 
 def neutral_chroma(plane: Any, bits: int) -> None:
@@ -96,8 +117,8 @@ def luma_range_of(frame: VideoFrame) -> LumaRange:
     return LumaRange(16 << (bits - 8), 235 << (bits - 8))
 
 
-def estimate_luma_range(planes: Iterable[np.ndarray[Any, Any]], rule: IntensityRange | None = None) -> LumaRange:
-    """Black and white for counts, the same for a whole sequence, so that nothing pumps.
+def fit_range(planes: Iterable[np.ndarray[Any, Any]], rule: IntensityRange | None = None) -> IntensityRange:
+    """The counts that are black and white, the same for a whole sequence, so that nothing pumps.
 
     Args:
         planes: some frames from all over the sequence, or its first ones.
@@ -107,5 +128,4 @@ def estimate_luma_range(planes: Iterable[np.ndarray[Any, Any]], rule: IntensityR
     Raises:
         InputError: if all counts are equal, or do not go with the rule.
     """
-    fixed = (rule or _ALL_BUT_ODD).fit(np.ascontiguousarray(plane) for plane in planes)
-    return LumaRange(fixed.low, fixed.high)
+    return (rule or _ALL_BUT_ODD).fit(np.ascontiguousarray(plane) for plane in planes)

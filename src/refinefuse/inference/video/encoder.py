@@ -1,125 +1,45 @@
-"""Encode the fused video: codecs, pixel formats, audio, and a file that can be played whatever happens."""
+"""Encode the fused video into a file that can be played whatever happens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import lru_cache
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refinefuse.atomic import check_writable, temporary_name
+from refinefuse.atomic import temporary_name
 from refinefuse.errors import InputError
 from refinefuse.inference.resources import usable_cores
-from refinefuse.inference.video.color_range import has_luma
-from refinefuse.inference.video.sources import Source, import_av
+from refinefuse.inference.video.containers import Encoding, container_of
+from refinefuse.inference.video.frames import Frame, import_av, reason_of
+from refinefuse.inference.video.sources import Source
+from refinefuse.inference.video.tags import copy_color_tags, hdr_options, of_track, portable
+from refinefuse.inference.video.tracks import Tracks
 
 if TYPE_CHECKING:
-    from av import VideoFormat, VideoFrame
+    from av import VideoFrame
 
-
-@dataclass(frozen=True)
-class Encoding:
-    """How frames are compressed.
-
-    Attributes:
-        encoder: FFmpeg's name.
-        options: for the encoder. A key frame every two seconds or so keeps seeking and what survives a crash fine.
-        lossless: whether frames come back as they are.
-    """
-
-    encoder: str
-    options: dict[str, str] = field(default_factory=dict)
-    lossless: bool = False
-
-
-CODECS = {
-    "h264": Encoding("libx264", {"preset": "superfast", "crf": "18", "g": "60"}),
-    "hevc": Encoding("libx265", {"preset": "ultrafast", "crf": "20", "g": "60", "x265-params": "log-level=none"}),
-    "ffv1": Encoding("ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, lossless=True),
-}
-CONTAINERS = {
-    ".mp4": ("h264", "hevc"),
-    ".m4v": ("h264", "hevc"),
-    ".mov": ("h264", "hevc"),
-    ".mkv": ("h264", "hevc", "ffv1"),
-    ".avi": ("ffv1",),
-}
-"""What each file format is written with, the default first."""
-_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-_FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets"}
-"""Readable at any moment, an ordinary file once it is complete; the first frame keeps its timestamp."""
-
-
-def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
-    """The codec for a file, refused where the video could not be written.
-
-    Args:
-        path: of the fused video.
-        codec: a key of `CODECS`, or auto.
-        overwrite: a file that is there may be replaced.
-
-    Raises:
-        InputError: the extension is unknown, does not go with the codec, or the file cannot be written.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise InputError(
-            f"Cannot write a video '{path}': the extension gives the format.\n"
-            f"  expected: {', '.join(CONTAINERS)}\n  found: {path.suffix or 'none'}\nRename the file accordingly."
-        )
-    name = CONTAINERS[suffix][0] if codec == "auto" else codec
-    if name not in CODECS:
-        raise InputError(f"`codec` must be auto, {', '.join(CODECS)}.\n  got: {codec!r}")
-    if name not in CONTAINERS[suffix]:
-        holding = [suffix for suffix, names in CONTAINERS.items() if name in names]
-        raise InputError(
-            f"A {suffix} file cannot hold this codec.\n  expected: {' or '.join(CONTAINERS[suffix])}\n  got: {name}\n"
-            f"Name the file {' or '.join('*' + suffix for suffix in holding)}, or choose another codec."
-        )
-    check_writable(path, overwrite=overwrite)
-    return CODECS[name]
-
-
-def pixel_format(codec: Encoding, source: VideoFormat, size: tuple[int, int]) -> str:
-    """The format in which frames are fused and encoded: that of the source where the codec and players know it.
-
-    Args:
-        codec: of the file.
-        source: format of the frames of `b`.
-        size: (h, w) in pixels.
-    """
-    known = _formats(codec.encoder)
-    deep = max(component.bits for component in source.components) > 8
-    name = source.name
-    if codec.lossless:
-        if name in known:
-            return name
-        return "yuv444p16le" if deep else "yuv444p"
-    if name not in known or name.startswith("gray"):  # few players show gray
-        name = "yuv420p10le" if deep and not source.name.startswith("gray") else "yuv420p"
-    odd = size[0] % 2 or size[1] % 2
-    return name.replace("420", "444").replace("422", "444") if odd else name
-
-
-@lru_cache
-def _formats(encoder: str) -> frozenset[str]:
-    """The planar formats that an encoder takes."""
-    formats = import_av().codec.Codec(encoder, "w").video_formats
-    return frozenset(known.name for known in formats or () if has_luma(known.name) and known.name[:2] != "nv")
+_DURATIONS = 1 << 3  # AV_CODEC_FLAG_FRAME_DURATION: packets last as long as their frames
+_FINEST = 10**6  # ticks a second
 
 
 class VideoEncoder:
-    """Writes frames, and the audio of a source, under a temporary name until `close`.
+    """Writes frames, and the other tracks of the sources, under a temporary name until `close`.
 
     Args:
         path: of the fused video.
         codec: how frames are compressed.
         first: the first frame, already in its final format: the others follow its form.
-        source: what `first` came from, for frame rate, shape of pixels and audio.
-        audio: the file whose audio is copied; None: none.
+        source: what `first` came from, for frame rate, shape of pixels, rotation and metadata.
+        tracks: what comes along, each with the seconds on its clock that are those of 0 on that of `source`.
         frame_stride: only each n-th frame of `source` comes.
+        metadata: further metadata of the file.
+
+    Attributes:
+        path: where the video is in the end.
+        frames: how many frames were written.
 
     Raises:
         InputError: if the codec is not part of the installed PyAV, or refuses such frames.
@@ -131,81 +51,140 @@ class VideoEncoder:
         codec: Encoding,
         first: VideoFrame,
         source: Source,
-        audio: str | None,
+        tracks: Sequence[tuple[Tracks, Fraction]] = (),
         *,
         frame_stride: int = 1,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         self.frames = 0
+        self._name = source.name
         self._errors = import_av().error
+        self._form = container_of(path)
+        self._tracks = [one for one, _ in tracks]
+        starts = [one.start - offset for one, offset in tracks if one.start is not None]
+        self._zero = min([source.start, *([] if self._form.steady else starts)])
+        self._rate = source.rate / frame_stride
+        self._time_base = self._choose_time_base(first)
+        self._last = -1
+        self._end = Fraction(0)
+        options = dict(self._form.options)
+        if self._form.format in ("mp4", "mov"):
+            options["video_track_timescale"] = str(self._time_base.denominator)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = temporary_name(path)
-        suffix = path.suffix.lower()
         try:
             self._container = import_av().open(
-                str(self._temporary), "w", format=_FORMATS[suffix], container_options=_options(suffix)
+                str(self._temporary), "w", format=self._form.format, container_options=options
             )
-            self._stream = self._video_stream(codec, first, source, frame_stride)
+            self._container.metadata.update(portable(source.metadata) | dict(metadata or {}))
+            self._stream = self._video_stream(codec, first, source)
+            for one, offset in tracks:
+                one.open(self._container, self._zero + offset)
+                if one.timecode:
+                    self._container.metadata.setdefault("timecode", one.timecode)
+            self._container.start_encoding()
         except (self._errors.FFmpegError, ValueError, OSError) as error:
             self._discard()
             raise InputError(
-                f"Cannot encode the video '{path}': {_reason(error)}.\n"
+                f"Cannot encode the video '{path}': {reason_of(error)}.\n"
                 f"  codec: {codec.encoder}, {first.format.name}, {first.height} x {first.width}\n"
                 "Choose another codec (--codec) or another folder."
             ) from None
-        self._audio = _Audio(audio, self._container) if audio else None
-        self._last: int | None = None
 
-    def _video_stream(self, codec: Encoding, first: VideoFrame, source: Source, frame_stride: int) -> Any:
-        options = dict(codec.options)
-        stream: Any = self._container.add_stream(codec.encoder, rate=source.rate / frame_stride, options=options)
+    def _choose_time_base(self, first: VideoFrame) -> Fraction:
+        """Seconds of a tick: all stamps of the source are multiples of it, or it is a millisecond or less."""
+        if self._form.steady:
+            return 1 / self._rate
+        ticks = (first.time_base or 1 / self._rate).denominator
+        ticks *= math.ceil(1000 / ticks)
+        return Fraction(1, ticks if ticks <= _FINEST else 90000)
+
+    def _video_stream(self, codec: Encoding, first: VideoFrame, source: Source) -> Any:
+        options = _joined(codec.options, hdr_options(codec.encoder, source.tags))
+        stream: Any = self._container.add_stream(codec.encoder, rate=self._rate, options=options)
         stream.height, stream.width, stream.pix_fmt = first.height, first.width, first.format.name
+        stream.metadata.update(of_track(source.track_metadata, self._form))
+        stream.disposition = source.disposition
         context = stream.codec_context
-        context.time_base = first.time_base
+        context.time_base = self._time_base
         context.thread_count = usable_cores()
-        if codec.encoder == "libx265" and self.path.suffix.lower() != ".mkv":
+        context.flags |= _DURATIONS
+        if codec.encoder == "libx265" and self._form.format != "matroska":
             context.codec_tag = "hvc1"  # what Apple's players ask for
         if source.aspect:
             context.sample_aspect_ratio = source.aspect
-        for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
-            if hasattr(first, name):  # the last two came late to PyAV
-                setattr(context, name, getattr(first, name))
+        stream.set_display_matrix(source.tags.matrix)
+        copy_color_tags(first, context)
         context.open()
         return stream
 
-    def write(self, frame: VideoFrame) -> None:
-        """Encode a frame; one whose timestamp does not rise is left out.
+    def write(self, frame: Frame) -> None:
+        """Encode a frame.
 
         Raises:
             InputError: if the file cannot be written; what was written before can be played.
         """
-        pts: Any = frame.pts
-        if self._last is not None and pts <= self._last:
-            return
-        self._last = pts
-        frame.pict_type = 0  # the encoder decides which frames are key frames
+        time = frame.moment - self._zero
+        stamp = max(round(time / self._time_base), self._last + 1)
+        self._check_gap(stamp, frame)
+        self._last, self._end = stamp, time + frame.duration
+        image = frame.image
+        image.pts, image.time_base = stamp, self._time_base
+        image.duration = max(1, round(frame.duration / self._time_base))
+        image.pict_type = 0  # the encoder decides which frames are key frames
         with self._writing():
-            self._mux(self._stream.encode(frame))
-            if self._audio:
-                self._container.mux(list(self._audio.until(float(pts * frame.time_base))))
+            self._mux(self._stream.encode(image))
+            for tracks in self._tracks:
+                self._container.mux(list(tracks.until(time)))
 
-    def close(self) -> None:
+    def _check_gap(self, stamp: int, frame: Frame) -> None:
+        shown = Fraction(0) if self._form.steady else frame.duration / self._time_base
+        longest = max(Fraction(stamp - self._last), shown)
+        if 0 < self._form.longest < longest:
+            raise InputError(
+                f"{frame.name} is followed by a gap, or follows one, that a .{self._form.format} file cannot hold: "
+                f"{float(longest * self._time_base / 3600):.1f} hours.\nWrite a .mkv file, or cut the video there."
+            )
+
+    def close(self, *, complete: bool, cut: bool = False) -> None:
         """Finish the file and give it its name; without a frame there is no file.
 
+        Args:
+            complete: all frames were written. If not, a file that has the name already stays, and what was written
+                gets a name of its own.
+            cut: `source` goes on after the last frame. Its tracks end there then, as those of other files do.
+
         Raises:
             InputError: if the file cannot be written; what was written before can be played.
         """
+        finished = False
         try:
             with self._writing():
                 self._mux(self._stream.encode(None))
+                for tracks in self._tracks:
+                    self._container.mux(
+                        list(tracks.rest(None if complete and not cut and tracks.name == self._name else self._end))
+                    )
                 self._container.close()
+            finished = complete
         finally:
-            if self._audio:
-                self._audio.close()
             with suppress(self._errors.FFmpegError, OSError):
                 self._container.close()
+            self._publish(complete=finished)
+
+    def _publish(self, *, complete: bool) -> None:
+        if not complete and self.path.exists():
+            self.path = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+        try:
             if self.frames:
                 self._temporary.replace(self.path)
+        except OSError as error:
+            self.frames = 0
+            raise InputError(
+                f"Cannot write '{self.path}': {reason_of(error)}.\nCheck the permissions of the folder."
+            ) from None
+        finally:
             self._discard()
 
     def _mux(self, packets: list[Any]) -> None:
@@ -221,46 +200,11 @@ class VideoEncoder:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except (self._errors.FFmpegError, OSError) as error:
+        except (self._errors.FFmpegError, OSError, ValueError, MemoryError) as error:
             kept = f"What was written can be played: up to {self.frames} frames." if self.frames else ""
-            raise InputError(f"Cannot write '{self.path}' any further: {_reason(error)}.\n{kept}") from None
+            raise InputError(f"Cannot write '{self.path}' any further: {reason_of(error)}.\n{kept}") from None
 
 
-class _Audio:
-    """The audio of a file, copied packet by packet into another container."""
-
-    def __init__(self, name: str, container: Any) -> None:
-        self._input = import_av().open(name)
-        errors = import_av().error
-        self._streams: dict[int, Any] = {}
-        for stream in self._input.streams.audio:
-            with suppress(errors.FFmpegError, ValueError):  # a codec that this kind of file cannot hold
-                self._streams[stream.index] = container.add_stream_from_template(stream)
-        chosen = [stream for stream in self._input.streams.audio if stream.index in self._streams]
-        self._packets = self._input.demux(chosen) if chosen else iter(())
-        self._waiting: Any = None
-
-    def until(self, time: float) -> Iterator[Any]:
-        """The packets up to a time in seconds that did not come before."""
-        while True:
-            if self._waiting is None:
-                self._waiting = next(self._packets, None)
-            packet = self._waiting
-            if packet is None or (packet.pts is not None and packet.pts * packet.time_base > time):
-                return
-            self._waiting = None
-            if packet.dts is not None:
-                packet.stream = self._streams[packet.stream.index]
-                yield packet
-
-    def close(self) -> None:
-        """Close the file."""
-        self._input.close()
-
-
-def _options(suffix: str) -> dict[str, str]:
-    return _FRAGMENTED if _FORMATS[suffix] in ("mp4", "mov") else {}
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _joined(options: Mapping[str, str], further: Mapping[str, str]) -> dict[str, str]:
+    """Options of an encoder; lists of parameters in both are joined."""
+    return {**options, **{key: ":".join(filter(None, (options.get(key), text))) for key, text in further.items()}}

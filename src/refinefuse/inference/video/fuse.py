@@ -4,85 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.inspection import PairWarning
 from refinefuse.inference.outputs import check_apart
 from refinefuse.inference.pipeline import Pair, Progress, run
+from refinefuse.inference.provenance import Provenance
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.stages import stages_of
-from refinefuse.inference.video.color_range import luma_plane
-from refinefuse.inference.video.encoder import Encoding, VideoEncoder, check_video_target
+from refinefuse.inference.video.containers import Encoding, check_video_target, container_of
+from refinefuse.inference.video.frames import listening
 from refinefuse.inference.video.options import VideoOptions, VideoResult
 from refinefuse.inference.video.reader import VideoReader
-from refinefuse.inference.video.sources import Source, VideoSource, listening, open_sources
-
-
-class VideoWriter:
-    """Writes fused frames as a video; whatever ends it, what was written can be played.
-
-    Args:
-        path: of the video.
-        encoding: of the video.
-        sources: `a` and `b`; the video gets the audio and the frame rate of `b`.
-        frame_stride: only each n-th frame of `b` comes.
-        result: what was written is entered here.
-        timer: of encoding.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        encoding: Encoding,
-        sources: tuple[Source, Source],
-        frame_stride: int,
-        result: VideoResult,
-        timer: StageTimer,
-    ) -> None:
-        self.path, self.encoding, self.frame_stride = path, encoding, frame_stride
-        self.sources, self.result, self.timer = sources, result, timer
-        self._start = time.perf_counter()
-        self._encoder: VideoEncoder | None = None
-
-    def write(self, pairs: Iterator[Pair]) -> None:
-        """Encode all pairs; the first error ends the video."""
-        try:
-            for pair in pairs:
-                with self.timer.working():
-                    self._write_frame(pair)
-                self.result.warnings += pair.warnings
-                self.result.written.append(time.perf_counter() - self._start)
-        except BaseException:
-            with suppress(InputError):  # the first error decides
-                self._close()
-            raise
-        self._close()
-
-    def _write_frame(self, pair: Pair) -> None:
-        frame = pair.origin.image
-        pair.origin.luma_range.put(pair.require_output().fused, luma_plane(frame))
-        if self._encoder is None:
-            _, b = self.sources
-            self._encoder = VideoEncoder(
-                self.path, self.encoding, frame, b, self._audio(), frame_stride=self.frame_stride
-            )
-        self._encoder.write(frame)
-
-    def _audio(self) -> str | None:
-        """The file whose audio goes into the result: `b`, else `a`."""
-        files = [one for one in reversed(self.sources) if isinstance(one, VideoSource) and one.has_audio]
-        return files[0].name if files else None
-
-    def _close(self) -> None:
-        if self._encoder is not None:
-            try:
-                with self.timer.working():
-                    self._encoder.close()
-            finally:
-                self.result.frames = self._encoder.frames
+from refinefuse.inference.video.sources import Source, open_sources
+from refinefuse.inference.video.writer import VideoWriter
 
 
 def fuse_video(
@@ -94,6 +34,7 @@ def fuse_video(
     options: VideoOptions = VideoOptions(),  # noqa: B008  # frozen
     overwrite: bool = False,
     progress: bool | Progress = False,
+    provenance: bool = True,
 ) -> VideoResult:
     """Fuse two videos; frame rate, timestamps, color and audio are those of `b`.
 
@@ -108,6 +49,7 @@ def fuse_video(
         options: of videos.
         overwrite: replace a file that exists.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
+        provenance: write into the video what made it (`refinefuse info` reads it).
 
     Raises:
         InputError: if a source cannot be used, the sizes differ, or the result cannot be written.
@@ -122,6 +64,7 @@ def fuse_video(
         options,
         overwrite=overwrite,
         progress=progress,
+        provenance=provenance,
     )
     if result.interrupted is not None:
         raise result.interrupted
@@ -137,6 +80,7 @@ def fuse_videos(
     *,
     overwrite: bool = False,
     progress: bool | Progress = False,
+    provenance: bool = True,
 ) -> VideoResult:
     """`fuse_video` with a fuser that is made when both sources are known to be usable, and a result if interrupted."""
     check_apart([output], [Path(a), Path(b)])
@@ -152,7 +96,8 @@ def fuse_videos(
         fuser = load()
         if fuser.color not in ("b", "gray"):
             raise InputError(f"`color` must be b or gray for videos.\n  got: {fuser.color}")
-        return _fuse(fuser, sources, output, options, encoding, progress)
+        record = Provenance.of(fuser) if provenance else None
+        return _fuse(fuser, sources, output, options, encoding, progress, record)
 
 
 def _fuse(
@@ -162,11 +107,13 @@ def _fuse(
     options: VideoOptions,
     encoding: Encoding,
     progress: bool | Progress,
+    provenance: Provenance | None,
 ) -> VideoResult:
     decode_a, decode_b, fuse, encode = timers = tuple(map(StageTimer, ("decode a", "decode b", "fuse", "encode")))
     result = VideoResult(stages=timers)
-    reader = VideoReader(*sources, options, encoding, fuser.color, result, (decode_a, decode_b))
-    writer = VideoWriter(output, encoding, sources, options.frame_stride, result, encode)
+    reader = VideoReader(*sources, options, encoding, container_of(output), fuser.color, result, (decode_a, decode_b))
+    record = partial(_metadata, provenance, sources)
+    writer = VideoWriter(output, encoding, sources, options.frame_stride, result, encode, record)
     stages = stages_of(fuser, options.thermal, options.alignment, fuse)
     start = time.perf_counter()
     try:
@@ -174,9 +121,20 @@ def _fuse(
     except KeyboardInterrupt as error:
         result.interrupted = error
     except RefineFuseError as error:
-        if not result.frames:
+        if result.path is None:
             raise
         result.failure = str(error)
     finally:
         result.seconds = time.perf_counter() - start
+        said = [text for source in sources for text in source.remarks]
+        result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
     return result
+
+
+def _metadata(provenance: Provenance | None, sources: tuple[Source, Source], pair: Pair) -> dict[str, str]:
+    """What made a video, in the comment of `b`: what every container holds, and every program copies."""
+    if provenance is None:
+        return {}
+    record = provenance.with_sources([source.name for source in sources], pair.settings).to_text()
+    comment = next((text for key, text in sources[-1].metadata.items() if key.lower() == "comment"), "")
+    return {"comment": f"{comment}\n{record}" if comment else record}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 
@@ -26,15 +25,15 @@ class TimestampMatcher(Generic[A, B]):
         a: frames of the first source in their order.
         b: frames of the second source, whose frame rate is kept.
         period: seconds that a frame of `a` lasts, until two of them have shown it.
-        frame_stride: take only each n-th frame of `b`.
 
     Attributes:
         note: what was left over, in words, once all is done; empty if nothing was.
+        cut: whether something of `b` was left over.
     """
 
-    def __init__(self, a: Iterator[A], b: Iterator[B], *, period: float, frame_stride: int = 1) -> None:
-        self.note = ""
-        self._a, self._b = a, islice(b, 0, None, frame_stride)
+    def __init__(self, a: Iterator[A], b: Iterator[B], *, period: float) -> None:
+        self.note, self.cut = "", False
+        self._a, self._b = a, b
         self._period = period
 
     def __iter__(self) -> Iterator[tuple[A, B]]:
@@ -47,6 +46,7 @@ class TimestampMatcher(Generic[A, B]):
             if current is None or (following is None and b.time > current.time + 0.99 * self._period):
                 end = 0.0 if current is None else current.time + self._period
                 self.note = f"`a` ends after {end:.2f} s, `b` is longer: stopped at the shorter"
+                self.cut = True
                 return
             last, step = b.time, b.time - last
             yield current, b

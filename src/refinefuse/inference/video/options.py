@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from refinefuse.errors import InputError
@@ -11,6 +12,7 @@ from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.inspection import PairWarning
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.video.frames import exact_rate
 
 Codec = Literal["auto", "h264", "hevc", "ffv1"]
 OnError = Literal["skip", "stop"]
@@ -43,8 +45,8 @@ class VideoOptions:
     def __post_init__(self) -> None:
         if self.frame_stride < 1:
             raise InputError(f"`frame_stride` must be 1 or more.\n  got: {self.frame_stride}")
-        if self.fps is not None and not 0 < self.fps <= 1000:
-            raise InputError(f"`fps` must be above 0 and at most 1000.\n  got: {self.fps:g}")
+        if self.fps is not None:
+            exact_rate(self.fps)
         for name, kind in (("codec", Codec), ("on_error", OnError)):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(f"`{name}` must be {', '.join(get_args(kind))}.\n  got: {getattr(self, name)!r}")
@@ -61,20 +63,24 @@ class VideoResult:
 
     Attributes:
         frames: how many were written.
+        path: where they are; None: nowhere. After an interruption it is a name of its own if there was a file before.
         seconds: how long it took.
         damaged: the frames that could not be decoded, each with the reason.
         note: what was left over of the longer source, in words.
+        cut: whether something of `b` was left over.
         failure: why it ended before its time, empty if it did not; the frames before can be played.
         interrupted: what the user stopped it by.
-        warnings: what looks wrong with the pair, as far as some of its frames show it.
+        warnings: what looks wrong with the pair, as far as some of its frames show it, and what was lost or repaired.
         stages: how long each stage worked.
         written: when each frame had been encoded, in seconds from the start.
     """
 
     frames: int = 0
+    path: Path | None = None
     seconds: float = 0.0
     damaged: list[str] = field(default_factory=list)
     note: str = ""
+    cut: bool = False
     failure: str = ""
     interrupted: KeyboardInterrupt | None = None
     warnings: list[PairWarning] = field(default_factory=list)

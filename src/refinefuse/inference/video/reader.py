@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +15,22 @@ from refinefuse.errors import InputError
 from refinefuse.image.color import Color, to_tensor
 from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair
+from refinefuse.inference.provenance import describe_range
 from refinefuse.inference.queues import BoundedQueue, StageTimer
-from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.inference.video.color_range import (
     LumaRange,
     converted,
-    estimate_luma_range,
+    fit_range,
     luma_plane,
     luma_range_of,
     neutral_chroma,
     with_luma,
 )
-from refinefuse.inference.video.encoder import Encoding, pixel_format
+from refinefuse.inference.video.containers import Container, Encoding, pixel_format
+from refinefuse.inference.video.frames import CorruptFrame, Frame, import_av, reason_of
 from refinefuse.inference.video.match import TimestampMatcher
 from refinefuse.inference.video.options import VideoOptions, VideoResult
-from refinefuse.inference.video.sources import CorruptFrame, Frame, Source
+from refinefuse.inference.video.sources import Source
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -43,7 +45,7 @@ Frames = BoundedQueue[Frame | CorruptFrame]
 class FrameOrigin:
     """What a frame becomes: the frame of `b`, whose luma is replaced, and what the numbers of that luma mean."""
 
-    image: VideoFrame
+    frame: Frame
     luma_range: LumaRange
 
 
@@ -55,6 +57,7 @@ class VideoReader:
         b: the second source, whose timestamps are kept.
         options: of videos.
         encoding: of the result; frames of `b` come in its pixel format.
+        container: of the result.
         color: `gray` takes the color out.
         result: damaged frames and what is left over are entered here.
         timers: of decoding `a` and of decoding `b`.
@@ -66,15 +69,18 @@ class VideoReader:
         b: Source,
         options: VideoOptions,
         encoding: Encoding,
+        container: Container,
         color: Color,
         result: VideoResult,
         timers: tuple[StageTimer, StageTimer],
     ) -> None:
-        self.a, self.b, self.options, self.encoding, self.color = a, b, options, encoding, color
+        self.a, self.b, self.options, self.color = a, b, options, color
+        self.encoding, self.container = encoding, container
         self.result, self.timers = result, timers
-        counts = [int(source.count / source.rate * b.rate / options.frame_stride) for source in (a, b)]
+        counts = [round(source.count / source.rate * b.rate / options.frame_stride) for source in (a, b)]
         self.total: int | None = min(filter(None, counts), default=None)
         self._range_a: LumaRange | None = None
+        self._settings: dict[str, str] = {}  # what is done to the values, for the record of provenance
         self._color_a: torch.Tensor | None = None  # the first frame of `a`, where only its luma is kept
         self._stopped_by: InputError | None = None
 
@@ -87,13 +93,13 @@ class VideoReader:
             thread.start()
         try:
             intact_a, intact_b = (self._intact(queue) for queue in queues)
-            period, stride = float(1 / self.a.rate), self.options.frame_stride
-            matched = TimestampMatcher(intact_a, intact_b, period=period, frame_stride=stride)
+            taken = _each_nth(intact_b, self.options.frame_stride)
+            matched = TimestampMatcher(intact_a, taken, period=float(1 / self.a.rate))
             for number, (a, b) in enumerate(matched):
                 yield self._pair(number, a, b)
             if self._stopped_by is not None:
                 raise self._stopped_by
-            self.result.note = matched.note
+            self.result.note, self.result.cut = matched.note, matched.cut
         finally:
             for queue in queues:
                 queue.close()
@@ -104,14 +110,28 @@ class VideoReader:
         """A frame of `a` whose first plane is its luma; the first one settles the black and the white point."""
         prepared = with_luma(image)
         if self._range_a is None:
-            self._range_a = _range_of_source(self.a, image, prepared, self.options.thermal)
+            self._range_a = self._fit_range(image, prepared)
             if prepared is not image:
                 self._color_a = _in_color(image)
         return prepared
 
+    def _fit_range(self, image: VideoFrame, prepared: VideoFrame) -> LumaRange:
+        """Black and white of `a`, by the user's rule, of its counts, or of its format."""
+        thermal, found = self.options.thermal, luma_range_of(prepared)
+        counts = image.format.name.startswith("gray") and image.format.components[0].bits > 8
+        if counts or thermal.range is not None:
+            fixed = fit_range(self.a.sample() or [luma_plane(prepared)], thermal.range)
+            found = LumaRange(fixed.low, fixed.high)
+            self._settings["range"] = describe_range(fixed)
+        if thermal.polarity == "black-hot":
+            self._settings["polarity"] = thermal.polarity
+            return found.inverted()
+        return found
+
     def _prepared_b(self, image: VideoFrame) -> VideoFrame:
         """A frame of `b` in the form in which it is encoded, free to be changed."""
-        prepared = converted(image, pixel_format(self.encoding, image.format, self.b.size))
+        form = pixel_format(self.encoding, image.format, self.b.size)
+        prepared = converted(image, form, narrow=self.container.steady)
         prepared.make_writable()
         if self.color == "gray":
             for plane in prepared.planes[1:3]:
@@ -140,12 +160,21 @@ class VideoReader:
             )
         range_a, range_b = self._range_a or luma_range_of(a.image), luma_range_of(b.image)
         images = range_a.normalize(plane_a), range_b.normalize(plane_b)
-        pair = Pair(b.name, images, FrameOrigin(b.image, range_b), (a.name, b.name))
+        pair = Pair(b.name, images, FrameOrigin(b, range_b), (a.name, b.name), settings=dict(self._settings))
         if number in (_CHECKED if self._color_a is None else _CHECKED[:1]):
             shown = (self._color_a if self._color_a is not None else _in_color(a.image)), _in_color(b.image)
             color_a, color_b = (x if y is None else y for x, y in zip(images, shown, strict=True))
             pair.preview = Preview((color_a, color_b))
         return pair
+
+
+def _each_nth(frames: Iterator[Frame], stride: int) -> Iterator[Frame]:
+    """The first frame of each `stride`; it lasts as long as all of them."""
+    for frame in frames:
+        end = frame.moment + frame.duration
+        for left_out in islice(frames, stride - 1):
+            end = left_out.moment + left_out.duration
+        yield replace(frame, duration=end - frame.moment)
 
 
 def _decode(source: Source, queue: Frames, timer: StageTimer, prepared: Callable[[VideoFrame], Any]) -> None:
@@ -160,16 +189,10 @@ def _decode(source: Source, queue: Frames, timer: StageTimer, prepared: Callable
             if frame is None or not queue.put(frame):
                 break
         queue.finish()
+    except (import_av().error.FFmpegError, ValueError, MemoryError) as error:
+        queue.finish(InputError(f"Cannot decode '{source.name}' any further: {reason_of(error)}."))
     except Exception as error:  # raised again where the frames are taken
         queue.finish(error)
-
-
-def _range_of_source(source: Source, image: VideoFrame, prepared: VideoFrame, thermal: ThermalOptions) -> LumaRange:
-    counts = image.format.name.startswith("gray") and image.format.components[0].bits > 8
-    found = luma_range_of(prepared)
-    if counts or thermal.range is not None:
-        found = estimate_luma_range(source.sample() or [luma_plane(prepared)], thermal.range)
-    return found.inverted() if thermal.polarity == "black-hot" else found
 
 
 def _in_color(frame: VideoFrame) -> torch.Tensor | None:

@@ -1,0 +1,159 @@
+"""The file formats of videos: what each can hold, and in which form frames go into them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from refinefuse.atomic import check_writable
+from refinefuse.errors import InputError
+from refinefuse.inference.video.color_range import has_luma
+from refinefuse.inference.video.frames import import_av
+
+if TYPE_CHECKING:
+    from av import VideoFormat
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How frames are compressed.
+
+    Attributes:
+        encoder: FFmpeg's name.
+        options: for the encoder. A key frame every two seconds or so keeps seeking and what survives a crash fine.
+        lossless: whether frames come back as they are.
+    """
+
+    encoder: str
+    options: dict[str, str] = field(default_factory=dict)
+    lossless: bool = False
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file format.
+
+    Attributes:
+        format: FFmpeg's name.
+        codecs: keys of `CODECS`, the default first.
+        sound: what sound becomes that it cannot hold: without loss, and with loss.
+        text: what subtitles of text become that it cannot hold; empty: they are lost.
+        longest: ticks that a frame may last; 0: any.
+        options: of the muxer.
+        steady: it knows one frame rate and no color tags, no rotation and no start of a track: sound begins with the
+            first frame.
+    """
+
+    format: str
+    codecs: tuple[str, ...]
+    sound: tuple[str, str]
+    text: str = ""
+    longest: int = 0
+    options: dict[str, str] = field(default_factory=dict)
+    steady: bool = False
+
+
+CODECS = {
+    "h264": Encoding("libx264", {"preset": "superfast", "crf": "18", "g": "60"}),
+    "hevc": Encoding("libx265", {"preset": "ultrafast", "crf": "20", "g": "60", "x265-params": "log-level=none"}),
+    "ffv1": Encoding("ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, lossless=True),
+}
+_FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets", "use_editlist": "1"}
+"""Readable at any moment, an ordinary file once it is complete; tracks keep their starts."""
+_31_BITS = 2**29  # a muxer adds up to three durations
+_MP4 = Container("mp4", ("h264", "hevc"), ("alac", "aac"), "mov_text", _31_BITS, _FRAGMENTED)
+CONTAINERS = {
+    ".mp4": _MP4,
+    ".m4v": _MP4,
+    ".mov": Container("mov", ("h264", "hevc"), ("alac", "aac"), "mov_text", _31_BITS, _FRAGMENTED),
+    ".mkv": Container("matroska", ("h264", "hevc", "ffv1"), ("flac", "aac"), "subrip"),
+    ".avi": Container("avi", ("ffv1",), ("pcm_s16le", "pcm_s16le"), longest=65000, steady=True),
+}
+
+
+def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
+    """The codec for a file, refused where the video could not be written.
+
+    Args:
+        path: of the fused video.
+        codec: a key of `CODECS`, or auto.
+        overwrite: a file that is there may be replaced.
+
+    Raises:
+        InputError: the extension is unknown, does not go with the codec, or the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise InputError(
+            f"Cannot write a video '{path}': the extension gives the format.\n"
+            f"  expected: {', '.join(CONTAINERS)}\n  found: {path.suffix or 'none'}\nRename the file accordingly."
+        )
+    name = CONTAINERS[suffix].codecs[0] if codec == "auto" else codec
+    if name not in CODECS:
+        raise InputError(f"`codec` must be auto, {', '.join(CODECS)}.\n  got: {codec!r}")
+    if name not in CONTAINERS[suffix].codecs:
+        holding = [f"*{suffix}" for suffix, container in CONTAINERS.items() if name in container.codecs]
+        raise InputError(
+            f"A {suffix} file cannot hold this codec.\n  expected: {' or '.join(CONTAINERS[suffix].codecs)}\n"
+            f"  got: {name}\nName the file {' or '.join(holding)}, or choose another codec."
+        )
+    check_writable(path, overwrite=overwrite)
+    return CODECS[name]
+
+
+def container_of(path: Path) -> Container:
+    """The format that the extension of a file gives."""
+    return CONTAINERS[path.suffix.lower()]
+
+
+def holds(container: Container, add_stream: Callable[[Any], Any]) -> bool:
+    """Whether a file format can hold a stream, by its muxer's own word: it writes the head of a file in memory.
+
+    Args:
+        container: the format.
+        add_stream: adds the stream to an output that is open.
+    """
+    av = import_av()
+    output = av.open(io.BytesIO(), "w", format=container.format)
+    try:
+        add_stream(output)
+        output.start_encoding()
+    except (av.error.FFmpegError, ValueError, LookupError):
+        return False
+    finally:
+        with suppress(av.error.FFmpegError):
+            output.close()
+    return True
+
+
+def pixel_format(codec: Encoding, source: VideoFormat, size: tuple[int, int]) -> str:
+    """The format in which frames are fused and encoded: that of the source where the codec and players know it.
+
+    Args:
+        codec: of the file.
+        source: format of the frames of `b`.
+        size: (h, w) in pixels.
+    """
+    known = _formats(codec.encoder)
+    deep = max(component.bits for component in source.components) > 8
+    name = source.name.replace("yuvj", "yuv").replace("nv12", "yuv420p")
+    if codec.lossless:
+        if name in known:
+            return name
+        return "yuv444p16le" if deep else "yuv444p"
+    if name not in known or name.startswith("gray"):  # few players show gray
+        name = "yuv420p10le" if deep and not source.name.startswith("gray") else "yuv420p"
+    odd = size[0] % 2 or size[1] % 2
+    return name.replace("420", "444").replace("422", "444") if odd else name
+
+
+@lru_cache
+def _formats(encoder: str) -> frozenset[str]:
+    """The planar formats that an encoder takes."""
+    formats = import_av().codec.Codec(encoder, "w").video_formats
+    return frozenset(known.name for known in formats or () if has_luma(known.name) and known.name[:2] != "nv")

@@ -1,0 +1,217 @@
+"""The frames of a video file, a camera or a stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refinefuse.errors import InputError
+from refinefuse.inference.video.color_range import luma_plane, with_luma
+from refinefuse.inference.video.deinterlace import progressive
+from refinefuse.inference.video.frames import CorruptFrame, Frame, import_av, reason_of, usable_rate
+from refinefuse.inference.video.tags import ImageTags
+from refinefuse.inference.video.timestamps import RisingTimes
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+_CAMERAS = ("rtsp:", "rtsps:", "rtmp:", "udp:", "tcp:", "srt:", "rtp:", "/dev/video")
+_TIMEOUT = 15.0  # seconds without a sign of life from a stream
+_SAMPLES = 16  # frames from which fixed levels are taken
+_LONGEST_GROUP = 60  # frames that are decoded at most to come from a key frame to a sample
+_DAMAGE = re.compile(r"error while decoding|CRC mismatch|conceal|damaged|corrupt|overread|invalid data", re.IGNORECASE)
+_PICTURES = 0x400 | 0x800  # dispositions of streams that hold a cover or thumbnails
+_ONE_IMAGE_A_PACKET = ("h264", "hevc", "mjpeg", "ffv1", "rawvideo", "mpeg1video", "mpeg2video", "prores", "dnxhd")
+
+
+def is_camera(source: str) -> bool:
+    """Whether frames come when they like, and not when they are asked for."""
+    return source.startswith(_CAMERAS)
+
+
+class VideoSource:
+    """The first video stream of a file, a camera or a URL.
+
+    Attributes:
+        name: as the user gave it.
+        size: (h, w) in pixels, as coded.
+        rate: frames per second, by the file's own account.
+        count: how many frames there are, 0 if that is not known.
+        aspect: of the pixels.
+        start: seconds at which its first frame is shown, on its own clock.
+        tags: what that frame says beside its pixels.
+        metadata: of the file.
+        track_metadata: of its video stream.
+        disposition: of that stream, as FFmpeg numbers it.
+        remarks: what had to be repaired, in words, once all frames have been read.
+
+    Raises:
+        InputError: if it cannot be opened, or has no video that can be decoded.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_camera = is_camera(name)
+        self.remarks: list[str] = []
+        self._container = open_input(name)
+        try:
+            self._inspect()
+            self._find_first()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _inspect(self) -> None:
+        """Read what the container says of its first video stream."""
+        streams = [one for one in self._container.streams.video if not one.disposition & _PICTURES]
+        context = streams[0].codec_context if streams else None
+        if context is None or not context.height or not context.width:
+            raise InputError(f"'{self.name}' holds no video that can be decoded.\nConvert it, for example to H.264.")
+        self._stream: Any = streams[0]
+        self.size = (context.height, context.width)
+        self.rate = usable_rate(Fraction(self._stream.average_rate or self._stream.guessed_rate or 25))
+        context.thread_count = 1  # the network costs far more, and what a decoder logs stays with its frame
+        self.count = int(self._stream.frames or (self._container.duration or 0) * self.rate / import_av().time_base)
+        self.aspect = self._stream.sample_aspect_ratio
+        self.metadata, self.track_metadata = dict(self._container.metadata), dict(self._stream.metadata)
+        self.disposition = int(self._stream.disposition)
+
+    def _find_first(self) -> None:
+        """Decode up to the first image, which tells what the container does not."""
+        events = RisingTimes(progressive(self._decoded(), self._on_interlaced), 1 / self.rate, live=self.is_camera)
+        self._events, self._times = iter(events), events
+        self._before: list[CorruptFrame | Any] = []
+        for event in self._events:
+            self._before.append(event)
+            if not isinstance(event, CorruptFrame):
+                self.start, self.tags = event.moment, ImageTags.of(event.image)
+                return
+        found = f"\n  found: {self._before[0].reason}" if self._before else ""
+        raise InputError(f"'{self.name}' holds no frame that can be decoded.{found}")
+
+    @property
+    def index(self) -> int:
+        """Of its video stream among all streams of the file."""
+        return int(self._stream.index)
+
+    def __iter__(self) -> Iterator[Frame | CorruptFrame]:
+        """All frames in their order, once; what cannot be decoded as it was meant comes as `CorruptFrame`."""
+        for event in chain(self._before, self._events):
+            if isinstance(event, CorruptFrame):
+                yield event
+            else:
+                time = event.moment - self.start
+                yield Frame(event.image, event.moment, float(time), event.duration, self._frame_name(time))
+        if self._times.repaired:
+            self.remarks.append(
+                f"{self._times.repaired} frames of '{self.name}' had no time of their own: spread evenly"
+            )
+
+    def _on_interlaced(self) -> None:
+        self.remarks.append(f"'{self.name}' is interlaced: every frame was made of both fields (bwdif)")
+
+    def _decoded(self) -> Iterator[VideoFrame | CorruptFrame]:
+        """Images in the order in which they are shown. A packet whose image never comes gives a `CorruptFrame`."""
+        waiting: dict[int, list[str]] = {}  # damage of packets that brought no image so far, by timestamp
+        for images, stamp, damage in self._steps():
+            if stamp is None and damage and not images:
+                yield CorruptFrame(f"a frame of '{self.name}'", damage)
+            elif stamp is not None:
+                waiting.setdefault(stamp, []).append(damage)
+            for image in images:
+                own = image.pts or 0
+                before = sorted(stamp for stamp in waiting if image.pts is not None and stamp < own)
+                yield from self._lost({stamp: waiting.pop(stamp) for stamp in before}, image.interlaced_frame)
+                found, *others = waiting.pop(own, [""])
+                if others:
+                    waiting[own] = others
+                damage = found or ("parts of it are missing" if image.is_corrupt else "")
+                yield self._corrupt(image.pts, damage) if damage else image
+        yield from self._lost(waiting, False)
+
+    def _lost(self, packets: dict[int, list[str]], interlaced: bool) -> Iterator[CorruptFrame]:
+        """Packets that brought no image; if decoders may join packets, only those that are damaged."""
+        certain = self._stream.codec_context.name in _ONE_IMAGE_A_PACKET and not interlaced
+        for stamp, damages in packets.items():
+            for damage in damages:
+                if damage or certain:
+                    yield self._corrupt(stamp, damage or "no image came out of it")
+
+    def _corrupt(self, stamp: int | None, damage: str) -> CorruptFrame:
+        start = self._stream.start_time or 0
+        moment = Fraction(0) if stamp is None else (stamp - start) * self._stream.time_base
+        return CorruptFrame(self._frame_name(moment), damage)
+
+    def _frame_name(self, time: Fraction) -> str:
+        return f"frame {round(time * self.rate)} of '{self.name}' ({float(time):.2f} s)"
+
+    def _steps(self) -> Iterator[tuple[list[VideoFrame], int | None, str]]:
+        """Of each packet: the images that it brings, its timestamp, and what is wrong with it.
+
+        Decoders hide damage behind parts of other frames and only log it.
+        """
+        av = import_av()
+        packets = self._container.demux(self._stream)
+        while True:
+            stamp = None
+            try:
+                packet = next(packets)
+                stamp = packet.pts if packet.size and not packet.is_discard else None
+                with av.logging.Capture() as messages:
+                    images = list(packet.decode())
+            except (StopIteration, av.error.EOFError):
+                return
+            except av.error.FFmpegError as error:  # in a packet; or in the file as a whole, which then ends
+                quiet = isinstance(error, av.error.ExitError)
+                yield [], stamp, f"nothing came for {_TIMEOUT:g} seconds" if quiet else reason_of(error)
+                continue
+            reports = [text.strip() for _, _, text in messages if _DAMAGE.search(text)]
+            yield images, stamp, reports[0] if reports else ""
+
+    def sample(self) -> list[np.ndarray[Any, Any]]:
+        """Luma planes of some frames from all over a file; none of a camera, whose past is gone."""
+        planes: list[np.ndarray[Any, Any]] = []
+        if self.is_camera or not self._container.duration:
+            return planes
+        with open_input(self.name) as container:
+            stream = container.streams[self.index]
+            for number in range(_SAMPLES):
+                moment = container.duration * number // _SAMPLES + (container.start_time or 0)
+                image = None
+                with suppress(import_av().error.FFmpegError):  # the run itself will name what is damaged
+                    container.seek(moment)  # to the key frame before
+                    for image in islice(container.decode(stream), _LONGEST_GROUP):
+                        if image.time is not None and image.time * import_av().time_base >= moment:
+                            break
+                if image is not None:
+                    planes.append(luma_plane(with_luma(image)).copy())
+        return planes
+
+    def close(self) -> None:
+        """Close the file."""
+        self._events = iter(())
+        self._container.close()
+
+
+def open_input(name: str) -> Any:
+    """Open a video for reading.
+
+    Raises:
+        InputError: if that fails.
+    """
+    av = import_av()
+    options = {"rtsp_transport": "tcp"} if name.startswith("rtsp") else {}
+    form = "v4l2" if name.startswith("/dev/video") else None
+    try:
+        return av.open(name, format=form, options=options, timeout=_TIMEOUT, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(
+            f"Cannot open the video '{name}': {reason_of(error)}.\n"
+            "Check the path or the address, and that it is a video."
+        ) from None

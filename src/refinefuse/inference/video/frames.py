@@ -1,0 +1,105 @@
+"""What a video is made of here, and the library that reads and writes it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from refinefuse.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+SLOWEST, FASTEST = Fraction(1, 86400), Fraction(1000)
+"""Frame rates between which a container can hold a video: one frame a day, one a millisecond."""
+_BROADCAST = tuple(Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        image: as it was decoded.
+        moment: seconds on the clock of its source; rises from frame to frame.
+        time: seconds after the first frame of its source.
+        duration: seconds until the next frame, or those that the last one lasts.
+        name: which frame it is, for messages.
+    """
+
+    image: VideoFrame
+    moment: Fraction
+    time: float
+    duration: Fraction
+    name: str
+
+
+@dataclass(frozen=True)
+class CorruptFrame:
+    """A frame that could not be decoded.
+
+    Attributes:
+        name: which frame it is, for messages.
+        reason: what is wrong with it.
+    """
+
+    name: str
+    reason: str
+
+
+def import_av() -> ModuleType:
+    """PyAV.
+
+    Raises:
+        MissingDependencyError: if it is not installed.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise MissingDependencyError("av", "video", "Reading and writing videos") from error
+    return av
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Let FFmpeg report errors to whoever captures them, and to nobody else."""
+    av = import_av()
+    level, logger, silent = av.logging.get_level(), logging.getLogger("libav"), logging.NullHandler()
+    propagate = logger.propagate
+    av.logging.set_level(av.logging.ERROR)
+    logger.addHandler(silent)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        av.logging.set_level(level)
+        logger.removeHandler(silent)
+        logger.propagate = propagate
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of FFmpeg or of the system says."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def exact_rate(rate: float) -> Fraction:
+    """The frame rate that a decimal number means: 29.97 is 30000/1001.
+
+    Raises:
+        InputError: if no container can hold it.
+    """
+    exact = Fraction(rate).limit_denominator(10**6) if math.isfinite(rate) else Fraction(0)
+    if not SLOWEST <= exact <= FASTEST:
+        raise InputError(f"`fps` must be from {SLOWEST} (one frame a day) to {FASTEST}.\n  got: {rate:g}")
+    return next((one for one in _BROADCAST if abs(one - rate) < 0.005), exact)
+
+
+def usable_rate(rate: Fraction) -> Fraction:
+    """A frame rate that a file declares, within what containers can hold."""
+    return min(max(rate, SLOWEST), FASTEST)

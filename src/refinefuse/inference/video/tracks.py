@@ -1,0 +1,181 @@
+"""The other tracks of a source in the result: sound, subtitles, telemetry, attachments, and chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from refinefuse.inference.video.containers import Container, holds
+from refinefuse.inference.video.file_source import VideoSource, open_input
+from refinefuse.inference.video.frames import import_av
+from refinefuse.inference.video.tags import of_track
+from refinefuse.inference.video.transcode import SoundEncoder, SubtitleEncoder, TrackCopy, TrackWork
+
+_NAMES = {"audio": "sound", "subtitle": "subtitles", "data": "telemetry", "attachment": "attachment", "video": "video"}
+_LATE = 10  # seconds after the end of the video within which a packet of before may lie in the file
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a track.
+
+    Attributes:
+        stream: of the source.
+        codec: what it is encoded as; None: it is copied.
+    """
+
+    stream: Any
+    codec: str | None
+
+
+class Tracks:
+    """All tracks of a file but its video, packet by packet into another container.
+
+    Args:
+        source: the file.
+        container: what they are written to.
+        kinds: which tracks, by the names of FFmpeg.
+
+    Attributes:
+        name: of the file.
+        warnings: what is lost or encoded anew, in words.
+        start: seconds at which the earliest of them starts, on the clock of the file; None: there is none.
+        timecode: of a track that the muxer makes itself.
+        has_sound: whether there is any sound.
+
+    Raises:
+        InputError: if the file cannot be opened.
+    """
+
+    def __init__(self, source: VideoSource, container: Container, kinds: tuple[str, ...] = tuple(_NAMES)) -> None:
+        self.name = source.name
+        self.warnings: list[str] = []
+        self.timecode = ""
+        self._container = container
+        self._input = open_input(source.name)
+        others = [one for one in self._input.streams if one.type in kinds and one.index != source.index]
+        self.has_sound = any(one.type == "audio" for one in others)
+        self._plans = [plan for stream in others if (plan := self._plan(stream)) is not None]
+        starts = [plan.stream.start_time * plan.stream.time_base for plan in self._plans if plan.stream.start_time]
+        unset = any(plan.stream.start_time == 0 for plan in self._plans)
+        self.start: Fraction | None = min([*starts, *[Fraction(0)] * unset], default=None)
+        self._work: dict[int, TrackWork] = {}
+        self._waiting: Any = None
+        self._shift = Fraction(0)
+        self._packets: Iterator[Any] = iter(())
+
+    def _plan(self, stream: Any) -> Plan | None:
+        """What becomes of a track; None: it is lost, or the muxer makes it."""
+        if stream.type == "data" and "timecode" in stream.metadata:
+            self.timecode = stream.metadata["timecode"]
+            return None
+        name = f"{_NAMES[stream.type]} of '{self._input.name}' ({_codec_of(stream)})"
+        copied = not (self._container.steady and stream.type == "audio")  # it would start with the video
+        if copied and stream.type != "video" and holds(self._container, lambda out: _add_copy(out, stream)):
+            return Plan(stream, None)
+        codec = self._codec_for(stream)
+        if codec is None:
+            self.warnings.append(f"the {name} is lost: the {self._container.format} format does not hold it")
+            return None
+        if _codec_of(stream) != codec:
+            self.warnings.append(f"the {name} was encoded as {codec}: the {self._container.format} format asks for it")
+        return Plan(stream, codec)
+
+    def _codec_for(self, stream: Any) -> str | None:
+        context = stream.codec_context
+        if context is None:
+            return None
+        if stream.type == "audio":
+            return self._container.sound[not (context.codec.lossless and not context.codec.lossy)]
+        as_text = stream.type == "subtitle" and context.codec.text_sub
+        return self._container.text or None if as_text else None
+
+    def open(self, output: Any, zero: Fraction) -> None:
+        """Add the tracks to an output.
+
+        Args:
+            output: PyAV's, not started.
+            zero: seconds on the clock of the file that are 0 in the result.
+        """
+        self._shift = zero
+        kept = [plan.stream for plan in self._plans]
+        for plan in self._plans:
+            if plan.codec is None:
+                work: TrackWork = TrackCopy(_add_copy(output, plan.stream))
+            elif plan.stream.type == "audio":
+                work = SoundEncoder(plan.stream, output, plan.codec, zero, fill=self._container.steady)
+            else:
+                work = SubtitleEncoder(plan.stream, output, plan.codec)
+            if plan.stream.type != "attachment":
+                work.target.metadata.update(of_track(plan.stream.metadata, self._container))
+                work.target.disposition = plan.stream.disposition
+            self._work[plan.stream.index] = work
+        read = [stream for stream in kept if stream.type != "attachment"]
+        self._packets = self._input.demux(read) if read else iter(())
+        self._add_chapters(output)
+
+    @property
+    def languages(self) -> list[str]:
+        """Of all tracks that are kept."""
+        found = [plan.stream.language for plan in self._plans]
+        return [one for one in found if one not in (None, "und")]
+
+    def _add_chapters(self, output: Any) -> None:
+        chapters = []
+        for chapter in self._input.chapters():
+            shift = round(self._shift / chapter["time_base"])
+            start, end = (max(0, chapter[side] - shift) for side in ("start", "end"))
+            if end > start:
+                chapters.append({**chapter, "start": start, "end": end})
+        if chapters and not self._container.steady:
+            output.set_chapters(chapters)
+
+    def until(self, time: Fraction) -> Iterator[Any]:
+        """The packets up to the first that begins no earlier than a time, in seconds, and did not come before."""
+        while (packet := self._take()) is not None:
+            if self._begin(packet) >= time:
+                self._waiting = packet
+                return
+            yield from self._work[packet.stream.index].packets(packet, self._shift)
+
+    def rest(self, end: Fraction | None) -> Iterator[Any]:
+        """All packets that begin before a time, in seconds, and did not come before; None: all."""
+        passed: set[int] = set()
+        while (packet := self._take()) is not None:
+            begin = self._begin(packet)
+            if end is None or begin < end:
+                yield from self._work[packet.stream.index].packets(packet, self._shift)
+            else:
+                passed.add(packet.stream.index)
+                if passed == self._work.keys() or begin > end + _LATE:
+                    break
+        for work in self._work.values():
+            yield from work.packets(None, self._shift)
+
+    def _begin(self, packet: Any) -> Fraction:
+        return Fraction(packet.pts * packet.time_base - self._shift)
+
+    def _take(self) -> Any:
+        """The next packet with a time; None at the end, which damage in the file may be."""
+        packet, self._waiting = self._waiting, None
+        if packet is None:
+            with suppress(import_av().error.FFmpegError):
+                packet = next((one for one in self._packets if one.size and one.pts is not None), None)
+        return packet
+
+    def close(self) -> None:
+        """Close the file."""
+        self._work.clear()
+        self._input.close()
+
+
+def _add_copy(output: Any, stream: Any) -> Any:
+    return output.add_stream_from_template(stream)
+
+
+def _codec_of(stream: Any) -> str:
+    context = stream.codec_context
+    return str(context.codec.canonical_name) if context is not None else stream.name or "unknown"

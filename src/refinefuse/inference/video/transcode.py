@@ -1,0 +1,127 @@
+"""One track of a file on its way into another: copied as it is, or encoded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from typing import Any, Protocol
+
+from refinefuse.inference.video.frames import import_av
+
+_SUBTITLES = Fraction(1, 1000)  # seconds in the time base of encoded subtitles
+
+
+class TrackWork(Protocol):
+    """Makes packets of the result from packets of the source.
+
+    Attributes:
+        target: the stream of the result.
+    """
+
+    target: Any
+
+    def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
+        """The packets that come out; at the end, when `packet` is None, the last ones.
+
+        Args:
+            packet: of the source.
+            shift: seconds on the clock of the source that are 0 in the result.
+        """
+
+
+class TrackCopy:
+    """Copies a track; only its times move.
+
+    Args:
+        target: the stream of the result.
+    """
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
+        """The packet itself."""
+        if packet is None:
+            return
+        ticks = round(shift / packet.time_base)
+        packet.pts -= ticks
+        packet.dts -= ticks
+        packet.stream = self.target
+        yield packet
+
+
+class SoundEncoder:
+    """Decodes sound and encodes it anew.
+
+    Args:
+        stream: of the source.
+        output: PyAV's, not started.
+        codec: of the result.
+        zero: seconds on the clock of the source that are 0 in the result.
+        fill: begin with silence where the sound begins later, and cut what lies before 0.
+    """
+
+    def __init__(self, stream: Any, output: Any, codec: str, zero: Fraction, *, fill: bool) -> None:
+        context = stream.codec_context
+        self.target = output.add_stream(codec, rate=context.sample_rate)
+        self.target.layout = context.layout.name
+        self._ticks = round(zero / stream.time_base)
+        self._graph = import_av().filter.Graph()
+        steps = [
+            self._graph.add_abuffer(template=stream),
+            self._graph.add("aresample", "async=1" + (":first_pts=0" if fill else "")),
+            self._graph.add("aformat", f"sample_fmts={self.target.format.name}:channel_layouts={context.layout.name}"),
+            self._graph.add("abuffersink"),
+        ]
+        self._graph.link_nodes(*steps)
+        self._graph.configure()
+
+    def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
+        """What the encoder makes of it; sound that cannot be decoded becomes silence."""
+        av = import_av()
+        frames: list[Any] = []
+        with suppress(av.error.FFmpegError):
+            frames = [None] if packet is None else packet.decode()
+        for frame in frames:
+            if frame is not None:
+                frame.pts -= self._ticks
+            self._graph.push(frame)
+            with suppress(av.error.BlockingIOError, av.error.EOFError):
+                while True:
+                    yield from self.target.encode(self._graph.pull())
+        if packet is None:
+            yield from self.target.encode(None)
+
+
+class SubtitleEncoder:
+    """Decodes subtitles of text and encodes them anew.
+
+    Args:
+        stream: of the source.
+        output: PyAV's, not started.
+        codec: of the result.
+    """
+
+    def __init__(self, stream: Any, output: Any, codec: str) -> None:
+        self._decoder = stream.codec_context
+        self.target = output.add_stream(codec)
+        context = self.target.codec_context
+        self._decoder.open(strict=False)
+        context.subtitle_header = self._decoder.subtitle_header
+        context.time_base = _SUBTITLES
+
+    def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
+        """The same words in the other form; what holds none is left out."""
+        if packet is None:
+            return
+        subtitles = None
+        with suppress(import_av().error.FFmpegError):
+            subtitles = self._decoder.decode2(packet)
+        if subtitles is None or not len(subtitles):
+            return
+        encoded = self.target.codec_context.encode_subtitle(subtitles)
+        encoded.stream, encoded.time_base = self.target, _SUBTITLES
+        encoded.pts = encoded.dts = round((packet.pts * packet.time_base - shift) / _SUBTITLES)
+        encoded.duration = round((packet.duration or 0) * packet.time_base / _SUBTITLES)
+        yield encoded

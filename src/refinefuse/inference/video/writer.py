@@ -1,0 +1,118 @@
+"""Fused frames on their way into a file, with everything else that the sources hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from fractions import Fraction
+from pathlib import Path
+
+from refinefuse.inference.inspection import PairWarning
+from refinefuse.inference.pipeline import Pair
+from refinefuse.inference.queues import StageTimer
+from refinefuse.inference.video.color_range import luma_plane
+from refinefuse.inference.video.containers import Encoding, container_of
+from refinefuse.inference.video.encoder import VideoEncoder
+from refinefuse.inference.video.file_source import VideoSource
+from refinefuse.inference.video.options import VideoResult
+from refinefuse.inference.video.sources import Source
+from refinefuse.inference.video.tags import lost_metadata, lost_tags
+from refinefuse.inference.video.tracks import Tracks
+
+
+class VideoWriter:
+    """Writes fused frames as a video; whatever ends it, what was written can be played.
+
+    What is lost on the way, or must be changed, is entered in the result as warnings before the first frame.
+
+    Args:
+        path: of the video.
+        encoding: of the video.
+        sources: `a` and `b`; the video gets the frame rate and the tracks of `b`, and sound of `a` if `b` has none.
+        frame_stride: only each n-th frame of `b` comes.
+        result: what was written is entered here.
+        timer: of encoding.
+        record: makes the metadata that say what made the video, of the first pair.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        encoding: Encoding,
+        sources: tuple[Source, Source],
+        frame_stride: int,
+        result: VideoResult,
+        timer: StageTimer,
+        record: Callable[[Pair], dict[str, str]],
+    ) -> None:
+        self.path, self.encoding, self.frame_stride = path, encoding, frame_stride
+        self.sources, self.result, self.timer, self.record = sources, result, timer, record
+        self._start = time.perf_counter()
+        self._encoder: VideoEncoder | None = None
+        self._open = ExitStack()
+        self._tracks = self._find_tracks()
+        said = [text for tracks, _ in self._tracks for text in tracks.warnings]
+        said += lost_tags(container_of(path), encoding, sources[-1].tags, path.suffix.lower())
+        result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
+
+    def _find_tracks(self) -> list[tuple[Tracks, Fraction]]:
+        """The tracks that come along, each with the seconds on its clock that are 0 on that of `b`."""
+        a, b = self.sources
+        container, found = container_of(self.path), []
+        has_sound = False
+        if isinstance(b, VideoSource) and not b.is_camera:
+            found.append((self._open.enter_context(closing(Tracks(b, container))), Fraction(0)))
+            has_sound = found[0][0].has_sound
+        if isinstance(a, VideoSource) and not a.is_camera and not has_sound:
+            sound = self._open.enter_context(closing(Tracks(a, container, ("audio",))))
+            found.append((sound, a.start - b.start))
+        return found
+
+    def write(self, pairs: Iterator[Pair]) -> None:
+        """Encode all pairs; the first error ends the video."""
+        with self._open:
+            try:
+                for pair in pairs:
+                    with self.timer.working():
+                        self._write_frame(pair)
+                    self.result.warnings += pair.warnings
+                    self.result.written.append(time.perf_counter() - self._start)
+            except KeyboardInterrupt:  # the way to end a recording, and complete then
+                self._close(complete=any(source.is_camera for source in self.sources))
+                raise
+            except BaseException as error:
+                try:
+                    self._close(complete=False)
+                except Exception as further:  # the first error decides
+                    error.add_note(str(further))
+                raise
+            self._close(complete=True)
+
+    def _write_frame(self, pair: Pair) -> None:
+        frame = pair.origin.frame
+        pair.origin.luma_range.put(pair.require_output().fused, luma_plane(frame.image))
+        if self._encoder is None:
+            self._encoder = VideoEncoder(
+                self.path,
+                self.encoding,
+                frame.image,
+                self.sources[-1],
+                self._tracks,
+                frame_stride=self.frame_stride,
+                metadata=self.record(pair),
+            )
+        self._encoder.write(frame)
+
+    def _close(self, *, complete: bool) -> None:
+        if self._encoder is None:
+            return
+        try:
+            with self.timer.working():
+                self._encoder.close(complete=complete, cut=self.result.cut)
+        finally:
+            if self._encoder.frames:
+                self.result.frames, self.result.path = self._encoder.frames, self._encoder.path
+        languages = [one for tracks, _ in self._tracks for one in tracks.languages]
+        lost = lost_metadata(self.sources[-1].metadata, languages, self._encoder.path)
+        self.result.warnings += [PairWarning("metadata", text, 1.0) for text in lost]
