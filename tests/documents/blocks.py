@@ -13,7 +13,11 @@ from refinefuse import write_image
 from rendering import render
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+]
 OUTPUTS = ("-o", "--output", "--csv", "--json", "--latex", "--montage", "--save-transform")
 SHELL = ("sh", "bash", "console", "shell")
 

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from blocks import DOCUMENTS, NOT_RUN, clear_outputs, code_of, words_of, workspace
+from blocks import DOCUMENTS, NOT_RUN, ROOT, clear_outputs, code_of, words_of, workspace
 
 from refinefuse.cli import COMMANDS, main, parser_of
 
-CODE = {path.name: code_of(path) for path in DOCUMENTS}
+CODE = {str(path.relative_to(ROOT)): code_of(path) for path in DOCUMENTS}
 
 
 SHOWN = [code for found in CODE.values() for code in found if code.language == "shell"]

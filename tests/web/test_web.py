@@ -53,4 +53,4 @@ def test_the_page_fuses_as_the_package_does(npm: str, tmp_path: Path) -> None:
     run(npm, "run", "build")
     reference = tmp_path / "reference"
     run(sys.executable, "tests/reference.py", str(reference))
-    run(npm, "run", "test:browser", REFINEFUSE_WEB_REFERENCE=str(reference))
+    run(npm, "run", "test:browser", REFINEFUSE_WEB_REFERENCE=str(reference), REFINEFUSE_PYTHON=sys.executable)

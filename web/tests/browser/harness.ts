@@ -65,7 +65,7 @@ export async function open(browser: Browser, url: string, options: BrowserContex
   return page;
 }
 
-export async function choose(page: Page, slot: "A: infrared" | "B: visible", file: string): Promise<void> {
+export async function choose(page: Page, slot: string, file: string): Promise<void> {
   await page.getByLabel(slot, { exact: true }).setInputFiles(file);
 }
 
@@ -92,11 +92,8 @@ export async function fused(page: Page, timeout = 30_000): Promise<void> {
   await page.locator("progress").waitFor({ state: "detached", timeout });
 }
 
-export async function downloaded(page: Page, button: string): Promise<Buffer> {
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    page.getByRole("button", { name: button }).click(),
-  ]);
+export async function downloaded(page: Page, name: string, role: "button" | "link" = "button"): Promise<Buffer> {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole(role, { name }).click()]);
   return readFile(await download.path());
 }
 
