@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from refinefuse.errors import RefineFuseError
     from refinefuse.image.color import Color
     from refinefuse.image.files import read_counts, read_image, write_image
+    from refinefuse.image.medical.registration import VolumeRegistration
     from refinefuse.image.thermal import IntensityRange
+    from refinefuse.inference.align_volumes import align_volume
     from refinefuse.inference.alignment_options import AlignmentOptions
     from refinefuse.inference.backend import Backend
     from refinefuse.inference.device import Precision
@@ -69,8 +71,10 @@ _DEFINED_IN = {
     "VideoOptions": "inference.video.options",
     "VideoResult": "inference.video.options",
     "VolumeOptions": "inference.volume_options",
+    "VolumeRegistration": "image.medical.registration",
     "VolumeResult": "inference.volume_options",
     "align": "alignment.align",
+    "align_volume": "inference.align_volumes",
     "export_onnx": "inference.onnx_export",
     "fuse": "inference.fuser",
     "fuse_folder": "inference.folders",
@@ -112,9 +116,11 @@ __all__ = [
     "VideoOptions",
     "VideoResult",
     "VolumeOptions",
+    "VolumeRegistration",
     "VolumeResult",
     "__version__",
     "align",
+    "align_volume",
     "errors",
     "export_onnx",
     "fuse",

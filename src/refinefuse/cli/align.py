@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   refinefuse align ir.png vi.png -o ir_aligned.png
   refinefuse align ir.png vi.png -o ir_aligned.png --transform-type homography --save-transform rig.json
+  refinefuse align ct.nii.gz mri.nii.gz -o ct_aligned.nii.gz
   refinefuse align ir/ vi/ -o ir_aligned/ --transform rig.json
 """
 
@@ -23,9 +24,9 @@ class ResultArguments:
     """Results.
 
     Attributes:
-        output: Moved image, or folder for moved images.
-        save_transform: Also save the transform as JSON.
-        valid_mask: Also save an image that is white where A has data.
+        output: Moved image, folder for moved images, or moved volume (.nii, .nii.gz).
+        save_transform: Also save the transform: as JSON, that of volumes for ITK (.tfm).
+        valid_mask: Also save an image that is white where A has data, or a volume.
         overwrite: Replace files that exist.
     """
 
@@ -41,14 +42,15 @@ class SearchArguments:
 
     Attributes:
         transform_type: What may change: similarity is translation, rotation and scale; bspline bends. Choose the most
-            rigid one that suffices.
+            rigid one that suffices. Without it, similarity; of volumes rigid, and affine is the other choice.
         metric: What is compared: edges, their directions; mutual-information refines by gray values (extra `align`).
+            Volumes are always compared by mutual information.
         transform: Apply this saved transform instead of estimating one: for all pairs of a fixed rig.
         mask_a: Image that is black where A is to be ignored.
         mask_b: Image that is black where B is to be ignored.
     """
 
-    transform_type: Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"] = "similarity"
+    transform_type: Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"] | None = None
     metric: Literal["edges", "mutual-information"] = "edges"
     transform: Path | None = None
     mask_a: Path | None = None
@@ -56,14 +58,14 @@ class SearchArguments:
 
 
 def run(a: Path, b: Path, *, results: ResultArguments, search: SearchArguments) -> int:
-    """Align an image, or the images of a folder, with images that another sensor took.
+    """Align an image, the images of a folder, or a medical volume with what another sensor took.
 
     Where A has no data the result shows what B shows, so that fusing gives B there. If no transform is found that can
     be trusted, nothing is written and the exit code is 1.
 
     Args:
-        a: Infrared (CT, MRI) image or folder: it is moved.
-        b: Visible (PET, SPECT) image or folder, of any size: it stays.
+        a: Infrared (CT, MRI) image, folder or volume: it is moved.
+        b: Visible (PET, SPECT) image, folder or volume, of any size: it stays.
         results: Where results go.
         search: How A is aligned.
     """
@@ -71,9 +73,12 @@ def run(a: Path, b: Path, *, results: ResultArguments, search: SearchArguments) 
     from refinefuse.cli.session import session
     from refinefuse.errors import InputError
     from refinefuse.inference.align_files import AlignOptions, align_files, align_folders
+    from refinefuse.inference.volumes import are_volumes
 
+    if are_volumes((a, b)):
+        return _align_volumes(a, b, results, search)
     options = AlignOptions(
-        search.transform_type, search.metric, load_given(search.transform), search.mask_a, search.mask_b
+        search.transform_type or "similarity", search.metric, load_given(search.transform), search.mask_a, search.mask_b
     )
     output, save, mask, overwrite = results.output, results.save_transform, results.valid_mask, results.overwrite
     if not (a.is_dir() or b.is_dir()):
@@ -87,6 +92,29 @@ def run(a: Path, b: Path, *, results: ResultArguments, search: SearchArguments) 
         )
     outcome = align_folders(a, b, output, options, overwrite=overwrite, progress=not session.quiet)
     return _report(outcome, output)
+
+
+def _align_volumes(a: Path, b: Path, results: ResultArguments, search: SearchArguments) -> int:
+    from refinefuse.errors import InputError
+    from refinefuse.inference.align_volumes import align_volume, describe
+
+    given = (("--transform", search.transform), ("--mask-a", search.mask_a), ("--mask-b", search.mask_b))
+    for option, path in given:
+        if path is not None:
+            raise InputError(f"{option} is for images.\n  got: volumes\nRemove it.")
+    if search.transform_type not in (None, "rigid", "affine"):
+        raise InputError(f"Volumes are registered by rigid or affine transforms.\n  got: {search.transform_type}")
+    found = align_volume(
+        a,
+        b,
+        results.output,
+        transform_type=search.transform_type or "rigid",
+        save_transform=results.save_transform,
+        valid_mask=results.valid_mask,
+        overwrite=results.overwrite,
+    )
+    print(f"{describe(found).capitalize()}. See '{results.output}'.")
+    return 0
 
 
 def _report(outcome: AlignFolderResult, output: Path) -> int:

@@ -2,7 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from refinefuse.image.medical.options import VolumeOptions
+
+
+@dataclass
+class VolumeArguments:
+    """Volumes, as they were fused.
+
+    Attributes:
+        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
+        range: Black and white of A, in any modality: MIN,MAX or percentile:LOW,HIGH.
+        suv_range: Black and white of PET: MIN,MAX in SUV by body weight.
+        colormap: Color map of B; without it, inferno for PET and SPECT, and none otherwise.
+        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, by the file or its name.
+        series: Numbers or UIDs of the DICOM series, separated by commas, where a folder holds several.
+    """
+
+    window: str | None = None
+    range: str | None = None
+    suv_range: str | None = None
+    colormap: Literal["inferno", "magma", "hot", "gray"] | None = None
+    kind: str | None = None
+    series: str | None = None
+
+    def options(self) -> VolumeOptions:
+        """As the library takes them."""
+        from refinefuse.image.medical.intensity import parse_kinds
+        from refinefuse.image.medical.options import VolumeOptions, parse_series
+
+        return VolumeOptions(
+            window=self.window,
+            range=self.range,
+            suv_range=self.suv_range,
+            colormap=self.colormap,
+            series=parse_series(self.series),
+            kinds=parse_kinds(self.kind, 2) if self.kind else (),
+        )
 
 
 def run(
@@ -18,15 +57,18 @@ def run(
     latex: str | None = None,
     num_workers: int = 1,
     overwrite: bool = False,
+    volumes: VolumeArguments,
 ) -> int:
     """Score fused images against their sources, in the metrics of the literature and in diagnostic metrics.
 
-    Prints the means, with 95 % intervals for one method, or a table of several with the best and the second marked.
+    Volumes are scored slice by slice, in the ranges in which they were fused. Prints the means, with 95 % intervals for
+    one method, or a table of several with the best and the second marked.
 
     Args:
-        fused: an image, a folder of images, a folder of such folders (one per method), or several with commas between.
-        a: the first source (infrared, CT, PET, SPECT): an image or a folder with the same names.
-        b: the second source (visible, MRI): an image or a folder with the same names.
+        fused: an image, a folder of images, a folder of such folders (one per method), a volume, or several with commas
+            between.
+        a: the first source (infrared, CT, PET, SPECT): an image, a folder with the same names, or a volume.
+        b: the second source (visible, MRI): likewise.
         metrics: names with commas between; common, diagnostics and all stand for several.
         convention: whose definitions; `refinefuse metrics` lists them.
         channels: score the rounded luma, or each color channel by itself and take the mean.
@@ -35,6 +77,7 @@ def run(
         latex: write the table for a paper to this file.
         num_workers: how many images to score at the same time.
         overwrite: replace existing files.
+        volumes: how volumes were fused.
     """
     import sys
     import warnings
@@ -44,6 +87,7 @@ def run(
     from refinefuse.errors import InputError, format_names
     from refinefuse.inference.device import retain_freed_memory
     from refinefuse.scoring import folders, tables
+    from refinefuse.scoring.volumes import find_task
 
     if num_workers < 1:
         raise InputError(f"--num-workers must be a positive number.\n  expected: 1 or more\n  found: {num_workers}")
@@ -52,7 +96,7 @@ def run(
     for path in outputs:
         check_writable(path, overwrite=overwrite)
     retain_freed_memory()
-    task = folders.find_triplets([Path(p) for p in fused.split(",")], Path(a), Path(b))
+    task = find_task([Path(p) for p in fused.split(",")], Path(a), Path(b), volumes.options())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         keys = [key.strip() for key in metrics.split(",")]
@@ -63,6 +107,8 @@ def run(
         print(tables.as_text(result))
         for path, form in outputs.items():
             write_text_atomic(path, form(result))
+    for note in task.notes:
+        print(f"note: {note}", file=sys.stderr)
     for method, count in task.missing.items():
         print(f"note: {method} has no image of {count} of the pairs", file=sys.stderr)
     if task.unmatched:

@@ -11,6 +11,7 @@ from refinefuse.cli.arguments import NetworkArguments
 EXAMPLES = """\
   refinefuse volume mri.nii.gz pet.nii.gz -o fused.nii.gz
   refinefuse volume ct/ mri/ -o fused/ --window brain
+  refinefuse volume ct.nii.gz mri.nii.gz -o fused.nii.gz --align
   refinefuse volume study/ study/ -o fused.nii --series 2,5 --montage overview.png
 """
 
@@ -57,17 +58,32 @@ class SourceArguments:
     series: str | None = None
 
 
+@dataclass
+class RegistrationArguments:
+    """Registration.
+
+    Attributes:
+        align: Register the other volumes to the last one first, by mutual information (extra `align`).
+        transform_type: What --align may change: rigid for one body in two scanners, affine if their scales differ.
+    """
+
+    align: bool = False
+    transform_type: Literal["rigid", "affine"] = "rigid"
+
+
 def run(
     a: Path,
     b: Path,
     *more: Path,
     results: ResultArguments,
     sources: SourceArguments,
+    registration: RegistrationArguments,
     network: NetworkArguments,
 ) -> int:
     """Fuse medical volumes slice by slice: CT, MRI, PET, SPECT as NIfTI or DICOM.
 
-    Not a medical device: not for diagnosis or treatment. The volumes must be registered. Needs the extra `medical`.
+    Not a medical device: not for diagnosis or treatment. The volumes must be registered, or are by --align. Needs
+    the extra `medical`.
 
     Args:
         a: CT or MRI: NIfTI file, DICOM file or folder of DICOM files.
@@ -75,6 +91,7 @@ def run(
         more: Further volumes. The last one is then the one whose color is kept.
         results: Where results go.
         sources: How sources are read.
+        registration: Whether sources are registered.
         network: What fuses.
     """
     from refinefuse.cli.session import prepare, session, stopping_cleanly
@@ -82,6 +99,7 @@ def run(
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_volume
     from refinefuse.image.medical.intensity import parse_kinds
+    from refinefuse.image.medical.options import parse_series
     from refinefuse.inference.outputs import OutputPaths
     from refinefuse.inference.volume_options import VolumeOptions
     from refinefuse.inference.volumes import fuse_volumes
@@ -95,12 +113,20 @@ def run(
         suv_range=sources.suv_range,
         colormap=results.colormap,
         grid=results.grid,
-        series=tuple(word.strip() or None for word in (sources.series or "").split(",")) if sources.series else (),
+        series=parse_series(sources.series),
         anonymize=results.anonymize,
         kinds=parse_kinds(sources.kind, len(paths)) if sources.kind else (),
     )
     outputs = OutputPaths(results.output, results.weight_map, results.montage)
     loader = Loader(lambda: network.load(MEDICAL))
     with stopping_cleanly():
-        outcome = fuse_volumes(loader, paths, outputs, options, overwrite=results.overwrite, progress=not session.quiet)
+        outcome = fuse_volumes(
+            loader,
+            paths,
+            outputs,
+            options,
+            align=registration.transform_type if registration.align else None,
+            overwrite=results.overwrite,
+            progress=not session.quiet,
+        )
     return report_volume(outcome, loader)

@@ -14,12 +14,14 @@ from refinefuse.atomic import check_writable
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
 from refinefuse.image.files import check_target, write_image
-from refinefuse.image.medical.dicom import is_dicom, read_dicom
-from refinefuse.image.medical.intensity import with_kind
-from refinefuse.image.medical.nifti import NIFTI_EXTENSIONS, is_nifti, read_nifti, write_nifti
+from refinefuse.image.medical.formats import is_volume
+from refinefuse.image.medical.nifti import NIFTI_EXTENSIONS, is_nifti, write_nifti
+from refinefuse.image.medical.registration import VolumeTransformType
 from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
-from refinefuse.image.medical.volume import Modality, Volume, reorient_back
+from refinefuse.image.medical.volume import reorient_back
+from refinefuse.inference.align_volumes import align_volumes
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.inspection import WarningKind
 from refinefuse.inference.montage import volume_montage
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
 from refinefuse.inference.pipeline import Pair, Progress, run
@@ -37,6 +39,7 @@ def fuse_volume(
     b: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
+    align: VolumeTransformType | None = None,
     fuser: Fuser | None = None,
     options: VolumeOptions = VolumeOptions(),  # noqa: B008  # frozen
     overwrite: bool = False,
@@ -51,18 +54,25 @@ def fuse_volume(
         a: NIfTI file, DICOM file or folder of DICOM files: CT, or MRI beside PET and SPECT.
         b: the volume whose color is kept.
         output: a NIfTI file, or a folder for DICOM.
+        align: register `a` to `b` first, by a rigid or an affine transform; None: they are registered.
         fuser: the network; None: `Fuser("medical")`.
         options: of volumes.
         overwrite: replace what exists.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
+        AlignmentError: the volumes could not be registered.
         InputError: anything that cannot be read, shown on one grid, or written.
-        MissingDependencyError: if a library of the extra `medical` is not installed.
+        MissingDependencyError: if a library of the extra `medical` (for `align`, of `align`) is not installed.
     """
-    outputs, paths = OutputPaths(Path(output)), [Path(a), Path(b)]
     return fuse_volumes(
-        lambda: fuser or Fuser(MEDICAL), paths, outputs, options, overwrite=overwrite, progress=progress
+        lambda: fuser or Fuser(MEDICAL),
+        [Path(a), Path(b)],
+        OutputPaths(Path(output)),
+        options,
+        align=align,
+        overwrite=overwrite,
+        progress=progress,
     )
 
 
@@ -72,6 +82,7 @@ def fuse_volumes(
     outputs: OutputPaths,
     options: VolumeOptions,
     *,
+    align: VolumeTransformType | None = None,
     overwrite: bool = False,
     progress: bool | Progress = False,
     on_slice: OnSlice | None = None,
@@ -83,6 +94,7 @@ def fuse_volumes(
         paths: two or more; the last gives the color.
         outputs: a NIfTI file or a folder for DICOM; weight maps in a NIfTI file; a montage as a still.
         options: of volumes.
+        align: register all volumes to the last first.
         overwrite: replace what exists.
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
         on_slice: called with the sources and the fused slice as they are displayed, 8 bits each, slice by slice.
@@ -91,10 +103,15 @@ def fuse_volumes(
         InputError: as `fuse_volume`.
     """
     _check_outputs(outputs, paths, overwrite)
-    reader = SliceReader(_read(paths, options), options)
+    volumes, messages = options.read(paths), list[str]()
+    if align is not None:
+        volumes, messages = align_volumes(volumes, align, options)
+    reader = SliceReader(volumes, options)
+    reader.result.messages += messages
     fuser = load()
     writer = VolumeWriter(reader, outputs, fuser.color, options, overwrite=overwrite, on_slice=on_slice)
-    run(reader, [Check(("alignment",)), Fuse(fuser, StageTimer("fuse"))], writer, progress=progress)
+    checked: tuple[WarningKind, ...] = () if align else ("alignment",)
+    run(reader, [Check(checked), Fuse(fuser, StageTimer("fuse"))], writer, progress=progress)
     return reader.result
 
 
@@ -104,7 +121,7 @@ def are_volumes(paths: Sequence[Path]) -> bool:
     Raises:
         InputError: volumes and images are mixed.
     """
-    found = [is_nifti(path) or is_dicom(path) for path in paths]
+    found = [is_volume(path) for path in paths]
     if any(found) and not all(found):
         volume, image = paths[found.index(True)], paths[found.index(False)]
         raise InputError(
@@ -207,31 +224,6 @@ def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool)
         check_writable(outputs.weight_map, overwrite=overwrite)
     if outputs.montage is not None:
         check_target(outputs.montage, overwrite=overwrite)
-
-
-def _read(paths: Sequence[Path], options: VolumeOptions) -> list[Volume]:
-    if len(options.series) > len(paths):
-        raise InputError(
-            f"--series names more series than there are sources.\n  expected: at most {len(paths)}\n"
-            f"  got: {len(options.series)}"
-        )
-    series = [*options.series, *[None] * (len(paths) - len(options.series))]
-    no_kind: Modality = ""
-    kinds = options.kinds or (no_kind,) * len(paths)
-    if len(kinds) != len(paths):
-        raise InputError(f"One kind per source is needed.\n  expected: {len(paths)}\n  got: {len(kinds)}")
-    volumes = [
-        with_kind(
-            read_nifti(path, max_voxels=options.max_voxels)
-            if is_nifti(path)
-            else read_dicom(path, chosen, max_voxels=options.max_voxels),
-            kind,
-        )
-        for path, chosen, kind in zip(paths, series, kinds, strict=True)
-    ]
-    if options.window is not None and not volumes[0].modality and all(one.modality != "CT" for one in volumes):
-        volumes[0] = with_kind(volumes[0], "CT")  # NIfTI does not record it; the window implies it
-    return volumes
 
 
 def _spread(count: int, wanted: int = 6) -> list[int]:

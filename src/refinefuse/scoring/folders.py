@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -45,6 +45,10 @@ class Triplet:
     a: Path
     b: Path
 
+    def read(self, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
+        """The levels of the fused image and its sources, as `read_triplet`."""
+        return read_triplet(self, channels)
+
 
 @dataclass(frozen=True)
 class ScoringTask:
@@ -54,11 +58,13 @@ class ScoringTask:
         triplets: method by method.
         unmatched: fused images without a source.
         missing: for each method, how many pairs of sources it has no image of.
+        notes: what else a user should know.
     """
 
     triplets: tuple[Triplet, ...]
     unmatched: tuple[str, ...]
     missing: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
             if not path.is_file():
                 found = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
                 raise PairingError(f"The sources are files, but '{path}' {found}.\nPass three files, or three folders.")
-        return ScoringTask(tuple(Triplet(_file_method(path, fused), a.stem, path, a, b) for path in fused), (), {})
+        return ScoringTask(tuple(Triplet(file_method(path, fused), a.stem, path, a, b) for path in fused), (), {})
     sources = {pair.name: pair for pair in pair_folders(a, b).pairs}
     triplets: list[Triplet] = []
     unmatched: list[str] = []
@@ -157,7 +163,7 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
     return ScoringTask(tuple(triplets), tuple(unmatched), missing)
 
 
-def _file_method(path: Path, paths: Sequence[Path]) -> str:
+def file_method(path: Path, paths: Sequence[Path]) -> str:
     """A short name by which the files differ."""
     names = [other.name for other in paths]
     return path.stem if names.count(path.name) == 1 else str(path)
@@ -179,7 +185,11 @@ def _holds_images(folder: Path) -> bool:
 
 def read_levels(path: Path, channels: Channels) -> Float[Tensor, "1 c h w"]:
     """The 8-bit levels of an image as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
-    pixels = read_image(path)
+    return to_levels(read_image(path), channels)
+
+
+def to_levels(pixels: NDArray[Any], channels: Channels) -> Float[Tensor, "1 c h w"]:
+    """The levels of an image in memory, as `read_levels`."""
     scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257}.get(pixels.dtype, 255.0)
     values = np.atleast_3d(pixels).astype(np.float64) * scale
     color = values[..., :3] if values.shape[-1] >= 3 else values[..., :1].repeat(3, -1)
@@ -230,7 +240,7 @@ def score_triplets(
 
     def work(triplet: Triplet) -> dict[str, float] | RefineFuseError:
         try:
-            values = evaluate(*read_triplet(triplet, channels), metrics=keys, convention=convention)
+            values = evaluate(*triplet.read(channels), metrics=keys, convention=convention)
         except RefineFuseError as error:
             return error
         return {key: float(value) for key, value in values.items()}

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from refinefuse.errors import InputError
-from refinefuse.scoring.folders import Channels, ScoreTable, find_triplets, score_triplets
+from refinefuse.image.medical.options import VolumeOptions
+from refinefuse.scoring.folders import Channels, ScoreTable, score_triplets
+from refinefuse.scoring.volumes import find_task
 
 PathLike = str | os.PathLike[str]
 
@@ -21,19 +23,24 @@ def score(
     convention: str = "default",
     channels: Channels = "luma",
     num_workers: int = 1,
+    volumes: VolumeOptions = VolumeOptions(),  # noqa: B008  # frozen
 ) -> ScoreTable:
-    """Score fused images against their sources, by name.
+    """Score fused images against their sources, by name, or fused volumes slice by slice.
 
-    Images without a source of their name are left out; images that cannot be scored are listed in the result.
+    Images without a source of their name are left out, as are slices in which a source has no data; images that cannot
+    be scored are listed in the result. The sources of a volume are brought onto its grid, in the ranges in which they
+    were fused: CT in its window, PET and SPECT in their color map.
 
     Args:
-        fused: an image, a folder of images, a folder of such folders (one per method), or several of them.
-        a: the first source (infrared, CT, PET, SPECT): an image, or a folder with the same names.
+        fused: an image, a folder of images, a folder of such folders (one per method), or several of them; or a
+            volume (NIfTI, DICOM), or several.
+        a: the first source (infrared, CT, PET, SPECT): an image, a folder with the same names, or a volume.
         b: the second source (visible, MRI): likewise.
         metrics: keys, as in `refinefuse.metrics.evaluate`.
         convention: whose definitions; see `refinefuse.metrics.CONVENTIONS`.
         channels: score the rounded luma, or each color channel by itself and take the mean.
         num_workers: images to score at the same time.
+        volumes: how volumes were fused (window, range, kinds).
 
     Raises:
         PairingError: if files and folders are mixed, or nothing matches.
@@ -47,5 +54,5 @@ def score(
     if num_workers < 1:
         raise InputError(f"`num_workers` must be 1 or more.\n  got: {num_workers}")
     several = [fused] if isinstance(fused, str | os.PathLike) else fused
-    task = find_triplets([Path(path) for path in several], Path(a), Path(b))
+    task = find_task([Path(path) for path in several], Path(a), Path(b), volumes)
     return score_triplets(task.triplets, metrics, convention, channels, num_workers)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from refinefuse.errors import InputError
-from refinefuse.image.medical.registration import register_volumes
+from refinefuse.image.medical import registration
+from refinefuse.image.medical.registration import VolumeRegistration, register_volumes, write_transform
 from refinefuse.image.medical.volume import Volume
 
 pytest.importorskip("SimpleITK")
@@ -62,7 +63,29 @@ def test_a_rigid_motion_between_two_modalities():
     assert error(found.transform, np.linalg.inv(moved)) < 1.5
     assert found.is_reliable
     assert found.score_after > 2 * found.score_before
-    np.testing.assert_allclose(found.apply(moving).affine, found.transform @ moving.affine)
+    assert found.rejection_reasons == ()
+    assert found.displacement > 15
+    assert found.overlap > 0.7
+    moved_back = found.apply(moving, fixed)
+    np.testing.assert_allclose(moved_back.affine, found.transform @ moving.affine)
+    assert moved_back.values is moving.values
+
+
+def test_what_is_registered_already_stays(tmp_path):
+    """The recorded position counts as a result: nothing that fits worse is taken instead."""
+    found = register_volumes(scan("CT"), scan("MR", seed=1))
+    assert found.score_after >= found.score_before
+    assert error(found.transform, np.eye(4)) < 1
+
+
+def test_the_transform_is_read_by_itk(tmp_path):
+    sitk = pytest.importorskip("SimpleITK")
+    matrix = rigid((4, -6, 9), (11, -8, 6))
+    write_transform(tmp_path / "x.tfm", matrix)
+    read = sitk.ReadTransform(str(tmp_path / "x.tfm"))
+    fixed = np.array([10.0, 20.0, 30.0])
+    moving = np.array(read.TransformPoint((fixed * [-1, -1, 1]).tolist())) * [-1, -1, 1]  # LPS there, RAS here
+    np.testing.assert_allclose(matrix[:3, :3] @ moving + matrix[:3, 3], fixed)
 
 
 @pytest.mark.slow
@@ -84,7 +107,23 @@ def test_volumes_that_do_not_overlap_are_brought_together():
 def test_noise_gives_no_confidence():
     noise = [np.random.default_rng(seed).normal(500, 50, (20, 20, 20)).astype(np.float32) for seed in (0, 1)]
     volumes = [Volume(values, np.diag([4.0, 4.0, 4.0, 1.0]), Path("x.nii"), "MR") for values in noise]
-    assert not register_volumes(*volumes).is_reliable
+    found = register_volumes(*volumes)
+    assert not found.is_reliable
+    assert "fits nearly as well" in found.rejection_reasons[0]
+
+
+def test_a_small_overlap_is_not_trusted():
+    found = VolumeRegistration(np.eye(4), 1.0, 0.5, 0.1, 0.2, 0.29)
+    assert found.rejection_reasons == ("the two cover 29% of the smaller field of view together, 30% are needed",)
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0, 1), (21 * 4, 0.5), (42 * 4, 0)])
+def test_overlap_is_of_the_smaller_field_of_view(shift, expected):
+    whole = scan("MR")
+    part = Volume(whole.values[:, :20], whole.affine, whole.path, "MR")
+    away = rigid((0, 0, 0), (shift, 0, 0))
+    for one, other in ((whole, part), (part, whole)):
+        assert registration._overlap(away, one, other) == pytest.approx(expected, abs=0.05)
 
 
 def test_an_unknown_transform_type():

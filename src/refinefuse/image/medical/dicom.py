@@ -46,7 +46,7 @@ def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_V
 
 
 def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:
-    affine = _affine(stack)
+    affine = stack_affine(stack)
     check_affine(affine, path)
     values, valid = _values(path, stack)
     header = stack.slices[0].header
@@ -86,7 +86,8 @@ def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:
     )
 
 
-def _affine(stack: SliceStack) -> NDArray[Any]:
+def stack_affine(stack: SliceStack) -> NDArray[Any]:
+    """(4, 4), from (column, row, slice) of a stack to RAS+ millimeters."""
     first = stack.slices[0]
     affine = np.eye(4)
     affine[:3, 0] = first.axes[0] * first.spacing[0]

@@ -16,7 +16,7 @@ from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image.medical.volume import MAX_VOXELS, NOT_A_DEVICE, Modality, Volume, check_voxel_count, load
 
-NIFTI_EXTENSIONS = (".nii", ".nii.gz")
+NIFTI_EXTENSIONS: tuple[str, ...] = (".nii", ".nii.gz")
 _WORDS: dict[Modality, set[str]] = {
     "CT": {"ct"},
     "MR": {"mr", "mri", "t1", "t1w", "t2", "t2w", "flair", "pd", "pdw", "swi", "mprage"},
@@ -51,17 +51,8 @@ def read_nifti(path: Path, *, max_voxels: int = MAX_VOXELS) -> Volume:
         InputError: no such file, no NIfTI, damaged, several volumes, color or complex voxels, or no usable affine.
         MissingDependencyError: nibabel is not installed.
     """
-    image = _read_image(path, max_voxels)
-    try:
-        with np.errstate(all="ignore"):  # what overflows becomes infinite, and is reported
-            values = np.asarray(image.dataobj, np.float32)
-        affine = np.array(image.affine, np.float64)
-        units, _ = image.header.get_xyzt_units()
-    except Exception as error:  # nibabel and numpy each have their own for a damaged header
-        raise InputError(_damaged(path, str(error))) from None
-    while values.ndim > 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    affine[:3] *= _MILLIMETERS[units]
+    image = _read_image(path, max_voxels, colors=False)
+    values, affine = _decoded(path, image, np.float32)
     values, valid, notes = without_gaps(path, values)
     return Volume(
         values, affine, path, modality_of(path), header=image.header, valid=valid,
@@ -69,7 +60,38 @@ def read_nifti(path: Path, *, max_voxels: int = MAX_VOXELS) -> Volume:
     )  # fmt: skip
 
 
-def _read_image(path: Path, max_voxels: int) -> Any:
+def read_levels(path: Path, *, max_voxels: int = MAX_VOXELS) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The voxels of a NIfTI file as they are stored, (i, j, k) or (i, j, k, 3) if they are RGB, and its affine.
+
+    Raises:
+        InputError: as `read_nifti`, but for RGB.
+        MissingDependencyError: nibabel is not installed.
+    """
+    image = _read_image(path, max_voxels, colors=True)
+    slope, intercept = image.header.get_slope_inter()
+    as_stored = slope in (None, 1) and intercept in (None, 0) and image.get_data_dtype().kind != "f"
+    values, affine = _decoded(path, image, None if as_stored else np.float32)
+    if values.dtype.fields is None:
+        return values, affine
+    return np.stack([values[name] for name in "RGB"], -1), affine
+
+
+def _decoded(path: Path, image: Any, dtype: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Voxels (i, j, k), and the affine in millimeters."""
+    try:
+        with np.errstate(all="ignore"):  # what overflows becomes infinite, and is reported
+            values = np.asarray(image.dataobj, dtype)
+        affine = np.array(image.affine, np.float64)
+        units, _ = image.header.get_xyzt_units()
+    except Exception as error:  # nibabel and numpy each have their own for a damaged header
+        raise InputError(_damaged(path, str(error))) from None
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    affine[:3] *= _MILLIMETERS[units]
+    return values, affine
+
+
+def _read_image(path: Path, max_voxels: int, *, colors: bool) -> Any:
     """The image with its voxels still undecoded in memory: no more of the file than its header declares."""
     load("nibabel", "nibabel")
     try:
@@ -77,7 +99,7 @@ def _read_image(path: Path, max_voxels: int) -> Any:
             is_compressed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_compressed else raw
-            return _parse(path, stream, is_compressed, max_voxels)
+            return _parse(path, stream, is_compressed, max_voxels, colors)
     except FileNotFoundError:
         raise InputError(f"Cannot read '{path}': there is no such file.\nCheck the path.") from None
     except InputError:
@@ -86,7 +108,7 @@ def _read_image(path: Path, max_voxels: int) -> Any:
         raise InputError(_damaged(path, str(error))) from None
 
 
-def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int) -> Any:
+def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int, colors: bool) -> Any:
     nibabel = load("nibabel", "nibabel")
     start = stream.read(540)
     size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
@@ -99,7 +121,7 @@ def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int) 
         shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
     except Exception as error:  # nibabel has many for a damaged header
         raise InputError(_damaged(path, str(error))) from None
-    _check_kind(path, header, shape, dtype)
+    _check_kind(path, header, shape, dtype, colors)
     check_voxel_count(shape, path, max_voxels)
     total = offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if not is_compressed and path.stat().st_size < total:
@@ -122,10 +144,11 @@ def _damaged(path: Path, reason: str) -> str:
     return f"Cannot read '{path}': it is no NIfTI file, or it is damaged.\n  got: {reason}\nCopy or export it again."
 
 
-def _check_kind(path: Path, header: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def _check_kind(path: Path, header: Any, shape: tuple[int, ...], dtype: np.dtype[Any], colors: bool) -> None:
     if int(header["intent_code"]) in _CIFTI:
         raise InputError(f"Cannot use '{path}': it is no NIfTI volume.\n  got: CIFTI\nPass a volume.")
-    if dtype.fields is not None or dtype.kind not in "iuf":
+    is_rgb = colors and dtype.names == ("R", "G", "B")
+    if dtype.kind not in "iuf" and not is_rgb:
         raise InputError(
             f"Cannot use '{path}': its voxels must be one real number each.\n  got: {dtype}\n"
             "Colors: pass the volume that they were made from. Complex numbers: take the magnitude."

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from refinefuse.atomic import write_text_atomic
 from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical.intensity import range_of, scaled
 from refinefuse.image.medical.resampling import resample_to
 from refinefuse.image.medical.volume import Volume
+from refinefuse.image.thermal import IntensityRange
 
 VolumeTransformType = Literal["rigid", "affine"]
 MIN_CONFIDENCE = 0.01
@@ -20,7 +24,9 @@ MIN_CONFIDENCE = 0.01
 _SIDE = 72  # voxels: the longer sides of the grids that are compared
 _FINEST = 1.5  # millimeters: no finer than that
 _BINS, _SAMPLED, _ITERATIONS = 32, 0.2, 300
+_PROBES = 20  # points along each axis of a field of view at which overlap is measured
 _COARSE, _FINE = ((3, 4.0), (2, 2.0)), ((1, 1.0),)  # shrink factors, and smoothing in millimeters
+_OVERLAP = 0.3  # of the smaller field of view, below which too little is compared
 _SHIFT, _ANGLE = 8.0, 8.0  # millimeters and degrees to the positions that the result is compared with
 
 
@@ -30,34 +36,57 @@ class VolumeRegistration:
 
     Attributes:
         transform: (4, 4), from millimeters (RAS+) of the moving volume to those of the fixed one.
+        displacement: by how many millimeters it moves a corner of the fixed field of view at most.
         confidence: in [0, 1]: by which fraction the mutual information falls at the best of twelve positions that are
             shifted by 8 mm or rotated by 8 degrees; 0 if one of them fits as well.
         score_before: mutual information in nats at the recorded positions; 0 without overlap.
         score_after: mutual information in nats after registration.
+        overlap: fraction of the smaller field of view that both cover after registration.
     """
 
     transform: Float[np.ndarray, "4 4"]
+    displacement: float
     confidence: float
     score_before: float
     score_after: float
+    overlap: float
+
+    @property
+    def rejection_reasons(self) -> tuple[str, ...]:
+        """Why the result is not to be trusted; empty if it is."""
+        rules = (
+            (
+                self.confidence >= MIN_CONFIDENCE,
+                f"a position shifted by 8 mm or rotated by 8 degrees fits nearly as well: confidence "
+                f"{self.confidence:.1%}, {MIN_CONFIDENCE:.0%} is needed",
+            ),
+            (
+                self.overlap >= _OVERLAP,
+                f"the two cover {self.overlap:.0%} of the smaller field of view together, {_OVERLAP:.0%} are needed",
+            ),
+        )
+        return tuple(text for holds, text in rules if not holds)
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the confidence is high enough to use the result unseen."""
-        return self.confidence >= MIN_CONFIDENCE
+        """Whether the result can be used unseen."""
+        return not self.rejection_reasons
 
-    def apply(self, moving: Volume) -> Volume:
-        """The moving volume at its registered position; its values stay as they are."""
-        return replace(moving, affine=self.transform @ moving.affine)
+    def apply(self, moving: Volume, fixed: Volume) -> Volume:
+        """The moving volume at its registered position, in the space of the fixed one; its values stay as they are."""
+        return replace(moving, affine=self.transform @ moving.affine, frame=fixed.frame, header=None)
 
 
 def register_volumes(
-    moving: Volume, fixed: Volume, transform_type: VolumeTransformType = "rigid"
+    moving: Volume,
+    fixed: Volume,
+    transform_type: VolumeTransformType = "rigid",
+    ranges: Sequence[IntensityRange] | None = None,
 ) -> VolumeRegistration:
     """Register a volume to another of the same body, of any modalities.
 
-    The search starts from the recorded positions and from the centers of mass; the better end counts. An affine
-    transform starts from the rigid result.
+    The search starts from the recorded positions and from the centers of mass; what fits best counts, the recorded
+    positions included. An affine transform starts from the rigid result.
 
     Source: D. Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 22(1),
     2003, as implemented by SimpleITK: 32 bins, 20 % of the voxels, regular step gradient descent from coarse to fine.
@@ -66,6 +95,7 @@ def register_volumes(
         moving: the volume to move.
         fixed: the volume that stays.
         transform_type: rigid for one head in two scanners, affine if the scales of the scanners differ.
+        ranges: the values of both that become 0 and 1; None: by their modality.
 
     Raises:
         InputError: an unknown transform type, or a volume with one value only.
@@ -76,16 +106,46 @@ def register_volumes(
             f"Volumes are registered by one of {', '.join(get_args(VolumeTransformType))}.\n  got: {transform_type!r}"
         )
     sitk = _sitk()
-    images = (_image(sitk, fixed), _image(sitk, moving))
+    own = ranges or [range_of(volume, None, None, None) for volume in (moving, fixed)]
+    images = (_image(sitk, fixed, own[1]), _image(sitk, moving, own[0]))
     start = sitk.Euler3DTransform()
     start.SetCenter(_center(images[0]))
-    ends = [_optimized(sitk, images, initial, _COARSE) for initial in (start, _centered(sitk, images))]
-    found, _ = min(ends, key=lambda end: end[1])
+    before = _score(sitk, images, start)
+    starts = (start, _centered(sitk, images))
+    ends = [(start, before), *(_optimized(sitk, images, one, _COARSE) for one in starts)]
+    best = min(ends, key=_score_of)
     if transform_type == "affine":
-        found, _ = _optimized(sitk, images, _as_affine(sitk, found), _COARSE)
-    found, score = _optimized(sitk, images, found, _FINE)
+        affine = _as_affine(sitk, best[0])
+        best = min((affine, best[1]), _optimized(sitk, images, affine, _COARSE), key=_score_of)
+    found, score = min(best, _optimized(sitk, images, best[0], _FINE), key=_score_of)
+    matrix = np.linalg.inv(_matrix(found))
     return VolumeRegistration(
-        np.linalg.inv(_matrix(found)), _confidence(sitk, images, found, -score), -_score(sitk, images, start), -score
+        matrix,
+        _displacement(matrix, fixed),
+        _confidence(sitk, images, found, -score),
+        -before,
+        -score,
+        _overlap(matrix, moving, fixed),
+    )
+
+
+def write_transform(path: Path, transform: NDArray[Any]) -> None:
+    """Write a transform of `VolumeRegistration` for ITK, 3D Slicer and SimpleITK: from fixed to moving points, LPS.
+
+    Args:
+        path: ends with .tfm.
+        transform: (4, 4), from moving to fixed millimeters (RAS+).
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    matrix = flip @ np.linalg.inv(transform) @ flip
+    numbers = " ".join(f"{float(value) + 0.0!r}" for value in (*matrix[:3, :3].ravel(), *matrix[:3, 3]))
+    write_text_atomic(
+        path,
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
+        f"Parameters: {numbers}\nFixedParameters: 0 0 0\n",
     )
 
 
@@ -97,14 +157,36 @@ def _sitk() -> Any:
     return SimpleITK
 
 
-def _image(sitk: Any, volume: Volume) -> Any:
+def _score_of(end: tuple[Any, float]) -> float:
+    return end[1]
+
+
+def _displacement(matrix: NDArray[Any], fixed: Volume) -> float:
+    corners = fixed.corner_points
+    return float(np.linalg.norm(matrix[:3, :3] @ corners + matrix[:3, 3:] - corners, axis=0).max())
+
+
+def _overlap(matrix: NDArray[Any], moving: Volume, fixed: Volume) -> float:
+    """Fraction of the smaller field of view that both cover, by the voxels of a coarse grid in the fixed one."""
+    steps = [(np.arange(_PROBES) + 0.5) / _PROBES * side - 0.5 for side in fixed.values.shape]
+    probes = np.array(np.meshgrid(*steps)).reshape(3, -1)
+    back = np.linalg.inv(matrix @ moving.affine) @ fixed.affine
+    voxels = back[:3, :3] @ probes + back[:3, 3:]
+    limits = np.array(moving.values.shape)[:, None] - 0.5
+    inside = float(((voxels >= -0.5) & (voxels <= limits)).all(0).mean())
+    of_fixed = abs(float(np.linalg.det(fixed.affine[:3, :3]))) * fixed.values.size
+    of_moving = abs(float(np.linalg.det((matrix @ moving.affine)[:3, :3]))) * moving.values.size
+    return min(inside * of_fixed / min(of_fixed, of_moving), 1.0)
+
+
+def _image(sitk: Any, volume: Volume, fixed: IntensityRange) -> Any:
     """A volume in [0, 1] on an upright, isotropic grid of moderate size, in millimeters (RAS+)."""
     low, high = volume.corners()
     spacing = max(_FINEST, float((high - low).max()) / _SIDE)
     shape = tuple(int(side) for side in np.maximum(np.ceil((high - low) / spacing), 1))
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = low + spacing / 2
-    at, fixed = resample_to(volume, affine, shape), range_of(volume, None, None, None)
+    at = resample_to(volume, affine, shape)
     values = np.zeros(shape, np.float32)
     for k in range(shape[2]):
         cut, inside = at(k)

@@ -51,13 +51,18 @@ class SliceStack:
     count: int
 
 
-def slice_geometries(file: Path, header: Any) -> Iterator[SliceGeometry]:
+def slice_geometries(file: Path, header: Any, *, colors: bool = False) -> Iterator[SliceGeometry]:
     """The slices of one file, by its header: classic, enhanced (functional groups), or SPECT.
 
+    Args:
+        file: for messages, and for who reads the pixels.
+        header: its elements.
+        colors: whether they may be colored.
+
     Raises:
-        InputError: color, or no geometry.
+        InputError: color that is not wanted, or no geometry.
     """
-    if header.get("SamplesPerPixel", 1) != 1:
+    if header.get("SamplesPerPixel", 1) != 1 and not colors:
         raise InputError(
             f"Cannot use '{file}': it holds colors, not measured values.\n  expected: one value per pixel\n"
             f"  got: {header.get('PhotometricInterpretation')}\nPass the series that it was made from."

@@ -18,6 +18,7 @@ NOT_A_DEVICE = "Made by RefineFuse. Not a medical device: not for diagnosis or t
 MAX_VOXELS = 2**30
 """Voxels that a file may declare: 4 GiB as float32. Checked before any memory is taken."""
 _SPACING = (1e-4, 1e3)  # millimeters; from micro-CT to far beyond the coarsest scan
+_RIGHT_ANGLE = 1e-3  # cosine of the angle between axes
 _FARTHEST = 1e6  # millimeters from the origin
 
 
@@ -73,6 +74,12 @@ class Volume:
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
+    def is_orthogonal(self) -> bool:
+        """Whether the axes of the grid are at right angles."""
+        axes = self.affine[:3, :3] / self.spacing
+        return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _RIGHT_ANGLE)
+
+    @property
     def description(self) -> str:
         """Modality, size, spacing and path in one line."""
         size = " x ".join(str(side) for side in self.values.shape)
@@ -83,11 +90,15 @@ class Volume:
         """A value as text, in the units of the volume."""
         return f"{value:g} {self.units}".rstrip()
 
+    @property
+    def corner_points(self) -> Float[np.ndarray, "3 8"]:
+        """The corners of the field of view in millimeters."""
+        ends = np.array(np.meshgrid(*[(-0.5, side - 0.5) for side in self.values.shape])).reshape(3, -1)
+        return np.asarray(self.affine[:3, :3] @ ends + self.affine[:3, 3:])
+
     def corners(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
         """The box in millimeters that holds all voxels."""
-        ends = np.array(np.meshgrid(*[(-0.5, side - 0.5) for side in self.values.shape])).reshape(3, -1)
-        points = self.affine[:3, :3] @ ends + self.affine[:3, 3:]
-        return points.min(1), points.max(1)
+        return self.corner_points.min(1), self.corner_points.max(1)
 
     def slice_values(self) -> list[NDArray[np.float32]]:
         """The values that count, slice by slice: without padding and NaN."""
@@ -171,9 +182,13 @@ def exchanged_sources(volumes: list[Volume]) -> list[str]:
 
 
 def finest(volumes: list[Volume]) -> int:
-    """Index of the volume with the smallest voxels, the default grid; of equal ones the last."""
-    sizes = [float(np.prod(volume.spacing)) for volume in volumes]
-    return max(index for index, size in enumerate(sizes) if size <= min(sizes) * (1 + 1e-3))
+    """Index of the volume with the smallest voxels, the default grid; of equal ones the last.
+
+    Grids at right angles come first: DICOM and many programs show no others (tilted gantry, affine registration).
+    """
+    upright = [index for index, volume in enumerate(volumes) if volume.is_orthogonal] or range(len(volumes))
+    sizes = {index: float(np.prod(volumes[index].spacing)) for index in upright}
+    return max(index for index, size in sizes.items() if size <= min(sizes.values()) * (1 + 1e-3))
 
 
 def display_orientation(affine: NDArray[Any], shape: tuple[int, ...]) -> tuple[list[int], list[int], NDArray[Any]]:
