@@ -28,6 +28,7 @@ class ResultArguments:
         grid: Source whose grid the result gets; without it, the one with the smallest voxels.
         anonymize: Keep nothing of patient and study in DICOM results.
         overwrite: Replace what exists.
+        no_provenance: Do not write into results what made them (`refinefuse info` reads it).
     """
 
     output: Path
@@ -37,6 +38,7 @@ class ResultArguments:
     grid: Literal["a", "b"] | None = None
     anonymize: bool = False
     overwrite: bool = False
+    no_provenance: bool = False
 
 
 @dataclass
@@ -127,6 +129,7 @@ def run(
             options,
             align=registration.transform_type if registration.align else None,
             overwrite=results.overwrite,
+            provenance=not results.no_provenance,
             progress=not session.quiet,
         )
     return report_volume(outcome, loader)

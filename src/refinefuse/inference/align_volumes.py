@@ -76,8 +76,8 @@ def align_volume(
 
 def align_volumes(
     volumes: Sequence[Volume], transform_type: VolumeTransformType, options: VolumeOptions
-) -> tuple[list[Volume], list[str]]:
-    """All volumes at their registered position to the last, and messages on how they were found.
+) -> tuple[list[Volume], list[str], list[str]]:
+    """All volumes at their registered position to the last, how well each fits, and each transform, in words.
 
     Raises:
         AlignmentError: a result is not reliable.
@@ -85,14 +85,16 @@ def align_volumes(
     """
     *others, fixed = volumes
     *ranges, last = options.ranges_of(volumes)
-    moved, messages = [], []
+    moved, messages, transforms = [], [], []
     for volume, own in zip(others, ranges, strict=True):
         found = register_volumes(volume, fixed, transform_type, (own, last))
         if not found.is_reliable:
             raise AlignmentError(refusal(volume, fixed, found))
         moved.append(found.apply(volume, fixed))
         messages.append(f"'{volume.path}' registered to '{fixed.path}' ({transform_type}): {describe(found)}")
-    return [*moved, fixed], messages
+        rows = "; ".join(" ".join(f"{number:.6g}" for number in row) for row in found.transform[:3])
+        transforms.append(f"{transform_type} [{rows}]")
+    return [*moved, fixed], messages, transforms
 
 
 def describe(found: VolumeRegistration) -> str:

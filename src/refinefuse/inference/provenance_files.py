@@ -57,7 +57,7 @@ def _of_nifti(path: Path) -> str:
     nibabel = load("nibabel", "nibabel")
     try:
         extensions = nibabel.load(path).header.extensions
-        return "\n".join(extension.get_content().decode("utf-8", "replace") for extension in extensions.by_code("text"))
+        return "\n".join(extension.content.decode("utf-8", "replace") for extension in extensions)
     except Exception as error:  # nibabel has many for a damaged file
         raise _unreadable(path, "NIfTI file", error) from None
 

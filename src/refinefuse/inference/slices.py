@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from refinefuse.image.color import to_tensor
-from refinefuse.image.medical.display import DisplayedVolumes, describe_range
+from refinefuse.image.medical.display import DisplayedVolumes, describe_display
 from refinefuse.image.medical.intensity import intensity_warnings
 from refinefuse.image.medical.volume import (
     Volume,
@@ -35,6 +35,7 @@ class SliceReader:
         grid: the volume on whose grid the result lies.
         shape: (h, w, slices) of the result as it is displayed.
         colormap: of the last volume.
+        ranges: the values of each volume that become 0 and 1.
         result: what was read, and what looks wrong.
 
     Raises:
@@ -53,11 +54,11 @@ class SliceReader:
         )
         self.result.warnings += different_patients(volumes, show_names=not options.anonymize)
         self.result.warnings += exchanged_sources(volumes)
-        ranges = options.ranges_of(volumes)
-        self._displayed = DisplayedVolumes(volumes, ranges, self.affine, self.shape, self.colormap)
+        self.ranges = options.ranges_of(volumes)
+        self._displayed = DisplayedVolumes(volumes, self.ranges, self.affine, self.shape, self.colormap)
         self.result.warnings += _hints(volumes, self.grid, options)
-        for volume, fixed in zip(volumes, ranges, strict=True):
-            self.result.messages.append(describe_range(volume, fixed))
+        for volume, fixed in zip(volumes, self.ranges, strict=True):
+            self.result.messages.append(describe_display(volume, fixed))
             self.result.warnings += intensity_warnings(volume, fixed)
 
     def __iter__(self) -> Generator[Pair, None, None]:

@@ -18,13 +18,14 @@ from refinefuse.image.medical.formats import is_volume
 from refinefuse.image.medical.nifti import NIFTI_EXTENSIONS, is_nifti, write_nifti
 from refinefuse.image.medical.registration import VolumeTransformType
 from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
-from refinefuse.image.medical.volume import reorient_back
+from refinefuse.image.medical.volume import NAMES, reorient_back
 from refinefuse.inference.align_volumes import align_volumes
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inspection import WarningKind
 from refinefuse.inference.montage import volume_montage
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
 from refinefuse.inference.pipeline import Pair, Progress, run
+from refinefuse.inference.provenance import Provenance, describe_range
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.slices import SliceReader
 from refinefuse.inference.stages import Check, Fuse
@@ -43,6 +44,7 @@ def fuse_volume(
     fuser: Fuser | None = None,
     options: VolumeOptions = VolumeOptions(),  # noqa: B008  # frozen
     overwrite: bool = False,
+    provenance: bool = True,
     progress: bool | Progress = False,
 ) -> VolumeResult:
     """Fuse two volumes slice by slice, and write NIfTI or a DICOM secondary capture.
@@ -58,6 +60,7 @@ def fuse_volume(
         fuser: the network; None: `Fuser("medical")`.
         options: of volumes.
         overwrite: replace what exists.
+        provenance: write into the result what made it (`refinefuse info` reads it).
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
@@ -72,6 +75,7 @@ def fuse_volume(
         options,
         align=align,
         overwrite=overwrite,
+        provenance=provenance,
         progress=progress,
     )
 
@@ -84,6 +88,7 @@ def fuse_volumes(
     *,
     align: VolumeTransformType | None = None,
     overwrite: bool = False,
+    provenance: bool = True,
     progress: bool | Progress = False,
     on_slice: OnSlice | None = None,
 ) -> VolumeResult:
@@ -96,6 +101,7 @@ def fuse_volumes(
         options: of volumes.
         align: register all volumes to the last first.
         overwrite: replace what exists.
+        provenance: write into the result what made it (`refinefuse info` reads it).
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
         on_slice: called with the sources and the fused slice as they are displayed, 8 bits each, slice by slice.
 
@@ -103,13 +109,17 @@ def fuse_volumes(
         InputError: as `fuse_volume`.
     """
     _check_outputs(outputs, paths, overwrite)
-    volumes, messages = options.read(paths), list[str]()
+    volumes, transforms = options.read(paths), list[str]()
     if align is not None:
-        volumes, messages = align_volumes(volumes, align, options)
+        volumes, messages, transforms = align_volumes(volumes, align, options)
     reader = SliceReader(volumes, options)
-    reader.result.messages += messages
+    if align is not None:
+        reader.result.messages += messages
     fuser = load()
-    writer = VolumeWriter(reader, outputs, fuser.color, options, overwrite=overwrite, on_slice=on_slice)
+    record = _record(fuser, reader, options, transforms) if provenance else ""
+    writer = VolumeWriter(
+        reader, outputs, fuser.color, options, overwrite=overwrite, provenance=record, on_slice=on_slice
+    )
     checked: tuple[WarningKind, ...] = () if align else ("alignment",)
     run(reader, [Check(checked), Fuse(fuser, StageTimer("fuse"))], writer, progress=progress)
     return reader.result
@@ -141,6 +151,7 @@ class VolumeWriter:
         color: `gray` leaves the color out.
         options: of volumes.
         overwrite: replace what exists.
+        provenance: what made the result, as text for its header; empty: nothing.
         on_slice: called with each slice as it is displayed.
     """
 
@@ -152,10 +163,11 @@ class VolumeWriter:
         options: VolumeOptions,
         *,
         overwrite: bool,
+        provenance: str = "",
         on_slice: OnSlice | None = None,
     ) -> None:
         self.reader, self.outputs, self.color, self.options = reader, outputs, color, options
-        self.overwrite, self.on_slice = overwrite, on_slice
+        self.overwrite, self.provenance, self.on_slice = overwrite, provenance, on_slice
         colored_result = reader.colormap != "gray" and color != "gray"
         self._dtype = np.dtype(np.uint8 if colored_result else np.float32)
         self._fused = np.empty((*reader.shape, 3) if colored_result else reader.shape, self._dtype)
@@ -190,17 +202,38 @@ class VolumeWriter:
         for path in outputs.wanted():
             make_folder(path.parent)
         if is_nifti(outputs.output):
-            write_nifti(outputs.output, reorient_back(self._fused, reader.order, reader.signs), reader.grid)
+            turned = reorient_back(self._fused, reader.order, reader.signs)
+            write_nifti(outputs.output, turned, reader.grid, self.provenance)
         else:
-            anonymize = self.options.anonymize
-            write_secondary_capture(outputs.output, self._fused, reader.affine, reader.volumes, anonymize=anonymize)
+            write_secondary_capture(
+                outputs.output,
+                self._fused,
+                reader.affine,
+                reader.volumes,
+                anonymize=self.options.anonymize,
+                provenance=self.provenance,
+            )
         if self._weight_maps is not None and outputs.weight_map is not None:
             turned = reorient_back(self._weight_maps, reader.order, reader.signs)
-            write_nifti(outputs.weight_map, turned, reader.grid)
+            write_nifti(outputs.weight_map, turned, reader.grid, self.provenance)
         if outputs.montage is not None:
             lengths = np.linalg.norm(reader.affine[:3, :2], axis=0)
             montage = volume_montage(self._shown, float(lengths[0] / lengths[1]))
             write_image(outputs.montage, montage, overwrite=self.overwrite)
+
+
+def _record(fuser: Fuser, reader: SliceReader, options: VolumeOptions, transforms: Sequence[str]) -> str:
+    """What makes the result; without the names of sources if it is anonymized, as they may name the patient."""
+    names = [] if options.anonymize else [str(volume.path) for volume in reader.volumes]
+    ranges = [describe_range(one, volume.units) for one, volume in zip(reader.ranges, reader.volumes, strict=True)]
+    settings = {
+        "modality": ", ".join(NAMES[volume.modality] for volume in reader.volumes),
+        "range": ", ".join(ranges),
+        "colormap": reader.colormap,
+        "grid": f"source {next(k for k, one in enumerate(reader.volumes) if one is reader.grid) + 1}",
+        "transform": ", ".join(transforms),
+    }
+    return Provenance.of(fuser).with_sources(names, settings).to_text()
 
 
 def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool) -> None:

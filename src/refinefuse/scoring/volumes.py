@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refinefuse.errors import InputError, PairingError
-from refinefuse.image.medical.display import DisplayedVolumes, describe_range
+from refinefuse.image.medical.display import DisplayedVolumes, describe_display
 from refinefuse.image.medical.formats import is_volume
 from refinefuse.image.medical.fused import read_fused
 from refinefuse.image.medical.options import VolumeOptions
@@ -70,7 +70,7 @@ def find_task(fused: Sequence[Path], a: Path, b: Path, options: VolumeOptions) -
     sources = options.read([a, b])
     ranges = options.ranges_of(sources)
     triplets: list[Triplet] = []
-    notes = [describe_range(volume, fixed) for volume, fixed in zip(sources, ranges, strict=True)]
+    notes = [describe_display(volume, fixed) for volume, fixed in zip(sources, ranges, strict=True)]
     for path in fused:
         volume = read_fused(path, max_voxels=options.max_voxels)
         order, signs, affine = display_orientation(volume.affine, volume.pixels.shape[:3])

@@ -109,7 +109,16 @@ def test_noise_gives_no_confidence():
     volumes = [Volume(values, np.diag([4.0, 4.0, 4.0, 1.0]), Path("x.nii"), "MR") for values in noise]
     found = register_volumes(*volumes)
     assert not found.is_reliable
-    assert "fits nearly as well" in found.rejection_reasons[0]
+    assert "little in common" in found.rejection_reasons[0]
+
+
+def test_structures_that_repeat_give_no_confidence():
+    """A position that is shifted by a period fits as well."""
+    stripes = np.broadcast_to(np.arange(20) % 2 * 500.0, (20, 20, 20))
+    grid = np.diag([8.0, 8.0, 4.0, 1.0])
+    one = Volume(stripes.astype(np.float32), grid, Path("x.nii"), "MR")
+    found = register_volumes(one, one)
+    assert "fits nearly as well" in found.rejection_reasons[-1]
 
 
 def test_a_small_overlap_is_not_trusted():

@@ -56,7 +56,7 @@ class DisplayedVolumes:
         return _images(slices, self._scales, self._colormap), [float(inside.mean()) for _, inside in slices]
 
 
-def describe_range(volume: Volume, fixed: IntensityRange) -> str:
+def describe_display(volume: Volume, fixed: IntensityRange) -> str:
     """A volume and the values of it that become black and white, in one line."""
     return f"{volume.description}, black to white: {fixed.low:g} to {volume.quantity(fixed.high)}"
 

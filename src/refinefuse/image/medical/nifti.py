@@ -203,13 +203,14 @@ def without_gaps(path: Path, values: NDArray[Any]) -> tuple[NDArray[np.float32],
     return filled, valid, [f"{count} voxels of '{path}' are NaN or infinite: taken as outside of the field of view"]
 
 
-def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
+def write_nifti(path: Path, values: NDArray[Any], grid: Volume, comment: str = "") -> None:
     """Write values on the grid of a volume, whole or not at all; a NIfTI grid keeps its header's geometry bit by bit.
 
     Args:
         path: ends with .nii or .nii.gz, in upper or lower case.
         values: (i, j, k) float32, or (i, j, k, 3) uint8, RGB.
         grid: of that shape; nothing but its geometry is copied.
+        comment: text for a header extension; empty: none.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -231,6 +232,8 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Volume) -> None:
         spatial, _ = grid.header.get_xyzt_units()
         units = "mm" if spatial == "unknown" else spatial
     header.set_xyzt_units(units)
+    if comment:
+        header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment.encode()))
     header["descrip"] = NOT_A_DEVICE.encode("ascii")[:79]
     data = image.to_bytes()
     write_atomic(path, gzip.compress(data, 6, mtime=0) if path.suffix.lower() == ".gz" else data)

@@ -26,6 +26,7 @@ _FINEST = 1.5  # millimeters: no finer than that
 _BINS, _SAMPLED, _ITERATIONS = 32, 0.2, 300
 _PROBES = 20  # points along each axis of a field of view at which overlap is measured
 _COARSE, _FINE = ((3, 4.0), (2, 2.0)), ((1, 1.0),)  # shrink factors, and smoothing in millimeters
+_SHARED = 0.1  # nats of mutual information; independent noise has less, two scans of one head four times as much
 _OVERLAP = 0.3  # of the smaller field of view, below which too little is compared
 _SHIFT, _ANGLE = 8.0, 8.0  # millimeters and degrees to the positions that the result is compared with
 
@@ -55,6 +56,10 @@ class VolumeRegistration:
     def rejection_reasons(self) -> tuple[str, ...]:
         """Why the result is not to be trusted; empty if it is."""
         rules = (
+            (
+                self.score_after >= _SHARED,
+                f"the two have little in common: mutual information {self.score_after:.3f}, {_SHARED:g} is needed",
+            ),
             (
                 self.confidence >= MIN_CONFIDENCE,
                 f"a position shifted by 8 mm or rotated by 8 degrees fits nearly as well: confidence "
@@ -107,9 +112,10 @@ def register_volumes(
         )
     sitk = _sitk()
     own = ranges or [range_of(volume, None, None, None) for volume in (moving, fixed)]
-    images = (_image(sitk, fixed, own[1]), _image(sitk, moving, own[0]))
+    (fixed_image, fixed_mask), (moving_image, moving_mask) = _image(sitk, fixed, own[1]), _image(sitk, moving, own[0])
+    images = _Pair(fixed_image, moving_image, fixed_mask, moving_mask)
     start = sitk.Euler3DTransform()
-    start.SetCenter(_center(images[0]))
+    start.SetCenter(_center(images.fixed))
     before = _score(sitk, images, start)
     starts = (start, _centered(sitk, images))
     ends = [(start, before), *(_optimized(sitk, images, one, _COARSE) for one in starts)]
@@ -179,31 +185,43 @@ def _overlap(matrix: NDArray[Any], moving: Volume, fixed: Volume) -> float:
     return min(inside * of_fixed / min(of_fixed, of_moving), 1.0)
 
 
-def _image(sitk: Any, volume: Volume, fixed: IntensityRange) -> Any:
-    """A volume in [0, 1] on an upright, isotropic grid of moderate size, in millimeters (RAS+)."""
+@dataclass(frozen=True)
+class _Pair:
+    """Fixed and moving volume as SimpleITK's images, and where they have data: nothing else is compared."""
+
+    fixed: Any
+    moving: Any
+    fixed_mask: Any
+    moving_mask: Any
+
+
+def _image(sitk: Any, volume: Volume, fixed: IntensityRange) -> tuple[Any, Any]:
+    """A volume in [0, 1] on an upright, isotropic grid of moderate size, in millimeters (RAS+), and its mask."""
     low, high = volume.corners()
     spacing = max(_FINEST, float((high - low).max()) / _SIDE)
     shape = tuple(int(side) for side in np.maximum(np.ceil((high - low) / spacing), 1))
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = low + spacing / 2
     at = resample_to(volume, affine, shape)
-    values = np.zeros(shape, np.float32)
+    values, mask = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     for k in range(shape[2]):
         cut, inside = at(k)
         values[:, :, k] = np.where(inside, scaled(cut, fixed, inverted=volume.is_inverted), 0)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
-    image.SetSpacing([spacing] * 3)
-    image.SetOrigin([float(value) for value in affine[:3, 3]])
-    return image
+        mask[:, :, k] = inside
+    images = [sitk.GetImageFromArray(np.ascontiguousarray(one.T)) for one in (values, mask)]
+    for image in images:
+        image.SetSpacing([spacing] * 3)
+        image.SetOrigin([float(value) for value in affine[:3, 3]])
+    return images[0], images[1]
 
 
 def _center(image: Any) -> Any:
     return image.TransformContinuousIndexToPhysicalPoint([(side - 1) / 2 for side in image.GetSize()])
 
 
-def _centered(sitk: Any, images: tuple[Any, Any]) -> Any:
+def _centered(sitk: Any, images: _Pair) -> Any:
     return sitk.CenteredTransformInitializer(
-        *images, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
+        images.fixed, images.moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
     )
 
 
@@ -215,19 +233,19 @@ def _as_affine(sitk: Any, rigid: Any) -> Any:
     return affine
 
 
-def _method(sitk: Any) -> Any:
+def _method(sitk: Any, images: _Pair) -> Any:
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)  # sums in one order: the same result on every run
     method.SetMetricAsMattesMutualInformation(_BINS)
+    method.SetMetricFixedMask(images.fixed_mask)
+    method.SetMetricMovingMask(images.moving_mask)
     method.SetInterpolator(sitk.sitkLinear)
     return method
 
 
-def _optimized(
-    sitk: Any, images: tuple[Any, Any], initial: Any, levels: tuple[tuple[int, float], ...]
-) -> tuple[Any, float]:
+def _optimized(sitk: Any, images: _Pair, initial: Any, levels: tuple[tuple[int, float], ...]) -> tuple[Any, float]:
     """A transform from fixed to moving points, and its metric (the lower the better); the start if nothing overlaps."""
-    method = _method(sitk)
+    method = _method(sitk, images)
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(_SAMPLED)
     method.SetOptimizerAsRegularStepGradientDescent(
@@ -239,30 +257,30 @@ def _optimized(
     found = type(initial)(initial)
     method.SetInitialTransform(found, True)
     try:
-        method.Execute(*images)
+        method.Execute(images.fixed, images.moving)
     except RuntimeError:  # all samples left the image: no overlap
         return initial, 0.0
     return found, _score(sitk, images, found)
 
 
-def _score(sitk: Any, images: tuple[Any, Any], transform: Any) -> float:
+def _score(sitk: Any, images: _Pair, transform: Any) -> float:
     """The metric over all voxels; 0 without overlap."""
-    method = _method(sitk)
+    method = _method(sitk, images)
     method.SetInitialTransform(transform)
     try:
-        return float(method.MetricEvaluate(*images))
+        return float(method.MetricEvaluate(images.fixed, images.moving))
     except RuntimeError:
         return 0.0
 
 
-def _confidence(sitk: Any, images: tuple[Any, Any], found: Any, score: float) -> float:
+def _confidence(sitk: Any, images: _Pair, found: Any, score: float) -> float:
     if score <= 0:
         return 0.0
     others = []
     for parameter in range(6):
         for sign in (1, -1):
             move = sitk.Euler3DTransform()
-            move.SetCenter(_center(images[0]))
+            move.SetCenter(_center(images.fixed))
             values = [0.0] * 6
             values[parameter] = sign * (np.radians(_ANGLE) if parameter < 3 else _SHIFT)
             move.SetParameters(values)

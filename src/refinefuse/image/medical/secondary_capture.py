@@ -74,7 +74,7 @@ def write_secondary_capture(
         affine: (4, 4), from (row, column, slice) to RAS+ millimeters.
         sources: the volumes that were fused; the last gives patient and study.
         anonymize: leave patient, study and references out.
-        provenance: what computed the result (weights and their checksum), for Contributing Equipment.
+        provenance: what made the result, of at most 1000 characters, for Contributing Equipment.
 
     Raises:
         InputError: rows and columns are not at right angles, the volume is too large for one file, or the folder
@@ -125,7 +125,7 @@ def _dataset(
     patients = [source.headers[0] for source in sources if source.headers]
     digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
     series = [text(header, "SeriesInstanceUID") for header in patients]
-    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), *series]
+    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), provenance, *series]
     dataset = pydicom.Dataset()
     add_identity(dataset, patients, entropy, anonymize=anonymize)
     dataset.SOPClassUID = _COLOR if images.ndim == 4 else _GRAY
