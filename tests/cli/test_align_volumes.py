@@ -11,16 +11,16 @@ from refinefuse.image.medical.dicom import read_dicom
 from series import write_series
 
 pytest.importorskip("SimpleITK")
-SIDES, STEP = (40, 44, 30), 3.0
-SHIFT, CUT = (9.0, -6.0, 6.0), 6  # of the CT, which also lacks as many voxels on one side
-#: Ellipsoids: center and radii in millimeters, and their values in CT and MRI.
+SIDES, STEP = (40, 44, 30), 1.5  # a small head, for speed
+SHIFT, CUT = (5.0, -4.0, 4.0), 6  # of the CT, which also lacks as many voxels on one side
+#: Ellipsoids: center and radii in half millimeters, and their values in CT and MRI.
 PARTS = [((0, 0, 0), (52, 58, 42), 300, 200), ((0, 2, 0), (46, 52, 36), 60, 420), ((-16, 18, 6), (13, 20, 11), 90, 150),
          ((20, -14, -4), (10, 16, 20), -20, 800), ((8, 30, 14), (16, 7, 10), 110, 300),
          ((-22, -26, -14), (14, 10, 12), 130, 700)]  # fmt: skip
 
 
 def scan(modality):
-    grid = (np.stack(np.meshgrid(*map(np.arange, SIDES), indexing="ij"), -1) - (np.array(SIDES) - 1) / 2) * STEP
+    grid = (np.stack(np.meshgrid(*map(np.arange, SIDES), indexing="ij"), -1) - (np.array(SIDES) - 1) / 2) * 2 * STEP
     values = np.full(SIDES, -1000.0 if modality == "ct" else 0.0)
     for center, radii, *levels in PARTS:
         values[(((grid - center) / radii) ** 2).sum(-1) < 1] = levels[modality == "mri"]
@@ -54,7 +54,7 @@ def aligned(head):
 def test_the_moved_volume_lies_on_the_grid_of_the_other(aligned):
     found, moved, valid, transform = aligned
     assert found.is_reliable
-    np.testing.assert_allclose(found.transform[:3, 3], np.negative(SHIFT), atol=1)
+    np.testing.assert_allclose(found.transform[:3, 3], np.negative(SHIFT), atol=0.7)
     np.testing.assert_allclose(moved.affine, affine(), atol=1e-5)
     inside = np.asarray(valid.dataobj) == 1
     values = moved.get_fdata()
@@ -83,7 +83,7 @@ def test_a_moved_grid_is_written_where_it_lies(head, tmp_path, run):
     assert code == 0, err
     assert "registered to" in out
     written = nibabel.load(tmp_path / "o.nii").affine
-    np.testing.assert_allclose(written[:3, 3], affine((CUT * STEP, 0, 0))[:3, 3], atol=1)
+    np.testing.assert_allclose(written[:3, 3], affine((CUT * STEP, 0, 0))[:3, 3], atol=0.7)
     np.testing.assert_allclose(nibabel.load(tmp_path / "o.nii").header.get_qform(), written, atol=1e-3)
 
 
@@ -103,14 +103,14 @@ def test_a_dicom_series_is_moved_into_the_frame_of_the_other(head, tmp_path):
 def test_noise_is_refused_and_nothing_written(tmp_path, run):
     for seed, name in enumerate(("a_mri.nii", "b_mri.nii")):
         noise = np.random.default_rng(seed).normal(500, 50, (20, 20, 20)).astype(np.float32)
-        nibabel.save(nibabel.Nifti1Image(noise, np.diag([4.0, 4.0, 4.0, 1.0])), tmp_path / name)
+        nibabel.save(nibabel.Nifti1Image(noise, np.diag([2.0, 2.0, 2.0, 1.0])), tmp_path / name)
     files = tmp_path / "a_mri.nii", tmp_path / "b_mri.nii"
     for command in ("align", "volume"):
         extra = ("--align",) if command == "volume" else ()
         code, _, err = run(command, *files, "-o", tmp_path / "o.nii", *extra)
         assert code == 1
         assert "could not be registered" in err
-        assert "confidence" in err
+        assert "in common" in err
     assert not align_volume(*files).is_reliable
     assert {path.name for path in tmp_path.iterdir()} == {"a_mri.nii", "b_mri.nii"}
 

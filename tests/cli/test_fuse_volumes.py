@@ -162,9 +162,35 @@ def test_series_of_one_folder(tmp_path, run):
 
 def test_three_volumes_in_any_order(pet, tmp_path, run):
     third = nifti(tmp_path / "t2w.nii", head(seed=5))
-    run("volume", pet[0], third, pet[1], "-o", tmp_path / "1.nii")
-    run("volume", third, pet[0], pet[1], "-o", tmp_path / "2.nii")
+    run("volume", pet[0], third, pet[1], "-o", tmp_path / "1.nii", "--no-provenance")
+    run("volume", third, pet[0], pet[1], "-o", tmp_path / "2.nii", "--no-provenance")
     assert (tmp_path / "1.nii").read_bytes() == (tmp_path / "2.nii").read_bytes()
+
+
+def test_two_volumes_in_any_order(tmp_path, run):
+    """Of CT and MRI none is preferred: neither as a source nor for what it shows outside of the other's view."""
+    shifted = np.diag([1.0, 1.0, 3.0, 1.0])
+    shifted[0, 3] = 6
+    ct, mri = nifti(tmp_path / "ct.nii", head() - 500), nifti(tmp_path / "mri.nii", head((36, 36, 12), 1), shifted)
+    run("volume", ct, mri, "-o", tmp_path / "1.nii", "--grid", "a", "--no-provenance")
+    run("volume", mri, ct, "-o", tmp_path / "2.nii", "--grid", "b", "--no-provenance")
+    assert (tmp_path / "1.nii").read_bytes() == (tmp_path / "2.nii").read_bytes()
+
+
+@pytest.mark.parametrize("modality", ["pet", "spect"])
+@pytest.mark.parametrize("extra", [(), ("--colormap", "gray")])
+def test_activity_is_carried_by_luma(tmp_path, run, modality, extra):
+    """Also where the MRI shows nothing and without color, what is more active is brighter."""
+    activity = np.full((40, 40, 6), 5, np.float32)
+    activity[10:15, 17:23], activity[25:30, 17:23] = 50, 100
+    mri = np.random.default_rng(0).normal(500, 20, activity.shape).astype(np.float32)
+    files = nifti(tmp_path / "mri.nii", mri), nifti(tmp_path / f"{modality}.nii", activity)
+    assert run("volume", *files, "-o", tmp_path / "out.nii", *extra)[0] == 0
+    voxels = np.asarray(nibabel.load(tmp_path / "out.nii").dataobj)
+    colors = {"R": 0.299, "G": 0.587, "B": 0.114}
+    luma = 255 * voxels if extra else sum(weight * voxels[name] for name, weight in colors.items())
+    cold, warm, hot = (luma[rows, 18:22].mean() for rows in (slice(18, 22), slice(11, 14), slice(26, 29)))
+    assert cold + 10 < warm < hot - 10
 
 
 class TestRefused:
@@ -247,3 +273,48 @@ def test_slices_are_shown_as_they_are_written(pet, tmp_path):
     written = np.stack([fused[name][::-1, ::-1, -1].T for name in ("R", "G", "B")], -1)
     np.testing.assert_array_equal(last, written)
     np.testing.assert_allclose(result.affine[:3, :3], [[0, -1, 0], [-1, 0, 0], [0, 0, 3]])
+
+
+class TestProvenance:
+    def lines(self, run, *files):
+        code, out, err = run("info", *files)
+        assert code == 0, err
+        return out
+
+    @pytest.mark.parametrize("output", ["out", "out.nii.gz"])
+    def test_a_result_says_what_made_it(self, study, tmp_path, run, output):
+        assert run("volume", *study, "-o", tmp_path / output, "--window", "brain")[0] == 0
+        said = self.lines(run, tmp_path / output)
+        for text in ("weights: medical (medical-", "sha256", "sources: ct, pt", "modality: CT, PET",
+                     "colormap: inferno", "range: 0 to 80 HU, 0 to 0.", "SUV", "made by: refinefuse "):  # fmt: skip
+            assert text in said
+
+    def test_pixels_are_the_same_without_it(self, pet, tmp_path, run):
+        run("volume", *pet, "-o", tmp_path / "1.nii", "--weight-map", tmp_path / "w.nii")
+        run("volume", *pet, "-o", tmp_path / "2.nii", "--no-provenance")
+        one, other = (nibabel.load(tmp_path / name) for name in ("1.nii", "2.nii"))
+        np.testing.assert_array_equal(np.asarray(one.dataobj), np.asarray(other.dataobj))
+        assert "mri.nii.gz, pet.nii.gz" in self.lines(run, tmp_path / "w.nii")
+        assert other.header.extensions == []
+        code, _, err = run("info", tmp_path / "2.nii")
+        assert code == 1
+        assert "does not say what made it" in err
+
+    @pytest.mark.parametrize("output", ["out", "out.nii"])
+    def test_an_anonymous_result_names_no_source(self, tmp_path, run, output):
+        for name, tags in (("DoeJane_ct", {"Modality": "CT", "SOPClassUID": CT_CLASS}), ("DoeJane_mr", {})):
+            write_series(tmp_path / name, head() - 500, **tags)
+        sources = (tmp_path / "DoeJane_ct", tmp_path / "DoeJane_mr")
+        assert run("volume", *sources, "-o", tmp_path / output, "--anonymize")[0] == 0
+        files = [tmp_path / output] if "." in output else list((tmp_path / output).iterdir())
+        assert all(b"DoeJane" not in file.read_bytes() for file in files)
+        assert "weights: medical" in self.lines(run, tmp_path / output)
+
+    def test_many_sources_fit_into_the_texts_of_dicom(self, tmp_path, run):
+        names = [f"{'long-name-' * 20}{k}_mr" for k in range(4)]
+        for k, name in enumerate(names):
+            write_series(tmp_path / name, head(seed=k))
+        assert run("volume", *(tmp_path / name for name in names), "-o", tmp_path / "out")[0] == 0
+        (equipment,) = pydicom.dcmread(tmp_path / "out/fused.dcm").ContributingEquipmentSequence
+        assert len(equipment.ContributionDescription) <= 1024
+        assert "weights: medical" in self.lines(run, tmp_path / "out")

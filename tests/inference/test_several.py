@@ -60,3 +60,15 @@ def test_several_images_in_a_batch(fuser):
 def test_sizes_must_agree(fuser):
     with pytest.raises(InputError, match="height and width"):
         fuser(np.zeros((8, 8), np.uint8), np.zeros((8, 9), np.uint8), np.zeros((8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(40, 36), (64, 64), (101, 67)])
+def test_the_medical_weights_prefer_no_source(size):
+    """Exchanging CT and MRI changes no bit, whatever the size and the depth."""
+    rng = np.random.default_rng(0)
+    fuser = Fuser("medical", color="both")
+    for a, b in (
+        (rng.random(size, np.float32), rng.random(size, np.float32)),
+        (rng.integers(0, 65536, size, np.uint16), rng.integers(0, 65536, size, np.uint16)),
+    ):
+        np.testing.assert_array_equal(fuser(a, b), fuser(b, a))

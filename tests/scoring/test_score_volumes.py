@@ -47,7 +47,7 @@ def test_levels_are_those_of_the_display(volumes):
     from refinefuse.scoring.volumes import find_task
 
     task = find_task([volumes[0]], *volumes[1:], VolumeOptions(window="brain"))
-    fused, ct, mri = task.triplets[5].read("luma")
+    fused, ct, mri = task.triplets[4].read("luma")
     np.testing.assert_array_equal(fused, ct)
     shown = np.floor((head() / 5 - 40).clip(0, 80) / 80 * 255 + 0.5)[:, :, 5].T[::-1, ::-1]
     assert np.abs(ct[0, 0].numpy() - shown).max() <= 1

@@ -57,7 +57,7 @@ def run(
     latex: str | None = None,
     num_workers: int = 1,
     overwrite: bool = False,
-    volumes: VolumeArguments,
+    volumes: VolumeArguments = VolumeArguments(),  # noqa: B008  # read only
 ) -> int:
     """Score fused images against their sources, in the metrics of the literature and in diagnostic metrics.
 

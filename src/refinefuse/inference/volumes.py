@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from refinefuse.image.files import check_target, write_image
 from refinefuse.image.medical.formats import is_volume
 from refinefuse.image.medical.nifti import NIFTI_EXTENSIONS, is_nifti, write_nifti
 from refinefuse.image.medical.registration import VolumeTransformType
-from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
+from refinefuse.image.medical.secondary_capture import DerivationText, check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import NAMES, reorient_back
 from refinefuse.inference.align_volumes import align_volumes
 from refinefuse.inference.fuser import Fuser
@@ -32,6 +33,7 @@ from refinefuse.inference.stages import Check, Fuse
 from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
 from refinefuse.weights.store import MEDICAL
 
+_LONGEST = 900  # characters of a text in DICOM (ST holds 1024)
 OnSlice = Callable[[list[NDArray[Any]]], None]
 
 
@@ -116,7 +118,7 @@ def fuse_volumes(
     if align is not None:
         reader.result.messages += messages
     fuser = load()
-    record = _record(fuser, reader, options, transforms) if provenance else ""
+    record = _record(fuser, reader, options, transforms) if provenance else None
     writer = VolumeWriter(
         reader, outputs, fuser.color, options, overwrite=overwrite, provenance=record, on_slice=on_slice
     )
@@ -151,7 +153,7 @@ class VolumeWriter:
         color: `gray` leaves the color out.
         options: of volumes.
         overwrite: replace what exists.
-        provenance: what made the result, as text for its header; empty: nothing.
+        provenance: what makes the result; None: it is not written into it.
         on_slice: called with each slice as it is displayed.
     """
 
@@ -163,7 +165,7 @@ class VolumeWriter:
         options: VolumeOptions,
         *,
         overwrite: bool,
-        provenance: str = "",
+        provenance: Provenance | None = None,
         on_slice: OnSlice | None = None,
     ) -> None:
         self.reader, self.outputs, self.color, self.options = reader, outputs, color, options
@@ -199,11 +201,12 @@ class VolumeWriter:
 
     def _write_files(self) -> None:
         reader, outputs = self.reader, self.outputs
+        comment = "" if self.provenance is None else self.provenance.to_text()
         for path in outputs.wanted():
             make_folder(path.parent)
         if is_nifti(outputs.output):
             turned = reorient_back(self._fused, reader.order, reader.signs)
-            write_nifti(outputs.output, turned, reader.grid, self.provenance)
+            write_nifti(outputs.output, turned, reader.grid, comment)
         else:
             write_secondary_capture(
                 outputs.output,
@@ -211,18 +214,18 @@ class VolumeWriter:
                 reader.affine,
                 reader.volumes,
                 anonymize=self.options.anonymize,
-                provenance=self.provenance,
+                provenance=_for_dicom(self.provenance),
             )
         if self._weight_maps is not None and outputs.weight_map is not None:
             turned = reorient_back(self._weight_maps, reader.order, reader.signs)
-            write_nifti(outputs.weight_map, turned, reader.grid, self.provenance)
+            write_nifti(outputs.weight_map, turned, reader.grid, comment)
         if outputs.montage is not None:
             lengths = np.linalg.norm(reader.affine[:3, :2], axis=0)
             montage = volume_montage(self._shown, float(lengths[0] / lengths[1]))
             write_image(outputs.montage, montage, overwrite=self.overwrite)
 
 
-def _record(fuser: Fuser, reader: SliceReader, options: VolumeOptions, transforms: Sequence[str]) -> str:
+def _record(fuser: Fuser, reader: SliceReader, options: VolumeOptions, transforms: Sequence[str]) -> Provenance:
     """What makes the result; without the names of sources if it is anonymized, as they may name the patient."""
     names = [] if options.anonymize else [str(volume.path) for volume in reader.volumes]
     ranges = [describe_range(one, volume.units) for one, volume in zip(reader.ranges, reader.volumes, strict=True)]
@@ -233,7 +236,23 @@ def _record(fuser: Fuser, reader: SliceReader, options: VolumeOptions, transform
         "grid": f"source {next(k for k, one in enumerate(reader.volumes) if one is reader.grid) + 1}",
         "transform": ", ".join(transforms),
     }
-    return Provenance.of(fuser).with_sources(names, settings).to_text()
+    return Provenance.of(fuser).with_sources(names, settings)
+
+
+def _for_dicom(record: Provenance | None) -> DerivationText:
+    """The record in texts that DICOM holds; of more than two or three sources, without their long settings."""
+    if record is None:
+        return DerivationText()
+    settings = dict(record.settings)
+    for name in sorted(settings, key=lambda name: len(settings[name]), reverse=True):
+        if len(record.to_text()) > _LONGEST:
+            del settings[name]
+            record = replace(record, settings=dict(settings))
+    if len(record.to_text()) > _LONGEST:
+        record = replace(record, sources=())
+    return DerivationText(
+        f"refinefuse {record.refinefuse}, weights {record.weights}, {record.file}".rstrip(", ") + ".", record.to_text()
+    )
 
 
 def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool) -> None:

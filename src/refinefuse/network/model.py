@@ -88,9 +88,10 @@ class RefineFuse(Pretrained, FusionModel):
 
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
         """The tokens of both sources, from their grid statistics; of both orders, if the network is symmetric."""
-        if self.config.symmetric:
-            a, b = torch.cat([a, b]), torch.cat([b, a])
-        return Context(self.context_encoders[0](a), self.context_encoders[1](b))
+        first, second = self.context_encoders
+        if not self.config.symmetric:
+            return Context(first(a), second(b))
+        return Context(torch.cat([first(a), first(b)]), torch.cat([second(b), second(a)]))
 
     def predict_padded(
         self,
@@ -107,12 +108,18 @@ class RefineFuse(Pretrained, FusionModel):
             context: of the whole pair.
             contrast: in training, of each pair; None takes that of the config.
         """
-        if self.config.symmetric:
-            a, b = torch.cat([a, b]), torch.cat([b, a])
-            contrast = contrast if contrast is None else contrast.repeat(2, 1, 1, 1)
-        features = self.decoder(self._encode(torch.cat([a, b], 1), context))
-        output: FusionOutput = self.head(features, a, b, self.config.contrast if contrast is None else contrast)
-        return _mean_of_orders(output) if self.config.symmetric else output
+        level = self.config.contrast if contrast is None else contrast
+        if not self.config.symmetric:
+            return self._predict_order(a, b, context, level)
+        # One after the other: in one batch, sums are taken in another order for the second image of some sizes.
+        contexts = [Context(*tokens) for tokens in zip(*(both.chunk(2) for both in context), strict=True)]
+        one, other = self._predict_order(a, b, contexts[0], level), self._predict_order(b, a, contexts[1], level)
+        weight_map = (one.weight_map + (1 - other.weight_map)) / 2
+        return FusionOutput((one.fused + other.fused) / 2, weight_map)
+
+    def _predict_order(self, a: Tensor, b: Tensor, context: Context, contrast: float | Tensor) -> FusionOutput:
+        output: FusionOutput = self.head(self.decoder(self._encode(torch.cat([a, b], 1), context)), a, b, contrast)
+        return output
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""
@@ -127,8 +134,3 @@ class RefineFuse(Pretrained, FusionModel):
                 pair = self.attention(pair, context)
             scales.append(F.relu(merge(pair), inplace=True))
         return scales
-
-
-def _mean_of_orders(output: FusionOutput) -> FusionOutput:
-    (one, other), (weight, complement) = (x.chunk(2) for x in output)
-    return FusionOutput((one + other) / 2, (weight + (1 - complement)) / 2)

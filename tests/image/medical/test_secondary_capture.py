@@ -11,10 +11,11 @@ from pydicom.dataset import Dataset
 
 from refinefuse.errors import InputError
 from refinefuse.image.medical.dicom import read_dicom
-from refinefuse.image.medical.secondary_capture import check_series_folder, write_secondary_capture
+from refinefuse.image.medical.secondary_capture import DerivationText, check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import display_orientation, reorient
 from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
 
+NOTHING = DerivationText()
 DCIODVFY = shutil.which("dciodvfy")
 STUDY = {
     "PatientSex": "F",
@@ -36,7 +37,7 @@ def sources(tmp_path):
     return [read_dicom(tmp_path / "ct"), read_dicom(tmp_path / "pt")]
 
 
-def written(folder, sources, *, color=True, anonymize=False, provenance=""):
+def written(folder, sources, *, color=True, anonymize=False, provenance=NOTHING):
     grid = sources[-1]
     order, signs, affine = display_orientation(grid.affine, grid.values.shape)
     images = reorient(grid.values / grid.values.max(), order, signs)
@@ -67,9 +68,12 @@ def test_orientation_of_the_patient(tmp_path):
 
 
 def test_what_made_it_and_what_it_was_made_from(sources, tmp_path):
-    dataset, _, _ = written(tmp_path / "out", sources, provenance="Weights medical, sha256 0123.")
+    dataset, _, _ = written(
+        tmp_path / "out", sources, provenance=DerivationText("Weights medical.", "Weights medical, sha256 0123.")
+    )
     (equipment,) = dataset.ContributingEquipmentSequence
     assert "Weights medical, sha256 0123." in equipment.ContributionDescription
+    assert dataset.DerivationDescription.startswith("Fusion of CT + PET. Weights medical. Made by RefineFuse.")
     assert equipment.SoftwareVersions
     assert "not for diagnosis" in dataset.SeriesDescription.lower()
     assert "Not a medical device" in dataset.ImageComments
@@ -164,7 +168,13 @@ def test_the_profile_of_anonymization_is_declared(sources, tmp_path):
 @pytest.mark.parametrize("color", [True, False])
 @pytest.mark.parametrize("anonymize", [True, False])
 def test_dciodvfy_has_nothing_to_say(sources, tmp_path, color, anonymize):
-    written(tmp_path / "out", sources, color=color, anonymize=anonymize, provenance="Weights medical.")
+    written(
+        tmp_path / "out",
+        sources,
+        color=color,
+        anonymize=anonymize,
+        provenance=DerivationText("Weights medical.", '{"weights": "medical"}'),
+    )
     found = subprocess.run([DCIODVFY, "-new", tmp_path / "out/fused.dcm"], capture_output=True, text=True, check=False)
     assert "SCImage" in found.stderr + found.stdout
     assert "Error" not in found.stderr + found.stdout

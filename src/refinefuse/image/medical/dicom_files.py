@@ -44,6 +44,8 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _has_dicom_content(path: Path) -> bool:
     """Whether a file has DICOM's preamble, or starts like a dataset without one."""
+    if not path.is_file():  # nor a pipe, which would be waited for
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(132)

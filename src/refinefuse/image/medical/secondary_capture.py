@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,18 @@ _SOURCE_IMAGE = ("121322", "DCM", "Source image for image processing operation")
 _PROCESSING = ("109102", "DCM", "Processing Equipment")
 _RIGHT_ANGLE = 1e-4  # cosine of the angle between rows and columns
 _MAX_BYTES = 2**32 - 2  # of pixels in one DICOM file
+
+
+class DerivationText(NamedTuple):
+    """What made a result, in texts of at most 900 characters.
+
+    Attributes:
+        summary: for people, in DerivationDescription.
+        record: for programs, in Contributing Equipment.
+    """
+
+    summary: str = ""
+    record: str = ""
 
 
 def check_series_folder(folder: Path, *, overwrite: bool) -> None:
@@ -57,7 +69,7 @@ def write_secondary_capture(
     sources: Sequence[Volume],
     *,
     anonymize: bool,
-    provenance: str = "",
+    provenance: DerivationText = DerivationText(),  # noqa: B008  # immutable
 ) -> None:
     """Write a volume as one multi-frame file in a folder, which appears when all of it is written.
 
@@ -74,7 +86,7 @@ def write_secondary_capture(
         affine: (4, 4), from (row, column, slice) to RAS+ millimeters.
         sources: the volumes that were fused; the last gives patient and study.
         anonymize: leave patient, study and references out.
-        provenance: what made the result, of at most 1000 characters, for Contributing Equipment.
+        provenance: what made the result.
 
     Raises:
         InputError: rows and columns are not at right angles, the volume is too large for one file, or the folder
@@ -119,13 +131,13 @@ def _check_form(images: NDArray[Any], affine: NDArray[Any]) -> None:
 
 
 def _dataset(
-    images: NDArray[Any], affine: NDArray[Any], sources: Sequence[Volume], anonymize: bool, provenance: str
+    images: NDArray[Any], affine: NDArray[Any], sources: Sequence[Volume], anonymize: bool, provenance: DerivationText
 ) -> Any:
     pydicom = load("pydicom", "pydicom")
     patients = [source.headers[0] for source in sources if source.headers]
     digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
     series = [text(header, "SeriesInstanceUID") for header in patients]
-    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), provenance, *series]
+    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), *provenance, *series]
     dataset = pydicom.Dataset()
     add_identity(dataset, patients, entropy, anonymize=anonymize)
     dataset.SOPClassUID = _COLOR if images.ndim == 4 else _GRAY
@@ -141,14 +153,15 @@ def _dataset(
     return dataset
 
 
-def _add_description(dataset: Any, sources: Sequence[Volume], patients: list[Any], provenance: str) -> None:
+def _add_description(dataset: Any, sources: Sequence[Volume], patients: list[Any], provenance: DerivationText) -> None:
     """What kind of image it is, and what made it."""
     kinds = " + ".join(NAMES[source.modality] for source in sources)
     dataset.Modality, dataset.ConversionType = "OT", "WSD"
     dataset.SeriesNumber, dataset.InstanceNumber = 9000, 1
     dataset.SeriesDescription = f"Fused {kinds}, not for diagnosis"[:64]
     dataset.ImageType = ["DERIVED", "SECONDARY", "FUSED"]
-    dataset.DerivationDescription, dataset.ImageComments = f"Fusion of {kinds}. {NOT_A_DEVICE}", NOT_A_DEVICE
+    dataset.DerivationDescription = " ".join(filter(None, (f"Fusion of {kinds}.", provenance.summary, NOT_A_DEVICE)))
+    dataset.ImageComments = NOT_A_DEVICE
     dataset.Manufacturer = dataset.ManufacturerModelName = "RefineFuse"
     dataset.SoftwareVersions = version("refinefuse")
     equipment = _item(
@@ -156,7 +169,7 @@ def _add_description(dataset: Any, sources: Sequence[Volume], patients: list[Any
         Manufacturer="RefineFuse",
         ManufacturerModelName="RefineFuse",
         SoftwareVersions=version("refinefuse"),
-        ContributionDescription=f"Image fusion. {provenance}".strip(),
+        ContributionDescription=f"Image fusion. {provenance.record}".strip(),
     )
     dataset.ContributingEquipmentSequence = [equipment]
     # The attribute is required here, and nobody has looked at the pixels: NO only if all sources were declared so.
