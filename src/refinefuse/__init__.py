@@ -70,7 +70,7 @@ _DEFINED_IN = {
     "TransformType": "alignment.transform",
     "VideoOptions": "inference.video.options",
     "VideoResult": "inference.video.options",
-    "VolumeOptions": "inference.volume_options",
+    "VolumeOptions": "image.medical.options",
     "VolumeRegistration": "image.medical.registration",
     "VolumeResult": "inference.volume_options",
     "align": "alignment.align",

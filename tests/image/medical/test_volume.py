@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.image.medical import volume as volumes
+from refinefuse.image.medical.formats import is_volume, read_volume
 from refinefuse.image.medical.intensity import (
     WINDOWS,
     colored,
@@ -24,6 +25,7 @@ from refinefuse.image.medical.intensity import (
     with_kind,
 )
 from refinefuse.image.medical.nifti import modality_of, read_nifti, write_nifti
+from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.image.medical.resampling import resample_to
 from refinefuse.image.medical.volume import (
     Volume,
@@ -321,6 +323,32 @@ class TestNifti:
 )  # fmt: skip
 def test_kind_by_name(name, modality):
     assert modality_of(volumes.Path(name)) == modality
+
+
+@pytest.mark.parametrize(("name", "format_name"), [("x.nrrd", "NRRD"), ("x.MHA", "MetaImage"), ("x.mgz", "MGH")])
+def test_formats_that_are_not_read_are_named(tmp_path, name, format_name):
+    (tmp_path / name).write_bytes(b"NRRD0005")
+    assert is_volume(tmp_path / name)
+    with pytest.raises(InputError, match=rf"(?s)not supported.*NIfTI.*got: .*{format_name}.*3D Slicer"):
+        read_volume(tmp_path / name)
+
+
+def test_the_limit_of_pixels_raises_that_of_voxels(monkeypatch):
+    assert VolumeOptions().max_voxels == 2**30
+    monkeypatch.setenv("REFINEFUSE_MAX_PIXELS", str(2**31))
+    assert VolumeOptions().max_voxels == 2**31
+    monkeypatch.setenv("REFINEFUSE_MAX_PIXELS", "100")
+    assert VolumeOptions().max_voxels == 2**30
+
+
+def test_a_grid_at_right_angles_comes_before_a_finer_one_that_is_sheared():
+    sheared = np.diag([0.5, 0.5, 1.0, 1.0])
+    sheared[1, 2] = 0.4  # a tilted gantry
+    tilted, upright = Volume(head((4, 4, 4)), sheared, HERE), Volume(head((4, 4, 4)), np.eye(4), HERE)
+    assert not tilted.is_orthogonal
+    assert upright.is_orthogonal
+    assert finest([tilted, upright]) == 1
+    assert finest([tilted, tilted]) == 1
 
 
 class TestIntensity:

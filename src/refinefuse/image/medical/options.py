@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from refinefuse.errors import InputError
+from refinefuse.image.limits import max_pixels
 from refinefuse.image.medical.formats import read_volume
 from refinefuse.image.medical.intensity import Colormap, intensity_ranges, parse_window, with_kind
 from refinefuse.image.medical.volume import MAX_VOXELS, Modality, Volume
@@ -38,7 +39,7 @@ class VolumeOptions:
         series: numbers or UIDs, one per source, if folders hold several.
         anonymize: keep nothing of patient and study in DICOM results, and name no patient in messages.
         kinds: the modality of each source; empty: by the file or its name.
-        max_voxels: that a source may declare.
+        max_voxels: that a source may declare; by default 2**30, or the limit of pixels if that was raised above it.
 
     Raises:
         InputError: if a value is not understood.
@@ -52,7 +53,7 @@ class VolumeOptions:
     series: tuple[str | None, ...] = ()
     anonymize: bool = False
     kinds: tuple[Modality, ...] = ()
-    max_voxels: int = MAX_VOXELS
+    max_voxels: int = field(default_factory=lambda: max(MAX_VOXELS, max_pixels()))
 
     def __post_init__(self) -> None:
         self._parsed()
