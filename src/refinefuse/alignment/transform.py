@@ -77,7 +77,7 @@ class Transform:
             InputError: the image is not of the size that the transform was made for.
         """
         self.check_size("a", image.shape[:2])
-        x, y = self._grid
+        x, y = self.positions
         values = image.astype(np.float32)
         sampled = cv2.remap(values, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         h, w = self.size_moving
@@ -96,7 +96,7 @@ class Transform:
             moved = cv2.warpPerspective(image, self.matrix, shape, flags=flags, borderMode=cv2.BORDER_REPLICATE)
             inside = cv2.warpPerspective(known, self.matrix, shape, flags=flags)
             return np.asarray(moved), np.asarray(inside) > 0.99
-        x, y = self._grid
+        x, y = self.positions
         moved = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(known, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(moved), np.asarray(inside) > 0.99
@@ -115,7 +115,8 @@ class Transform:
             )
 
     @cached_property
-    def _grid(self) -> tuple[np.ndarray, np.ndarray]:
+    def positions(self) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+        """Where each pixel of `b` lies in `a`: x and y, float32."""
         h, w = self.size_fixed
         x, y = np.meshgrid(np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64))
         if self.displacement is not None:

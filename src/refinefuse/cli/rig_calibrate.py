@@ -1,0 +1,100 @@
+"""`refinefuse rig calibrate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from refinefuse.rig.model import Rig
+
+EXAMPLES = """\
+  refinefuse rig calibrate ir/ vis/ -o rig.json
+  refinefuse rig calibrate ir.mp4 vis.mp4 -o rig.json --distance 30
+  refinefuse rig calibrate ir_near/ vis_near/ -o rig2.json --rig rig.json --distance 3
+"""
+
+
+@dataclass
+class ResultArguments:
+    """Result.
+
+    Attributes:
+        output: Rig file (.json).
+        overwrite: Replace a file that exists.
+    """
+
+    output: Path
+    overwrite: bool = False
+
+
+@dataclass
+class CalibrationArguments:
+    """Calibration.
+
+    Attributes:
+        frames: Pairs of frames that are used at most, spread evenly over the sources.
+        distance: Distance of the scenes in meters, for a rig that is applied at several distances.
+        rig: Calibrated rig: only learn from these frames, taken at another distance, how its images shift with the
+            distance.
+        lens_a: OpenCV calibration or ROS camera_info file of camera A; without it, its distortion is estimated.
+        lens_b: The same of camera B.
+    """
+
+    frames: int = 40
+    distance: float | None = None
+    rig: Path | None = None
+    lens_a: Path | None = None
+    lens_b: Path | None = None
+
+
+def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArguments) -> int:
+    """Calibrate two cameras on one mount from frames of ordinary scenes.
+
+    Both cameras must have taken the frames at the same moments. What the frames cannot tell is refused: then nothing
+    is written and the exit code is 1.
+
+    Args:
+        a: Folder of frames or video of the thermal camera.
+        b: Folder of frames or video of the visible camera, in any size.
+        results: Where the rig goes.
+        calibration: How the rig is estimated.
+    """
+    from refinefuse.atomic import check_writable
+    from refinefuse.errors import InputError
+    from refinefuse.rig.calibrate import FEWEST, calibrate_rig
+    from refinefuse.rig.convert import load_lens
+    from refinefuse.rig.frames import read_frames
+    from refinefuse.rig.model import load_rig
+
+    check_writable(results.output, overwrite=results.overwrite)
+    if calibration.frames < FEWEST:
+        raise InputError(f"--frames must be {FEWEST} or more.\n  got: {calibration.frames}")
+    if calibration.rig is not None and (calibration.distance is None or calibration.lens_a or calibration.lens_b):
+        raise InputError("--rig needs --distance, the one of these frames, and goes without --lens-a and --lens-b.")
+    before = None if calibration.rig is None else load_rig(calibration.rig)
+    lenses = [None if path is None else load_lens(path) for path in (calibration.lens_a, calibration.lens_b)]
+    if before is not None:
+        lenses = [before.lens_moving, before.lens_fixed]
+    pairs = read_frames(a, b, calibration.frames)
+    rig = calibrate_rig(pairs, lens_a=lenses[0], lens_b=lenses[1], distance=calibration.distance)
+    print(describe(rig))
+    if before is not None and calibration.distance is not None:
+        rig = before.with_parallax(rig.matrix, calibration.distance)
+    rig.save(results.output, overwrite=results.overwrite)
+    print(f"Saved '{results.output}'.")
+    return 0
+
+
+def describe(rig: Rig) -> str:
+    """How good a calibration is, with the expected error by place."""
+    quality = rig.quality
+    if quality is None:
+        return "A rig from another program: its quality is unknown."
+    rows = ("  ".join("    -" if one is None else f"{one:5.2f}" for one in row) for row in quality.error_map)
+    return (
+        f"{quality.frames} pairs of frames; corners are known to about {quality.corner_error:.1f} pixels, edges lie "
+        f"{quality.residual:.1f} pixels apart at a typical place.\nExpected error by place in B, in pixels (-: A has no "
+        "data there):\n" + "\n".join(rows)
+    )

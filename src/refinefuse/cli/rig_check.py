@@ -1,0 +1,55 @@
+"""`refinefuse rig check`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EXAMPLES = """\
+  refinefuse rig check ir_today/ vis_today/ --rig rig.json
+  refinefuse rig check ir.mp4 vis.mp4 --rig rig.json --frames 60
+"""
+
+
+@dataclass
+class CheckArguments:
+    """Check.
+
+    Attributes:
+        rig: Rig file of these cameras.
+        frames: Pairs of frames that are looked at, at most.
+        distance: Distance of the scenes in meters; without it, that of the calibration.
+    """
+
+    rig: Path
+    frames: int = 20
+    distance: float | None = None
+
+
+def run(a: str, b: str, *, check: CheckArguments) -> int:
+    """Check on later frames whether the cameras of a rig still look where they did.
+
+    The exit code is 1 if a camera moved.
+
+    Args:
+        a: Folder of frames or video of the thermal camera.
+        b: Folder of frames or video of the visible camera.
+        check: With what they are compared.
+    """
+    import sys
+
+    from refinefuse.errors import InputError
+    from refinefuse.rig.check import check_rig, describe, require_known
+    from refinefuse.rig.frames import read_frames
+    from refinefuse.rig.model import load_rig
+
+    if check.frames < 1:
+        raise InputError(f"--frames must be 1 or more.\n  got: {check.frames}")
+    rig = load_rig(check.rig)
+    found = check_rig(rig, read_frames(a, b, check.frames), distance=check.distance)
+    require_known(found)
+    if found.has_moved:
+        print(f"warning: {describe(found)}\nCalibrate again: refinefuse rig calibrate", file=sys.stderr)
+        return 1
+    print(describe(found))
+    return 0

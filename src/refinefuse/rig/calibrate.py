@@ -1,0 +1,219 @@
+"""Calibrate two cameras on one mount from frames of ordinary scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from refinefuse.alignment.edges import Gray, luma
+from refinefuse.alignment.transform import corners
+from refinefuse.errors import AlignmentError, InputError
+from refinefuse.image.pixels import Pixels
+from refinefuse.rig.cells import COARSE, FINE, CellLevel, CellMatches, CellSurfaces, local_scale
+from refinefuse.rig.fit import Fit, RigModel, fit
+from refinefuse.rig.lens import Lens
+from refinefuse.rig.model import LensTransform, Rig, RigQuality
+from refinefuse.rig.start import search_rig
+
+FEWEST = 5
+"""Pairs of frames that a calibration needs."""
+_STEPS: tuple[tuple[CellLevel, float], ...] = (
+    (COARSE, 8), (COARSE, 4), (COARSE, 2), (COARSE, 2), (FINE, 3), (FINE, 2), (FINE, 2)
+)  # fmt: skip
+"""Sizes and how forgiving the fit is there, one after another."""
+_STARTS = 3  # motions of the search that are tried
+_APART = 0.06  # of the longer side: corners nearer to each other on average are those of one motion
+_SCORE = 12.0  # standard deviations over chance that a cell needs to count
+_CELLS = 8  # cells that must agree
+_AGREEING = 0.5  # part of the cells that must agree
+_ERROR = 3.0  # pixels at 640 pixels of width
+_RIVAL = 0.9
+_MAP = (6, 8)  # rows and columns of the error map
+_SMALLEST = 64  # pixels a side
+Frames = Sequence[tuple[Gray, Gray]]
+
+
+def calibrate_rig(
+    frames: Iterable[tuple[Pixels, Pixels]],
+    *,
+    lens_a: Lens | None = None,
+    lens_b: Lens | None = None,
+    distance: float | None = None,
+) -> Rig:
+    """Find where in `a` each pixel of `b` lies, for all frames of two cameras that do not move against each other.
+
+    Args:
+        frames: five and more pairs (a, b) of ordinary scenes, taken at the same moments; 20 different ones are enough.
+            Each is (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+        lens_a: of the camera that moves, if it was calibrated before; None: its distortion is estimated.
+        lens_b: of the camera that stays.
+        distance: of the scene in meters, if it is known: the calibration holds for things there.
+
+    Raises:
+        AlignmentError: the frames do not tell where the cameras look.
+        InputError: too few frames, of different sizes, or no images.
+    """
+    lumas = to_lumas(frames)
+    if distance is not None and not distance > 0:
+        raise InputError(f"A distance must be above 0 meters.\n  got: {distance:g}")
+    size_a, size_b = lumas[0][0].shape, lumas[0][1].shape
+    models = [RigModel(matrix, size_a, size_b, lens_a, lens_b) for matrix in _starts(lumas)]
+    tried = [found for found in (_refine(lumas, model, _STEPS[:3]) for model in models) if found is not None]
+    if not tried:
+        raise AlignmentError(_refusal(["no motion makes the edges of both cameras agree"]))
+    ranked = sorted(tried, key=lambda one: -one[1].score)
+    best = _refine(lumas, ranked[0][0].model, _STEPS[3:], ranked[0][0].theta)
+    if best is None:
+        raise AlignmentError(_refusal(["no motion makes the edges of both cameras agree"]))
+    found, surfaces = best
+    quality, reasons = _judge(found, surfaces, len(lumas))
+    if len(ranked) > 1 and ranked[1][1].score > _RIVAL * ranked[0][1].score and _far(ranked[0][0], ranked[1][0]):
+        reasons.append("another motion explains the frames as well")
+    if reasons:
+        raise AlignmentError(_refusal(reasons))
+    transform = found.transform
+    return Rig(
+        size_a, size_b, transform.matrix, transform.lens_moving, transform.lens_fixed,
+        np.inf if distance is None else distance, None, quality,
+    )  # fmt: skip
+
+
+def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> list[tuple[Gray, Gray]]:
+    """Frames as lumas in [0, 1].
+
+    Raises:
+        InputError: too few frames, of different sizes, too small, or no images.
+    """
+    lumas = [(luma(a), luma(b)) for a, b in frames]
+    if len(lumas) < fewest:
+        raise InputError(f"A rig needs more frames.\n  expected: {fewest} or more pairs\n  got: {len(lumas)}")
+    for side, name in enumerate("ab"):
+        first = lumas[0][side].shape
+        for number, pair in enumerate(lumas):
+            if pair[side].shape != first:
+                raise InputError(
+                    f"All frames of `{name}` must have one size: they come from one camera.\n"
+                    f"  expected: {first[0]} x {first[1]}\n  frame {number + 1}: {' x '.join(map(str, pair[side].shape))}"
+                )
+        if min(first) < _SMALLEST:
+            raise InputError(
+                f"Frames of `{name}` are too small.\n  expected: at least {_SMALLEST} x {_SMALLEST}\n"
+                f"  got: {first[0]} x {first[1]}"
+            )
+    return lumas
+
+
+def _starts(lumas: Frames) -> list[Float[np.ndarray, "3 3"]]:
+    """The best motions of the search that are not nearly the same."""
+    ends, kept = corners(lumas[0][1].shape), []
+    for one in search_rig(lumas):
+        scale = np.sqrt(abs(np.linalg.det(one.matrix[:2, :2])))
+        places = ends @ one.matrix[:2, :2].T + one.matrix[:2, 2]
+        limit = _APART * max(lumas[0][1].shape) * scale
+        if all(np.linalg.norm(places - other, axis=1).mean() > limit for _, other in kept):
+            kept.append((one.matrix, places))
+        if len(kept) == _STARTS:
+            break
+    return [matrix for matrix, _ in kept]
+
+
+def _refine(
+    lumas: Frames, model: RigModel, steps: Sequence[tuple[CellLevel, float]], theta: np.ndarray | None = None
+) -> tuple[Fit, CellSurfaces] | None:
+    """Compare cells and fit, again and again; None if the cells find nothing."""
+    theta = np.zeros(len(model.prior)) if theta is None else theta
+    found = None
+    for level, tail in steps:
+        transform = model.transform(theta)
+        surfaces = CellSurfaces(lumas, transform, level)
+        matches = surfaces.matches()
+        found = fit_matches(model, theta, transform, matches, tail)
+        if found is None:
+            return None
+        theta = found.theta
+    return None if found is None else (found, surfaces)
+
+
+def fit_matches(
+    model: RigModel, theta: np.ndarray, transform: LensTransform, matches: CellMatches, tail: float = 2.0
+) -> Fit | None:
+    """Fit a rig to what the cells found under a transform; None if they are too few."""
+    used = matches.scores >= _SCORE
+    if used.sum() < _CELLS:
+        return None
+    points, shifts = matches.points[used], matches.shifts[used]
+    targets = transform.map_points(points + shifts)
+    covariance = matches.covariance[used] * local_scale(transform) ** 2
+    sound = np.isfinite(targets).all(1)
+    return fit(model, theta, points[sound], targets[sound], covariance[sound], tail)
+
+
+def _far(one: Fit, other: Fit) -> bool:
+    ends = corners(one.model.size_fixed)
+    apart = one.transform.map_points(ends) - other.transform.map_points(ends)
+    return float(np.linalg.norm(apart, axis=1).mean()) > _APART * max(one.model.size_fixed)
+
+
+def overlap_corners(transform: LensTransform) -> Float[np.ndarray, "4 2"]:
+    """The corners of `b`, or where `a` ends before them on the way from the middle of the overlap."""
+    ends = corners(transform.size_fixed)
+    x, y = transform.positions
+    h, w = transform.size_moving
+    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    if not inside.any():
+        return ends
+    rows, columns = np.nonzero(inside)
+    points = np.stack([columns, rows], 1).astype(float)
+    outward = ends - corners(transform.size_fixed).mean(0)
+    return np.stack([points[np.argmax((points - points.mean(0)) @ one)] for one in outward])
+
+
+def _judge(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality, list[str]]:
+    """How good a fit is, and why it is not to be trusted."""
+    transform = found.transform
+    scale = local_scale(transform)
+    ends = overlap_corners(transform)
+    groups = [
+        fit_matches(found.model, found.theta, transform, surfaces.matches(without=group))
+        for group in range(surfaces.groups)
+    ]
+    error = found.error_at(ends, scale)
+    if all(groups):
+        places = np.stack([one.transform.map_points(ends) for one in groups if one]) / scale
+        error = np.maximum(error, np.sqrt(((places - places.mean(0)) ** 2).sum(-1).sum(0) * (len(groups) - 1) / len(groups)))
+    agreeing = float((found.weights > 0.5).mean())
+    residual = float(np.median(found.residual))
+    quality = RigQuality(frames, surfaces.score, float(error.max()), residual, _error_map(found, scale))
+    allowed = _ERROR * max(transform.size_fixed) / 640
+    rules = (
+        (all(groups), "some of the frames decide alone: the others show too few edges"),
+        (agreeing >= _AGREEING, f"only {agreeing:.0%} of the places agree with each other"),
+        (
+            quality.corner_error <= allowed,
+            f"the corners are known to {quality.corner_error:.1f} pixels only, {allowed:.1f} are allowed",
+        ),
+    )
+    return quality, [text for holds, text in rules if not holds]
+
+
+def _error_map(found: Fit, scale: float) -> tuple[tuple[float | None, ...], ...]:
+    h, w = found.model.size_fixed
+    y, x = ((np.arange(count) + 0.5) / count * side - 0.5 for count, side in zip(_MAP, (h, w), strict=True))
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    places = found.transform.map_points(points)
+    h_a, w_a = found.model.size_moving
+    inside = ((places >= 0) & (places <= (w_a - 1, h_a - 1))).all(1)
+    errors = found.error_at(points, scale)
+    cells = [round(float(one), 2) if known else None for one, known in zip(errors, inside, strict=True)]
+    return tuple(tuple(cells[row * _MAP[1] : (row + 1) * _MAP[1]]) for row in range(_MAP[0]))
+
+
+def _refusal(reasons: Sequence[str]) -> str:
+    listed = "\n".join(f"  {reason}" for reason in reasons)
+    return (
+        f"The rig could not be calibrated, so nothing was written.\n{listed}\n"
+        "Give more frames of different scenes with structure all over the image (buildings, trees, by day), check that "
+        "the frames of both cameras belong together, or give the lenses (--lens-a, --lens-b)."
+    )

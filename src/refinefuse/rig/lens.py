@@ -1,0 +1,71 @@
+"""The lens of a camera: a camera matrix and distortion coefficients, as OpenCV and ROS define them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+_EXACT = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-9)
+_COUNTS = (4, 5, 8)  # plumb bob without and with k3, rational polynomial
+_CHECKED = 32  # points a side on which a lens is inverted to see whether it can be
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """A pinhole camera with radial and tangential distortion.
+
+    Attributes:
+        camera_matrix: (3, 3), in pixels; (0, 0) is the center of the top left pixel.
+        distortion: k1, k2, p1, p2, then k3, then k4, k5, k6, of OpenCV's model: 4, 5 or 8 numbers.
+
+    Raises:
+        ValueError: the numbers are no such lens.
+    """
+
+    camera_matrix: Float[np.ndarray, "3 3"]
+    distortion: Float[np.ndarray, " k"]
+
+    def __post_init__(self) -> None:
+        matrix, distortion = self.camera_matrix, self.distortion
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or min(matrix[0, 0], matrix[1, 1]) <= 0:
+            raise ValueError("a camera matrix must be 3 x 3, with positive focal lengths")
+        if distortion.shape not in [(count,) for count in _COUNTS] or not np.isfinite(distortion).all():
+            raise ValueError("distortion must be 4, 5 or 8 finite numbers: k1, k2, p1, p2, k3, k4, k5, k6")
+
+    def distort(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Where the lens puts points (x, y) of an ideal camera with the same matrix."""
+        if not self.distortion.any():
+            return points
+        rays = (points - self.camera_matrix[:2, 2]) / np.diag(self.camera_matrix)[:2]
+        ahead = np.concatenate([rays, np.ones((len(rays), 1))], 1)[:, None]
+        distorted, _ = cv2.projectPoints(ahead, np.zeros(3), np.zeros(3), self.camera_matrix, self.distortion)
+        return np.asarray(distorted[:, 0])
+
+    def undistort(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Where an ideal camera with the same matrix would put points (x, y) of the image."""
+        if not self.distortion.any():
+            return points
+        ideal = cv2.undistortImagePoints(points[:, None], self.camera_matrix, self.distortion, None, _EXACT)
+        return np.asarray(ideal[:, 0])
+
+    def can_undistort(self, size: tuple[int, int]) -> bool:
+        """Whether the distortion can be undone over a whole image of this height and width."""
+        x, y = (np.linspace(0, side - 1, _CHECKED) for side in (size[1], size[0]))
+        points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+        return bool(np.abs(self.distort(self.undistort(points)) - points).max() < 0.01)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {"camera_matrix": self.camera_matrix.tolist(), "distortion": self.distortion.tolist()}
+
+
+def nominal_lens(size: tuple[int, int], k1: float = 0.0, k2: float = 0.0) -> Lens:
+    """A lens about the center of an image whose focal length, which pairs of images do not tell, is the longer side."""
+    h, w = size
+    focal = float(max(h, w))
+    matrix = np.array([[focal, 0, (w - 1) / 2], [0, focal, (h - 1) / 2], [0, 0, 1]])
+    return Lens(matrix, np.array([k1, k2, 0.0, 0.0, 0.0]))
