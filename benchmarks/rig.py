@@ -25,7 +25,7 @@ FRAMES = 20
 
 
 @dataclass
-class Drawn:
+class DrawnRig:
     """One synthetic rig: where pixels of the new `b` lie in the new `a`."""
 
     focal: float
@@ -47,14 +47,14 @@ class Drawn:
         return LensTransform("homography", size, size, matrix / matrix[2, 2], None, *lenses)
 
 
-def draw(generator: np.random.Generator) -> Drawn:
+def draw(generator: np.random.Generator) -> DrawnRig:
     """Focal ratio 0.5 to 2, up to 5 degrees about each axis in all, k1 to 0.2, shifts to 60 pixels."""
     axis = generator.normal(size=3)
     degrees = axis / np.linalg.norm(axis) * generator.uniform(0, 5)
     shift = generator.uniform(-1, 1, 2)
     shift *= min(1, 1 / np.linalg.norm(shift)) * 60
     focal, k1_a, k1_b = np.exp(generator.uniform(np.log(0.5), np.log(2))), *generator.uniform(-0.2, 0.1, 2)
-    return Drawn(float(focal), degrees, shift, (float(k1_a), float(k1_b)))
+    return DrawnRig(float(focal), degrees, shift, (float(k1_a), float(k1_b)))
 
 
 def moved(a: np.ndarray, b: np.ndarray, rig: LensTransform) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +103,9 @@ def main() -> None:
         pairs = frames_of(options.data / name, generator)
         true = rig.transform(pairs[0][1].shape[:2])
         turned, lenses = np.linalg.norm(rig.degrees), " ".join(f"{k1:+.2f}" for k1 in rig.k1)
-        head = f"{number:3} {name:14} x{rig.focal:.2f} {turned:.1f} deg, {np.linalg.norm(rig.shift):2.0f} px, k1 {lenses}"
+        head = (
+            f"{number:3} {name:14} x{rig.focal:.2f} {turned:.1f} deg, {np.linalg.norm(rig.shift):2.0f} px, k1 {lenses}"
+        )
         start = time.process_time()
         try:
             found = calibrate_rig([moved(a, b, true) for a, b in pairs])

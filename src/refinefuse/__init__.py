@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from refinefuse.inference.volumes import fuse_volume
     from refinefuse.network.config import NetworkConfig
     from refinefuse.network.model import RefineFuse
+    from refinefuse.rig.calibrate import calibrate_rig
+    from refinefuse.rig.check import RigCheck, check_rig
+    from refinefuse.rig.model import Rig, load_rig
     from refinefuse.scoring.folders import ScoreTable
     from refinefuse.scoring.score import score
     from refinefuse.training.entry import train
@@ -62,6 +65,8 @@ _DEFINED_IN = {
     "Recipe": "training.recipe",
     "RefineFuse": "network.model",
     "RefineFuseError": "errors",
+    "Rig": "rig.model",
+    "RigCheck": "rig.check",
     "ScoreTable": "scoring.folders",
     "SimilarityMetric": "alignment.align",
     "ThermalOptions": "inference.thermal",
@@ -75,6 +80,8 @@ _DEFINED_IN = {
     "VolumeResult": "inference.volume_options",
     "align": "alignment.align",
     "align_volume": "inference.align_volumes",
+    "calibrate_rig": "rig.calibrate",
+    "check_rig": "rig.check",
     "export_onnx": "inference.onnx_export",
     "fuse": "inference.fuser",
     "fuse_folder": "inference.folders",
@@ -83,6 +90,7 @@ _DEFINED_IN = {
     "inspect_pair": "inference.inspection",
     "list_models": "weights.store",
     "load_model": "inference.fuser",
+    "load_rig": "rig.model",
     "read_counts": "image.files",
     "read_image": "image.files",
     "score": "scoring.score",
@@ -107,6 +115,8 @@ __all__ = [
     "Recipe",
     "RefineFuse",
     "RefineFuseError",
+    "Rig",
+    "RigCheck",
     "ScoreTable",
     "SimilarityMetric",
     "ThermalOptions",
@@ -121,6 +131,8 @@ __all__ = [
     "__version__",
     "align",
     "align_volume",
+    "calibrate_rig",
+    "check_rig",
     "errors",
     "export_onnx",
     "fuse",
@@ -130,6 +142,7 @@ __all__ = [
     "inspect_pair",
     "list_models",
     "load_model",
+    "load_rig",
     "losses",
     "metrics",
     "read_counts",

@@ -39,7 +39,7 @@ def test_a_whole_shift_moves_whole_pixels():
 def test_mapped_points_agree_with_the_grid():
     displacement = np.random.default_rng(0).normal(0, 2, (8, 8, 2))
     transform = Transform("bspline", SIZE, SIZE, motion(SIZE, (3, 1), 5, 1.1), displacement)
-    x, y = transform._grid
+    x, y = transform.positions
     points = np.array([[0, 0], [49, 39], [20, 7], [3, 30]], float)
     grid = np.array([[x[int(j), int(i)], y[int(j), int(i)]] for i, j in points])
     assert np.allclose(transform.map_points(points), grid, atol=1e-3)

@@ -133,6 +133,12 @@ class Transform:
         far_x, far_y = (np.nan_to_num(position, nan=-1e6).clip(-1e6, 1e6).astype(np.float32) for position in positions)
         return far_x, far_y
 
+    def describe(self) -> str:
+        """In words: the matrix row by row."""
+        rows = "; ".join(" ".join(f"{number:.8g}" for number in row) for row in self.matrix)
+        bent = " after a smooth displacement" if self.displacement is not None else ""
+        return f"{self.transform_type} [{rows}]{bent}"
+
     def save(self, path: Path, *, overwrite: bool = False) -> None:
         """Write the transform as JSON, whole or not at all.
 

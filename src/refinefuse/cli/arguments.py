@@ -92,23 +92,41 @@ class RegistrationArguments:
         align: Align each pair first (`refinefuse align` has more options).
         transform_type: What --align may change.
         transform: Apply this transform to A, from `refinefuse align --save-transform`.
+        rig: Apply this rig to A, from `refinefuse rig calibrate`.
+        distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
         strict: Refuse pairs with warnings: misaligned, swapped, black-hot, raw counts.
     """
 
     align: bool = False
     transform_type: Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"] = "similarity"
     transform: Path | None = None
+    rig: Path | None = None
+    distance: float | None = None
     strict: bool = False
 
     def options(self) -> AlignmentOptions:
         """As the library takes them."""
         from refinefuse.inference.alignment_options import AlignmentOptions
 
-        return AlignmentOptions(self.align, load_given(self.transform), self.transform_type, self.strict)
+        transform = load_given(self.transform, self.rig, self.distance)
+        return AlignmentOptions(self.align, transform, self.transform_type, self.strict)
 
 
-def load_given(transform: Path | None) -> Transform | None:
-    """The transform of a file, if one is named."""
+def load_given(transform: Path | None, rig: Path | None = None, distance: float | None = None) -> Transform | None:
+    """The transform of a file, or that of a rig for things at a distance, if one is named.
+
+    Raises:
+        InputError: if both are named, or a distance without a rig.
+    """
     from refinefuse.alignment.transform import load_transform
+    from refinefuse.errors import InputError
+    from refinefuse.rig.model import holds_rig, load_rig
 
+    if transform is not None and rig is not None:
+        raise InputError("--transform and --rig exclude each other.\nGive one of them.")
+    rig = transform if transform is not None and holds_rig(transform) else rig
+    if rig is not None:
+        return load_rig(rig).transform(distance)
+    if distance is not None:
+        raise InputError("--distance needs the rig that is applied at that distance (--rig).")
     return None if transform is None else load_transform(transform)

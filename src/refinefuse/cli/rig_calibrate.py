@@ -95,6 +95,6 @@ def describe(rig: Rig) -> str:
     rows = ("  ".join("    -" if one is None else f"{one:5.2f}" for one in row) for row in quality.error_map)
     return (
         f"{quality.frames} pairs of frames; corners are known to about {quality.corner_error:.1f} pixels, edges lie "
-        f"{quality.residual:.1f} pixels apart at a typical place.\nExpected error by place in B, in pixels (-: A has no "
-        "data there):\n" + "\n".join(rows)
+        f"{quality.residual:.1f} pixels apart at a typical place.\nExpected error by place in B, in pixels (-: no data "
+        "of A):\n" + "\n".join(rows)
     )

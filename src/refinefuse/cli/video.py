@@ -10,7 +10,7 @@ from refinefuse.cli.arguments import NetworkArguments, ThermalArguments
 
 EXAMPLES = """\
   refinefuse video ir.mp4 vi.mp4 -o fused.mp4
-  refinefuse video /dev/video2 rtsp://camera/stream -o fused.mkv --transform rig.json
+  refinefuse video /dev/video2 rtsp://camera/stream -o fused.mkv --rig rig.json
   refinefuse video ir/ vi/ -o fused.mp4 --fps 10
 """
 
@@ -43,6 +43,8 @@ class SourceArguments:
         frame_stride: Fuse only each n-th frame.
         on_error: Skip a damaged frame, or stop there.
         transform: Apply this transform to A, from `refinefuse align --save-transform`.
+        rig: Apply this rig to A, from `refinefuse rig calibrate`.
+        distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
         strict: Refuse a video whose first frames cause warnings.
     """
 
@@ -50,6 +52,8 @@ class SourceArguments:
     frame_stride: int = 1
     on_error: Literal["skip", "stop"] = "skip"
     transform: Path | None = None
+    rig: Path | None = None
+    distance: float | None = None
     strict: bool = False
 
 
@@ -92,7 +96,9 @@ def run(
         frame_stride=sources.frame_stride,
         on_error=sources.on_error,
         thermal=thermal.options(),
-        alignment=AlignmentOptions(transform=load_given(sources.transform), strict=sources.strict),
+        alignment=AlignmentOptions(
+            transform=load_given(sources.transform, sources.rig, sources.distance), strict=sources.strict
+        ),
     )
     loader = Loader(lambda: network.load(DEFAULT, results.color))
     with stopping_cleanly():

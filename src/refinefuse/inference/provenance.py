@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from refinefuse._version import __version__
-from refinefuse.alignment.transform import Transform
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.fuser import Fuser
 from refinefuse.network.model import RefineFuse
@@ -90,13 +89,6 @@ class Provenance:
 def describe_range(fixed: IntensityRange | None, quantity: str = "counts") -> str:
     """A fitted range in words; empty if there is none."""
     return "" if fixed is None else f"{fixed.low:g} to {fixed.high:g} {quantity}".strip()
-
-
-def describe_transform(transform: Transform) -> str:
-    """A transform in words: its matrix row by row."""
-    rows = "; ".join(" ".join(f"{number:.8g}" for number in row) for row in transform.matrix)
-    bent = " after a smooth displacement" if transform.displacement is not None else ""
-    return f"{transform.transform_type} [{rows}]{bent}"
 
 
 def _name(source: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,12 @@ def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions
         "range_per_image": thermal.per_image,
         "polarity": thermal.polarity,
         "align": alignment.transform_type if alignment.align else None,
-        "transform": None
-        if transform is None
-        else {one.name: _plain(getattr(transform, one.name)) for one in fields(transform)},
+        "transform": _plain(transform),
     }
 
 
 def _plain(value: Any) -> Any:
     """A field of a transform as JSON has it."""
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     return list(value) if isinstance(value, tuple) else value.tolist() if isinstance(value, np.ndarray) else value

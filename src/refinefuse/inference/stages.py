@@ -11,7 +11,6 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
 from refinefuse.inference.inspection import ALL_KINDS, WarningKind
 from refinefuse.inference.pipeline import Pair, PairStage
-from refinefuse.inference.provenance import describe_transform
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
 
@@ -54,7 +53,7 @@ class Register:
             *others, last = pair.images
             moved, transforms = zip(*(self.options.register(image, last) for image in others), strict=True)
             pair.images = (*moved, last)
-            pair.settings["transform"] = ", ".join(map(describe_transform, transforms))
+            pair.settings["transform"] = ", ".join(transform.describe() for transform in transforms)
 
 
 @dataclass(frozen=True)

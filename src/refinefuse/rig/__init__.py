@@ -1,1 +1,1 @@
-"""Two cameras on one mount: calibrate them once from ordinary scenes, apply that everywhere, and check that it holds."""
+"""Two cameras on one mount: calibrated once from ordinary scenes, applied everywhere, checked later."""

@@ -95,7 +95,8 @@ def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> l
             if pair[side].shape != first:
                 raise InputError(
                     f"All frames of `{name}` must have one size: they come from one camera.\n"
-                    f"  expected: {first[0]} x {first[1]}\n  frame {number + 1}: {' x '.join(map(str, pair[side].shape))}"
+                    f"  expected: {first[0]} x {first[1]}\n"
+                    f"  frame {number + 1}: {pair[side].shape[0]} x {pair[side].shape[1]}"
                 )
         if min(first) < _SMALLEST:
             raise InputError(
@@ -107,7 +108,8 @@ def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> l
 
 def _starts(lumas: Frames) -> list[Float[np.ndarray, "3 3"]]:
     """The best motions of the search that are not nearly the same."""
-    ends, kept = corners(lumas[0][1].shape), []
+    ends = corners(lumas[0][1].shape)
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
     for one in search_rig(lumas):
         scale = np.sqrt(abs(np.linalg.det(one.matrix[:2, :2])))
         places = ends @ one.matrix[:2, :2].T + one.matrix[:2, 2]
@@ -182,7 +184,9 @@ def _judge(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality,
     error = found.error_at(ends, scale)
     if all(groups):
         places = np.stack([one.transform.map_points(ends) for one in groups if one]) / scale
-        error = np.maximum(error, np.sqrt(((places - places.mean(0)) ** 2).sum(-1).sum(0) * (len(groups) - 1) / len(groups)))
+        error = np.maximum(
+            error, np.sqrt(((places - places.mean(0)) ** 2).sum(-1).sum(0) * (len(groups) - 1) / len(groups))
+        )
     agreeing = float((found.weights > 0.5).mean())
     residual = float(np.median(found.residual))
     quality = RigQuality(frames, surfaces.score, float(error.max()), residual, _error_map(found, scale))
@@ -204,7 +208,7 @@ def _error_map(found: Fit, scale: float) -> tuple[tuple[float | None, ...], ...]
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     places = found.transform.map_points(points)
     h_a, w_a = found.model.size_moving
-    inside = ((places >= 0) & (places <= (w_a - 1, h_a - 1))).all(1)
+    inside = np.asarray(((places >= 0) & (places <= (w_a - 1, h_a - 1))).all(1))
     errors = found.error_at(points, scale)
     cells = [round(float(one), 2) if known else None for one, known in zip(errors, inside, strict=True)]
     return tuple(tuple(cells[row * _MAP[1] : (row + 1) * _MAP[1]]) for row in range(_MAP[0]))

@@ -129,15 +129,16 @@ class _Sampler:
         points = np.stack([x, y], 1) * [self.to_b[0, 0], self.to_b[1, 1]] + self.to_b[:2, 2]
         positions = transform.map_points(points)
         h_a, w_a = transform.size_moving
-        self.inside = ((positions >= 0) & (positions <= (w_a - 1, h_a - 1))).all(1).reshape(small)
+        self.inside = np.asarray(((positions >= 0) & (positions <= (w_a - 1, h_a - 1))).all(1)).reshape(small)
         near = positions @ self._to_a[:2, :2].T + self._to_a[:2, 2]
-        self._map = np.nan_to_num(near, nan=-1e4).clip(-1e4, 1e4).reshape(*small, 2).astype(np.float32)
-        sure = cv2.erode(self.inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0)
+        far = np.nan_to_num(near, nan=-1e4).clip(-1e4, 1e4).astype(np.float32)
+        self._map = far[:, 0].reshape(small), far[:, 1].reshape(small)
+        sure = cv2.erode(np.asarray(self.inside, np.uint8), np.ones((5, 5), np.uint8), borderValue=0)
         self.known = sure.astype(np.float32)[..., None]
 
     def moved(self, a: Gray) -> Gray:
         return np.asarray(
-            cv2.remap(downsample(a, self._factor_a), self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(downsample(a, self._factor_a), *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         )
 
 
@@ -146,14 +147,14 @@ class _Cells:
 
     def __init__(self, inside: Bool[np.ndarray, "h w"], radius: int) -> None:
         rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-        box = (rows[[0, -1]], columns[[0, -1]]) if len(rows) else (np.array([0, 1]), np.array([0, 1]))
-        longer = max(int(np.ptp(side)) for side in box)
+        box = [(int(side[0]), int(side[-1])) if len(side) else (0, 1) for side in (rows, columns)]
+        longer = max(high - low for low, high in box)
         self._half = int(np.clip(longer / _WINDOW, _SMALLEST, _LARGEST)) // 2
         self._radius = radius
         inset = self._half // 2  # a window that hangs half over the border sees what lies inside, not at its center
         axes = [
-            np.linspace(*(side + [inset, -inset]), max(2, round(1.4 * (np.ptp(side) - self._half) / self._half)))
-            for side in box
+            np.linspace(low + inset, high - inset, max(2, round(1.4 * (high - low - self._half) / self._half)))
+            for low, high in box
         ]
         ys, xs = (np.round(axis).astype(int) for axis in axes)
         self.centers = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2).astype(float)
@@ -198,7 +199,7 @@ def _peak(surface: Float[np.ndarray, "s s"]) -> tuple[np.ndarray, np.ndarray, fl
     values, vectors = np.linalg.eigh(bend)
     values = np.maximum(values, 0.02)
     inverse = (vectors / values) @ vectors.T
-    shift = np.clip(inverse @ gradient, -1, 1) + (x - radius, y - radius)
+    shift = np.clip(inverse @ gradient, -1, 1) + np.array([x - radius, y - radius])
     covariance = (vectors / values**2) @ vectors.T / _CORRELATED**2
     rest = surface.copy()
     rest[max(0, y - _AROUND) : y + _AROUND + 1, max(0, x - _AROUND) : x + _AROUND + 1] = 0

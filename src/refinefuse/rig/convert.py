@@ -224,7 +224,9 @@ def _matrix(path: Path, record: Record, key: str) -> np.ndarray:
 
 
 def _size(path: Path, record: Record, camera: int) -> tuple[int, int]:
-    names = [next((key for key in (one, _SIZES[0][axis]) if key in record), None) for axis, one in enumerate(_SIZES[camera])]
+    names = [
+        next((key for key in (one, _SIZES[0][axis]) if key in record), None) for axis, one in enumerate(_SIZES[camera])
+    ]
     sides = [record[name] for name in names if name is not None]
     if len(sides) != 2 or not all(isinstance(side, (int, float)) and side >= 1 for side in sides):
         raise _unusable(path, f"no size of the images ({', '.join(_SIZES[camera])})")

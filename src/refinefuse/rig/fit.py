@@ -136,9 +136,7 @@ def fit(
     distance = np.einsum("ni,nij,nj->n", rest, information, rest)
     weights = 1 / (1 + distance / limit**2)
     spread = float((weights * distance).sum() / max(2 * weights.sum(), 1e-9))
-    return Fit(
-        model, theta, np.linalg.inv(normal) * max(1.0, spread), weights, np.linalg.norm(rest, axis=1) / scale
-    )
+    return Fit(model, theta, np.linalg.inv(normal) * max(1.0, spread), weights, np.linalg.norm(rest, axis=1) / scale)
 
 
 def _jacobian(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> Float[np.ndarray, "n 2 p"]:

@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 _EXACT = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-9)
 _COUNTS = (4, 5, 8)  # plumb bob without and with k3, rational polynomial
-_CHECKED = 32  # points a side on which a lens is inverted to see whether it can be
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +51,11 @@ class Lens:
         ideal = cv2.undistortImagePoints(points[:, None], self.camera_matrix, self.distortion, None, _EXACT)
         return np.asarray(ideal[:, 0])
 
-    def can_undistort(self, size: tuple[int, int]) -> bool:
-        """Whether the distortion can be undone over a whole image of this height and width."""
-        x, y = (np.linspace(0, side - 1, _CHECKED) for side in (size[1], size[0]))
-        points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-        return bool(np.abs(self.distort(self.undistort(points)) - points).max() < 0.01)
+    def describe(self) -> str:
+        """In words: focal lengths, center and distortion."""
+        m = self.camera_matrix
+        numbers = [m[0, 0], m[1, 1], m[0, 2], m[1, 2], *self.distortion]
+        return " ".join(f"{number:.8g}" for number in numbers)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -56,6 +56,12 @@ class LensTransform(Transform):
         inside = cv2.remap(mask.astype(np.float32), *self.positions, cv2.INTER_LINEAR)
         return np.asarray(moved), np.asarray(inside) > 0.99
 
+    def describe(self) -> str:
+        """In words: the matrix row by row, and the lenses."""
+        named = (("A", self.lens_moving), ("B", self.lens_fixed))
+        lenses = [f"; lens of {name}: {lens.describe()}" for name, lens in named if lens is not None]
+        return super().describe() + "".join(lenses)
+
     def save(self, path: Path, *, overwrite: bool = False) -> None:
         """Refuse: a transform file holds no lens.
 
@@ -176,6 +182,15 @@ class Rig:
             "quality": None if self.quality is None else vars(self.quality),
         }
         write_atomic(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def holds_rig(path: Path) -> bool:
+    """Whether a file looks like a rig."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("format") == _FORMAT
 
 
 def load_rig(path: Path) -> Rig:
