@@ -1,5 +1,7 @@
 """Calibration from rendered scenes, refusals, checks, files and the command line."""
 
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from refinefuse.cli import main
 from refinefuse.errors import AlignmentError, InputError
 from refinefuse.rig.calibrate import overlap_corners
 from refinefuse.rig.convert import load_lens, load_opencv, load_ros, save_opencv, save_ros
+from refinefuse.rig.frames import read_frames
 from refinefuse.rig.lens import Lens, nominal_lens
 
 
@@ -222,3 +225,27 @@ def test_from_frames_to_a_fused_image(rig_frames, tmp_path, capsys):
         write_image(path, np.roll(image, 5, 0), overwrite=True)
     assert main(["rig", "check", ir, vi, "--rig", rig]) == 1
     assert "A camera moved" in capsys.readouterr().err
+
+
+def test_frames_come_from_videos_too(rig, rig_frames, tmp_path):
+    pytest.importorskip("av")
+    for name, side in (("ir", 0), ("vi", 1)):
+        with av_writer(tmp_path / f"{name}.mkv") as write:
+            for pair in rig_frames[0]:
+                write(pair[side])
+    rig.save(tmp_path / "rig.json")
+    videos = [str(tmp_path / f"{name}.mkv") for name in ("ir", "vi")]
+    assert len(read_frames(*videos, 4)) == 4
+    assert np.array_equal(read_frames(*videos, 8)[3][1], rig_frames[0][3][1])
+    assert main(["rig", "check", *videos, "--rig", str(tmp_path / "rig.json")]) == 0
+
+
+@contextmanager
+def av_writer(path):
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=5)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "gray"
+        yield lambda image: container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray")))
+        container.mux(stream.encode(None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from refinefuse.data.pairs import pair_folders
 from refinefuse.image.files import read_image
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.video.color_range import luma_plane, with_luma
+from refinefuse.inference.video.frames import Frame, listening
 from refinefuse.inference.video.match import TimestampMatcher
-from refinefuse.inference.video.sources import Frame, Source, listening, open_sources
+from refinefuse.inference.video.sources import Source, open_sources
 
 
 def read_frames(a: str, b: str, limit: int) -> list[tuple[Pixels, Pixels]]:
@@ -40,7 +42,8 @@ def read_frames(a: str, b: str, limit: int) -> list[tuple[Pixels, Pixels]]:
 
 def _matched(a: Source, b: Source, limit: int) -> Iterator[tuple[Pixels, Pixels]]:
     stride = max(1, b.count // limit if b.count else round(b.rate))
-    matcher = TimestampMatcher(_intact(a), _intact(b), period=float(1 / a.rate), frame_stride=stride)
+    every_nth = islice(_intact(b), 0, None, stride)
+    matcher = TimestampMatcher(_intact(a), every_nth, period=float(1 / a.rate))
     for _, (one, other) in zip(range(limit), matcher, strict=False):
         yield luma_plane(with_luma(one.image)).copy(), luma_plane(with_luma(other.image)).copy()
 
