@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from refinefuse.alignment.align import Metric, align
+from refinefuse.alignment.align import SimilarityMetric, align
 from refinefuse.alignment.check import check_registration
 from refinefuse.alignment.edges import luma
 from refinefuse.alignment.transform import TransformType, centering, corners, project
@@ -136,14 +136,16 @@ def random_motion(motion: str, size: tuple[int, int], generator: np.random.Gener
     return np.asarray(centering(size) @ turn @ np.linalg.inv(centering(size)))
 
 
-def measure(name: str, pair: str, a: np.ndarray, b: np.ndarray, motion: str, metric: Metric) -> dict[str, object]:
+def measure(
+    name: str, pair: str, a: np.ndarray, b: np.ndarray, motion: str, metric: SimilarityMetric
+) -> dict[str, object]:
     """What `align` makes of one moved pair."""
     seed = int.from_bytes(f"{name}{pair}{motion}".encode()[-8:], "big")
     image, still, truth, unmoved = moved(a, b, motion, np.random.default_rng(seed))
     start = time.process_time()
-    found = align(image, still, MOTIONS[motion], metric)
+    found = align(image, still, transform_type=MOTIONS[motion], metric=metric)
     seconds = time.process_time() - start
-    own = align(unmoved, still, MOTIONS[motion], metric)
+    own = align(unmoved, still, transform_type=MOTIONS[motion], metric=metric)
 
     def off(matrix: np.ndarray, expected: np.ndarray) -> float:
         ends = corners(still.shape)

@@ -29,7 +29,7 @@ def pair():
 @pytest.mark.parametrize("transform_type", MOTIONS)
 def test_known_motions_are_recovered(pair, transform_type):
     a, b = pair
-    found = align(moved(a, MOTIONS[transform_type]), b, transform_type)
+    found = align(moved(a, MOTIONS[transform_type]), b, transform_type=transform_type)
     assert found.is_reliable, found.rejection_reasons
     assert off(found.transform, MOTIONS[transform_type]) < 1
     assert found.score_after > 2 * found.score_before
@@ -39,16 +39,16 @@ def test_known_motions_are_recovered(pair, transform_type):
 
 def test_a_stiff_model_stays_stiff(pair):
     a, b = pair
-    shift = align(moved(a, MOTIONS["translation"]), b, "translation").transform.matrix
+    shift = align(moved(a, MOTIONS["translation"]), b, transform_type="translation").transform.matrix
     assert np.array_equal(shift[:2, :2], np.eye(2))
-    turn = align(moved(a, MOTIONS["rigid"]), b, "rigid").transform.matrix[:2, :2]
+    turn = align(moved(a, MOTIONS["rigid"]), b, transform_type="rigid").transform.matrix[:2, :2]
     assert np.allclose(turn @ turn.T, np.eye(2), atol=1e-9)
 
 
 @pytest.mark.parametrize("transform_type", ["translation", "rigid"])
 def test_a_transform_type_that_is_too_stiff_is_reported(pair, transform_type):
     a, b = pair
-    found = align(moved(a, motion(SIZE, (8, -5), 2, 1.08)), b, transform_type)
+    found = align(moved(a, motion(SIZE, (8, -5), 2, 1.08)), b, transform_type=transform_type)
     assert any("under a similarity" in rejection_reason for rejection_reason in found.rejection_reasons), (
         found.rejection_reasons
     )
@@ -59,7 +59,7 @@ def test_another_resolution_and_field_of_view(pair):
     matrix = motion(SIZE, (10, 5), 3)
     view = moved(a, matrix)[20:220, 30:310]
     large = cv2.resize(view, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    found = align(large, b, "similarity")
+    found = align(large, b, transform_type="similarity")
     doubled = np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]]) @ np.array([[1, 0, -30], [0, 1, -20], [0, 0, 1]])
     assert found.is_reliable, found.rejection_reasons
     assert off(found.transform, doubled @ matrix) < 2  # pixels of `a`, which are half as large
@@ -69,7 +69,7 @@ def test_another_resolution_and_field_of_view(pair):
 @pytest.mark.parametrize("transform_type", ["translation", "similarity", "homography"])
 def test_an_aligned_pair_stays_where_it_is(transform_type):
     for seed in range(3):
-        found = align(*scene(seed), transform_type)
+        found = align(*scene(seed), transform_type=transform_type)
         assert found.is_reliable, found.rejection_reasons
         assert off(found.transform, np.eye(3)) < 1
 
@@ -77,15 +77,15 @@ def test_an_aligned_pair_stays_where_it_is(transform_type):
 def test_the_depth_of_a_plays_no_part(pair):
     a, b = pair
     view = moved(a, MOTIONS["translation"])
-    eight = align(view, b, "translation").transform.matrix
-    sixteen = align(view.astype(np.uint16) * 257, np.dstack([b] * 3), "translation").transform.matrix
+    eight = align(view, b, transform_type="translation").transform.matrix
+    sixteen = align(view.astype(np.uint16) * 257, np.dstack([b] * 3), transform_type="translation").transform.matrix
     assert np.allclose(eight, sixteen, atol=0.01)
 
 
 def test_the_same_twice(pair):
     a, b = pair
     view = moved(a, MOTIONS["similarity"])
-    first, second = (align(view, b, "similarity") for _ in range(2))
+    first, second = (align(view, b, transform_type="similarity") for _ in range(2))
     # to far less than a pixel: sums in float32 depend on where the arrays lie in memory
     assert np.allclose(first.transform.matrix, second.transform.matrix, atol=1e-4)
 
@@ -93,7 +93,7 @@ def test_the_same_twice(pair):
 @pytest.mark.parametrize("transform_type", ["translation", "similarity", "homography"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_two_unrelated_scenes_are_refused(pair, transform_type, seed):
-    found = align(pair[0], scene(100 + seed)[1], transform_type)
+    found = align(pair[0], scene(100 + seed)[1], transform_type=transform_type)
     assert not found.is_reliable
     assert found.rejection_reasons
 
@@ -101,7 +101,7 @@ def test_two_unrelated_scenes_are_refused(pair, transform_type, seed):
 def test_images_without_edges_are_refused(pair):
     flat = np.full(SIZE, 128, np.uint8)
     reasons = {name: f"all pixels of `{name}` have the same value" for name in "ab"}
-    assert align(flat, pair[1], "rigid").rejection_reasons == (reasons["a"],)
+    assert align(flat, pair[1], transform_type="rigid").rejection_reasons == (reasons["a"],)
     assert align(pair[0], flat).rejection_reasons == (reasons["b"],)
     assert align(flat, flat).rejection_reasons == (reasons["a"], reasons["b"])
 
@@ -113,7 +113,7 @@ def test_a_mask_hides_what_misleads(pair):
     overlay = np.zeros(SIZE, bool)  # drawn by the camera, the same in both images: it says that nothing moved
     overlay[:, :120] = True
     view[overlay], b = scene(7)[0][overlay], np.where(overlay, scene(7)[0], b)
-    found = align(view, b, "translation", mask_a=~overlay, mask_b=~overlay)
+    found = align(view, b, transform_type="translation", mask_a=~overlay, mask_b=~overlay)
     assert found.is_reliable, found.rejection_reasons
     assert off(found.transform, matrix) < 1
 
@@ -128,7 +128,7 @@ def test_a_bend_comes_nearer_than_a_homography(pair):
     expected = np.stack([points[:, 0] + 4 * np.sin(points[:, 1] / 40), points[:, 1] + 4 * np.cos(points[:, 0] / 50)], 1)
 
     def rest(transform_type):
-        found = align(a, lens, transform_type)
+        found = align(a, lens, transform_type=transform_type)
         assert found.is_reliable, found.rejection_reasons
         return np.linalg.norm(found.transform.map_points(points) - expected, axis=1).mean()
 
@@ -141,17 +141,17 @@ def test_mutual_information_refines():
     pytest.importorskip("SimpleITK")
     a, b = scene(3)
     matrix = motion(SIZE, (12, -7), 4)
-    found = align(moved(255 - b, matrix), b, "rigid", "mutual-information")
+    found = align(moved(255 - b, matrix), b, transform_type="rigid", metric="mutual-information")
     assert found.is_reliable, found.rejection_reasons
     assert off(found.transform, matrix) < 1
     with pytest.raises(InputError, match="homography"):
-        align(a, b, "homography", "mutual-information")
+        align(a, b, transform_type="homography", metric="mutual-information")
 
 
 def test_mutual_information_without_simpleitk(pair, monkeypatch):
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'refinefuse\[align\]'"):
-        align(*pair, "rigid", "mutual-information")
+        align(*pair, transform_type="rigid", metric="mutual-information")
 
 
 def test_bad_input(pair):

@@ -96,6 +96,9 @@ def test_weights_and_files_are_loaded(network, exported, tmp_path):
     assert max_abs_difference(network, load_backend(tmp_path / "net.onnx", "auto")) < 0.01
     with pytest.raises(InputError, match="torch cannot use an ONNX file"):
         load_backend(tmp_path / "net.onnx", "torch")
+    load_backend(tmp_path / "net.onnx", contrast=network.config.contrast)
+    with pytest.raises(InputError, match=r"contrast .*\n.*net.onnx'\n  expected: 0.5\n  got: 0.9"):
+        load_backend(tmp_path / "net.onnx", contrast=0.9)
 
 
 def test_an_unknown_backend_is_refused():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import refinefuse
-from refinefuse.errors import InputError, WeightsError
+from refinefuse.errors import ConfigError, InputError, WeightsError
 from refinefuse.image.color import to_tensor, to_ycbcr
 
 
@@ -205,3 +205,30 @@ class TestBadInput:
     def test_unknown_weights(self):
         with pytest.raises(WeightsError, match="Known names"):
             refinefuse.Fuser("nothing")
+
+
+def test_contrast_moves_the_level_from_the_mean_of_the_sources_to_the_brighter_one():
+    a, b = np.full((32, 32), 200, np.uint8), np.full((32, 32), 100, np.uint8)
+    levels = [refinefuse.fuse(a, b, device="cpu", contrast=c).mean() for c in (0, 0.5, 1)]
+    assert levels[0] == 150
+    assert levels[0] < levels[1] < levels[2]
+
+
+def test_contrast_of_the_weights_is_the_default(fuser):
+    assert fuser.contrast == fuser.model.config.contrast
+    a, b = image(20, 30), image(20, 30, 3, seed=1)
+    np.testing.assert_array_equal(fuser(a, b), refinefuse.fuse(a, b, device="cpu", contrast=fuser.contrast))
+
+
+def test_the_network_of_the_caller_keeps_its_contrast():
+    network = refinefuse.load_model("infrared-visible-small")
+    before = network.config
+    other = refinefuse.Fuser(network, contrast=0.25)
+    assert (other.contrast, network.config) == (0.25, before)
+    assert next(other.model.parameters()) is next(network.parameters())
+
+
+@pytest.mark.parametrize("contrast", [-0.1, 1.5, float("nan"), "high"])
+def test_a_contrast_out_of_range_is_refused(contrast):
+    with pytest.raises(ConfigError, match=r"contrast.* a number from 0 to 1"):
+        refinefuse.Fuser(device="cpu", contrast=contrast)

@@ -9,6 +9,7 @@ import torch
 import refinefuse
 from refinefuse import Fuser, NetworkConfig, RefineFuse
 from refinefuse.errors import InputError
+from refinefuse.inference.fuser import FuserOptions
 
 CONFIG = NetworkConfig(channels=(4, 6), num_heads=2, context_size=8, context_channels=4)
 
@@ -31,9 +32,9 @@ def image(*shape, seed=0):
 
 
 def test_fuse_and_fuser_take_the_same_options():
-    of_class = list(inspect.signature(Fuser).parameters.items())
-    of_function = list(inspect.signature(refinefuse.fuse).parameters.items())[3:]
-    assert [(name, one.default) for name, one in of_class] == [(name, one.default) for name, one in of_function]
+    weights, *options = inspect.signature(Fuser).parameters
+    assert weights in inspect.signature(refinefuse.fuse).parameters
+    assert options == [*FuserOptions.__annotations__]
 
 
 def test_one_channel_is_gray_and_comes_back_as_one_channel(fuser):

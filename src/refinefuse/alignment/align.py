@@ -73,9 +73,9 @@ class Alignment:
 def align(
     a: Pixels,
     b: Pixels,
-    transform_type: TransformType = "affine",
-    metric: SimilarityMetric = "edges",
     *,
+    transform_type: TransformType = "similarity",
+    metric: SimilarityMetric = "edges",
     mask_a: Bool[np.ndarray, "h w"] | None = None,
     mask_b: Bool[np.ndarray, "h2 w2"] | None = None,
 ) -> Alignment:
@@ -84,8 +84,8 @@ def align(
     Args:
         a: the image that moves: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
         b: the image that stays, of any size.
-        transform_type: what may move. `translation` and `rigid` keep the scale: pixels of `a` are as large as
-            those of `b`.
+        transform_type: what may change. Choose the most rigid one that suffices; `translation` and `rigid` keep the
+            scale: pixels of `a` are as large as those of `b`.
         metric: what is compared.
         mask_a: where `a` is looked at; None: everywhere.
         mask_b: where `b` is looked at; None: everywhere.

@@ -25,6 +25,8 @@ class NetworkArguments:
         backend: Library that computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime
             for an ONNX file.
         tile: Side of the tiles for large images in pixels, auto or off. Results do not depend on it.
+        contrast: Contrast of the result, from 0 (the level of the mean of the sources, the fewest artifacts) to 1 (that
+            of the brighter source). Without it, as the weights were made for.
     """
 
     weights: str | None = None
@@ -32,6 +34,7 @@ class NetworkArguments:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     backend: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
     tile: Literal["auto", "off"] | int = "auto"
+    contrast: float | None = None
 
     def load(self, default: str, color: Color = "b") -> Fuser:
         """Make the fuser."""
@@ -44,6 +47,7 @@ class NetworkArguments:
             precision=self.precision,
             backend=self.backend,
             tile=self.tile,
+            contrast=self.contrast,
         )
 
 

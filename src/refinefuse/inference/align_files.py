@@ -47,7 +47,13 @@ class AlignOptions:
         if self.transform is not None:
             return self.transform, None
         masks = (None if path is None else _mask(path) for path in (self.mask_a, self.mask_b))
-        alignment = align(a, b, self.transform_type, self.metric, **dict(zip(("mask_a", "mask_b"), masks, strict=True)))
+        alignment = align(
+            a,
+            b,
+            transform_type=self.transform_type,
+            metric=self.metric,
+            **dict(zip(("mask_a", "mask_b"), masks, strict=True)),
+        )
         if not alignment.is_reliable:
             raise AlignmentError(refusal(alignment))
         return alignment.transform, alignment

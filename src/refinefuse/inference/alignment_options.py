@@ -56,7 +56,7 @@ class AlignmentOptions:
         moving, fixed = (to_array(image, np.float32) for image in (a, b))
         transform = self.transform
         if transform is None:
-            found = align(moving, fixed, self.transform_type)
+            found = align(moving, fixed, transform_type=self.transform_type)
             if not found.is_reliable:
                 raise AlignmentError(refusal(found))
             transform = found.transform

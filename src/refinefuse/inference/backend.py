@@ -6,6 +6,7 @@ import copy
 import os
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -157,7 +158,10 @@ def check_backend(weights: str | os.PathLike[str] | RefineFuse, backend: Backend
 
 
 def load_backend(
-    weights: str | os.PathLike[str] | RefineFuse, backend: Backend = "auto", device: str = "auto"
+    weights: str | os.PathLike[str] | RefineFuse,
+    backend: Backend = "auto",
+    device: str = "auto",
+    contrast: float | None = None,
 ) -> FusionModel:
     """The network of some weights on a backend.
 
@@ -165,23 +169,38 @@ def load_backend(
         weights: what `load_model` takes, an ONNX file that `refinefuse export` wrote, or a network.
         backend: `auto` is torch for weights and networks, and onnxruntime for an ONNX file.
         device: where torch computes.
+        contrast: from 0 to 1; None takes that of the weights.
 
     Raises:
         WeightsError: if the weights cannot be used.
-        InputError: if the backend is unknown, or cannot use an ONNX file.
+        ConfigError: if the contrast is not a number from 0 to 1.
+        InputError: if the backend is unknown, or cannot use an ONNX file, or the file has another contrast.
         MissingDependencyError: if the backend is not installed.
     """
     check_backend(weights, backend, "auto", "auto")
     if isinstance(weights, RefineFuse):
-        network = weights
+        network = weights if contrast is None else _with_contrast(weights, contrast)
     elif is_exported(weights):
         name = "onnxruntime" if backend == "auto" else backend
-        return _proved(BACKENDS[name](read_onnx(Path(weights)), torch.get_num_threads()), Path(weights))
+        model = BACKENDS[name](read_onnx(Path(weights)), torch.get_num_threads())
+        if contrast not in (None, model.config.contrast):
+            raise InputError(
+                f"The contrast of an ONNX file is chosen when it is exported.\n  weights: '{weights}'\n"
+                f"  expected: {model.config.contrast:g}\n  got: {contrast:g}\nExport the weights with this contrast."
+            )
+        return _proved(model, Path(weights))
     else:
-        network = pretrained(weights, "cpu" if backend in BACKENDS else device)
+        network = pretrained(weights, "cpu" if backend in BACKENDS else device, contrast)
     if backend in BACKENDS:
         return BACKENDS[backend](to_onnx(copy.deepcopy(network)), torch.get_num_threads())
     return ready(network, device)
+
+
+def _with_contrast(network: RefineFuse, contrast: float) -> RefineFuse:
+    """The network with another contrast; both have the same parameters."""
+    other = copy.copy(network)
+    other.config = replace(network.config, contrast=contrast)
+    return other
 
 
 def _proved(model: OnnxModel, path: Path) -> OnnxModel:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar, Unpack, get_args, overload
 
 import torch
 from numpy.typing import NDArray
@@ -45,6 +45,18 @@ T = TypeVar("T")
 SameKind = TypeVar("SameKind", Tensor, "Image")
 _LOADING = Lock()
 """Held while weights are loaded: threads that need the same ones wait for them."""
+Weights = str | os.PathLike[str] | RefineFuse
+
+
+class FuserOptions(TypedDict, total=False):
+    """The options of `Fuser`, which `fuse` takes too."""
+
+    color: Color
+    device: str
+    precision: Precision
+    backend: Backend
+    tile: TileSize
+    contrast: float | None
 
 
 class FusionResult(NamedTuple, Generic[T]):
@@ -97,22 +109,26 @@ class Fuser:
             onnxruntime for an ONNX file.
         tile: side of the tiles in which large images are fused, in pixels; the result is that of the image as a
             whole. `auto` goes by the size and the free memory, `off` uses one tile.
+        contrast: how far the level goes from the mean of the sources, from 0 (not at all: the fewest artifacts) to 1
+            (the most contrast); None takes that of the weights.
 
     Raises:
         WeightsError: if the weights are unknown, unsafe or damaged.
+        ConfigError: if the contrast is not a number from 0 to 1.
         InputError: if this machine has no such device, an option is unknown, or options exclude each other.
         MissingDependencyError: if the backend is not installed.
     """
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
+        weights: Weights = DEFAULT,
         *,
         color: Color = "b",
         device: str = "auto",
         precision: Precision = "auto",
         backend: Backend = "auto",
         tile: TileSize = "auto",
+        contrast: float | None = None,
     ) -> None:
         if color not in get_args(Color):
             raise InputError(f"`color` must be {', '.join(get_args(Color))}.\n  got: {color!r}")
@@ -120,7 +136,7 @@ class Fuser:
         self.color: Color = color
         self.weights = "a network" if isinstance(weights, RefineFuse) else os.fspath(weights)
         self._file = None if isinstance(weights, RefineFuse) else _file_of(weights)
-        self.model: FusionModel = load_backend(weights, backend, device)
+        self.model: FusionModel = load_backend(weights, backend, device, contrast)
         self.device = (
             next(self.model.parameters()).device if isinstance(self.model, RefineFuse) else resolve_device("cpu")
         )
@@ -128,6 +144,11 @@ class Fuser:
         check_tile(tile, self.model.halo)
         self.tile: TileSize = tile
         self._measured_at, self._free = -math.inf, 0
+
+    @property
+    def contrast(self) -> float:
+        """How far the level goes from the mean of the sources, 0 to 1."""
+        return self.model.config.contrast
 
     def fingerprint(self) -> str:
         """The sha256 of the weights: of their file, or of config and tensors of a network that was handed over."""
@@ -331,41 +352,15 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 @overload
 def fuse(
-    a: ArrayInput,
-    b: ArrayInput,
-    *more: ArrayInput,
-    weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
-    color: Color = "b",
-    device: str = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
-    tile: TileSize = "auto",
+    a: ArrayInput, b: ArrayInput, *more: ArrayInput, weights: Weights = DEFAULT, **options: Unpack[FuserOptions]
 ) -> NDArray[Any]: ...
 @overload
 def fuse(
-    a: SameKind,
-    b: SameKind,
-    *more: SameKind,
-    weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
-    color: Color = "b",
-    device: str = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
-    tile: TileSize = "auto",
+    a: SameKind, b: SameKind, *more: SameKind, weights: Weights = DEFAULT, **options: Unpack[FuserOptions]
 ) -> SameKind: ...
 
 
-def fuse(
-    a: Any,
-    b: Any,
-    *more: Any,
-    weights: str | os.PathLike[str] | RefineFuse = DEFAULT,
-    color: Color = "b",
-    device: str = "auto",
-    precision: Precision = "auto",
-    backend: Backend = "auto",
-    tile: TileSize = "auto",
-) -> Any:
+def fuse(a: Any, b: Any, *more: Any, weights: Weights = DEFAULT, **options: Unpack[FuserOptions]) -> Any:
     """Fuse a pair, or more, with weights that stay loaded for the next call. See `Fuser` for everything.
 
     Example:
@@ -374,20 +369,17 @@ def fuse(
         >>> refinefuse.fuse(infrared, visible).shape
         (48, 64, 3)
     """
-    chosen: dict[str, Any] = {
-        "color": color, "device": device, "precision": precision, "backend": backend, "tile": tile
-    }  # fmt: skip
     if isinstance(weights, RefineFuse):
-        return Fuser(weights, **chosen)(a, b, *more)
+        return Fuser(weights, **options)(a, b, *more)
     with _LOADING:
-        fuser = _kept_fuser(os.fspath(weights), _state_of(weights), **chosen)
+        fuser = _kept_fuser(os.fspath(weights), _state_of(weights), **options)
     return fuser(a, b, *more)
 
 
 @lru_cache(maxsize=4)
-def _kept_fuser(weights: str, state: tuple[int, ...], **chosen: Any) -> Fuser:
+def _kept_fuser(weights: str, state: tuple[int, ...], **options: Any) -> Fuser:
     """A fuser that stays loaded until its weights file changes."""
-    return Fuser(weights, **chosen)
+    return Fuser(weights, **options)
 
 
 def _state_of(weights: str | os.PathLike[str]) -> tuple[int, ...]:

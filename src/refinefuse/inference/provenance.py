@@ -10,7 +10,6 @@ from pathlib import Path
 from refinefuse._version import __version__
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.fuser import Fuser
-from refinefuse.network.model import RefineFuse
 from refinefuse.weights.store import shipped
 
 _START = '{"refinefuse": '
@@ -41,9 +40,11 @@ class Provenance:
         """The record of what a fuser makes, so far without sources."""
         entry = shipped().get(fuser.weights)
         name = Path(fuser.weights).name if Path(fuser.weights).exists() else fuser.weights
-        settings = {"color": fuser.color, "precision": str(fuser.dtype).removeprefix("torch.")}
-        if isinstance(fuser.model, RefineFuse):
-            settings["contrast"] = f"{fuser.model.config.contrast:g}"
+        settings = {
+            "color": fuser.color,
+            "precision": str(fuser.dtype).removeprefix("torch."),
+            "contrast": f"{fuser.contrast:g}",
+        }
         return cls(__version__, name, entry.file if entry else "", fuser.fingerprint(), settings=settings)
 
     def with_sources(self, sources: Sequence[str], settings: Mapping[str, str]) -> Provenance:

@@ -82,6 +82,7 @@ def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions
         "weights": fuser.weights,
         "sha256": fuser.fingerprint(),
         "color": fuser.color,
+        "contrast": fuser.contrast,
         "precision": str(fuser.dtype).removeprefix("torch."),
         "range": None if thermal.range is None else asdict(thermal.range),
         "range_per_image": thermal.per_image,

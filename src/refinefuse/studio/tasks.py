@@ -137,7 +137,7 @@ def _fuse_images(task: Task, out: Path, send: Send) -> None:
 
 
 def _aligned(a: Tensor, b: Tensor, transform_type: TransformType) -> Alignment:
-    found = align(to_array(a, np.float32), to_array(b, np.float32), transform_type)
+    found = align(to_array(a, np.float32), to_array(b, np.float32), transform_type=transform_type)
     if not found.is_reliable:
         raise AlignmentError(
             "The images could not be aligned with confidence, so they were not fused.\n"
