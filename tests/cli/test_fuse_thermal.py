@@ -1,5 +1,6 @@
 """`refinefuse fuse` with thermal counts and with more than two sources."""
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -138,6 +139,43 @@ def test_black_hot(tmp_path, visible, run):
 def test_a_swapped_pair_is_reported(tmp_path, visible, run):
     write_image(tmp_path / "ir.png", np.round(scene() * 255).astype(np.uint8))
     assert "swapped" in run("fuse", visible, tmp_path / "ir.png", "-o", tmp_path / "out.png")[2]
+
+
+class TestFalseColor:
+    @pytest.fixture
+    def jet(self, tmp_path):
+        gray = np.round(cv2.resize(scene(), (128, 96)) * 255).astype(np.uint8)
+        write_image(tmp_path / "gray.png", gray)
+        write_image(tmp_path / "jet.png", np.ascontiguousarray(cv2.applyColorMap(gray, cv2.COLORMAP_JET)[..., ::-1]))
+        write_image(tmp_path / "color.png", np.random.default_rng(9).integers(60, 200, (96, 128, 3), np.uint8))
+        write_image(
+            tmp_path / "night.png", np.random.default_rng(9).integers(60, 200, (96, 128, 1), np.uint8).repeat(3, 2)
+        )
+        return tmp_path
+
+    def test_it_is_reported_and_refused(self, jet, run):
+        words = ("fuse", jet / "jet.png", jet / "color.png", "-o", jet / "out.png")
+        code, _, err = run(*words)
+        assert (code, "--palette jet" in err) == (0, True)
+        assert run(*words, "--strict", "--overwrite")[0] == 1
+
+    def test_it_is_read_as_values(self, jet, run):
+        code, _, err = run("fuse", jet / "jet.png", jet / "color.png", "-o", jet / "out.png", "--palette", "jet")
+        assert (code, "false color" in err) == (0, False)
+        run("fuse", jet / "gray.png", jet / "color.png", "-o", jet / "same.png")
+        np.testing.assert_array_equal(read_image(jet / "out.png"), read_image(jet / "same.png"))
+        code, _, err = run("fuse", jet / "jet.png", jet / "color.png", "-o", jet / "2.png", "--palette", "hot")
+        assert (code, "those of jet" in err) == (2, True)
+
+    def test_it_gives_no_color(self, jet, run):
+        assert run("fuse", jet / "jet.png", jet / "night.png", "-o", jet / "out.png")[0] == 0
+        out = read_image(jet / "out.png")
+        assert out.ndim == 2 or np.ptp(out, axis=2).max() <= 1
+
+    def test_the_color_of_a_is_kept_beside_a_gray_b(self, jet, run):
+        code, _, err = run("fuse", jet / "color.png", jet / "night.png", "-o", jet / "out.png")
+        assert (code, "the color of `a` is kept" in err) == (0, True)
+        assert np.ptp(read_image(jet / "out.png"), axis=2).max() > 50
 
 
 @pytest.mark.parametrize(

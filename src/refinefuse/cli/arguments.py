@@ -64,13 +64,13 @@ class ThermalArguments:
     range: str | None = None
     polarity: Literal["auto", "white-hot", "black-hot"] = "auto"
 
-    def options(self, *, per_image: bool = False) -> ThermalOptions:
+    def options(self, *, per_image: bool = False, palette: str | None = None) -> ThermalOptions:
         """As the library takes them."""
         from refinefuse.image.thermal import IntensityRange
         from refinefuse.inference.thermal import ThermalOptions
 
         return ThermalOptions(
-            None if self.range is None else IntensityRange.parse(self.range), self.polarity, per_image
+            None if self.range is None else IntensityRange.parse(self.range), self.polarity, per_image, palette=palette
         )
 
 
@@ -83,9 +83,11 @@ class FolderThermalArguments(ThermalArguments):
             over a folder. Without it, raw 16-bit counts get the range of nearly all of them, others that of their type.
         polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
         range_per_image: Fit the range to each image of a folder separately.
+        palette: Read false color as values: jet, iron, rainbow, hot, inferno, turbo and others.
     """
 
     range_per_image: bool = False
+    palette: str | None = None
 
 
 @dataclass
@@ -98,7 +100,7 @@ class RegistrationArguments:
         transform: Apply this transform to A, from `refinefuse align --save-transform`.
         rig: Apply this rig to A, from `refinefuse rig calibrate`.
         distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
-        strict: Refuse pairs with warnings: misaligned, swapped, black-hot, raw counts.
+        strict: Refuse pairs with warnings: misaligned, swapped, black-hot, false color, raw counts.
     """
 
     align: bool = False

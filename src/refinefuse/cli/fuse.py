@@ -116,7 +116,7 @@ def run(
     check_kind("fuse", names, results.output)
     sources = [Path(name) for name in names]
     loader = Loader(lambda: network.load(DEFAULT, results.color))
-    options = thermal.options(per_image=thermal.range_per_image), registration.options()
+    options = thermal.options(per_image=thermal.range_per_image, palette=thermal.palette), registration.options()
     overwrite, provenance, progress = results.overwrite, not results.no_provenance, not session.quiet
     with stopping_cleanly():
         if any(source.is_dir() for source in sources):

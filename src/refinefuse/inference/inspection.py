@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refinefuse.alignment.check import check_registration
-from refinefuse.image.color import to_ycbcr
+from refinefuse.image.color import to_array, to_ycbcr
+from refinefuse.image.palettes import find_palette
 from refinefuse.image.polarity import polarity_score, saturation
 from refinefuse.image.thermal import looks_raw
 from refinefuse.inference.inputs import ImageInput, check_pair, load_input
 
-WarningKind = Literal["alignment", "order", "polarity", "counts", "range", "metadata"]
+WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "metadata"]
 _COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
+_BLACK = 0.05  # luma of the surround of a slice
 _BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
 
 
@@ -29,7 +31,8 @@ class PairWarning:
 
     Attributes:
         kind: `alignment` (shift or scale), `order` (the sources look swapped), `polarity` (`a` looks black-hot),
-            `counts` (`a` looks like raw thermal counts), `range` (much of `a` is clipped or saturated),
+            `counts` (`a` looks like raw thermal counts), `palette` (`a` is in false color),
+            `range` (much of `a` is clipped or saturated),
             `metadata` (what the files say beside their pixels disagrees, or is lost).
         message: what looks wrong and what to do, as a sentence without its full stop.
         value: what was measured: the shift in pixels or the scale, the saturation, the polarity score, or the fraction
@@ -67,12 +70,13 @@ class Preview:
         for a in others:
             if "alignment" in kinds:
                 found.append(_misalignment(a, last, self.step))
-            swapped = _swapped(a, last) if "order" in kinds else None
-            found += [swapped] if swapped or "polarity" not in kinds else [_black_hot(a)]
+            colored = _false_color(a) if "palette" in kinds else None
+            colored = colored or (_swapped(a, last) if "order" in kinds else None)
+            found += [colored] if colored or "polarity" not in kinds else [_black_hot(a)]
         return list(dict.fromkeys(warning for warning in found if warning is not None))
 
 
-ALL_KINDS: tuple[WarningKind, ...] = ("counts", "alignment", "order", "polarity")
+ALL_KINDS: tuple[WarningKind, ...] = ("counts", "alignment", "palette", "order", "polarity")
 
 
 def inspect_pair(
@@ -116,11 +120,33 @@ def _misalignment(a: Tensor, b: Tensor, step: int) -> PairWarning | None:
     return PairWarning("alignment", found.message, value, 1 - 1 / found.peak_ratio)
 
 
+def _false_color(a: Tensor) -> PairWarning | None:
+    if a.shape[1] < 3 or _is_slice(a):  # PET and SPECT are shown in false color on purpose
+        return None
+    found = find_palette(to_array(a, np.uint8))
+    if found is None:
+        return None
+    what = f"the palette {found.palette}" if found.palette else "a palette that is not known"
+    remedy = f"--palette {found.palette} reads them as values" if found.is_readable else "export gray or 16-bit values"
+    message = f"`a` is in false color ({what}), whose brightness is not heat: {remedy}"
+    return PairWarning("palette", message, found.fraction)
+
+
+def _is_slice(image: Tensor) -> bool:
+    """Whether an image has a black surround, as slices of a patient have."""
+    luma = to_ycbcr(image).luma[0, 0]
+    height, width = (max(side // 32, 1) for side in luma.shape)
+    border = torch.cat(
+        [luma[:height].ravel(), luma[-height:].ravel(), luma[:, :width].ravel(), luma[:, -width:].ravel()]
+    )
+    return bool((border < _BLACK).float().mean() > 0.98 and (luma < _BLACK).float().mean() > 0.2)
+
+
 def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:
     colored = saturation(a)
     if colored <= _COLORED or saturation(b) >= _GRAY:
         return None
-    message = "`a` is colored and `b` is gray: the pair looks swapped (the visible image comes last)"
+    message = "`a` is colored and `b` is gray, so the color of `a` is kept: the pair looks swapped (visible comes last)"
     return PairWarning("order", message, colored)
 
 

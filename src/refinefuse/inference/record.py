@@ -87,6 +87,7 @@ def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions
         "range": None if thermal.range is None else asdict(thermal.range),
         "range_per_image": thermal.per_image,
         "polarity": thermal.polarity,
+        "palette": thermal.palette,
         "align": alignment.transform_type if alignment.align else None,
         "transform": _plain(transform),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from refinefuse.errors import InputError, RefineFuseError
-from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
+from refinefuse.image.color import Color, YCbCrImage, merge_color_sources, restore_color, to_array
 from refinefuse.image.files import write_images
 from refinefuse.image.metadata import Metadata, orientation_warnings, read_metadata
 from refinefuse.image.metadata_embed import unsupported_metadata
@@ -37,6 +37,8 @@ from refinefuse.inference.streaming import (
     write_strips,
 )
 from refinefuse.inference.thermal import RangeReader, ThermalImage, ThermalOptions
+
+_GRAY = 1 / 255  # chroma below which an image is gray
 
 
 @dataclass
@@ -86,7 +88,11 @@ class StillJob:
         """What was done to the values of the sources, for the record of provenance."""
         polarity = self.thermal[0].polarity
         described = [describe_range(fixed) for fixed in ranges]
-        return {"range": ", ".join(filter(None, described)), "polarity": polarity if polarity == "black-hot" else ""}
+        return {
+            "range": ", ".join(filter(None, described)),
+            "polarity": polarity if polarity == "black-hot" else "",
+            "palette": self.thermal[0].palette or "",
+        }
 
     def paths(self, suffix: str) -> OutputPaths:
         """The files of its results; in a folder run, `suffix` is that of the fused image."""
@@ -251,7 +257,7 @@ class StillWriter:
     def _render(self, pair: Pair) -> dict[Path, Pixels]:
         """What is to be written, by path."""
         output = pair.require_output()
-        *others, last = pair.planes
+        *others, last = color_sources(pair, self.color)
         image = restore_color(output.fused, merge_color_sources(others), last, self.color)
         fused = np.asarray(restore_format(image, *pair.origin.sources))
         paths = pair.origin.job.paths(".tif" if fused.dtype == np.float32 else ".png")
@@ -284,6 +290,23 @@ class StillWriter:
             fused, weight_map = render_strip(pair, form, self.color)
             weight_maps.append(weight_map)
             yield fused
+
+
+def color_sources(pair: Pair, color: Color) -> tuple[YCbCrImage, ...]:
+    """The planes of a pair as sources of color.
+
+    Where the color of `b` is wanted and it is gray, stored in three channels or in one, that of `a` is taken, unless it
+    is false color.
+    """
+    *others, last = pair.planes
+    if color != "b":
+        return pair.planes
+    if any(warning.kind == "palette" for warning in pair.warnings):
+        return (*(replace(other, chroma=None) for other in others), last)
+    if last.chroma is not None and any(other.chroma is not None for other in others):
+        is_gray = float(last.chroma.abs().max()) < _GRAY
+        last = replace(last, chroma=None) if is_gray else last
+    return (*others, last)
 
 
 def _metadata_warnings(job: StillJob, last: Metadata, suffix: str) -> list[PairWarning]:

@@ -15,7 +15,8 @@ import torch
 
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_tensor
-from refinefuse.image.files import read_counts
+from refinefuse.image.files import read_counts, read_image
+from refinefuse.image.palettes import PALETTES, read_palette
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineReader
 from refinefuse.image.thermal import Counts, IntensityRange, default_range
@@ -53,6 +54,7 @@ class ThermalOptions:
         polarity: what hot things are in it; `auto`: unknown, taken for white-hot and checked.
         per_image: fit the range to each image of a folder by itself, not once to the folder.
         is_default: whether nobody asked for the range.
+        palette: whose colors are read as values; None: images in color are read as they are.
         depth: type of the counts that the range was fitted to; None: it is not known.
 
     Raises:
@@ -63,16 +65,21 @@ class ThermalOptions:
     polarity: Polarity = "auto"
     per_image: bool = False
     is_default: bool = False
+    palette: str | None = None
     depth: np.dtype[Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.palette is not None and self.palette not in PALETTES:
+            raise InputError(f"`palette` must be one of\n  {', '.join(PALETTES)}\n  got: {self.palette!r}")
+        if self.palette is not None and self.range is not None:
+            raise InputError("A range is for counts, and colors of a palette hold none.\nGive `range` or `palette`.")
         if self.polarity not in get_args(Polarity):
             raise InputError(f"`polarity` must be {', '.join(get_args(Polarity))}.\n  got: {self.polarity!r}")
 
     @property
     def reads_strips(self) -> bool:
         """Whether rows can be read without the rest of the image."""
-        return (self.range is None or self.is_default) and self.polarity != "black-hot"
+        return (self.range is None or self.is_default) and self.polarity != "black-hot" and self.palette is None
 
     def with_range(self, fixed: IntensityRange) -> ThermalOptions:
         """With fixed counts for the rule, or for the missing one."""
@@ -83,7 +90,7 @@ class ThermalOptions:
 
         Files that cannot be read are passed over, and so are those of another type than the others.
         """
-        if self.per_image:
+        if self.per_image or self.palette is not None:
             return self
         depth = _depth_of(files)
         frames = (counts for counts in _readable(files) if counts.dtype == depth)
@@ -100,11 +107,14 @@ class ThermalOptions:
         Raises:
             InputError: if the file cannot be read, or its counts do not go with the range.
         """
-        if self.per_image and self.range is None:
+        if self.per_image and self.range is None and self.palette is None:
             return replace(self, per_image=False).fitted([path]).read(path)
-        read = (
-            ThermalImage(load_input(path, "a"), [], None) if self.range is None else self._read_counts(path, self.range)
-        )
+        if self.palette is not None:
+            read = ThermalImage(_read_false_color(path, self.palette), [], None)
+        elif self.range is None:
+            read = ThermalImage(load_input(path, "a"), [], None)
+        else:
+            read = self._read_counts(path, self.range)
         if self.polarity == "black-hot":
             image = read.source.image
             colors = image.shape[1] - (image.shape[1] in (2, 4))
@@ -140,6 +150,14 @@ class ThermalOptions:
             "(--range MIN,MAX, percentile:LOW,HIGH or full chooses otherwise)"
         )
         return [PairWarning("counts", message, (self.range.high - self.range.low) / 65535)]
+
+
+def _read_false_color(path: Path, palette: str) -> LoadedImage:
+    pixels = read_image(path)
+    try:
+        return LoadedImage.from_file(path, read_palette(pixels, palette))
+    except InputError as error:
+        raise InputError(f"Cannot use '{path}': {error}") from None
 
 
 class RangeReader:
