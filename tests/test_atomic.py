@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -44,6 +46,25 @@ def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="Cannot write"):
         write_atomic(tmp_path / "a.txt", b"x")
     assert victim.read_text() == "untouched"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_in_use_stays(tmp_path):
+    """Another process holds a temporary file; then it is killed, and a third one writes beside it."""
+    holder = (
+        "import sys, time\nfrom pathlib import Path\nfrom refinefuse.atomic import temporary_file\n"
+        "with temporary_file(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    writer = "import sys, pathlib, refinefuse.atomic as a\na.write_atomic(pathlib.Path(sys.argv[1]), b'x')"
+    (tmp_path / ".refinefuse-mine").write_text("not ours")
+    process = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path / "a")], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    for expected in (1, 0):
+        subprocess.run([sys.executable, "-c", writer, str(tmp_path / "b")], check=True)
+        assert len(list(tmp_path.glob(".refinefuse-*.tmp"))) == expected
+        process.kill()
+        process.wait()
+    process.stdout.close()
+    assert (tmp_path / ".refinefuse-mine").exists()
 
 
 def test_a_link_at_the_target_is_replaced_and_its_file_left_alone(tmp_path):

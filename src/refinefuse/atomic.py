@@ -10,12 +10,47 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from refinefuse.errors import InputError
 
+_HAS_LOCKS = os.name == "posix"
+if _HAS_LOCKS:
+    import fcntl
+
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
+
+
+@contextmanager
+def temporary_file(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary file beside `path`; it is removed when the block ends, unless it was published.
+
+    Its lock tells other processes that it is in use. What a process left there that was killed is removed first.
+
+    Raises:
+        OSError: the system refuses to write.
+    """
+    _remove_leftovers(path.parent)
+    temporary, lock = _create_locked(path)
+    try:
+        yield temporary
+    finally:
+        if lock is not None:
+            os.close(lock)
+        with suppress(OSError):  # a read-only file system refuses this too, and the first refusal says more
+            temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a temporary file that is complete its name, and the mode that new files have.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    temporary.chmod(0o666 & ~_UMASK)
+    temporary.replace(path)
 
 
 @contextmanager
@@ -25,15 +60,38 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the system refuses to write. Use `atomic_path` for an error that a user can read.
     """
-    temporary = temporary_name(path)
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
+    with temporary_file(path) as temporary:
         yield temporary
-        temporary.chmod(0o666 & ~_UMASK)
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):  # a read-only file system refuses this too, and the first refusal says more
-            temporary.unlink(missing_ok=True)
+        publish(temporary, path)
+
+
+def _create_locked(path: Path) -> tuple[Path, int | None]:
+    """A new temporary file, and what holds its lock where the system has locks."""
+    while True:
+        temporary = temporary_name(path)
+        lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        if not _HAS_LOCKS:
+            os.close(lock)
+            return temporary, None
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        if os.path.lexists(temporary):
+            return temporary, lock
+        os.close(lock)  # another process took it for a leftover before it was locked
+
+
+@cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in a folder that no process holds, once in the life of this one."""
+    if not _HAS_LOCKS:
+        return
+    with suppress(OSError):
+        for leftover in folder.glob(".refinefuse-*.tmp"):
+            if leftover.is_symlink() or not leftover.is_file():
+                continue
+            with suppress(OSError), leftover.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while it is in use
+                leftover.unlink()
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,24 +121,29 @@ def _read_nifti(path: Path) -> object:
     return read_nifti(path).values.sum()
 
 
-def _video(codec: str, pixel_format: str) -> Make:
+def _video(codec: str, pixel_format: str, **options: object) -> Make:
     def make(path: Path) -> None:
         from inference.video.clips import scene, write_video
 
-        write_video(path, [scene(index) for index in range(6)], codec=codec, pixel_format=pixel_format)
+        write_video(path, [scene(index) for index in range(6)], codec=codec, pixel_format=pixel_format, **options)
 
     return make
 
 
-def _read_video(path: Path) -> None:
-    from refinefuse.inference.video.file_source import VideoSource
+@cache
+def _video_fuser() -> Any:
+    from refinefuse.inference.fuser import Fuser
 
-    source = VideoSource(str(path))
-    try:
-        for _ in source:
-            pass
-    finally:
-        source.close()
+    return Fuser(_network(), device="cpu")
+
+
+def _fuse_video(path: Path) -> None:
+    """As both sources, with everything else that is in the file."""
+    from refinefuse.inference.video.fuse import fuse_video
+
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix in (".mkv", ".mp4", ".avi"):
+            fuse_video(path, path, Path(folder, f"o{suffix}"), fuser=_video_fuser())
 
 
 def _network() -> object:
@@ -254,6 +262,8 @@ def _read_list(path: Path) -> object:
     return read_list(path)
 
 
+_TEXT = {"sound": True, "subtitles": [("mov_text", {"language": "eng"})], "rotation": 90}
+
 READERS: dict[str, Reader] = {
     "png": Reader(".png", (_image(1), _image(3), _image(4), _image(3, "uint16")), _read_image),
     "jpeg": Reader(".jpg", (_image(1), _image(3)), _read_image),
@@ -278,9 +288,9 @@ READERS: dict[str, Reader] = {
     ),
     "nifti": Reader(".nii", (_nifti,), _read_nifti),
     "nifti-gz": Reader(".nii.gz", (_nifti,), _read_nifti),
-    "mp4": Reader(".mp4", (_video("libx264", "yuv420p"),), _read_video),
-    "mkv": Reader(".mkv", (_video("ffv1", "gray"), _video("libx264", "yuv420p")), _read_video),
-    "avi": Reader(".avi", (_video("ffv1", "gray"), _video("mjpeg", "yuvj420p")), _read_video),
+    "mp4": Reader(".mp4", (_video("libx264", "yuv420p"), _video("libx264", "yuv420p", **_TEXT)), _fuse_video),
+    "mkv": Reader(".mkv", (_video("ffv1", "gray"), _video("libx264", "yuv420p", sound=True)), _fuse_video),
+    "avi": Reader(".avi", (_video("ffv1", "gray"), _video("mjpeg", "yuvj420p")), _fuse_video),
     "safetensors": Reader(".safetensors", (_weights,), _read_weights),
     "onnx": Reader(".onnx", (_onnx,), _read_onnx),
     "checkpoint": Reader(".ckpt", (_checkpoint,), _read_checkpoint),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -113,10 +114,10 @@ class TestErrorsOfThreads:
         full = tmp_path / ".full"
         full.symlink_to("/dev/full")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(encoder_module, "temporary_name", lambda _: full)
+            patch.setattr(encoder_module, "temporary_file", lambda _: nullcontext(full))
             with pytest.raises(InputError, match="No space left"):
                 fuse(fuser, a, a, tmp_path / "o.mp4")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".full", "a.mkv"]
 
 
 def test_an_interruption_of_the_api_is_raised(fuser, pair, tmp_path, monkeypatch):

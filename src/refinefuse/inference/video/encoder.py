@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from refinefuse.atomic import temporary_name
+from refinefuse.atomic import publish, temporary_file
 from refinefuse.errors import InputError
 from refinefuse.inference.resources import usable_cores
 from refinefuse.inference.video.containers import Encoding, container_of
@@ -72,8 +72,9 @@ class VideoEncoder:
         if self._form.format in ("mp4", "mov"):
             options["video_track_timescale"] = str(self._time_base.denominator)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = temporary_name(path)
+        self._files = ExitStack()
         try:
+            self._temporary = self._files.enter_context(temporary_file(path))
             self._container = import_av().open(
                 str(self._temporary), "w", format=self._form.format, container_options=options
             )
@@ -85,7 +86,7 @@ class VideoEncoder:
                     self._container.metadata.setdefault("timecode", one.timecode)
             self._container.start_encoding()
         except (self._errors.FFmpegError, ValueError, OSError) as error:
-            self._discard()
+            self._files.close()
             raise InputError(
                 f"Cannot encode the video '{path}': {reason_of(error)}.\n"
                 f"  codec: {codec.encoder}, {first.format.name}, {first.height} x {first.width}\n"
@@ -178,23 +179,19 @@ class VideoEncoder:
             self.path = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
         try:
             if self.frames:
-                self._temporary.replace(self.path)
+                publish(self._temporary, self.path)
         except OSError as error:
             self.frames = 0
             raise InputError(
                 f"Cannot write '{self.path}': {reason_of(error)}.\nCheck the permissions of the folder."
             ) from None
         finally:
-            self._discard()
+            self._files.close()
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
             self._container.mux(packet)
             self.frames += 1
-
-    def _discard(self) -> None:
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refinefuse.errors import InputError
+from refinefuse.image.limits import check_pixel_count
 from refinefuse.inference.video.color_range import luma_plane, with_luma
 from refinefuse.inference.video.deinterlace import progressive
 from refinefuse.inference.video.frames import CorruptFrame, Frame, import_av, reason_of, usable_rate
@@ -75,6 +76,10 @@ class VideoSource:
             raise InputError(f"'{self.name}' holds no video that can be decoded.\nConvert it, for example to H.264.")
         self._stream: Any = streams[0]
         self.size = (context.height, context.width)
+        try:
+            check_pixel_count(*self.size)
+        except InputError as error:
+            raise InputError(f"Cannot read '{self.name}': {error}") from None
         self.rate = usable_rate(Fraction(self._stream.average_rate or self._stream.guessed_rate or 25))
         context.thread_count = 1  # the network costs far more, and what a decoder logs stays with its frame
         self.count = int(self._stream.frames or (self._container.duration or 0) * self.rate / import_av().time_base)

@@ -45,8 +45,7 @@ class TrackCopy:
         if packet is None:
             return
         ticks = round(shift / packet.time_base)
-        packet.pts -= ticks
-        packet.dts -= ticks
+        packet.pts, packet.dts = packet.pts - ticks, (packet.pts if packet.dts is None else packet.dts) - ticks
         packet.stream = self.target
         yield packet
 
@@ -84,7 +83,7 @@ class SoundEncoder:
         with suppress(av.error.FFmpegError):
             frames = [None] if packet is None else packet.decode()
         for frame in frames:
-            if frame is not None:
+            if frame is not None and frame.pts is not None:
                 frame.pts -= self._ticks
             self._graph.push(frame)
             with suppress(av.error.BlockingIOError, av.error.EOFError):
