@@ -9,7 +9,7 @@ SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse samples test check bench fuzz mutants snapshots ablation results detection docs site web web-test clean
+.PHONY: fuse samples test check bench fuzz kills mutants snapshots ablation results detection docs site web web-test clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -93,6 +93,11 @@ clean:
 # 10,000 damaged files for every kind of file that the package reads; inputs that fail are kept in out/fuzz.
 fuzz: .venv/developing
 	$(BIN)/python tests/fuzz/run.py --inputs 10000
+
+# Kills runs of videos at random moments and runs them again: docs/reliability.md. KILLS says how often.
+KILLS ?= 30
+kills: .venv/developing
+	$(BIN)/python tests/kills/run.py --kills $(KILLS)
 
 # The documentation as a web site, in out/site; broken links and anchors fail.
 site: .venv/developing

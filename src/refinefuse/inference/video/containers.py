@@ -65,13 +65,15 @@ CODECS = {
 }
 _FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets", "use_editlist": "1"}
 """Readable at any moment, an ordinary file once it is complete; tracks keep their starts."""
+_REPEATABLE = {"fflags": "bitexact"}
+"""The same bytes on every run: identifiers are counted, not drawn."""
 _31_BITS = 2**29  # a muxer adds up to three durations
 _MP4 = Container("mp4", ("h264", "hevc"), ("alac", "aac"), "mov_text", _31_BITS, _FRAGMENTED)
 CONTAINERS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
     ".mov": Container("mov", ("h264", "hevc"), ("alac", "aac"), "mov_text", _31_BITS, _FRAGMENTED),
-    ".mkv": Container("matroska", ("h264", "hevc", "ffv1"), ("flac", "aac"), "subrip"),
+    ".mkv": Container("matroska", ("h264", "hevc", "ffv1"), ("flac", "aac"), "subrip", options=_REPEATABLE),
     ".avi": Container("avi", ("ffv1",), ("pcm_s16le", "pcm_s16le"), longest=65000, steady=True),
 }
 

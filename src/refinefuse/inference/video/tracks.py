@@ -56,16 +56,24 @@ class Tracks:
         self.timecode = ""
         self._container = container
         self._input = open_input(source.name)
-        others = [one for one in self._input.streams if one.type in kinds and one.index != source.index]
+        try:
+            self._look(kinds, source.index)
+        except BaseException:
+            self._input.close()
+            raise
+        self._work: dict[int, TrackWork] = {}
+        self._waiting: Any = None
+        self._shift = Fraction(0)
+        self._packets: Iterator[Any] = iter(())
+
+    def _look(self, kinds: tuple[str, ...], video: int) -> None:
+        """Find the tracks, and what becomes of them."""
+        others = [one for one in self._input.streams if one.type in kinds and one.index != video]
         self.has_sound = any(one.type == "audio" for one in others)
         self._plans = [plan for stream in others if (plan := self._plan(stream)) is not None]
         starts = [plan.stream.start_time * plan.stream.time_base for plan in self._plans if plan.stream.start_time]
         unset = any(plan.stream.start_time == 0 for plan in self._plans)
         self.start: Fraction | None = min([*starts, *[Fraction(0)] * unset], default=None)
-        self._work: dict[int, TrackWork] = {}
-        self._waiting: Any = None
-        self._shift = Fraction(0)
-        self._packets: Iterator[Any] = iter(())
 
     def _plan(self, stream: Any) -> Plan | None:
         """What becomes of a track; None: it is lost, or the muxer makes it."""
@@ -178,4 +186,4 @@ def _add_copy(output: Any, stream: Any) -> Any:
 
 def _codec_of(stream: Any) -> str:
     context = stream.codec_context
-    return str(context.codec.canonical_name) if context is not None else stream.name or "unknown"
+    return str(context.codec.canonical_name) if context is not None else getattr(stream, "name", None) or "unknown"

@@ -50,22 +50,23 @@ class VideoWriter:
         self.sources, self.result, self.timer, self.record = sources, result, timer, record
         self._start = time.perf_counter()
         self._encoder: VideoEncoder | None = None
-        self._open = ExitStack()
-        self._tracks = self._find_tracks()
+        with ExitStack() as opened:
+            self._tracks = self._find_tracks(opened)
+            self._open = opened.pop_all()
         said = [text for tracks, _ in self._tracks for text in tracks.warnings]
         said += lost_tags(container_of(path), encoding, sources[-1].tags, path.suffix.lower())
         result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
 
-    def _find_tracks(self) -> list[tuple[Tracks, Fraction]]:
+    def _find_tracks(self, opened: ExitStack) -> list[tuple[Tracks, Fraction]]:
         """The tracks that come along, each with the seconds on its clock that are 0 on that of `b`."""
         a, b = self.sources
         container, found = container_of(self.path), []
         has_sound = False
         if isinstance(b, VideoSource) and not b.is_camera:
-            found.append((self._open.enter_context(closing(Tracks(b, container))), Fraction(0)))
+            found.append((opened.enter_context(closing(Tracks(b, container))), Fraction(0)))
             has_sound = found[0][0].has_sound
         if isinstance(a, VideoSource) and not a.is_camera and not has_sound:
-            sound = self._open.enter_context(closing(Tracks(a, container, ("audio",))))
+            sound = opened.enter_context(closing(Tracks(a, container, ("audio",))))
             found.append((sound, a.start - b.start))
         return found
 
