@@ -9,7 +9,7 @@ from mkdocs.structure.files import File, Files
 
 from refinefuse import Fuser
 from refinefuse.cli import COMMANDS, module_of, overview, parser_of, parsing
-from refinefuse.samples import SAMPLES
+from refinefuse.samples import SAMPLES, read_sample
 from refinefuse.weights.store import DEFAULT, MEDICAL
 
 _QUALITY = 88  # of JPEG
@@ -18,8 +18,8 @@ _QUALITY = 88  # of JPEG
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated files to those of `docs`."""
     files.append(File.generated(config, "commands.md", content=command_reference()))
-    for sample in SAMPLES:
-        files.append(File.generated(config, f"gallery/{sample.name}.jpg", content=gallery_image(sample.name)))
+    for name in SAMPLES:
+        files.append(File.generated(config, f"gallery/{name}.jpg", content=gallery_image(name)))
     return files
 
 
@@ -38,9 +38,8 @@ def _block(text: str) -> str:
 
 def gallery_image(name: str) -> bytes:
     """Both sources of a rendered scene and the fused image, side by side, as JPEG."""
-    sample = next(one for one in SAMPLES if one.name == name)
-    a, b = sample.render(0)
-    fused = Fuser(MEDICAL if "ct" in sample.folders else DEFAULT, device="cpu")(a, b)
+    a, b = read_sample(name)
+    fused = Fuser(MEDICAL if "ct" in SAMPLES[name] else DEFAULT, device="cpu")(a, b)
     images = [_rgb8(image) for image in (a, b, fused)]
     gap = np.full((images[0].shape[0], 8, 3), 255, np.uint8)
     row = np.hstack([images[0], gap, images[1], gap, images[2]])

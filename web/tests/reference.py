@@ -15,6 +15,7 @@ import tifffile
 from refinefuse.alignment.transform import Transform
 from refinefuse.cli import main as refinefuse
 from refinefuse.image.files import write_image
+from refinefuse.samples import read_sample
 from rendering import render
 
 WEIGHTS = "infrared-visible-small"
@@ -58,6 +59,13 @@ def aligned(folder: Path) -> None:
     matrix = np.array([[0.52, 0.01, -14.3], [-0.01, 0.52, -20.6], [0, 0, 1]])
     Transform("similarity", (240, 320), b.shape[:2], matrix).save(folder / "transform.json")
     fuse(folder, "--transform", str(folder / "transform.json"))
+
+
+def shifted(folder: Path) -> None:
+    """A pair whose A lies 25 pixels too far right and 14 too far down."""
+    a, b = read_sample("smoke")
+    pair(folder, np.pad(a, ((14, 0), (25, 0)), mode="reflect")[: a.shape[0], : a.shape[1]], b)
+    fuse(folder)
 
 
 def large(folder: Path) -> None:
@@ -122,7 +130,8 @@ def main() -> None:
     folder.mkdir(parents=True)
     for name in ("night_street", "ridge_16bit", "smoke"):
         fuse(pair(folder / name, *render(name)))
-    for make in (counts, aligned, large, broken, videos, volumes):
+    fuse(pair(folder / "sample", *read_sample("smoke")))
+    for make in (counts, aligned, shifted, large, broken, videos, volumes):
         make(folder / make.__name__)
 
 

@@ -8,6 +8,7 @@ EXTRAS = {
     "detection": ("onnxruntime", "faster-coco-eval", "transformers", "scipy"),
     "hub": ("huggingface-hub",),
     "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
+    "napari": ("napari", "npe2"),
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("onnx", "openvino"),
     "tiff": ("imagecodecs",),

@@ -32,6 +32,14 @@ export function startEngine(onProgress: (done: number) => void): Engine {
       waiting.set(++count, { resolve, reject });
       worker.postMessage({ id: count, method, value });
     });
-  const methods = ["setUp", "load", "swap", "fuse", "encode", "frame"] as const satisfies readonly (keyof Engine)[];
+  const methods = [
+    "setUp",
+    "load",
+    "swap",
+    "fuse",
+    "shift",
+    "encode",
+    "frame",
+  ] as const satisfies readonly (keyof Engine)[];
   return Object.fromEntries(methods.map((method) => [method, call(method)])) as unknown as Engine;
 }

@@ -5,6 +5,7 @@ import { fromLuma, grayImage, looksSwapped, overlay, type Planes, type Result, t
 import { describeCounts, percentileRange } from "../image/counts";
 import { decode } from "../image/decode";
 import { type Depth, depthOf, InputError, type Picture, whiteLevel } from "../image/picture";
+import { findShift } from "../image/shift";
 import { handTransform, type Transform, warp } from "../image/transform";
 import { configureRuntime, Network, type Prediction } from "../network/network";
 import type { Engine, Frame, Fused, FusedFrame, FuseOptions, Layer, Setup, Slot, SourceInfo } from "./protocol";
@@ -70,6 +71,11 @@ export class Fusion implements Engine {
       if (error instanceof Superseded) return null;
       throw error;
     }
+  }
+
+  async shift(): Promise<{ dx: number; dy: number } | null> {
+    const { a, b } = this.result();
+    return findShift(a, b);
   }
 
   async encode({ what, depth }: { what: "fused" | "weight"; depth: Depth }): Promise<Blob> {

@@ -66,6 +66,8 @@ export interface Engine {
   swap(): Promise<void>;
   /** Fuse what is loaded; an earlier call that still runs is stopped and answers null. */
   fuse(options: FuseOptions): Promise<Fused | null>;
+  /** How far A lies beside B, in pixels of B; null where it lies on B, or where that is not clear. */
+  shift(): Promise<{ dx: number; dy: number } | null>;
   encode(request: { what: "fused" | "weight"; depth: Depth }): Promise<Blob>;
   frame(frame: Frame): Promise<FusedFrame>;
 }

@@ -2,7 +2,19 @@ import { useEffect, useState } from "preact/hooks";
 import { Live } from "./live";
 import { Settings } from "./settings";
 import { Sources } from "./sources";
-import { download, drop, type Mode, mode, notices, problem, progress, result, status } from "./state";
+import {
+  alignByShift,
+  download,
+  drop,
+  type Mode,
+  mode,
+  notices,
+  problem,
+  progress,
+  result,
+  shift,
+  status,
+} from "./state";
 import { Viewer } from "./viewer";
 
 const MODES: Record<Mode, string> = { images: "Images", videos: "Videos", cameras: "Cameras" };
@@ -71,12 +83,28 @@ function Messages() {
             {notice}
           </p>
         ))}
+      {mode.value === "images" && shift.value && (
+        <div class="message">
+          <p>A looks shifted: {direction(shift.value)}. Edges would appear twice.</p>
+          <button type="button" onClick={alignByShift}>
+            Move A back
+          </button>
+        </div>
+      )}
       <p class="status" role="status">
         {status.value}
       </p>
       {progress.value !== null && progress.value > 0 && <progress value={progress.value} aria-label="Fusing" />}
     </>
   );
+}
+
+function direction({ dx, dy }: { dx: number; dy: number }): string {
+  const parts = [
+    dx && `${Math.abs(dx)} pixels to the ${dx > 0 ? "right" : "left"}`,
+    dy && `${Math.abs(dy)} pixels ${dy > 0 ? "down" : "up"}`,
+  ];
+  return parts.filter(Boolean).join(" and ");
 }
 
 function Result() {

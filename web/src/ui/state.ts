@@ -32,6 +32,8 @@ export const loadedTransform = signal<{ name: string; transform: Transform } | n
 export const model = signal(models()[0].name);
 export const result = signal<Fused | null>(null);
 export const progress = signal<number | null>(null);
+/** How far A seems to lie beside B, where it was not moved. */
+export const shift = signal<{ dx: number; dy: number } | null>(null);
 export const problem = signal<Problem | null>(null);
 export const status = signal("Loading the fusion engine…");
 
@@ -190,8 +192,15 @@ export function fuseOnChange(): () => void {
   });
 }
 
+/** Move A to where it seems to belong. */
+export function alignByShift(): void {
+  const found = shift.value;
+  if (found) alignment.value = { ...CENTERED, dx: -found.dx, dy: -found.dy };
+}
+
 async function fuse(options: FuseOptions): Promise<void> {
   problem.value = null;
+  shift.value = null;
   progress.value = 0;
   try {
     const fused = await engine.fuse(options);
@@ -202,6 +211,8 @@ async function fuse(options: FuseOptions): Promise<void> {
       progress.value = null;
       status.value = `Fused ${size(fused)} in ${(fused.milliseconds / 1000).toFixed(2)} s on ${threads} ${threads === 1 ? "thread" : "threads"}.`;
     });
+    const found = fused.transform ? null : await engine.shift();
+    if (result.value === fused) shift.value = found;
   } catch (error) {
     batch(() => {
       result.value = null;

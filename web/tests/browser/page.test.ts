@@ -97,6 +97,18 @@ test("a saved transform aligns a pair of two sizes as the Python package does", 
   expect(JSON.parse(writeTransform(readTransform(text)))).toEqual(JSON.parse(text));
 });
 
+test("a shift is noticed, and taken back", async () => {
+  const page = await open(browser, url);
+  await load(page, "shifted");
+  await fused(page);
+  await page.getByText("25 pixels to the right and 14 pixels down").waitFor();
+  await page.getByRole("button", { name: "Move A back" }).click();
+  await expect.poll(() => page.getByLabel("Right (pixels of B)").inputValue()).toBe("-25");
+  expect(await page.getByLabel("Down (pixels of B)").inputValue()).toBe("-14");
+  await fused(page);
+  expect(await page.getByText("A looks shifted").count()).toBe(0);
+});
+
 test("an alignment by hand is saved as a transform that gives the same image", async () => {
   const page = await open(browser, url);
   await load(page, "smoke");
@@ -163,7 +175,7 @@ test("after the first load the page works offline, and is isolated for threads",
   await page.getByRole("button", { name: "smoke" }).click();
   await fused(page);
   expect(
-    await difference(await downloaded(page, "Download fused image"), reference("smoke", "fused.png")),
+    await difference(await downloaded(page, "Download fused image"), reference("sample", "fused.png")),
   ).toBeLessThanOrEqual(1);
 });
 
@@ -200,7 +212,7 @@ test("with the keyboard alone: example, divider, zoom, grayscale and download", 
   const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
   expect(download.suggestedFilename()).toBe("smoke_vi_fused.png");
   expect(
-    await difference(await readFile(await download.path()), reference("smoke", "fused.png")).catch(
+    await difference(await readFile(await download.path()), reference("sample", "fused.png")).catch(
       (error) => error.message,
     ),
   ).toContain("x 1, 8 bits");
