@@ -73,8 +73,8 @@ def errors(found: LensTransform, true: LensTransform, own: LensTransform) -> tup
     ends, scale = overlap_corners(true), local_scale(true)
     through = true.lens_moving.distort(project(true.matrix, own.map_points(true.lens_fixed.undistort(ends))))
     return tuple(
-        float(np.linalg.norm(found.map_points(ends) - places, axis=1).mean()) / scale
-        for places in (true.map_points(ends), through)
+        float(np.linalg.norm(found.map_points(ends) - positions, axis=1).mean()) / scale
+        for positions in (true.map_points(ends), through)
     )
 
 

@@ -27,7 +27,7 @@ os.umask(_UMASK)
 def temporary_file(path: Path) -> Iterator[Path]:
     """Yield an empty temporary file beside `path`; it is removed when the block ends, unless it was published.
 
-    Its lock tells other processes that it is in use. What a process left there that was killed is removed first.
+    Its lock shows other processes that it is in use. What a process left there that was killed is removed first.
 
     Raises:
         OSError: the system refuses to write.

@@ -169,7 +169,7 @@ def to_onnx(model: RefineFuse, opset: int | None = None, form: GraphForm | None 
     exported: ModelProto = onnx.load_from_string(_traced(model, OPSETS[-1] if is_bfloat16 else opset or OPSET, form))
     _name_results(exported.graph, form)
     if form.size is not None:
-        exported = _folded(exported)
+        exported = _simplified(exported)
     if is_bfloat16:
         exported = onnx.version_converter.convert_version(exported, BFLOAT16_OPSET)
     onnx.checker.check_model(exported)
@@ -220,7 +220,7 @@ def _lowered(model: RefineFuse, dtype: torch.dtype) -> RefineFuse:
 
 
 def _name_results(graph: Any, form: GraphForm) -> None:
-    """Name the places where the graph can be cut, which are no results, and the dimensions of the results."""
+    """Name the values at which the graph can be cut, which are no results, and the dimensions of the results."""
     inner = [output for output in graph.output if output.name in STATS]
     for output in inner:
         graph.output.remove(output)
@@ -230,14 +230,14 @@ def _name_results(graph: Any, form: GraphForm) -> None:
         output.type.tensor_type.shape.dim[1].dim_value = channels
 
 
-def _folded(model: ModelProto) -> ModelProto:
+def _simplified(model: ModelProto) -> ModelProto:
     """The same model with everything computed that a fixed size decides."""
     try:
         import onnxslim
     except ImportError as error:
         raise MissingDependencyError("onnxslim", "onnx", "Exporting for a fixed size") from error
-    folded: ModelProto = onnxslim.slim(model)
-    return folded
+    simplified: ModelProto = onnxslim.slim(model)
+    return simplified
 
 
 def region_graph(model: ModelProto) -> ModelProto:

@@ -126,7 +126,7 @@ def test_folders_named_like_videos_are_folders(pairs, run):
     assert len(read_video(pairs / "o.mp4")) == 3
 
 
-def test_a_tiny_rate_is_not_the_usual_one(pairs, run):
+def test_a_tiny_rate_is_not_a_common_one(pairs, run):
     assert run("video", pairs / "ir", pairs / "vi", "-o", pairs / "o.mp4", "--fps", "0.0001")[0] == 0
     assert [frame.time for frame in read_video(pairs / "o.mp4")] == pytest.approx([0, 1e4, 9e4])  # 1, 2 and 10
     for rate in ("1e20", "1e-9", "nan"):

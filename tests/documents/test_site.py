@@ -66,7 +66,7 @@ def test_the_site_is_read_without_a_network(site):
 
 
 @pytest.mark.slow
-def test_what_strangers_look_for_is_two_clicks_away(site):
+def test_what_newcomers_look_for_is_two_clicks_away(site):
     folder, pages = site
     first = {(folder / urlsplit(link).path).resolve() for link in pages[folder / "index.html"].links}
     second = {

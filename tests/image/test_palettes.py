@@ -13,8 +13,8 @@ def values(seed=0):
     rng = np.random.default_rng(seed)
     image = np.linspace(40, 150, 120)[:, None].repeat(160, 1) + 15 * np.sin(np.arange(160) / 25)
     image[60:90, 20:40], image[20:30, 100:150] = 235, 12
-    noisy = cv2.GaussianBlur(image + rng.normal(0, 2, image.shape), (0, 0), 1)
-    return noisy.round().clip(0, 255).astype(np.uint8)
+    blurred = cv2.GaussianBlur(image + rng.normal(0, 2, image.shape), (0, 0), 1)
+    return blurred.round().clip(0, 255).astype(np.uint8)
 
 
 def street():

@@ -16,7 +16,7 @@ def pair():
     return tuple(image[100:148, 200:264] for image in read_sample("smoke"))
 
 
-def test_the_usual_limits_fuse_as_the_package_does(pair):
+def test_the_default_limits_fuse_as_the_package_does(pair):
     a, b = pair
     fused, weight_map = fuse_displayed(Displayed(a, (0, 255)), Displayed(b, (0, 255), is_rgb=True), WEIGHTS)
     expected = Fuser(WEIGHTS, device="cpu").fuse(a, b, return_weight_map=True)

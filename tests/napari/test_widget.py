@@ -72,7 +72,7 @@ def test_two_images(fuse):
     assert (fused.data.shape, weight_map.data.shape) == ((48, 64, 3), (48, 64))
 
 
-def test_a_volume_keeps_its_place_and_its_color_map(fuse):
+def test_a_volume_keeps_its_position_and_its_color_map(fuse):
     values = np.random.default_rng(0).random((2, 32, 40)).astype(np.float32)
     grid = {"scale": (3, 1, 1), "translate": (5, 6, 7)}
     ct = napari.layers.Image(values * 2000 - 1000, name="ct", contrast_limits=(-160, 240), **grid)

@@ -1,4 +1,4 @@
-"""Lets the tests import `rigs` and `scenes`, and a rig that all of them share."""
+"""Lets the tests import `rigs` and `scenes`, and one rig for all of them."""
 
 import sys
 from pathlib import Path

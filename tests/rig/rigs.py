@@ -16,8 +16,8 @@ def seen(matrix, k1=0.0, size=SIZE, seeds=range(8)):
     true = LensTransform("homography", size, SIZE, matrix, None, nominal_lens(size, k1))
     y, x = np.mgrid[: size[0], : size[1]].reshape(2, -1).astype(float)
     back = LensTransform("homography", SIZE, size, np.linalg.inv(matrix))
-    places = back.map_points(true.lens_moving.undistort(np.stack([x, y], 1))) + BEYOND
-    grid = places.reshape(*size, 2).astype(np.float32)
+    positions = back.map_points(true.lens_moving.undistort(np.stack([x, y], 1))) + BEYOND
+    grid = positions.reshape(*size, 2).astype(np.float32)
     frames = []
     for seed in seeds:
         wide_a, wide_b = scene(seed, (SIZE[0] + 2 * BEYOND, SIZE[1] + 2 * BEYOND))

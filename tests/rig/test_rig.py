@@ -157,11 +157,11 @@ def test_a_stereo_calibration_gives_the_shift_at_any_distance(stereo, tmp_path):
     rig = load_opencv(tmp_path / "stereo.yml")
     in_b = np.array([[0.3, -0.2, 1.0], [-0.4, 0.1, 1.0]]) * 5  # meters before camera b
     in_a = (in_b - shift.ravel()) @ turn  # x_b = R x_a + T
-    places = [
+    positions = [
         cv2.projectPoints(points, np.zeros(3), np.zeros(3), lens.camera_matrix, lens.distortion)[0][:, 0]
         for points, lens in ((in_a, lens_a), (in_b, lens_b))
     ]
-    assert rig.transform(5).map_points(places[1]) == pytest.approx(places[0], abs=1e-3)
+    assert rig.transform(5).map_points(positions[1]) == pytest.approx(positions[0], abs=1e-3)
 
 
 def test_rectified_cameras_of_ros_give_the_shift_too(stereo, tmp_path):
@@ -184,14 +184,14 @@ def test_rectified_cameras_of_ros_give_the_shift_too(stereo, tmp_path):
     rig = load_ros(tmp_path / "a.yaml", tmp_path / "b.yaml")
     in_b = np.array([[0.3, -0.2, 1.0], [-0.4, 0.1, 1.0]]) * 5
     in_a = (in_b - shift.ravel()) @ turn
-    places = [
+    positions = [
         cv2.projectPoints(points, np.zeros(3), np.zeros(3), lens.camera_matrix, lens.distortion)[0][:, 0]
         for points, lens in ((in_a, lens_a), (in_b, lens_b))
     ]
     # rectified depth differs from that before camera b by the rotation of the rectification alone
     depth = (in_b @ r_b.T)[:, 2]
-    found = np.concatenate([rig.transform(float(z)).map_points(places[1][[n]]) for n, z in enumerate(depth)])
-    assert found == pytest.approx(places[0], abs=0.05)
+    found = np.concatenate([rig.transform(float(z)).map_points(positions[1][[n]]) for n, z in enumerate(depth)])
+    assert found == pytest.approx(positions[0], abs=0.05)
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "distortion_model: equidistant\n", "%YAML:1.0\n---\nx: 1\n", "\0\0"])

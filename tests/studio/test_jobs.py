@@ -56,7 +56,7 @@ def test_a_file_that_is_too_large_leaves_nothing(tmp_path):
 
 
 def test_limits_of_a_user(tmp_path):
-    store = JobStore(tmp_path, Limits(storage=1, files=2, jobs=2))
+    store = JobStore(tmp_path, Limits(storage=1, files=2, max_jobs=2))
     job = store.create("me", "images")
     asyncio.run(store.upload(job, "a", "a", chunks(bytes(2**19))))
     with pytest.raises(RefusedError, match="take more than 1 MiB"):

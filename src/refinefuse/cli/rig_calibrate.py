@@ -52,7 +52,7 @@ class CalibrationArguments:
 def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArguments) -> int:
     """Calibrate two cameras on one mount from frames of ordinary scenes.
 
-    Both cameras must have taken the frames at the same moments. What the frames cannot tell is refused: then nothing
+    Both cameras must have taken the frames at the same moments. What the frames do not determine is refused; nothing
     is written and the exit code is 1.
 
     Args:
@@ -88,13 +88,13 @@ def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArg
 
 
 def describe(rig: Rig) -> str:
-    """How good a calibration is, with the expected error by place."""
+    """How good a calibration is, with the expected error by position."""
     quality = rig.quality
     if quality is None:
         return "A rig from another program: its quality is unknown."
     rows = ("  ".join("    -" if one is None else f"{one:5.2f}" for one in row) for row in quality.error_map)
     return (
         f"{quality.frames} pairs of frames; corners are known to about {quality.corner_error:.1f} pixels, edges lie "
-        f"{quality.residual:.1f} pixels apart at a typical place.\nExpected error by place in B, in pixels (-: no data "
-        "of A):\n" + "\n".join(rows)
+        f"{quality.residual:.1f} pixels apart at a typical position.\n"
+        "Expected error by position in B, in pixels (-: no data of A):\n" + "\n".join(rows)
     )

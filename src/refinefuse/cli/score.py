@@ -14,7 +14,7 @@ class VolumeArguments:
     """Volumes, as they were fused.
 
     Attributes:
-        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in Hounsfield units.
+        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in HU.
         range: Black and white of A, in any modality: MIN,MAX or percentile:LOW,HIGH.
         suv_range: Black and white of PET: MIN,MAX in SUV by body weight.
         colormap: Color map of B; without it, inferno for PET and SPECT, and none otherwise.

@@ -160,7 +160,7 @@ def _unpacked(packed: np.ndarray) -> Float32[np.ndarray, "n 3"]:
 
 
 def _flat_colors(pixels: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "n 3"]:
-    """Colors of pixels whose neighbors are alike: elsewhere compression and resampling mix them."""
+    """Colors of pixels whose neighbors are similar: elsewhere compression and resampling mix them."""
     pixels = np.ascontiguousarray(pixels)
     around = np.ones((3, 3), np.uint8)
     ranges = cv2.subtract(cv2.dilate(pixels, around), cv2.erode(pixels, around)).max(-1)

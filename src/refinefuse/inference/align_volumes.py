@@ -42,7 +42,7 @@ def align_volume(
     Args:
         a: NIfTI file, DICOM file or folder of DICOM files: it is moved.
         b: likewise: it stays.
-        output: a NIfTI file for `a` on the grid of `b`, in the units of `a`; its lowest value where it has no data.
+        output: a NIfTI file for `a` on the grid of `b`, with the values of `a`; its lowest value where it has no data.
             None: nothing is written but what is asked for below.
         transform_type: rigid for one body in two scanners, affine if the scales of the scanners differ.
         options: series, kinds, and the window and ranges in which volumes are compared.

@@ -31,16 +31,16 @@ def fuse_layers(
     """
     _check_grids(a, b)
     first, second = _displayed(a), _displayed(b)
-    placed = {name: getattr(b, name) for name in ("scale", "translate", "rotate", "shear", "affine", "units")}
+    geometry = {name: getattr(b, name) for name in ("scale", "translate", "rotate", "shear", "affine", "units")}
 
     def fuse() -> list[LayerDataTuple]:
         fused, weight = fuse_displayed(first, second, weights)
         is_rgb = fused.ndim > b.ndim
         limits = {} if is_rgb else {"contrast_limits": (0, 1)}
-        layers: list[Any] = [(fused, {"name": f"{a.name} + {b.name}", "rgb": is_rgb, **limits, **placed}, "image")]
+        layers: list[Any] = [(fused, {"name": f"{a.name} + {b.name}", "rgb": is_rgb, **limits, **geometry}, "image")]
         if weight_map:
             name = f"weight of {a.name}"
-            layers.append((weight, {"name": name, "contrast_limits": (0, 1), "visible": False, **placed}, "image"))
+            layers.append((weight, {"name": name, "contrast_limits": (0, 1), "visible": False, **geometry}, "image"))
         return layers
 
     worker: FunctionWorker[list[LayerDataTuple]] = thread_worker(fuse)()  # napari stays responsive meanwhile

@@ -31,7 +31,7 @@ _AGREEING = 0.5  # part of the cells that must agree
 _ERROR = 3.0  # pixels at 640 pixels of width
 _RIVAL = 0.9
 _MAP = (6, 8)  # rows and columns of the error map
-_SMALLEST = 64  # pixels a side
+_SMALLEST = 64  # pixels per side
 Frames = Sequence[tuple[Gray, Gray]]
 
 
@@ -52,7 +52,7 @@ def calibrate_rig(
         distance: of the scene in meters, if it is known: the calibration holds for things there.
 
     Raises:
-        AlignmentError: the frames do not tell where the cameras look.
+        AlignmentError: the frames do not determine where the cameras look.
         InputError: too few frames, of different sizes, or no images.
     """
     lumas = to_lumas(frames)
@@ -68,9 +68,9 @@ def calibrate_rig(
     if best is None:
         raise AlignmentError(_refusal(["no motion makes the edges of both cameras agree"]))
     found, surfaces = best
-    quality, reasons = _judge(found, surfaces, len(lumas))
+    quality, reasons = _quality(found, surfaces, len(lumas))
     if len(ranked) > 1 and ranked[1][1].score > _RIVAL * ranked[0][1].score and _far(ranked[0][0], ranked[1][0]):
-        reasons.append("another motion explains the frames as well")
+        reasons.append("the match is ambiguous: another motion fits the frames as well")
     if reasons:
         raise AlignmentError(_refusal(reasons))
     transform = found.transform
@@ -109,16 +109,16 @@ def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> l
 def _starts(lumas: Frames) -> list[Float[np.ndarray, "3 3"]]:
     """The best motions of the search that are not nearly the same."""
     ends = corners(lumas[0][1].shape)
-    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    starts: list[tuple[np.ndarray, np.ndarray]] = []
     for one in search_rig(lumas):
         scale = np.sqrt(abs(np.linalg.det(one.matrix[:2, :2])))
-        places = ends @ one.matrix[:2, :2].T + one.matrix[:2, 2]
+        positions = ends @ one.matrix[:2, :2].T + one.matrix[:2, 2]
         limit = _APART * max(lumas[0][1].shape) * scale
-        if all(np.linalg.norm(places - other, axis=1).mean() > limit for _, other in kept):
-            kept.append((one.matrix, places))
-        if len(kept) == _STARTS:
+        if all(np.linalg.norm(positions - other, axis=1).mean() > limit for _, other in starts):
+            starts.append((one.matrix, positions))
+        if len(starts) == _STARTS:
             break
-    return [matrix for matrix, _ in kept]
+    return [matrix for matrix, _ in starts]
 
 
 def _refine(
@@ -172,7 +172,7 @@ def overlap_corners(transform: LensTransform) -> Float[np.ndarray, "4 2"]:
     return np.stack([points[np.argmax((points - points.mean(0)) @ one)] for one in outward])
 
 
-def _judge(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality, list[str]]:
+def _quality(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality, list[str]]:
     """How good a fit is, and why it is not to be trusted."""
     transform = found.transform
     scale = local_scale(transform)
@@ -183,9 +183,9 @@ def _judge(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality,
     ]
     error = found.error_at(ends, scale)
     if all(groups):
-        places = np.stack([one.transform.map_points(ends) for one in groups if one]) / scale
+        positions = np.stack([one.transform.map_points(ends) for one in groups if one]) / scale
         error = np.maximum(
-            error, np.sqrt(((places - places.mean(0)) ** 2).sum(-1).sum(0) * (len(groups) - 1) / len(groups))
+            error, np.sqrt(((positions - positions.mean(0)) ** 2).sum(-1).sum(0) * (len(groups) - 1) / len(groups))
         )
     agreeing = float((found.weights > 0.5).mean())
     residual = float(np.median(found.residual))
@@ -193,7 +193,7 @@ def _judge(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality,
     allowed = _ERROR * max(transform.size_fixed) / 640
     rules = (
         (all(groups), "some of the frames decide alone: the others show too few edges"),
-        (agreeing >= _AGREEING, f"only {agreeing:.0%} of the places agree with each other"),
+        (agreeing >= _AGREEING, f"only {agreeing:.0%} of the positions agree with each other"),
         (
             quality.corner_error <= allowed,
             f"the corners are known to {quality.corner_error:.1f} pixels only, {allowed:.1f} are allowed",
@@ -206,9 +206,9 @@ def _error_map(found: Fit, scale: float) -> tuple[tuple[float | None, ...], ...]
     h, w = found.model.size_fixed
     y, x = ((np.arange(count) + 0.5) / count * side - 0.5 for count, side in zip(_MAP, (h, w), strict=True))
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-    places = found.transform.map_points(points)
+    positions = found.transform.map_points(points)
     h_a, w_a = found.model.size_moving
-    inside = np.asarray(((places >= 0) & (places <= (w_a - 1, h_a - 1))).all(1))
+    inside = np.asarray(((positions >= 0) & (positions <= (w_a - 1, h_a - 1))).all(1))
     errors = found.error_at(points, scale)
     cells = [round(float(one), 2) if known else None for one, known in zip(errors, inside, strict=True)]
     return tuple(tuple(cells[row * _MAP[1] : (row + 1) * _MAP[1]]) for row in range(_MAP[0]))

@@ -30,7 +30,7 @@ class RigCheck:
         frames: how many pairs of frames were looked at.
         shift: mean distance of the corners from where the rig puts them.
         uncertainty: standard deviation of that distance.
-        is_known: whether the frames tell anything; False where they show too few edges.
+        is_known: whether the frames show enough; False where they show too few edges.
         has_moved: whether a camera moved.
     """
 
@@ -42,7 +42,7 @@ class RigCheck:
 
 
 def check_rig(rig: Rig, frames: Iterable[tuple[Pixels, Pixels]], *, distance: float | None = None) -> RigCheck:
-    """Compare later frames with a rig: 20 different ones tell a move of 3 pixels.
+    """Compare later frames with a rig: 20 different ones reveal a move of 3 pixels.
 
     Args:
         rig: as it was calibrated.
@@ -58,26 +58,26 @@ def check_rig(rig: Rig, frames: Iterable[tuple[Pixels, Pixels]], *, distance: fl
     transform.check_size("b", lumas[0][1].shape)
     coarse = CellSurfaces(lumas, transform, COARSE)
     level = CellSurfaces(lumas, transform, FINE)
-    unit = max(rig.size_fixed) / 640
+    scale = max(rig.size_fixed) / 640
     ends = corners(rig.size_fixed)
     found = [_displacement(one.matches(), rig.size_fixed) for one in (coarse, level)]
     moves = [one for one in found if one is not None]
     if not moves:
         return RigCheck(len(lumas), 0.0, float("inf"), is_known=False, has_moved=False)
-    far = np.linalg.norm(_at(moves[0], ends, rig.size_fixed), axis=1).mean() > FINE.radius * unit / 2
+    far = np.linalg.norm(_at(moves[0], ends, rig.size_fixed), axis=1).mean() > FINE.radius * scale / 2
     surfaces = coarse if far or found[1] is None else level
     move = moves[0] if surfaces is coarse else moves[-1]
     shift = float(np.linalg.norm(_at(move, ends, rig.size_fixed), axis=1).mean())
     groups = [_displacement(surfaces.matches(without=group), rig.size_fixed) for group in range(surfaces.groups)]
-    places = [_at(one, ends, rig.size_fixed) for one in groups if one is not None]
-    uncertainty = _jackknife(np.stack(places)) if len(places) > 1 else float("inf")
-    moved = shift > _MOVED * unit and shift > _SURE * uncertainty
+    positions = [_at(one, ends, rig.size_fixed) for one in groups if one is not None]
+    uncertainty = _jackknife(np.stack(positions)) if len(positions) > 1 else float("inf")
+    moved = shift > _MOVED * scale and shift > _SURE * uncertainty
     return RigCheck(len(lumas), shift, uncertainty, is_known=True, has_moved=bool(moved))
 
 
-def _jackknife(places: np.ndarray) -> float:
-    count = len(places)
-    return float(np.sqrt(((places - places.mean(0)) ** 2).sum(-1).sum(0) * (count - 1) / count).mean())
+def _jackknife(positions: np.ndarray) -> float:
+    count = len(positions)
+    return float(np.sqrt(((positions - positions.mean(0)) ** 2).sum(-1).sum(0) * (count - 1) / count).mean())
 
 
 def _basis(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -112,13 +112,13 @@ def _displacement(matches: CellMatches, size: tuple[int, int]) -> np.ndarray | N
 def describe(check: RigCheck) -> str:
     """The result in one sentence."""
     if not check.is_known:
-        return f"{check.frames} pairs of frames show too few edges to tell whether a camera moved."
+        return f"{check.frames} pairs of frames show too few edges to decide whether a camera moved."
     found = f"corners lie {check.shift:.1f} pixels (+-{check.uncertainty:.1f}) from where the rig puts them"
     return f"A camera moved: {found}." if check.has_moved else f"The rig holds: {found}."
 
 
 def require_known(check: RigCheck) -> None:
-    """Refuse a result that tells nothing.
+    """Refuse a result without evidence.
 
     Raises:
         InputError: the frames show too few edges.

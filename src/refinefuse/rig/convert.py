@@ -73,7 +73,7 @@ def load_opencv(path: Path) -> Rig:
 def save_opencv(rig: Rig, path: Path, *, overwrite: bool = False) -> None:
     """Write a rig as M1, D1, R1, P1 (of `a`), M2, D2, R2, P2 (of `b`) for `cv2.initUndistortRectifyMap`.
 
-    With the map of the first camera, for the size of the second, `cv2.remap` lays `a` over the undistorted `b`.
+    With the map of the first camera, for the size of the second, `cv2.remap` warps `a` onto the undistorted `b`.
 
     Raises:
         InputError: the file exists or cannot be written.

@@ -1,4 +1,4 @@
-"""The rig that explains what the cells found: a homography between two lenses, robustly, with its uncertainty."""
+"""The rig that fits what the cells found: a homography between two lenses, robustly, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from refinefuse.alignment.transform import centering
 from refinefuse.rig.lens import Lens, nominal_lens
 from refinefuse.rig.model import LensTransform
 
-# What two cameras side by side are likely to be like: the standard deviations of the parameters before any picture.
+# What two cameras side by side are likely to be like: the standard deviations of the parameters before any image.
 # Shift, rotation and scale are free; stretch, shear and perspective are those of cameras that look up to 5 degrees past
 # each other; k1 and k2 those of lenses from fisheye-like to pincushion, for a focal length of one longer side.
 _FREE = 10.0

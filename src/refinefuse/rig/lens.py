@@ -63,7 +63,7 @@ class Lens:
 
 
 def nominal_lens(size: tuple[int, int], k1: float = 0.0, k2: float = 0.0) -> Lens:
-    """A lens about the center of an image whose focal length, which pairs of images do not tell, is the longer side."""
+    """A lens about the center of an image; its focal length, which no pair of images determines, is the longer side."""
     h, w = size
     focal = float(max(h, w))
     matrix = np.array([[focal, 0, (w - 1) / 2], [0, focal, (h - 1) / 2], [0, 0, 1]])

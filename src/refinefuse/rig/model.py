@@ -51,7 +51,7 @@ class LensTransform(Transform):
         )
 
     def resample(self, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A luma on the grid of `b`, linearly interpolated, and where it is told by pixels of `mask`."""
+        """A luma on the grid of `b`, linearly interpolated, and where pixels of `mask` determine it."""
         moved = cv2.remap(image, *self.positions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(mask.astype(np.float32), *self.positions, cv2.INTER_LINEAR)
         return np.asarray(moved), np.asarray(inside) > 0.99
@@ -79,8 +79,8 @@ class RigQuality:
         frames: how many pairs of frames it was made from.
         score: how well the edges agree, in standard deviations over chance.
         corner_error: expected error at the corners of the area where the images overlap, the largest of the four.
-        residual: how far edges still lie apart at a typical place, by noise and by things at other distances.
-        error_map: expected error by place, rows and columns over `b`; None where `a` has no data.
+        residual: how far edges still lie apart at a typical position, by noise and by things at other distances.
+        error_map: expected error by position, rows and columns over `b`; None where `a` has no data.
     """
 
     frames: int

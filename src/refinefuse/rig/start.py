@@ -20,7 +20,7 @@ _SCALES = np.exp(np.arange(-0.9, 0.91, 0.06))  # 0.4 to 2.5 times the scale at w
 def search_rig(frames: Sequence[tuple[Gray, Gray]]) -> list[Candidate]:
     """Rotations, scales and shifts between the cameras, the best first.
 
-    The agreement of each is that of all frames together, so a motion that explains one frame by chance falls back.
+    The agreement of each is that of all frames together, so a motion that fits one frame by chance falls back.
 
     Args:
         frames: lumas of `a` and `b`, all of one size.

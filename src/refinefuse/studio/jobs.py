@@ -51,7 +51,7 @@ class Limits:
     upload: int = 2048
     storage: int = 16_384
     files: int = 10_000
-    jobs: int = 50
+    max_jobs: int = 50
     waiting: int = 500
     hours: float = 24.0
 
@@ -115,7 +115,7 @@ class Job:
         spare.rename(b)
 
     def describe(self) -> dict[str, Any]:
-        """What the page is told."""
+        """What the page shows."""
         names = {slot: self.sources(slot) for slot in ("a", "b", "transform")}
         return {
             "id": self.id,
@@ -151,8 +151,8 @@ class JobStore:
         Raises:
             RefusedError: if the user has too many.
         """
-        if len(self.owned(owner)) >= self.limits.jobs:
-            raise RefusedError(429, f"You have {self.limits.jobs} jobs, which is the most. Delete one first.")
+        if len(self.owned(owner)) >= self.limits.max_jobs:
+            raise RefusedError(429, f"You have {self.limits.max_jobs} jobs, which is the most. Delete one first.")
         identity = secrets.token_urlsafe(16)
         folder = self.root / identity
         for slot in ("a", "b", "transform"):

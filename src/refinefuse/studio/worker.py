@@ -1,4 +1,4 @@
-"""The engine in a process of its own: whatever a file does to it, the studio goes on."""
+"""The engine in a process of its own: whatever a file does to it, the studio continues."""
 
 from __future__ import annotations
 

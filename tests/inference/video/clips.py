@@ -48,8 +48,8 @@ def write_video(
     """A video of arrays: (h, w) for gray formats, (h, w, 3) RGB for others.
 
     Args:
-        stamps: milliseconds of the packets, in their order; None: even ones.
-        start: milliseconds by which the whole video is late.
+        stamps: of the packets in ms, in their order; None: even ones.
+        start: ms by which the whole video is late.
         sound: a tone from the start.
         sounds: of each track the codec, samples (1, n), the second at which they start, and metadata.
         subtitles: of each track the codec and metadata; "one" and "two" from 0.2 s and 0.6 s on, 0.2 s each.

@@ -21,10 +21,10 @@ def fuse(fuser, a, b, output, **options):
 
 
 def images(stamps):
-    """Images without pixels, with stamps in milliseconds."""
+    """Images without pixels, with stamps in ms."""
     for stamp in stamps:
-        if stamp == "lost":
-            yield CorruptFrame("x", "lost")
+        if stamp == "corrupt":
+            yield CorruptFrame("x", "corrupt")
             continue
         image = av.VideoFrame(16, 16, "gray")
         image.pts, image.time_base = stamp, Fraction(1, 1000)
@@ -34,7 +34,9 @@ def images(stamps):
 def timed(stamps, **options):
     found = RisingTimes(images(stamps), Fraction(40, 1000), **options)
     result = [
-        (round(float(one.moment * 1000)), round(float(one.duration * 1000))) if isinstance(one, TimedImage) else "lost"
+        (round(float(one.moment * 1000)), round(float(one.duration * 1000)))
+        if isinstance(one, TimedImage)
+        else "corrupt"
         for one in found
     ]
     return result, found.repaired
@@ -56,7 +58,7 @@ class TestRisingTimes:
         found, repaired = timed([0, 40, 30, 80, 120])
         assert ([moment for moment, _ in found], repaired) == ([0, 40, 60, 80, 120], 1)
 
-    def test_a_clock_that_starts_anew_goes_on(self):
+    def test_a_clock_that_starts_anew_continues(self):
         found, _ = timed([5000, 5040, 0, 40, 80])
         assert [moment for moment, _ in found] == [5000, 5040, 5080, 5120, 5160]
 
@@ -69,9 +71,9 @@ class TestRisingTimes:
         assert len(moments) == 200
         assert all(later > earlier for earlier, later in pairwise(moments))
 
-    def test_damage_keeps_its_place(self):
-        found, _ = timed([0, 40, "lost", 120])
-        assert found == [(0, 40), (40, 80), "lost", (120, 40)]
+    def test_damage_keeps_its_position(self):
+        found, _ = timed([0, 40, "corrupt", 120])
+        assert found == [(0, 40), (40, 80), "corrupt", (120, 40)]
 
     def test_cameras_do_not_wait(self):
         events = iter(RisingTimes(images([0, 40, 40, 90]), Fraction(40, 1000), live=True))

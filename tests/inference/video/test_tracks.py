@@ -101,7 +101,7 @@ def test_sound_ends_with_the_image_if_the_other_source_is_shorter(fuser, tmp_pat
     assert onset(tmp_path / "o.mp4")[1] == pytest.approx(1, abs=0.07)
 
 
-def test_sound_of_a_if_b_has_none(fuser, a, tmp_path):
+def test_audio_of_a_if_b_has_none(fuser, a, tmp_path):
     loud = write(tmp_path / "loud.mp4", start=300, sounds=[("aac", beep(2, 0.8), 0.3, {})])
     late = write(tmp_path / "late.mkv", start=5000)
     fuse(fuser, loud, late, tmp_path / "o.mp4")
@@ -162,19 +162,19 @@ def test_a_video_that_starts_late_starts_at_0(fuser, a, tmp_path, suffix):
     assert onset(output)[0] == pytest.approx(onset(b)[0], abs=0.004)
 
 
-def test_creation_time_place_and_title(fuser, a, tmp_path):
-    told = {"creation_time": "2024-05-06T07:08:09.000000Z", "location": "+47.1234+008.5678/", "title": "Ride"}
-    b = write(tmp_path / "b.mp4", metadata=told)
+def test_creation_time_location_and_title(fuser, a, tmp_path):
+    tags = {"creation_time": "2024-05-06T07:08:09.000000Z", "location": "+47.1234+008.5678/", "title": "Ride"}
+    b = write(tmp_path / "b.mp4", metadata=tags)
     for suffix in (".mp4", ".mov", ".mkv"):
         outcome = fuse(fuser, a, b, tmp_path / f"o{suffix}")
         with av.open(str(tmp_path / f"o{suffix}")) as file:
             found = {key.lower(): value for key, value in file.metadata.items()}
-        assert told.items() <= found.items()
+        assert tags.items() <= found.items()
         assert not said(outcome, "does not hold")
     assert said(fuse(fuser, a, b, tmp_path / "o.avi"), ".avi", "creation_time, location")
 
 
-def test_sound_of_many_codecs_is_not_touched(fuser, a, tmp_path):
+def test_audio_of_many_codecs_is_not_touched(fuser, a, tmp_path):
     b = write(tmp_path / "b.mkv", sounds=[("flac", beep(2, 0.5), 0, {})])
     fuse(fuser, a, b, tmp_path / "o.mkv")
     samples = []

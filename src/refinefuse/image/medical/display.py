@@ -57,7 +57,7 @@ class DisplayedVolumes:
 
 
 def describe_display(volume: Volume, fixed: IntensityRange) -> str:
-    """A volume and the values of it that become black and white, in one line."""
+    """A volume and the values of its black and white points, in one line."""
     return f"{volume.description}, black to white: {fixed.low:g} to {volume.quantity(fixed.high)}"
 
 

@@ -27,7 +27,7 @@ _TIMEOUT = 15.0  # seconds without a sign of life from a stream
 _SAMPLES = 16  # frames from which fixed levels are taken
 _LONGEST_GROUP = 60  # frames that are decoded at most to come from a key frame to a sample
 _DAMAGE = re.compile(r"error while decoding|CRC mismatch|conceal|damaged|corrupt|overread|invalid data", re.IGNORECASE)
-_PICTURES = 0x400 | 0x800  # dispositions of streams that hold a cover or thumbnails
+_ATTACHED_IMAGES = 0x400 | 0x800  # dispositions of streams that hold a cover or thumbnails
 _ONE_IMAGE_A_PACKET = ("h264", "hevc", "mjpeg", "ffv1", "rawvideo", "mpeg1video", "mpeg2video", "prores", "dnxhd")
 
 
@@ -70,7 +70,7 @@ class VideoSource:
 
     def _inspect(self) -> None:
         """Read what the container says of its first video stream."""
-        streams = [one for one in self._container.streams.video if not one.disposition & _PICTURES]
+        streams = [one for one in self._container.streams.video if not one.disposition & _ATTACHED_IMAGES]
         context = streams[0].codec_context if streams else None
         if context is None or not context.height or not context.width:
             raise InputError(f"'{self.name}' holds no video that can be decoded.\nConvert it, for example to H.264.")
@@ -88,7 +88,7 @@ class VideoSource:
         self.disposition = int(self._stream.disposition)
 
     def _find_first(self) -> None:
-        """Decode up to the first image, which tells what the container does not."""
+        """Decode up to the first image, which shows what the container does not state."""
         events = RisingTimes(progressive(self._decoded(), self._on_interlaced), 1 / self.rate, live=self.is_camera)
         self._events, self._times = iter(events), events
         self._before: list[CorruptFrame | Any] = []

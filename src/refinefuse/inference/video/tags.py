@@ -78,7 +78,7 @@ def of_track(metadata: Mapping[str, str], container: Container) -> dict[str, str
     return found
 
 
-def lost_tags(container: Container, encoding: Encoding, tags: ImageTags, suffix: str) -> list[str]:
+def dropped_tags(container: Container, encoding: Encoding, tags: ImageTags, suffix: str) -> list[str]:
     """Which tags a file cannot hold, in one sentence; nothing if it holds all."""
     lost = []
     if container.steady and tags.matrix:
@@ -90,7 +90,7 @@ def lost_tags(container: Container, encoding: Encoding, tags: ImageTags, suffix:
     return [f"a {suffix} file with {encoding.encoder} cannot say of a video: {', '.join(lost)}"] * bool(lost)
 
 
-def lost_metadata(wanted: Mapping[str, str], languages: Iterable[str], path: Path) -> list[str]:
+def dropped_metadata(wanted: Mapping[str, str], languages: Iterable[str], path: Path) -> list[str]:
     """Which metadata and languages a file that was written does not hold, in one sentence; nothing if it holds all."""
     with import_av().open(str(path), metadata_errors="replace") as container:
         found = {key.lower() for key in container.metadata}

@@ -28,8 +28,8 @@ class TimedImage:
 class RisingTimes:
     """Gives images, which come in the order in which they are shown, times that rise.
 
-    Images whose stamps do not rise share the time until the next stamp that does. After a stamp that jumps far back,
-    the clock goes on from there. Images of a camera do not wait for the next one: what does not rise comes a period
+    Images whose stamps do not rise step the time until the next stamp that does. After a stamp that jumps far back,
+    the clock continues from there. Images of a camera do not wait for the next one: what does not rise comes a period
     later.
 
     Args:
@@ -86,12 +86,12 @@ class RisingTimes:
     def _release(self, until: Fraction) -> Iterator[TimedImage | CorruptFrame]:
         """The images that are held, and what comes after them; a camera's are out already."""
         images = [] if self._live else self._held
-        share = min((until - self._moment) / max(len(images), 1), self._period)
+        step = min((until - self._moment) / max(len(images), 1), self._period)
         if len(images) == 1:
-            self._step = share
+            self._step = step
         for number, image in enumerate(images, 1):
-            moment = self._moment + (number - 1) * share
-            yield TimedImage(image, moment, until - moment if number == len(images) else share)
+            moment = self._moment + (number - 1) * step
+            yield TimedImage(image, moment, until - moment if number == len(images) else step)
         yield from self._after
         self._after.clear()
 

@@ -19,7 +19,7 @@ _LATE = 10  # seconds after the end of the video within which a packet of before
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrackChoice:
     """What becomes of a track.
 
     Attributes:
@@ -70,12 +70,14 @@ class Tracks:
         """Find the tracks, and what becomes of them."""
         others = [one for one in self._input.streams if one.type in kinds and one.index != video]
         self.has_sound = any(one.type == "audio" for one in others)
-        self._plans = [plan for stream in others if (plan := self._plan(stream)) is not None]
-        starts = [plan.stream.start_time * plan.stream.time_base for plan in self._plans if plan.stream.start_time]
-        unset = any(plan.stream.start_time == 0 for plan in self._plans)
+        self._choices = [choice for stream in others if (choice := self._choose(stream)) is not None]
+        starts = [
+            choice.stream.start_time * choice.stream.time_base for choice in self._choices if choice.stream.start_time
+        ]
+        unset = any(choice.stream.start_time == 0 for choice in self._choices)
         self.start: Fraction | None = min([*starts, *[Fraction(0)] * unset], default=None)
 
-    def _plan(self, stream: Any) -> Plan | None:
+    def _choose(self, stream: Any) -> TrackChoice | None:
         """What becomes of a track; None: it is lost, or the muxer makes it."""
         if stream.type == "data" and "timecode" in stream.metadata:
             self.timecode = stream.metadata["timecode"]
@@ -83,14 +85,14 @@ class Tracks:
         name = f"{_NAMES[stream.type]} of '{self._input.name}' ({_codec_of(stream)})"
         copied = not (self._container.steady and stream.type == "audio")  # it would start with the video
         if copied and stream.type != "video" and holds(self._container, lambda out: _add_copy(out, stream)):
-            return Plan(stream, None)
+            return TrackChoice(stream, None)
         codec = self._codec_for(stream)
         if codec is None:
             self.warnings.append(f"the {name} is lost: the {self._container.format} format does not hold it")
             return None
         if _codec_of(stream) != codec:
             self.warnings.append(f"the {name} was encoded as {codec}: the {self._container.format} format asks for it")
-        return Plan(stream, codec)
+        return TrackChoice(stream, codec)
 
     def _codec_for(self, stream: Any) -> str | None:
         context = stream.codec_context
@@ -109,18 +111,18 @@ class Tracks:
             zero: seconds on the clock of the file that are 0 in the result.
         """
         self._shift = zero
-        kept = [plan.stream for plan in self._plans]
-        for plan in self._plans:
-            if plan.codec is None:
-                work: TrackWork = TrackCopy(_add_copy(output, plan.stream))
-            elif plan.stream.type == "audio":
-                work = SoundEncoder(plan.stream, output, plan.codec, zero, fill=self._container.steady)
+        kept = [choice.stream for choice in self._choices]
+        for choice in self._choices:
+            if choice.codec is None:
+                work: TrackWork = TrackCopy(_add_copy(output, choice.stream))
+            elif choice.stream.type == "audio":
+                work = SoundEncoder(choice.stream, output, choice.codec, zero, fill=self._container.steady)
             else:
-                work = SubtitleEncoder(plan.stream, output, plan.codec)
-            if plan.stream.type != "attachment":
-                work.target.metadata.update(of_track(plan.stream.metadata, self._container))
-                work.target.disposition = plan.stream.disposition
-            self._work[plan.stream.index] = work
+                work = SubtitleEncoder(choice.stream, output, choice.codec)
+            if choice.stream.type != "attachment":
+                work.target.metadata.update(of_track(choice.stream.metadata, self._container))
+                work.target.disposition = choice.stream.disposition
+            self._work[choice.stream.index] = work
         read = [stream for stream in kept if stream.type != "attachment"]
         self._packets = self._input.demux(read) if read else iter(())
         self._add_chapters(output)
@@ -128,7 +130,7 @@ class Tracks:
     @property
     def languages(self) -> list[str]:
         """Of all tracks that are kept."""
-        found = [plan.stream.language for plan in self._plans]
+        found = [choice.stream.language for choice in self._choices]
         return [one for one in found if one not in (None, "und")]
 
     def _add_chapters(self, output: Any) -> None:

@@ -51,14 +51,14 @@ class TrackCopy:
 
 
 class SoundEncoder:
-    """Decodes sound and encodes it anew.
+    """Decodes audio and encodes it anew.
 
     Args:
         stream: of the source.
         output: PyAV's, not started.
         codec: of the result.
         zero: seconds on the clock of the source that are 0 in the result.
-        fill: begin with silence where the sound begins later, and cut what lies before 0.
+        fill: begin with silence where the audio begins later, and cut what lies before 0.
     """
 
     def __init__(self, stream: Any, output: Any, codec: str, zero: Fraction, *, fill: bool) -> None:

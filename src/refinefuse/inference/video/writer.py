@@ -17,7 +17,7 @@ from refinefuse.inference.video.encoder import VideoEncoder
 from refinefuse.inference.video.file_source import VideoSource
 from refinefuse.inference.video.options import VideoResult
 from refinefuse.inference.video.sources import Source
-from refinefuse.inference.video.tags import lost_metadata, lost_tags
+from refinefuse.inference.video.tags import dropped_metadata, dropped_tags
 from refinefuse.inference.video.tracks import Tracks
 
 
@@ -29,7 +29,7 @@ class VideoWriter:
     Args:
         path: of the video.
         encoding: of the video.
-        sources: `a` and `b`; the video gets the frame rate and the tracks of `b`, and sound of `a` if `b` has none.
+        sources: `a` and `b`; the video gets the frame rate and the tracks of `b`, and the audio of `a` if `b` has none.
         frame_stride: only each n-th frame of `b` comes.
         result: what was written is entered here.
         timer: of encoding.
@@ -54,7 +54,7 @@ class VideoWriter:
             self._tracks = self._find_tracks(opened)
             self._open = opened.pop_all()
         said = [text for tracks, _ in self._tracks for text in tracks.warnings]
-        said += lost_tags(container_of(path), encoding, sources[-1].tags, path.suffix.lower())
+        said += dropped_tags(container_of(path), encoding, sources[-1].tags, path.suffix.lower())
         result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
 
     def _find_tracks(self, opened: ExitStack) -> list[tuple[Tracks, Fraction]]:
@@ -115,5 +115,5 @@ class VideoWriter:
             if self._encoder.frames:
                 self.result.frames, self.result.path = self._encoder.frames, self._encoder.path
         languages = [one for tracks, _ in self._tracks for one in tracks.languages]
-        lost = lost_metadata(self.sources[-1].metadata, languages, self._encoder.path)
+        lost = dropped_metadata(self.sources[-1].metadata, languages, self._encoder.path)
         self.result.warnings += [PairWarning("metadata", text, 1.0) for text in lost]
