@@ -232,3 +232,9 @@ def test_the_network_of_the_caller_keeps_its_contrast():
 def test_a_contrast_out_of_range_is_refused(contrast):
     with pytest.raises(ConfigError, match=r"contrast.* a number from 0 to 1"):
         refinefuse.Fuser(device="cpu", contrast=contrast)
+
+
+def test_the_log_says_what_fuses(caplog):
+    with caplog.at_level("INFO", logger="refinefuse"):
+        refinefuse.Fuser("infrared-visible-small", device="cpu", contrast=0.5)
+    assert "infrared-visible-small, contrast 0.5, torch.float32 on cpu" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import time
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SameKind = TypeVar("SameKind", Tensor, "Image")
+logger = logging.getLogger(__name__)
 _LOADING = Lock()
 """Held while weights are loaded: threads that need the same ones wait for them."""
 Weights = str | os.PathLike[str] | RefineFuse
@@ -144,6 +146,7 @@ class Fuser:
         check_tile(tile, self.model.halo)
         self.tile: TileSize = tile
         self._measured_at, self._free = -math.inf, 0
+        logger.info("Weights %s, contrast %g, %s on %s", self.weights, self.contrast, self.dtype, self.device)
 
     @property
     def contrast(self) -> float:
