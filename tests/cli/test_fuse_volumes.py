@@ -275,6 +275,51 @@ def test_slices_are_shown_as_they_are_written(pet, tmp_path):
     np.testing.assert_allclose(result.affine[:3, :3], [[0, -1, 0], [-1, 0, 0], [0, 0, 3]])
 
 
+def test_kinds_are_named_where_files_do_not(tmp_path, run):
+    files = nifti(tmp_path / "x1.nii", head() - 500), nifti(tmp_path / "x2.nii", head(seed=1))
+    _, out, err = run("volume", *files, "-o", tmp_path / "1.nii")
+    assert out.count("of unknown kind") == 2
+    assert "--kind" in err
+    code, out, err = run("volume", *files, "-o", tmp_path / "2.nii", "--kind", "ct,pet", "--window", "0,1000")
+    assert (code, err.count("kind")) == (0, 0)
+    assert "CT, 40 x 36 x 12" in out
+    assert "black to white: -500 to 500 HU" in out
+    assert "PET, 40 x 36 x 12" in out
+    assert nibabel.load(tmp_path / "2.nii").get_data_dtype().names == ("R", "G", "B")
+
+
+def test_a_pet_before_the_mri_is_reported(pet, tmp_path, run):
+    _, _, err = run("volume", *reversed(pet), "-o", tmp_path / "out.nii")
+    assert "exchange the sources for color" in err
+
+
+def test_a_range_applies_to_all_sources_but_the_last(pet, tmp_path, run):
+    _, out, _ = run("volume", *reversed(pet), "-o", tmp_path / "out.nii", "--range", "5,250")
+    first, second = out.splitlines()[:2]
+    assert first.startswith("PET")
+    assert first.endswith("5 to 250")
+    assert not second.endswith("5 to 250")
+
+
+def test_a_window_that_saturates_the_body_is_reported(tmp_path, run):
+    files = nifti(tmp_path / "ct.nii", head() + 300), nifti(tmp_path / "mri.nii", head(seed=1))
+    _, _, err = run("volume", *files, "-o", tmp_path / "out.nii", "--window", "brain")
+    assert "100% of the body" in err
+
+
+def test_formats_that_are_not_read(pet, tmp_path, run):
+    (tmp_path / "scan.nrrd").write_bytes(b"NRRD0005\n")
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    for words, reason in (
+        ((tmp_path / "scan.nrrd", pet[1]), "got: NRRD"),
+        ((pet[0], tmp_path / "scan.nrrd"), "got: NRRD"),
+        ((tmp_path / "photo.heic", pet[1]), "volume and an image"),
+    ):
+        code, _, err = run("volume", *words, "-o", tmp_path / "out.nii")
+        assert code == 2
+        assert reason in err
+
+
 class TestProvenance:
     def lines(self, run, *files):
         code, out, err = run("info", *files)
@@ -285,6 +330,9 @@ class TestProvenance:
     def test_a_result_says_what_made_it(self, study, tmp_path, run, output):
         assert run("volume", *study, "-o", tmp_path / output, "--window", "brain")[0] == 0
         said = self.lines(run, tmp_path / output)
+        code, out, err = run("score", tmp_path / output, *study, "--metrics", "EN", "--window", "brain")
+        assert code == 0, err
+        assert "EN" in out
         for text in ("weights: medical (medical-", "sha256", "sources: ct, pt", "modality: CT, PET",
                      "colormap: inferno", "range: 0 to 80 HU, 0 to 0.", "SUV", "made by: refinefuse "):  # fmt: skip
             assert text in said

@@ -201,6 +201,13 @@ class TestNifti:
         with pytest.raises(InputError, match="one real number"):
             read_nifti(tmp_path / "out.nii")
 
+    @pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+    def test_a_long_comment(self, tmp_path, name):
+        write_nifti(tmp_path / name, head(), Volume(head(), affine_of(), HERE), "long " * 500)
+        np.testing.assert_array_equal(read_nifti(tmp_path / name).values, head())
+        (extension,) = nibabel.load(tmp_path / name).header.extensions
+        assert extension.content.startswith(b"long long")
+
     def test_the_same_bytes_twice(self, tmp_path):
         grid = Volume(head(), affine_of(), HERE)
         for name in ("1.nii.gz", "2.nii.gz"):

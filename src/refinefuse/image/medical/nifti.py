@@ -117,7 +117,7 @@ def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int, 
         raise InputError(_damaged(path, f"{len(start)} bytes without a NIfTI header"))
     try:
         with nibabel.imageglobals.LoggingOutputSuppressor():
-            header = kind.header_class.from_fileobj(io.BytesIO(start), check=True)
+            header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=True)  # without its extensions
         shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
     except Exception as error:  # nibabel has many for a damaged header
         raise InputError(_damaged(path, str(error))) from None

@@ -8,7 +8,6 @@ geometry; CT, MR and PET objects would claim to be acquired; parametric maps hol
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refinefuse.atomic import temporary_name
+from refinefuse.atomic import replace_when_done
 from refinefuse.errors import InputError
 from refinefuse.image.medical.elements import quiet_pydicom, text, uid
 from refinefuse.image.medical.identity import add_identity
@@ -53,7 +52,8 @@ def check_series_folder(folder: Path, *, overwrite: bool) -> None:
     """
     if folder.is_file() or not folder.parent.is_dir():
         raise InputError(f"Cannot write the folder '{folder}': it is a file, or '{folder.parent}' does not exist.")
-    existing = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    existing = [name for name in names if not name.startswith(".refinefuse-")]  # of a run that was killed
     ours = all(name.startswith("fused") and name.endswith(".dcm") for name in existing)
     if existing and not (ours and overwrite):
         raise InputError(
@@ -71,7 +71,7 @@ def write_secondary_capture(
     anonymize: bool,
     provenance: DerivationText = DerivationText(),  # noqa: B008  # immutable
 ) -> None:
-    """Write a volume as one multi-frame file in a folder, which appears when all of it is written.
+    """Write a volume as one multi-frame file in a folder, whole or not at all.
 
     Patient and study are those of the last source that is DICOM, the series and its instance are new. Their UIDs
     follow from the content, so that the same fusion gets the same ones. With `anonymize`, nothing of a source but
@@ -98,20 +98,20 @@ def write_secondary_capture(
 
 
 def _write(folder: Path, dataset: Any) -> None:
-    temporary = temporary_name(folder)
     try:
-        temporary.mkdir()
-        dataset.save_as(temporary / NAME, enforce_file_format=True)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        folder.mkdir(exist_ok=True)
+        with replace_when_done(folder / NAME) as temporary:
+            dataset.save_as(temporary, enforce_file_format=True)
+        for other in folder.glob("fused*.dcm"):  # of an older version, a file per slice
+            if other.name != NAME:
+                other.unlink()
     except OSError as error:
         raise InputError(
             f"Cannot write the folder '{folder}': {error.strerror}.\nCheck permissions and space."
         ) from None
     finally:
-        with suppress(OSError):
-            shutil.rmtree(temporary)
+        with suppress(OSError):  # it is not empty, but for a new one in which nothing could be written
+            folder.rmdir()
 
 
 def _check_form(images: NDArray[Any], affine: NDArray[Any]) -> None:
