@@ -230,9 +230,11 @@ def as_image(page: Any, samples: Pixels) -> Pixels:
 
 
 def image_bands(page: Any) -> list[int]:
-    """Which samples of a pixel make the image: gray or RGB, and straight alpha."""
+    """Which samples of a pixel make the image: gray or RGB, and straight alpha, also OpenCV's, which has no tag."""
     colors = 3 if page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) else 1
-    extras = [colors + i for i, kind in enumerate(page.extrasamples) if kind == EXTRASAMPLE.UNASSALPHA]
+    is_untagged = colors == 3 and page.samplesperpixel == 4 and not page.extrasamples
+    kinds = [EXTRASAMPLE.UNASSALPHA] if is_untagged else page.extrasamples
+    extras = [colors + i for i, kind in enumerate(kinds) if kind == EXTRASAMPLE.UNASSALPHA]
     return [*range(colors), *extras[:1]]
 
 
