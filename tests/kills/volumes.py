@@ -112,14 +112,14 @@ def main() -> int:
             runs.append(VolumeRuns(folder, output))
         for index in range(options.kills):
             number, run = SIGNALS[index % 3], runs[index // 3 % 2]
-            for fault in run.kill(number, random.uniform(0.3, 1) * run.seconds):
-                wrong[number.name, fault] += 1
+            for failure in run.kill(number, random.uniform(0.3, 1) * run.seconds):
+                wrong[number.name, failure] += 1
             kills[number.name] += 1
-    print(f"{'signal':<10}{'kills':>8}{'faults':>8}")
+    print(f"{'signal':<10}{'kills':>8}{'failures':>8}")
     for name, count in kills.items():
         print(f"{name:<10}{count:>8}{sum(times for (one, _), times in wrong.items() if one == name):>8}")
-    for (name, fault), times in wrong.items():
-        print(f"  {times} x {name}: {fault}")
+    for (name, failure), times in wrong.items():
+        print(f"  {times} x {name}: {failure}")
     return int(bool(wrong))
 
 
