@@ -37,7 +37,10 @@ from refinefuse.progress import progress_bar
 SOURCES = ("infrared", "visible")
 """What the rows of `a` and `b` are called."""
 ALL = "all"
-_CODE = ("refinefuse.detection.yolox", "refinefuse.detection.transformer", "refinefuse.image.color")
+_CODE = tuple(
+    f"refinefuse.{name}"
+    for name in ("detection.yolox", "detection.suppression", "detection.transformer", "image.color")
+)
 
 
 def seen_by(source: str, variables: PathVariables) -> Callable[[Pixels, Pixels], Shown]:

@@ -63,8 +63,8 @@ def _packed(image: Shown) -> str:
     return f"data:image/webp;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Sequence[Scene]) -> str:
-    """The whole report.
+def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Sequence[Scene] = ()) -> str:
+    """The whole report; `convention` is empty where no metric of fusion is shown.
 
     Raises:
         MissingDependencyError: Jinja is not installed.

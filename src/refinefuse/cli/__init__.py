@@ -18,8 +18,8 @@ from refinefuse.errors import AlignmentError, RefineFuseError
 
 COMMANDS = (
     "fuse", "video", "volume", "align", "info", "sample", "score", "metrics", "benchmark", "detect", "detect train",
-    "data list", "data verify", "data split", "train", "export", "bench", "studio", "doctor", "completion",
-    "rig calibrate", "rig check", "rig convert",
+    "downstream", "data list", "data verify", "data split", "train", "export", "bench", "studio", "doctor",
+    "completion", "rig calibrate", "rig check", "rig convert",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.COMMAND` (`data list`: data_list), in the order of the help."""
 FAMILY = ("fuse", "video", "volume", "align")

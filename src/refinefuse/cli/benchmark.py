@@ -22,14 +22,11 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     import os
     import sys
 
+    from refinefuse.data.layout import benchmark_root
     from refinefuse.errors import InputError
     from refinefuse.inference.device import retain_freed_memory
 
-    root = data_root or Path(os.environ.get("REFINEFUSE_DATA") or ".")
-    if not root.is_dir():
-        raise InputError(
-            f"The folder of the datasets does not exist: '{root}'.\nGive --data-root, or set REFINEFUSE_DATA."
-        )
+    root = benchmark_root(data_root)
     if num_workers < 0:
         raise InputError(f"--num-workers must not be negative.\n  expected: 0 or more\n  found: {num_workers}")
     retain_freed_memory()

@@ -27,6 +27,20 @@ def training_root(given: Path | None) -> Path:
     return Path(root)
 
 
+def benchmark_root(given: Path | None) -> Path:
+    """The folder below which the sets of a config lie: given, that of REFINEFUSE_DATA, or the current one.
+
+    Raises:
+        InputError: if it is no folder.
+    """
+    root = given or Path(os.environ.get("REFINEFUSE_DATA") or ".")
+    if not root.is_dir():
+        raise InputError(
+            f"The folder of the datasets does not exist: '{root}'.\nGive --data-root, or set REFINEFUSE_DATA."
+        )
+    return root
+
+
 def dataset_root(row: DatasetInfo, root: Path) -> Path | None:
     """The dataset's own folder: below `root`, or `root` itself; None if it is not there."""
     below = [root / folder for folder in row.roots if (root / folder).is_dir()]

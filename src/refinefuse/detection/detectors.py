@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes
-from refinefuse.detection.yolox import OVERLAP, Yolox
+from refinefuse.detection.suppression import OVERLAP
+from refinefuse.detection.yolox import Yolox
 from refinefuse.errors import InputError
 
 

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes, make_boxes
-from refinefuse.detection.yolox import LOWEST_SCORE
+from refinefuse.detection.suppression import LOWEST_SCORE
 from refinefuse.errors import InputError, MissingDependencyError
 
 EXTRA = "detection"

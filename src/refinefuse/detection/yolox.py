@@ -1,8 +1,7 @@
 """Detectors of the YOLOX family in ONNX files, run by onnxruntime on one thread of the CPU.
 
 Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021. The
-image is scaled to fit, put into the left upper corner of a gray one (114), in BGR and 0..255, and the thresholds are
-those of its evaluation: boxes from a score of 0.01 on, and suppression within a class above an overlap of 0.65.
+image is scaled to fit, and put into the left upper corner of a gray one (114), in BGR and 0..255.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from refinefuse.detection.boxes import Boxes, make_boxes
+from refinefuse.detection.boxes import Boxes
 from refinefuse.detection.coco import COCO_CLASSES
+from refinefuse.detection.suppression import select_boxes
 from refinefuse.errors import InputError
 from refinefuse.inference.backend import onnx_session
 
 STRIDES = (8, 16, 32)
-LOWEST_SCORE, OVERLAP, MOST = 0.01, 0.65, 300
 _GRAY = 114
 _RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels
 
@@ -85,7 +84,9 @@ class Yolox:
         if output.shape != (1, self._num_cells, 5 + len(self.names)):
             raise self._refusal([output.shape], [(1, 3, self.height, self.width)])
         rows = self._decoded(output[0])
-        return self._chosen(rows, scale, pixels.shape[0], pixels.shape[1])
+        half = rows[:, 2:4] / 2
+        corners = np.hstack([rows[:, :2] - half, rows[:, :2] + half]) / scale
+        return select_boxes(corners, rows[:, 4:5] * rows[:, 5:], self.names, pixels.shape[:2])
 
     def _letterbox(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "a b 3"], float]:
         height, width = pixels.shape[:2]
@@ -107,19 +108,3 @@ class Yolox:
         center = (rows[:, :2] + cell) * stride_of
         size = np.exp(rows[:, 2:4]) * stride_of
         return np.concatenate([center, size, rows[:, 4:]], 1).astype(np.float32)
-
-    def _chosen(self, rows: Float32[np.ndarray, "n c"], scale: float, height: int, width: int) -> Boxes:
-        """The best class of each row, suppressed within each class."""
-        scores = rows[:, 4:5] * rows[:, 5:]
-        best = scores.argmax(1)
-        score = scores.max(1)
-        sure = score >= LOWEST_SCORE
-        rows, best, score = rows[sure], best[sure], score[sure]
-        corner, size = (rows[:, :2] - rows[:, 2:4] / 2) / scale, rows[:, 2:4] / scale
-        kept = cv2.dnn.NMSBoxesBatched(np.hstack([corner, size]).tolist(), score.tolist(), best.tolist(), 0.0, OVERLAP)
-        index = np.asarray(kept, np.int64).reshape(-1)
-        index = index[np.argsort(-score[index], kind="stable")][:MOST]
-        corners = np.hstack([corner, corner + size])[index].clip(0, [width, height, width, height])
-        boxes = make_boxes(corners, [self.names[i] for i in best[index]], score[index])
-        sizes = boxes.corners[:, 2:] - boxes.corners[:, :2]
-        return boxes.select(sizes.min(1, initial=np.inf) > 0)  # not those beside the image

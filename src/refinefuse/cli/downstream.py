@@ -1,0 +1,54 @@
+"""`refinefuse downstream`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 1) -> int:
+    """Train the same small detector and segmentation network on the images of each method, and compare them.
+
+    Needs the extras `benchmark` and `detection`. Every training is kept in the output folder: the same call resumes
+    where it stopped, and after a change does only what the change touches. A training runs on one thread, so that it
+    gives the same digits again.
+
+    Args:
+        config: a YAML file, or the name of a shipped one: msrs, msrs-cross-validation.
+        output: the folder of the results: report.html, tables, images, trainings.
+        data_root: the folder below which the config's images and masks lie; by default the environment variable
+            REFINEFUSE_DATA, or the current folder.
+        num_workers: how many trainings run at once.
+    """
+    import sys
+
+    from tqdm import tqdm
+
+    from refinefuse.benchmark.config import PathVariables
+    from refinefuse.data.layout import benchmark_root
+    from refinefuse.downstream.config import load_downstream_config
+    from refinefuse.errors import InputError
+    from refinefuse.inference.device import retain_freed_memory
+    from refinefuse.settings import locate_settings
+
+    root = benchmark_root(data_root)
+    if num_workers < 1:
+        raise InputError(f"--num-workers must be positive.\n  expected: 1 or more\n  got: {num_workers}")
+    retain_freed_memory()
+    path = locate_settings(config, "downstream")
+    settings = load_downstream_config(path)
+    from refinefuse.downstream.report import study_sections, write_report
+    from refinefuse.downstream.study import DownstreamRunner
+    from refinefuse.scoring.rendering import as_text
+
+    runner = DownstreamRunner(settings, PathVariables(root, path.parent), output, num_workers)
+    study = runner.run(lambda steps, count, what: tqdm(steps, what, count, file=sys.stderr, disable=None))
+    sections = study_sections(study)
+    report = write_report(study, sections, output)
+    for section in sections:
+        print("\n".join(f"{table.title}\n{as_text(table)}" for table in section.tables))
+    for remark in study.remarks:
+        print(f"note: {remark}")
+    print(f"{study.trained} networks trained, {study.kept} kept from an earlier run.\nSee '{report}'.")
+    for failure in study.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if study.failures else 0

@@ -1,0 +1,219 @@
+"""Labeled pairs, and the images that each method makes of them: reduced, 8 bit, one file per method.
+
+An images file is named by a checksum of everything that decides its content, and is filled image by image, so that a
+run that was stopped resumes at the image that it was making, and a finished file is never made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from refinefuse.benchmark.config import ImageDataset, PathVariables
+from refinefuse.benchmark.coverage import images_of
+from refinefuse.benchmark.detection import SOURCES
+from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.methods import Method, fuse_checked
+from refinefuse.data.pairs import Pair, pair_folders
+from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.labels import Labels, Size
+from refinefuse.downstream.config import LabeledPairs
+from refinefuse.errors import ConfigError, InputError, PairingError, RefineFuseError, format_names
+from refinefuse.image.color import to_rgb8, with_source_color
+from refinefuse.image.files import read_image
+
+IGNORED = 255
+"""The number in a mask of pixels that do not count."""
+_CODE = ("refinefuse.downstream.dataset", "refinefuse.image.color")
+
+
+@dataclass(frozen=True)
+class LabeledSet:
+    """Labeled pairs on disk.
+
+    Attributes:
+        pairs: in natural order.
+        masks: (n, h, w) class numbers, reduced.
+        boxes: of each image, in its own pixels; those of classes that are not detected are left out.
+        sizes: of each image.
+        checksum: of all labels.
+    """
+
+    pairs: tuple[Pair, ...]
+    masks: UInt8[np.ndarray, "n h w"]
+    boxes: tuple[Boxes, ...]
+    sizes: tuple[Size, ...]
+    checksum: str
+
+    @property
+    def names(self) -> list[str]:
+        """Of the pairs."""
+        return [pair.name for pair in self.pairs]
+
+
+def read_labeled(
+    entry: LabeledPairs, variables: PathVariables, classes: list[str], detected: list[str], size: tuple[int, int]
+) -> LabeledSet:
+    """Find the pairs and read their masks.
+
+    Raises:
+        PairingError: a folder is missing, a pair lacks its mask, or nothing is chosen.
+        InputError: a mask cannot be read, differs from its image in size, or holds a number without a class.
+    """
+    root = variables.data_root
+    left_out = _names_in(root / entry.without) if entry.without else set()
+    pairs = [p for p in pair_folders(root / entry.a, root / entry.b).pairs if fnmatchcase(p.name, entry.pattern)]
+    pairs = [pair for pair in pairs if pair.name not in left_out][:: entry.every]
+    if not pairs:
+        raise PairingError(f"No labeled pair is left in '{root / entry.a}'.\n  pattern: {entry.pattern}")
+    of_name = {found.name: found.a for found in pair_folders(root / entry.masks, root / entry.b).pairs}
+    missing = [pair.name for pair in pairs if pair.name not in of_name]
+    if missing:
+        raise PairingError(
+            f"Pairs lack their mask in '{root / entry.masks}' ({len(missing)}):\n{format_names(missing)}"
+        )
+    paths = [of_name[pair.name] for pair in pairs]
+    sizes = tuple(Size(*read_image(pair.b).shape[:2]) for pair in pairs)
+    masks = [_read_mask(path, shape, classes, size) for path, shape in zip(paths, sizes, strict=True)]
+    meanings = {str(n): name if name in detected else "" for n, name in enumerate(classes)} | {str(IGNORED): ""}
+    labels = Labels("mask", root / entry.masks, meanings)
+    names = [pair.name for pair in pairs]
+    boxes = labels.read(dict(zip(names, sizes, strict=True))) if detected else {}
+    return LabeledSet(
+        tuple(pairs),
+        np.stack(masks),
+        tuple(boxes[name] for name in names) if detected else (),
+        sizes,
+        checksum(*map(file_checksum, paths), *names, *classes, *detected),
+    )
+
+
+def _names_in(path: Path) -> set[str]:
+    try:
+        return set(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the names in '{path}': {error}.") from None
+
+
+def _read_mask(path: Path, expected: Size, classes: list[str], size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
+    mask = read_image(path)
+    if mask.ndim != 2 or mask.dtype != np.uint8 or mask.shape != tuple(expected):
+        raise InputError(
+            f"The mask '{path}' does not fit its image.\n"
+            f"  expected: {expected.height} x {expected.width}, one channel of 8-bit class numbers\n"
+            f"  got: {' x '.join(map(str, mask.shape))}, {mask.dtype}"
+        )
+    unknown = [n for n in np.unique(mask).tolist() if n >= len(classes) and n != IGNORED]
+    if unknown:
+        raise InputError(
+            f"The mask '{path}' has class numbers that the classes do not name.\n"
+            f"  expected: 0 to {len(classes) - 1} ({', '.join(classes)}), or {IGNORED} where nothing counts\n"
+            f"  got: {', '.join(map(str, unknown))}\nName all classes in `classes`, in the order of their numbers."
+        )
+    return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """The images that one row of the study sees, in the order of the pairs.
+
+    Attributes:
+        row: `infrared`, `visible` or the name of the method.
+        path: the file; it may be there in part, or not at all.
+        count: how many images.
+        size: height and width of each.
+        checksum: of everything that decides what is in it.
+    """
+
+    row: str
+    path: Path
+    count: int
+    size: tuple[int, int]
+    checksum: str
+
+    def open(self) -> UInt8[np.ndarray, "n h w 3"]:
+        """The images, mapped into memory."""
+        return np.memmap(self.path, np.uint8, "r", shape=(self.count, *self.size, 3))
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """An images file, and what makes each image: a source (`a` or `b`), a method that runs, or files."""
+
+    file: ImageFile
+    pairs: tuple[Pair, ...]
+    method: Method | None
+    images: Mapping[str, Path]
+
+    def make(self, pair: Pair) -> UInt8[np.ndarray, "h w 3"]:
+        """What the row shows of a pair, reduced."""
+        if self.method is None:
+            rgb = to_rgb8(read_image(pair.a if self.file.row == SOURCES[0] else pair.b))
+        else:
+            b = read_image(pair.b)
+            path = self.images.get(pair.name)
+            fused = fuse_checked(self.method, read_image(pair.a), b) if path is None else read_image(path)
+            if fused.shape[:2] != b.shape[:2]:
+                sizes = [" x ".join(map(str, x.shape[:2])) for x in (b, fused)]
+                raise InputError(
+                    f"The fused image '{path}' has another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
+                )
+            rgb = with_source_color(fused, b)
+        return cv2.resize(rgb, self.file.size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def image_job(
+    row: str, method: Method | None, labeled: LabeledSet, part: str, folder: Path, size: tuple[int, int]
+) -> ImageJob:
+    """What is to be made for a row.
+
+    Raises:
+        PairingError: the method is a folder of images and lacks some.
+    """
+    images: dict[str, Path] = {}
+    if method is not None and not method.runs:
+        with suppress(PairingError):  # it has images of other pairs alone
+            images, _ = images_of(method, ImageDataset(part, labeled.pairs[0].a.parent, labeled.pairs))
+        missing = [name for name in labeled.names if name not in images]
+        if missing:
+            raise PairingError(f"{row} lacks {len(missing)} of {len(labeled.names)} images of the {part} pairs.")
+    if method is None:
+        identity = [row, *(file_checksum(pair.a if row == SOURCES[0] else pair.b) for pair in labeled.pairs)]
+    else:
+        sources = [path for pair in labeled.pairs for path in (pair.a, pair.b)]
+        identity = [method.identity, *map(file_checksum, [*images.values(), *sources])]
+    key = checksum(*identity, *map(str, size), code_checksum(*_CODE))
+    slug = row if method is None else method.slug
+    path = folder / f"{part}-{slug}-{key[:12]}.u8"
+    return ImageJob(ImageFile(row, path, len(labeled.pairs), size, key), labeled.pairs, method, images)
+
+
+def fill_images(job: ImageJob) -> str:
+    """Make what is missing of an images file; returns what went wrong, or nothing."""
+    file = job.file
+    length = file.size[0] * file.size[1] * 3
+    try:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        with file.path.open("ab") as stream:
+            done = stream.tell() // length
+            stream.truncate(done * length)  # the image at which a run was killed
+            for pair in job.pairs[done:]:
+                stream.write(job.make(pair).tobytes())
+    except RefineFuseError as error:
+        return f"{file.row}: {error}"
+    except OSError as error:
+        raise InputError(f"Cannot write '{file.path}': {error.strerror}.\nMake room, then start again.") from None
+    return ""
+
+
+def is_filled(file: ImageFile) -> bool:
+    """Whether all images are there."""
+    length = file.count * file.size[0] * file.size[1] * 3
+    return file.path.is_file() and file.path.stat().st_size == length

@@ -1,0 +1,44 @@
+"""What a downstream study leaves behind: tables as Markdown, LaTeX and CSV, and one HTML report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from refinefuse.atomic import write_text_atomic
+from refinefuse.benchmark.report import Section, as_html
+from refinefuse.downstream.study import DownstreamStudy
+from refinefuse.downstream.tables import task_tables
+from refinefuse.scoring import rendering
+
+_NETWORK = {"segmentation": "U-Net trained from scratch", "detection": "YOLOX fine-tuned"}
+
+
+def study_sections(study: DownstreamStudy) -> list[Section]:
+    """One section of each task; the first method is what the other rows are compared with."""
+    folds = study.config.folds
+    split = (
+        f"{folds}-fold cross-validation on {study.num_test} images"
+        if folds
+        else (f"trained on {study.num_train} images, tested on {study.num_test}")
+    )
+    sections = [
+        Section(f"{task.capitalize()}", task_tables(task, f"{_NETWORK[task]}, {split}", rows, study.reference))
+        for task, rows in study.evaluations.items()
+        if rows
+    ]
+    for section in sections:
+        section.remarks += [*study.remarks, *study.failures]
+    return sections
+
+
+def write_report(study: DownstreamStudy, sections: Sequence[Section], output: Path) -> Path:
+    """Write all tables and report.html; returns its path."""
+    for table in (table for section in sections for table in section.tables):
+        path = output / "tables" / table.key
+        write_text_atomic(path.with_suffix(".md"), f"{table.title}\n\n{rendering.markdown(table)}")
+        write_text_atomic(path.with_suffix(".tex"), rendering.latex(table))
+        write_text_atomic(path.with_suffix(".csv"), rendering.as_csv(table))
+    report = output / "report.html"
+    write_text_atomic(report, as_html(study.config.title, "", sections))
+    return report

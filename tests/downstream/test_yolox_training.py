@@ -1,0 +1,143 @@
+"""A detector from an ONNX file: the same numbers as the file gives, a loss that falls, and the right cells."""
+
+import numpy as np
+import pytest
+import torch
+from trainable import write_trainable_yolox
+
+from refinefuse.detection.coco import COCO_CLASSES
+from refinefuse.downstream.onnx_module import OnnxModule
+from refinefuse.downstream.yolox_training import (
+    Targets,
+    assign,
+    cells_of,
+    decode,
+    detection_loss,
+    open_trainable,
+    overlaps,
+)
+from refinefuse.errors import InputError
+
+CELLS = cells_of(64, 64)
+
+
+def predicting(boxes, sure=0.99):
+    """The output of a network whose cells predict these boxes and nothing else, of one class."""
+    output = torch.zeros(len(CELLS.strides), 6)
+    output[:, 4:] = 0.001
+    for cell, (left, top, right, bottom) in boxes.items():
+        stride, center = CELLS.strides[cell], CELLS.centers[cell]
+        middle = torch.tensor([(left + right) / 2, (top + bottom) / 2])
+        output[cell, :2] = (middle - center) / stride + 0.5
+        output[cell, 2:4] = (torch.tensor([right - left, bottom - top]) / stride).log()
+        output[cell, 4:] = sure
+    return output
+
+
+def targets(*corners, crowd=()):
+    return Targets(
+        torch.tensor([*corners, *crowd]).float().reshape(-1, 4),
+        torch.zeros(len(corners) + len(crowd), dtype=torch.long),
+        torch.tensor([False] * len(corners) + [True] * len(crowd), dtype=torch.bool),
+    )
+
+
+def test_the_module_gives_what_the_file_gives(tmp_path):
+    ort = pytest.importorskip("onnxruntime", reason="needs the extra `detection`")
+    path = write_trainable_yolox(tmp_path / "yolox.onnx")
+    images = np.random.default_rng(1).integers(0, 256, (2, 3, 64, 64)).astype(np.float32)
+    session = ort.InferenceSession(path)
+    expected = np.concatenate([session.run(None, {"images": image[None]})[0] for image in images])
+    np.testing.assert_allclose(OnnxModule(path)(torch.from_numpy(images)).detach(), expected, atol=1e-5)
+
+
+def test_the_chosen_classes_keep_their_weights(tmp_path):
+    path = write_trainable_yolox(tmp_path / "yolox.onnx")
+    images = torch.rand(1, 3, 64, 64) * 255
+    whole, part = OnnxModule(path)(images), open_trainable(path, ["car", "person"])(images)
+    columns = [0, 1, 2, 3, 4, *(5 + COCO_CLASSES.index(name) for name in ("car", "person"))]
+    torch.testing.assert_close(part, whole[..., columns])
+
+
+@pytest.mark.parametrize(
+    ("classes", "extra", "chosen", "said"),
+    [(80, (), ["unicorn"], "unicorn"), (3, (), ["car"], "80 classes"), (80, ("Erf",), ["car"], "Erf")],
+)
+def test_what_cannot_be_trained_is_refused(tmp_path, classes, extra, chosen, said):
+    with pytest.raises(InputError, match=said):
+        open_trainable(write_trainable_yolox(tmp_path / "yolox.onnx", classes, extra), chosen)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "yolox.onnx"
+    path.write_bytes(b"\x08\x99damaged")
+    with pytest.raises(InputError, match="cannot be opened"):
+        OnnxModule(path)
+
+
+def test_boxes_come_back_from_the_offsets_of_cells():
+    box = (10.0, 20.0, 30.0, 28.0)
+    for cell in (0, 25, 70, 83):  # of every stride
+        torch.testing.assert_close(decode(predicting({cell: box}), CELLS)[cell], torch.tensor(box))
+
+
+def test_overlaps_of_known_boxes():
+    one, two = torch.tensor([0.0, 0, 4, 4]), torch.tensor([[2.0, 0, 6, 4], [0, 0, 4, 4], [8, 8, 9, 9]])
+    torch.testing.assert_close(overlaps(one, two), torch.tensor([1 / 3, 1.0, 0]))
+
+
+def test_the_cell_that_finds_an_object_is_responsible_for_it():
+    objects = torch.tensor([[8.0, 8, 24, 24], [40, 40, 56, 56]])
+    cells = {9: (8, 8, 24, 24), 45: (40, 40, 56, 56)}  # of stride 8, beside their centers
+    output = predicting(cells)
+    index, of_object, overlap = assign(
+        objects, torch.zeros(2, dtype=torch.long), decode(output, CELLS), output[:, 4:5] * output[:, 5:], CELLS
+    )
+    chosen = dict(zip(index.tolist(), of_object.tolist(), strict=True))
+    assert chosen[9] == 0
+    assert chosen[45] == 1
+    assert overlap[index == 9] == pytest.approx(1)
+
+
+def test_no_cell_is_responsible_for_two_objects():
+    objects = torch.tensor([[2.0, 50, 12, 60], [20, 20, 44, 44], [26, 20, 50, 44]])
+    output = torch.rand(len(CELLS.strides), 6, generator=torch.Generator().manual_seed(0))
+    index, of_object, _ = assign(
+        objects, torch.zeros(3, dtype=torch.long), decode(output, CELLS), output[:, 4:5] * output[:, 5:], CELLS
+    )
+    assert len(set(index.tolist())) == len(index)
+    assert set(of_object.tolist()) == {0, 1, 2}
+
+
+def test_the_loss_prefers_the_object_that_is_there():
+    box = (8.0, 8.0, 24.0, 24.0)
+    there = targets(box)
+    right, beside, nothing = (
+        detection_loss(predicting(boxes)[None], [there], CELLS) for boxes in ({9: box}, {9: (12, 8, 28, 24)}, {})
+    )
+    assert right < beside < nothing
+
+
+def test_what_is_found_where_nobody_separated_objects_costs_nothing():
+    box = (8.0, 8.0, 24.0, 24.0)
+    found = predicting({9: box})[None]
+    uncounted = detection_loss(found, [targets(crowd=[box])], CELLS)
+    wrong = detection_loss(found, [targets()], CELLS)
+    assert uncounted < wrong / 2
+
+
+def test_training_finds_a_bright_block(tmp_path):
+    network = open_trainable(write_trainable_yolox(tmp_path / "yolox.onnx"), ["car"])
+    images = torch.zeros(2, 3, 64, 64)
+    images[0, :, 16:32, 16:32] = 1
+    images[1, :, 32:48, 16:32] = 1
+    objects = [targets((16, 16, 32, 32)), targets((16, 32, 32, 48))]
+    optimizer = torch.optim.Adam(network.parameters(), 0.02)
+    losses = []
+    for _ in range(60):
+        loss = detection_loss(network(images), objects, CELLS)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.75 * losses[0]
