@@ -39,8 +39,11 @@ SOURCES = ("infrared", "visible")
 ALL = "all"
 _CODE = tuple(
     f"refinefuse.{name}"
-    for name in ("detection.yolox", "detection.suppression", "detection.transformer", "image.color")
-)
+    for name in (
+        "detection.yolox", "detection.heads", "detection.onnx_detector", "detection.suppression",
+        "detection.transformer", "image.color",
+    )
+)  # fmt: skip
 
 
 def seen_by(source: str, variables: PathVariables) -> Callable[[Pixels, Pixels], Shown]:
@@ -232,7 +235,7 @@ def _look(
 def _identity(detector: Path) -> str:
     """A checksum over what decides what a detector finds."""
     files = sorted(p for p in detector.iterdir() if p.suffix in (".json", ".safetensors")) if detector.is_dir() else []
-    beside = [detector, detector.with_suffix(".txt")] if not files else []
+    beside = [detector, *(detector.with_suffix(suffix) for suffix in (".txt", ".yaml"))] if not files else []
     return checksum(*(file_checksum(p) for p in (*files, *beside) if p.is_file()), code_checksum(*_CODE))
 
 

@@ -1,6 +1,7 @@
 """Detectors: whatever finds boxes in an image. What is named says which kind it is.
 
-`FILE.onnx` is a network of the YOLOX family, a folder or `owner/name` a detector of the transformers library.
+`FILE.onnx` is a network of the YOLOX family, or of another one if FILE.yaml beside it says how it is read; a folder or
+`owner/name` is a detector of the transformers library.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.onnx_detector import OnnxDetector
 from refinefuse.detection.suppression import OVERLAP
 from refinefuse.detection.yolox import Yolox
 from refinefuse.errors import InputError
@@ -64,7 +66,8 @@ def open_detector(path: Path) -> Detector:
         MissingDependencyError: its library is not installed.
     """
     if path.suffix == ".onnx":
-        return Yolox(path)
+        settings = path.with_suffix(".yaml")
+        return OnnxDetector(path, settings) if settings.is_file() else Yolox(path)
     from refinefuse.detection.transformer import Transformer
 
     return Transformer(path)

@@ -1,0 +1,177 @@
+"""What the outputs of detectors of several families say: one function a family, from arrays to boxes with scores.
+
+Every function takes the outputs of one image and gives corners in pixels of the network's input and a score per class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from refinefuse.detection.onnx_detector import OnnxDetectorSettings
+
+Array = Float[np.ndarray, "..."]
+Outputs = Sequence[Array]
+CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+"""By which SSD divides what it predicts of centers and sizes."""
+
+
+class Found(NamedTuple):
+    """Corners in pixels of the input, and the scores of all classes."""
+
+    corners: Float[np.ndarray, "n 4"]
+    scores: Float[np.ndarray, "n k"]
+
+
+class _Scale(NamedTuple):
+    rows: Float[np.ndarray, "n c"]
+    stride: int
+    centers: Float[np.ndarray, "n 2"]
+
+
+def _sigmoid(x: Array) -> Array:
+    values: Array = 1 / (1 + np.exp(-x.clip(-60, 60)))
+    return values
+
+
+def _softmax(x: Array) -> Array:
+    powers = np.exp(x - x.max(-1, keepdims=True))
+    values: Array = powers / powers.sum(-1, keepdims=True)
+    return values
+
+
+def _probabilities(x: Array, settings: OnnxDetectorSettings) -> Array:
+    return {"probabilities": lambda: x, "logits": lambda: _sigmoid(x), "softmax": lambda: _softmax(x)}[
+        settings.scores
+    ]()
+
+
+def _corners(center: Array, size: Array) -> Array:
+    return np.concatenate([center - size / 2, center + size / 2], -1)
+
+
+def _centers(height: int, width: int) -> Float[np.ndarray, "n 2"]:
+    """The middle of each cell, in cells, row by row."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x.ravel(), y.ravel()], 1) + 0.5
+
+
+def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> list[_Scale]:
+    """The rows of all scales, whether an output holds one scale as a map, or all of them one after another.
+
+    Maps of one size (boxes and classes apart) are joined, in the order of the outputs.
+
+    Raises:
+        ValueError: the outputs do not fit the strides.
+    """
+    shapes = [(size[0] // stride, size[1] // stride) for stride in settings.strides]
+    counts = [height * width for height, width in shapes]
+    parts: list[list[Array]] = [[] for _ in shapes]
+    for output in outputs:
+        if output.ndim == 4 and output.shape[2:] in shapes:
+            scale = shapes.index((output.shape[2], output.shape[3]))
+            parts[scale].append(output[0].reshape(output.shape[1], -1).T)
+        elif output.ndim == 3 and sum(counts) in output.shape[1:]:
+            rows = output[0] if output.shape[1] == sum(counts) else output[0].T
+            for scale, piece in enumerate(np.split(rows, np.cumsum(counts)[:-1])):
+                parts[scale].append(piece)
+        else:
+            raise ValueError(f"no output of the shape {output.shape} fits the strides {settings.strides}")
+    return [
+        _Scale(np.concatenate(part, 1), stride, _centers(*shape))
+        for part, stride, shape in zip(parts, settings.strides, shapes, strict=True)
+    ]
+
+
+def distribution(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
+    """Anchor-free cells: for each side a distribution over distances in cells, or the distance itself (one bin).
+
+    Source: X. Li et al., "Generalized focal loss", NeurIPS 2020 (NanoDet, YOLOv8 and their kin).
+    """
+    corners, scores = [], []
+    for rows, stride, centers in _scales(outputs, settings, size):
+        num_sides = rows.shape[1] - len(settings.classes)
+        boxes, classes = rows[:, :num_sides], rows[:, num_sides:]
+        if settings.classes_first:
+            classes, boxes = rows[:, : len(settings.classes)], rows[:, len(settings.classes) :]
+        bins = boxes.reshape(len(rows), 4, -1)
+        count = bins.shape[2]
+        sides = bins[..., 0] if count == 1 else _softmax(bins) @ np.arange(count)
+        corners.append(np.hstack([centers - sides[:, :2], centers + sides[:, 2:]]) * stride)
+        scores.append(_probabilities(classes, settings))
+    return Found(np.concatenate(corners), np.concatenate(scores))
+
+
+def anchors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
+    """Cells with anchors: for each anchor x, y, width, height, objectness and the classes, as logits.
+
+    Source: J. Redmon, A. Farhadi, "YOLOv3: an incremental improvement", arXiv 1804.02767, 2018; with
+    `bounded_sizes` the form of YOLOv5 and its kin, whose centers reach half a cell further and whose sizes are at most
+    4 anchors.
+    """
+    corners, scores = [], []
+    scales = zip(_scales(outputs, settings, size), settings.anchors, strict=True)
+    for (rows, stride, centers), of_scale in scales:
+        for number, anchor in enumerate(of_scale):
+            own = rows.reshape(len(rows), len(of_scale), -1)[:, number]
+            moved, sizes = _sigmoid(own[:, :2]), own[:, 2:4].clip(-10, 10)
+            if settings.bounded_sizes:
+                moved, sizes = 2 * moved - 0.5, (2 * _sigmoid(sizes)) ** 2
+            else:
+                sizes = np.exp(sizes)
+            corners.append(_corners((centers - 0.5 + moved) * stride, sizes * np.asarray(anchor)))
+            scores.append(_sigmoid(own[:, 4:5]) * _probabilities(own[:, 5:], settings))
+    return Found(np.concatenate(corners), np.concatenate(scores))
+
+
+def heat_map(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
+    """A heat map per class whose peaks are centers, and maps of sizes and of offsets in cells.
+
+    Source: X. Zhou, D. Wang, P. Krähenbühl, "Objects as points", arXiv 1904.07850, 2019 (CenterNet).
+    """
+    heat, sizes, *rest = (output[0] for output in outputs)
+    heat = _probabilities(heat, settings)
+    highest = np.stack([cv2.dilate(plane, np.ones((3, 3), np.uint8)) for plane in heat.astype(np.float32)])
+    classes, height, width = heat.shape
+    stride = np.array([size[1] / width, size[0] / height])
+    peaks = np.where(heat >= highest, heat, 0).reshape(classes, -1).T
+    offset = rest[0].reshape(2, -1).T if rest else 0.5
+    centers = (_centers(height, width) - 0.5 + offset) * stride
+    return Found(_corners(centers, sizes.reshape(2, -1).T * stride), peaks)
+
+
+def priors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
+    """A list of boxes and a list of scores whose first class is the background.
+
+    The boxes are corners as parts of the input, or what changes the prior boxes of the settings.
+
+    Source: W. Liu et al., "SSD: single shot multibox detector", ECCV 2016.
+    """
+    boxes, scores = (outputs[0][0], outputs[1][0]) if outputs[0].shape[-1] == 4 else (outputs[1][0], outputs[0][0])
+    if settings.priors:
+        prior = np.asarray(settings.priors, np.float32)
+        center = prior[:, :2] + boxes[:, :2] * CENTER_VARIANCE * prior[:, 2:]
+        boxes = _corners(center, prior[:, 2:] * np.exp((boxes[:, 2:] * SIZE_VARIANCE).clip(-10, 10)))
+    scale = np.array([size[1], size[0]] * 2, np.float32)
+    return Found(boxes * scale, _probabilities(scores, settings)[:, 1:])
+
+
+def decoded(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
+    """One list of center x, center y, width and height in pixels of the input, then the classes."""
+    columns = 4 + len(settings.classes)
+    rows = outputs[0][0] if outputs[0].shape[2] == columns else outputs[0][0].T
+    return Found(_corners(rows[:, :2], rows[:, 2:4]), _probabilities(rows[:, 4:], settings))
+
+
+HEADS: Mapping[str, Callable[..., Found]] = {
+    "anchors": anchors,
+    "decoded": decoded,
+    "distribution": distribution,
+    "heat-map": heat_map,
+    "priors": priors,
+}
