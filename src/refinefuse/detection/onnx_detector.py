@@ -115,5 +115,6 @@ class OnnxDetector:
         padded = np.full((height, width, 3), 114, np.uint8)
         padded[: size[1], : size[0]] = cv2.resize(pixels, size.tolist(), interpolation=cv2.INTER_LINEAR)
         ordered = padded[..., ::-1] if self.settings.channels == "bgr" else padded
-        values = (ordered.astype(np.float32) - np.float32(self.settings.mean)) / np.float32(self.settings.std)
+        mean, std = (np.array(each, np.float32) for each in (self.settings.mean, self.settings.std))
+        values = (ordered.astype(np.float32) - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1)[None]), np.tile(by, 2)
