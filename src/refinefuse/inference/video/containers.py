@@ -65,7 +65,7 @@ CODECS = {
 }
 _FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets", "use_editlist": "1"}
 """Readable at any moment, an ordinary file once it is complete; tracks keep their starts."""
-_REPEATABLE = {"fflags": "bitexact"}
+_REPEATABLE = {"fflags": "+bitexact"}
 """The same bytes on every run: identifiers are counted, not drawn."""
 _31_BITS = 2**29  # a muxer adds up to three durations
 _MP4 = Container("mp4", ("h264", "hevc"), ("alac", "aac"), "mov_text", _31_BITS, _FRAGMENTED)
