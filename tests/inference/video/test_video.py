@@ -271,7 +271,7 @@ def test_every_written_frame_is_timed(fuser, pair, tmp_path):
 
 
 def test_an_exchanged_pair_is_reported_once(fuser, tmp_path):
-    color = [np.dstack([scene(i), 255 - scene(i), scene(i + 3)]) for i in range(60)]
+    color = [np.dstack([scene(i, seed=seed) for seed in (1, 2, 3)]) for i in range(60)]
     gray = write_video(tmp_path / "gray.mkv", [scene(i) for i in range(60)])
     colored = write_video(tmp_path / "color.mkv", color, pixel_format="bgr0")
     outcome = fuse(fuser, colored, gray, tmp_path / "o.mkv", codec="ffv1")
