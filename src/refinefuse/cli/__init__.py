@@ -19,7 +19,7 @@ from refinefuse.errors import AlignmentError, RefineFuseError
 COMMANDS = (
     "fuse", "video", "volume", "align", "info", "sample", "score", "metrics", "benchmark", "detect", "detect train",
     "downstream", "data list", "data verify", "data split", "train", "export", "bench", "studio", "doctor",
-    "completion", "rig calibrate", "rig check", "rig convert",
+    "completion", "rig calibrate", "rig check", "rig convert", "live",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.COMMAND` (`data list`: data_list), in the order of the help."""
 FAMILY = ("fuse", "video", "volume", "align")

@@ -1,0 +1,70 @@
+"""A fused frame on its way to the outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from refinefuse.inference.video.color_range import converted, luma_range_of
+from refinefuse.inference.video.frames import import_av
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+
+@dataclass(frozen=True)
+class FusedFrame:
+    """A fused frame, 8-bit planar YUV.
+
+    Attributes:
+        time: when its newer source came, in seconds of `time.monotonic`.
+        image: the frame; nobody changes it any more.
+    """
+
+    time: float
+    image: VideoFrame
+
+
+def canvas_of(image: VideoFrame) -> VideoFrame:
+    """A copy of a frame in 8-bit planar YUV, whose luma may be overwritten; an odd size is kept by 4:4:4."""
+    form = "yuv444p" if image.height % 2 or image.width % 2 else "yuv420p"
+    planar = converted(image, form)
+    copy: VideoFrame = import_av().VideoFrame.from_ndarray(planar.to_ndarray(), format=form)
+    copy.color_range, copy.colorspace = planar.color_range, planar.colorspace
+    return copy
+
+
+def write_text(plane: np.ndarray[Any, Any], text: str) -> None:
+    """Write a line at the top left of a luma plane, white with a dark border."""
+    size = max(0.4, plane.shape[0] / 1000)
+    place = (round(12 * size), round(30 * size))
+    shown = np.ascontiguousarray(plane[: round(45 * size)])
+    for level, width in ((0, 4), (255, 1)):
+        cv2.putText(shown, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, level, max(1, round(width * size)), cv2.LINE_AA)
+    plane[: len(shown)] = shown
+
+
+class JpegEncoder:
+    """Frames as JPEG."""
+
+    def __init__(self) -> None:
+        self._codec: Any = None
+
+    def encode(self, image: VideoFrame) -> bytes:
+        """One frame as a JPEG file."""
+        black = luma_range_of(image).black
+        ready = image.reformat(
+            format=image.format.name.replace("yuv", "yuvj"), src_color_range=1 if black else 2, dst_color_range=2
+        )
+        if self._codec is None or (self._codec.width, self._codec.height) != (image.width, image.height):
+            self._codec = import_av().CodecContext.create("mjpeg", "w")
+            self._codec.width, self._codec.height, self._codec.pix_fmt = image.width, image.height, ready.format.name
+            self._codec.time_base = Fraction(1, 1000)
+            self._codec.thread_count = 1
+            self._codec.options = {"qmin": "3", "qmax": "3"}
+        ready.pts = None
+        return b"".join(bytes(packet) for packet in self._codec.encode(ready))

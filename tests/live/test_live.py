@@ -1,0 +1,220 @@
+"""Two cameras over real sockets: what comes out, what is lost and found, what is refused."""
+
+import json
+import resource
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from streams import FakeCamera, age, clock_image, read_clock
+
+from refinefuse import AlignmentOptions, Rig
+from refinefuse.cli import main
+from refinefuse.errors import InputError
+from refinefuse.live.adapt import AdaptiveRange, SteadyContext
+from refinefuse.live.outputs import Pipe, Push, Recording
+from refinefuse.live.run import LiveOptions, LiveView
+from refinefuse.live.server import MjpegServer
+from refinefuse.network.context import Context
+
+av = pytest.importorskip("av")
+SIZE = (120, 400)
+
+
+def write_file(path, images, rate=20, form="gray"):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *images[0].shape, form
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format=form)))
+        container.mux(stream.encode(None))
+    return str(path)
+
+
+def in_background(view, outputs):
+    thread = threading.Thread(target=view.run, args=(outputs,))
+    thread.start()
+    return thread
+
+
+def test_two_streams_are_fused_served_and_recorded(fuser, tmp_path):
+    with FakeCamera(20) as a, FakeCamera(8, seed=1) as b:
+        view = LiveView(fuser, a.address, b.address, LiveOptions(duration=60, overlay=True))
+        server = MjpegServer("0", view.state)
+        thread = in_background(view, [server, Recording(tmp_path / "live.mp4", overwrite=False)])
+        ages = []
+        with av.open(f"{server.name}stream.mjpg", timeout=10) as client:
+            for frame, _ in zip(client.decode(video=0), range(20), strict=False):
+                ages.append(age(read_clock(frame.to_ndarray(format="gray"))))
+        assert np.median(ages) < 5000  # how long is measured elsewhere; here: that the frames are fresh ones
+        with urllib.request.urlopen(f"{server.name}status.json", timeout=10) as answer:
+            state = json.loads(answer.read())
+        assert [camera["state"] for camera in state["cameras"]] == ["live", "live"]
+        assert state["frames"] >= 20
+        with urllib.request.urlopen(f"{server.name}frame.jpg", timeout=10) as answer:
+            assert answer.read()[:2] == b"\xff\xd8"
+        with urllib.request.urlopen(server.name, timeout=10) as answer:
+            assert b"stream.mjpg" in answer.read()
+        foreign = urllib.request.Request(server.name, headers={"Host": f"elsewhere.example:{server.port}"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(foreign, timeout=10)
+        view._options = LiveOptions(duration=0.01)
+        thread.join(20)
+    assert view.result.failures == []
+    with av.open(str(tmp_path / "live.mp4")) as video:
+        frames = list(video.decode(video=0))
+    assert len(frames) == view.result.frames > 20
+    assert [path.name for path in tmp_path.iterdir()] == ["live.mp4"]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_lost_camera_is_opened_again(fuser, side):
+    with FakeCamera(15) as a, FakeCamera(15, seed=1) as b:
+        view = LiveView(fuser, a.address, b.address, LiveOptions(duration=60))
+        server = MjpegServer("0", view.state)
+        thread = in_background(view, [server])
+        camera, one = (a, b)[side], (view._a, view._b)[side]
+
+        def wait_for(state):
+            end = time.monotonic() + 20
+            while one.state != state and time.monotonic() < end:
+                time.sleep(0.05)
+            return one.state == state
+
+        assert wait_for("live")
+        camera.stop()
+        assert wait_for("lost")
+        frames = view.result.frames
+        end = time.monotonic() + 20
+        while view.result.frames < frames + 5 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert view.result.frames >= frames + 5  # the other one is shown meanwhile
+        camera.start()
+        assert wait_for("live")
+        view._options = LiveOptions(duration=0.01)
+        thread.join(20)
+        assert not thread.is_alive()
+        assert view.result.lost[side] == 1
+
+
+def test_files_play_at_their_rate_and_end(fuser, tmp_path, capfdbinary):
+    a = write_file(tmp_path / "a.mkv", [clock_image(SIZE) for _ in range(10)])
+    b = write_file(tmp_path / "b.mkv", [clock_image(SIZE) for _ in range(10)])
+    view = LiveView(fuser, a, b, LiveOptions())
+    start = time.monotonic()
+    result = view.run([pipe := Pipe("gray")])
+    assert time.monotonic() - start > 0.4
+    assert len(capfdbinary.readouterr().out) == pipe.frames * SIZE[0] * SIZE[1] > 0
+    assert result.frames == pipe.frames
+
+
+def test_raw_counts_and_a_rig(fuser, tmp_path):
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    counts = (7000 + x + y).astype(np.uint16)
+    a = write_file(tmp_path / "a.mkv", [counts] * 5, form="gray16le")
+    b = write_file(tmp_path / "b.mkv", [np.full((100, 300), 128, np.uint8)] * 5)
+    shift = np.array([[1.0, 0, 50], [0, 1, 10], [0, 0, 1]])
+    rig = Rig(SIZE, (100, 300), shift)
+    view = LiveView(fuser, a, b, LiveOptions(alignment=AlignmentOptions(transform=rig.transform())))
+    view.run([recording := Recording(tmp_path / "out.mkv", overwrite=False)])
+    assert recording.frames
+    with av.open(str(tmp_path / "out.mkv")) as video:
+        image = next(video.decode(video=0)).to_ndarray(format="gray").astype(float)
+    assert image.shape == (100, 300)
+    assert image[50, 250] > image[50, 50] + 20  # counts rise to the right
+
+
+def test_what_does_not_go_together_is_refused(fuser, tmp_path):
+    a = write_file(tmp_path / "a.mkv", [clock_image(SIZE)] * 3)
+    b = write_file(tmp_path / "b.mkv", [clock_image((100, 400))] * 3)
+    with pytest.raises(InputError, match="must have the same height and width"):
+        LiveView(fuser, a, b, LiveOptions()).run([])
+    rig = AlignmentOptions(transform=Rig(SIZE, SIZE, np.eye(3)).transform())
+    with pytest.raises(InputError, match="another size of `b`"):
+        LiveView(fuser, a, b, LiveOptions(alignment=rig)).run([])
+    with pytest.raises(InputError, match="not aligned one by one"):
+        LiveOptions(alignment=AlignmentOptions(align=True))
+    with pytest.raises(InputError, match="kind of address"):
+        Push("ftp://somewhere")
+    with pytest.raises(InputError, match="Cannot listen"):
+        MjpegServer("nowhere", dict)
+
+
+def test_a_camera_that_changes_its_size_ends_the_view(fuser):
+    with FakeCamera(15) as a, FakeCamera(15) as b:
+        view = LiveView(fuser, a.address, b.address, LiveOptions(duration=60))
+        timer = threading.Timer(1.5, lambda: setattr(b, "size", (144, 400)))
+        timer.start()
+        with pytest.raises(InputError, match=r"size of `b` changed.*\n  expected: 120 x 400\n  got: 144 x 400"):
+            view.run([])
+
+
+def test_an_absent_camera_is_named(tmp_path, capsys):
+    a = write_file(tmp_path / "a.mkv", [clock_image(SIZE)] * 40)
+    absent = "http://127.0.0.1:9/stream.mjpg"
+    output = tmp_path / "f.mp4"
+    assert main(["live", a, absent, "--record", str(output), "--timeout", "1"]) == 2
+    assert f"Camera '{absent}' sends no frames: Connection refused" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.mp4"))
+    assert main(["live", a, a]) == 2
+    assert "There is no output" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_recording_alone(fuser, tmp_path):
+    generator = np.random.default_rng(0)
+    images = [generator.integers(0, 256, SIZE, np.uint8) for _ in range(40)]
+    a, b = (write_file(tmp_path / f"{name}.mkv", images) for name in "ab")
+    view = LiveView(fuser, a, b, LiveOptions())
+    server = MjpegServer("0", view.state)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    try:
+        result = view.run([Recording(tmp_path / "f.mp4", overwrite=False), server])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(result.failures) == 1
+    assert "File too large" in result.failures[0]
+    assert server.frames > 0
+    assert not server.failure
+
+
+def test_the_range_follows_slowly():
+    generator = np.random.default_rng(0)
+    adaptive = AdaptiveRange(None)
+    cold = generator.integers(7000, 8000, (100, 100)).astype(np.uint16)
+    start = adaptive.update(cold, 0.0)
+    for step in range(1, 26):  # noise moves nothing
+        assert adaptive.update(generator.integers(7000, 8000, (100, 100)).astype(np.uint16), step / 25) == start
+    hot = cold.copy()
+    hot[:10] = 9000
+    after = adaptive.update(hot, 1.04)
+    assert start.white < after.white < start.white + 50
+    for step in range(200):
+        after = adaptive.update(hot, 1.08 + step / 25)
+    assert after.white > 8900
+    assert adaptive.update(np.full((100, 100), 5, np.uint16), 10.0) == after  # a closed shutter
+
+
+def test_the_context_is_steady_and_keeps_no_ghosts():
+    generator = np.random.default_rng(0)
+    steady = SteadyContext()
+
+    def noisy(token=0.0):
+        tokens = 0.01 * np.random.default_rng(generator.integers(1 << 30)).normal(size=(1, 16, 4))
+        tokens[0, 3] += token
+        import torch
+
+        return Context(*(torch.from_numpy(tokens) for _ in range(2)))
+
+    for step in range(50):
+        found = steady.update(noisy(), step / 25)
+    assert found.a.std() < 0.6 * noisy().a.std()
+    moved = noisy(1.0)
+    found = steady.update(moved, 2.0)
+    assert found.a[0, 3].allclose(moved.a[0, 3])  # new at once
+    gone = noisy()
+    found = steady.update(gone, 2.04)
+    assert found.a[0, 3].allclose(gone.a[0, 3])  # and gone at once
