@@ -15,6 +15,8 @@ from refinefuse.inference.video.frames import import_av
 if TYPE_CHECKING:
     from av import VideoFrame
 
+_CLOCK = Fraction(1, 1000)
+
 
 @dataclass(frozen=True)
 class FusedFrame:
@@ -53,6 +55,7 @@ class JpegEncoder:
 
     def __init__(self) -> None:
         self._codec: Any = None
+        self._count = 0
 
     def encode(self, image: VideoFrame) -> bytes:
         """One frame as a JPEG file."""
@@ -63,8 +66,9 @@ class JpegEncoder:
         if self._codec is None or (self._codec.width, self._codec.height) != (image.width, image.height):
             self._codec = import_av().CodecContext.create("mjpeg", "w")
             self._codec.width, self._codec.height, self._codec.pix_fmt = image.width, image.height, ready.format.name
-            self._codec.time_base = Fraction(1, 1000)
+            self._codec.time_base = _CLOCK
             self._codec.thread_count = 1
             self._codec.options = {"qmin": "3", "qmax": "3"}
-        ready.pts = None
+        ready.pts, ready.time_base = self._count, _CLOCK
+        self._count += 1
         return b"".join(bytes(packet) for packet in self._codec.encode(ready))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
@@ -59,7 +58,6 @@ class Output:
             self._thread.join()
 
     def _run(self) -> None:
-        errors = (import_av().error.FFmpegError, OSError, ValueError)
         try:
             for frame in self._queue:
                 self.write(frame)
@@ -67,9 +65,10 @@ class Output:
         except Exception as error:  # told at the end of the run
             self.failure = reason_of(error)
             self._queue.close()
-        finally:
-            with suppress(*errors):
-                self.finish()
+        try:
+            self.finish()
+        except Exception as error:  # the first one says more
+            self.failure = self.failure or reason_of(error)
 
     @abstractmethod
     def write(self, frame: FusedFrame) -> None:
