@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from refinefuse.filters import dilate, erode, sobel
+from refinefuse.filters import blur, dilate, erode, gaussian, sobel
 from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
 from refinefuse.metrics.caching import caching
 from refinefuse.metrics.statistics import quantile
@@ -24,7 +24,10 @@ Image255 = Float[Tensor, "n 1 h w"]
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts; 0 leaves a term out. `detection` needs a detector, which the recipe names."""
+    """How much each term counts; 0 leaves a term out.
+
+    `detection` needs a detector, which the recipe names; `object_recall` and `segmentation` need label maps.
+    """
 
     intensity: float = 3.0
     gradient: float = 20.0
@@ -38,11 +41,15 @@ class LossWeights:
     spurious_edges: float = 20.0
     spurious_curvature: float = 5.0
     detection: float = 0.0
+    object_recall: float = 0.0
+    segmentation: float = 0.0
+    coarse_level: float = 0.0
 
 
+_SMOOTH = gaussian(25, 4.0)
 HOT_TARGET_MARGIN = 10
 """Gray levels by which a hot pixel should be brighter than half of the fused image."""
-PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target", "spurious_edges", "spurious_curvature")
+PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target", "spurious_edges", "spurious_curvature", "coarse_level")
 """Terms that look at all crops of a pair together, one above the other: what they compare is a property of the whole
 image. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
 without bound when its noise is amplified."""
@@ -109,11 +116,41 @@ def edge_recall_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
     An edge belongs to one source alone where its gradient exceeds 6 levels per pixel and twice the other's: the
     differentiable form of the metric `edge_recall`. Our choice.
     """
+    return _shortfall_of_edges(fused, a, b, torch.ones_like(a, dtype=torch.bool))
+
+
+def object_recall_loss(fused: Image255, a: Image255, b: Image255, objects: Bool[Tensor, "n 1 h w"]) -> Tensor:
+    """`edge_recall_loss` over the objects and 4 pixels around them: an outline of a person, not a wall, is asked for.
+
+    Args:
+        fused: fused luma, 0 to 255.
+        a: luma of the first sources.
+        b: luma of the second sources.
+        objects: where somebody labeled an object.
+    """
+    near = dilate(objects.to(fused.dtype), 9) > 0
+    return _shortfall_of_edges(fused, a, b, near)
+
+
+def coarse_level_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
+    """Mean distance of the smoothed fused image to a smoothed level that detectors see well, in units of the range.
+
+    That level is half the mean of the sources and half the visible image with the infrared where it is hot, which it
+    is more and more from 30 to 70 levels above its median. Smoothed by a Gaussian of 4 pixels, so that the detail stays
+    free. Of the levels tried
+    under the detail of this network, YOLOX-nano saw most with this one (docs/downstream.md). Our choice.
+    """
+    hot = ((a - quantile(a, 0.5) - 30) / 40).clamp(0, 1)
+    wanted = (a + b) / 4 + (b + hot * (a - b).relu()) / 2
+    return blur(fused - wanted, _SMOOTH, "replicate").abs().mean() / 255
+
+
+def _shortfall_of_edges(fused: Image255, a: Image255, b: Image255, counted: Bool[Tensor, "n 1 h w"]) -> Tensor:
     total = fused.new_zeros(())
     of_fused, of_a, of_b = sobel_per_pixel(fused), sobel_per_pixel(a), sobel_per_pixel(b)
     for own, other in ((of_a, of_b), (of_b, of_a)):
         strength = own[0].square() + own[1].square()
-        alone = (strength > 36) & (strength > 4 * (other[0].square() + other[1].square()))
+        alone = counted & (strength > 36) & (strength > 4 * (other[0].square() + other[1].square()))
         arrived = (of_fused[0] * own[0] + of_fused[1] * own[1]) / strength.clamp(min=1)
         total = total + ((0.9 - arrived).relu() * alone).sum() / _count(alone)
     return total / 2
@@ -183,6 +220,7 @@ TERMS: dict[str, Callable[[Image255, Image255, Image255], Tensor]] = {
     "overshoot": overshoot_loss,
     "spurious_edges": spurious_edges_loss,
     "spurious_curvature": spurious_curvature_loss,
+    "coarse_level": coarse_level_loss,
 }
 """By the field of `LossWeights` that weighs it."""
 

@@ -21,12 +21,15 @@ from refinefuse.data.degradations import DEGRADATIONS, low_thermal_contrast, the
 from refinefuse.errors import InputError, check_field
 from refinefuse.network.context import grid_statistics
 
+UNLABELED = 255
+"""The class of a pixel that nobody labeled."""
+
 
 class CropBatch(NamedTuple):
     """Crops of one pair, or of a batch of pairs, luma in [0, 1].
 
     The references are what the losses compare with: the sources, without the noise that was added to them. `contrast`
-    is the level's (`FusionHead`), one per crop.
+    is the level's (`FusionHead`), one per crop. `labels` are the classes of the pixels, `UNLABELED` where nobody said.
     """
 
     a: Float[Tensor, "*n 1 s s"]
@@ -34,6 +37,7 @@ class CropBatch(NamedTuple):
     reference_a: Float[Tensor, "*n 1 s s"]
     reference_b: Float[Tensor, "*n 1 s s"]
     contrast: Float[Tensor, "*n 1 1 1"]
+    labels: UInt8[Tensor, "*n 1 s s"]
     stats_a: Float[Tensor, "*m 2 g g"]
     stats_b: Float[Tensor, "*m 2 g g"]
 
@@ -77,6 +81,7 @@ class PairCropDataset(Dataset[CropBatch]):
         augmentation: how crops are varied.
         length: number of items.
         seed: of everything random.
+        labels: classes of the pixels of each pair, uint8 (h, w); None for a pair without labels.
 
     Raises:
         InputError: if a pair is smaller than a crop.
@@ -93,6 +98,7 @@ class PairCropDataset(Dataset[CropBatch]):
         augmentation: Augmentation,
         length: int,
         seed: int,
+        labels: Sequence[UInt8[np.ndarray, "h w"] | None] = (),
     ) -> None:
         smallest = min(min(a.shape) for a, _ in pairs)
         if smallest < size:
@@ -104,14 +110,18 @@ class PairCropDataset(Dataset[CropBatch]):
         self.odds = np.cumsum(weights) / np.sum(weights)
         self.size, self.crops, self.context_size, self.augmentation = size, crops, context_size, augmentation
         self.length, self.seed = length, seed
+        self.labels = labels or [None] * len(pairs)
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> CropBatch:
         rng = np.random.default_rng((self.seed, index))
-        a, b = self.pairs[self._draw(rng)]
-        a, b = (rotated_or_flipped(x.astype(np.float32) / 255, turn) for turn in [int(rng.integers(8))] for x in (a, b))
+        drawn = self._draw(rng)
+        turn = int(rng.integers(8))
+        a, b = (rotated_or_flipped(x.astype(np.float32) / 255, turn) for x in self.pairs[drawn])
+        labels = self.labels[drawn]
+        classes = np.full(a.shape, UNLABELED, np.uint8) if labels is None else rotated_or_flipped(labels, turn)
         clean_b = b
         if rng.random() < self.augmentation.degrade_visible_p:
             name = rng.choice(list(DEGRADATIONS))
@@ -122,8 +132,8 @@ class PairCropDataset(Dataset[CropBatch]):
         clean_a = a
         if rng.random() < self.augmentation.thermal_noise_p:
             a = thermal_noise(a, rng.random(), rng)
-        cuts = [self._cut((a, b, clean_a, clean_b), rng) for _ in range(self.crops)]
-        crop_a, crop_b, *references = (
+        cuts = [self._cut((a, b, clean_a, clean_b, classes), rng) for _ in range(self.crops)]
+        crop_a, crop_b, *references, crop_labels = (
             torch.from_numpy(np.stack(planes))[:, None] for planes in zip(*cuts, strict=True)
         )
         stats_a, stats_b = (
@@ -131,7 +141,7 @@ class PairCropDataset(Dataset[CropBatch]):
         )
         contrast = min(1.0, 2 * rng.random())  # half of the pairs teach the level, half the detail at any contrast
         per_crop = torch.full((self.crops, 1, 1, 1), contrast)
-        return CropBatch(crop_a, crop_b, references[0], references[1], per_crop, stats_a, stats_b)
+        return CropBatch(crop_a, crop_b, references[0], references[1], per_crop, crop_labels, stats_a, stats_b)
 
     def pair_of(self, index: int) -> int:
         """Which of the pairs item `index` is cut from."""
@@ -148,8 +158,15 @@ class PairCropDataset(Dataset[CropBatch]):
         cut = [plane[y : y + side, x : x + side] for plane in planes]
         if side == self.size:
             return cut
-        how = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
-        return [cv2.resize(np.ascontiguousarray(plane), (self.size, self.size), interpolation=how) for plane in cut]
+        smooth = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
+        return [
+            cv2.resize(
+                np.ascontiguousarray(plane),
+                (self.size, self.size),
+                interpolation=cv2.INTER_NEAREST if plane.dtype == np.uint8 else smooth,
+            )
+            for plane in cut
+        ]
 
 
 def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:
@@ -161,5 +178,5 @@ def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:
 def collate(items: Sequence[CropBatch]) -> CropBatch:
     """Items to a batch: crops (n crops, 1, s, s), grid statistics (n, 2, g, g)."""
     *per_crop, stats_a, stats_b = zip(*items, strict=True)
-    a, b, reference_a, reference_b, contrast = map(torch.cat, per_crop)
-    return CropBatch(a, b, reference_a, reference_b, contrast, torch.stack(stats_a), torch.stack(stats_b))
+    a, b, reference_a, reference_b, contrast, labels = map(torch.cat, per_crop)
+    return CropBatch(a, b, reference_a, reference_b, contrast, labels, torch.stack(stats_a), torch.stack(stats_b))

@@ -75,6 +75,7 @@ class FusionDataModule(LightningDataModule):
             augmentation=recipe.augmentation,
             length=recipe.max_steps * recipe.batch_size,
             seed=recipe.seed,
+            labels=data.labels,
         )
 
     def names_of(self, step: int) -> list[str]:

@@ -38,6 +38,7 @@ class TrainingData:
         training: pairs of luma.
         names: of the training pairs, as files below the data root.
         weights: how likely each training pair is drawn.
+        labels: classes of the pixels of each training pair, (h, w); None where nobody labeled it.
         validation: pairs of luma.
         validation_names: of the validation pairs.
         skipped: pairs that cannot be used, with the reason, where the recipe says to skip them.
@@ -46,6 +47,7 @@ class TrainingData:
     training: list[LumaPair] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
+    labels: list[UInt8[np.ndarray, "h w"] | None] = field(default_factory=list)
     validation: list[LumaPair] = field(default_factory=list)
     validation_names: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -94,6 +96,9 @@ def load_datasets(recipe: Recipe, root: Path, cache: Path | None = None) -> Trai
             "Remove or replace them, or write `on_bad_pair: skip` into the recipe."
         )
     data.skipped.update(bad)
+    unlabeled = [part.title for part in recipe.datasets if part.labels and not (root / part.labels).is_dir()]
+    if unlabeled:
+        raise PairingError(f"The folder of label maps of {' and '.join(unlabeled)} is missing below '{root}'.")
     empty = [part.title for part, count in zip(recipe.datasets, used, strict=True) if not count]
     if empty:
         raise PairingError(f"No pair of {' and '.join(empty)} can be trained on.\nLeft out:\n{_reasons(bad)}")
@@ -113,12 +118,16 @@ def _add(
     first = len(data.training)
     for pair in members.training:
         planes = decoded[pair]
-        why = planes if isinstance(planes, str) else _too_small(planes, crop)
-        if why or isinstance(planes, str):
-            bad[_label(root, pair)] = why
-        else:
-            data.training.append(planes)
-            data.names.append(_label(root, pair))
+        if isinstance(planes, str) or (reason := _too_small(planes, crop)):
+            bad[_label(root, pair)] = planes if isinstance(planes, str) else reason
+            continue
+        labels = _labels(root / part.labels / f"{pair.name}.png", planes[0].shape) if part.labels else None
+        if isinstance(labels, str):
+            bad[_label(root, pair)] = labels
+            continue
+        data.training.append(planes)
+        data.names.append(_label(root, pair))
+        data.labels.append(labels)
     count = len(data.training) - first
     data.weights.extend([part.weight / count] * count if count else [])
     for pair in members.validation:
@@ -190,6 +199,19 @@ def _too_small(planes: LumaPair, crop: int) -> str:
 def _luma(path: Path) -> UInt8[np.ndarray, "h w"]:
     pixels: np.ndarray = to_array(to_ycbcr(to_tensor(read_image(path))).luma, np.uint8)
     return pixels
+
+
+def _labels(path: Path, size: tuple[int, ...]) -> UInt8[np.ndarray, "h w"] | str | None:
+    """The label map of a pair, why it does not fit, or None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        found = read_image(path)
+    except RefineFuseError as error:
+        return str(error).partition("\n")[0]
+    if found.shape != size or found.dtype != np.uint8:
+        return f"its label map is {found.dtype} of {found.shape}, the images are {size[0]} x {size[1]}"
+    return found
 
 
 def _read(pair: Pair) -> LumaPair | str:

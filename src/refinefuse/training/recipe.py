@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from refinefuse.data.crops import Augmentation
+from refinefuse.data.crops import UNLABELED, Augmentation
 from refinefuse.errors import WeightsError, check_field
 from refinefuse.losses import LossWeights
 from refinefuse.network.config import NetworkConfig
@@ -32,6 +32,8 @@ class TrainingSet:
             validates.
         split_dir: folder of the lists train.txt and val.txt of the pairs of `a` and `b` for training and validation,
             as `refinefuse data split` writes them, relative to the data root.
+        labels: a folder of label maps for its training pairs, relative to the data root: a PNG of class numbers by the
+            name of the pair, 0 for the background. Pairs without one train without labels.
     """
 
     a: str = ""
@@ -39,6 +41,7 @@ class TrainingSet:
     weight: float = 1.0
     name: str = ""
     split_dir: str = ""
+    labels: str = ""
 
     def __post_init__(self) -> None:
         check_field(self.weight > 0, "weight", "more than 0", self.weight)
@@ -64,6 +67,7 @@ class Recipe:
         network: the network.
         loss_weights: how much each loss term counts.
         detector: the ONNX file of the detector that it asks, relative to the data root.
+        classes: of the label maps, 0 (background) among them.
         pretrained: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones. In a
             file, keys of `network` that are left out are those of these weights.
         augmentation: how crops are varied.
@@ -88,6 +92,7 @@ class Recipe:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     loss_weights: LossWeights = field(default_factory=LossWeights)
     detector: str | None = None
+    classes: int = 2
     pretrained: str | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     max_steps: int = 10000
@@ -119,6 +124,10 @@ class Recipe:
         check_field(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1", self.ema_decay)
         paired = (self.detector is not None) == (self.loss_weights.detection > 0)
         check_field(paired, "detector", "a file if and only if `loss_weights.detection` is more than 0", self.detector)
+        labeled = any(part.labels for part in self.datasets)
+        needed = self.loss_weights.object_recall > 0 or self.loss_weights.segmentation > 0
+        check_field(labeled == needed, "labels", "of a dataset if and only if a loss needs them", labeled)
+        check_field(2 <= self.classes < UNLABELED, "classes", f"from 2 to {UNLABELED - 1}", self.classes)
         seen = self.detector is None or self.crop_size >= STRIDE
         check_field(seen, "crop_size", f"{STRIDE} or more with a detection loss", self.crop_size)
         check_field(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)

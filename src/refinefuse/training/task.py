@@ -12,13 +12,14 @@ from lightning.pytorch import LightningModule
 from pytorch_optimizer import SOAP
 from torch import Tensor
 
-from refinefuse.data.crops import CropBatch
+from refinefuse.data.crops import UNLABELED, CropBatch
 from refinefuse.errors import ConfigError
-from refinefuse.losses import fusion_loss
+from refinefuse.losses import fusion_loss, object_recall_loss
 from refinefuse.metrics import evaluate
 from refinefuse.network.model import RefineFuse
 from refinefuse.training.detector import FrozenDetector, detection_loss
 from refinefuse.training.recipe import Recipe
+from refinefuse.training.segmenter import Segmenter, segmentation_loss
 
 VALIDATION_METRICS = (
     "EN",
@@ -52,6 +53,7 @@ class FusionTask(LightningModule):
         super().__init__()
         self.recipe = recipe
         self.detector = FrozenDetector(data / recipe.detector) if recipe.detector else None
+        self.segmenter = Segmenter(recipe.classes) if recipe.loss_weights.segmentation else None
         self.network = _first_network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def training_step(self, batch: CropBatch, batch_index: int) -> Tensor:
@@ -62,13 +64,26 @@ class FusionTask(LightningModule):
         a, b = batch.reference_a, batch.reference_b
         with torch.autocast(self.device.type, enabled=False):
             loss, terms = fusion_loss(fused.float(), a, b, self.recipe.loss_weights, self.recipe.crops_per_pair)
-            if self.detector is not None:
-                terms["detection"] = detection_loss(fused.float(), a, b, self.detector)
-                loss = loss + self.recipe.loss_weights.detection * terms["detection"]
+            for name, term in self._task_terms(fused.float(), batch).items():
+                terms[name] = term.detach()
+                loss = loss + getattr(self.recipe.loss_weights, name) * term
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite, { {k: v.item() for k, v in terms.items()} }")
         self.log_dict({"loss": loss, **{f"loss/{name}": term.detach() for name, term in terms.items()}})
         return loss
+
+    def _task_terms(self, fused: Tensor, batch: CropBatch) -> dict[str, Tensor]:
+        """What people and machines look for: the terms that need labels or another network."""
+        a, b = batch.reference_a, batch.reference_b
+        terms = {}
+        if self.detector is not None:
+            terms["detection"] = detection_loss(fused, a, b, self.detector)
+        if self.recipe.loss_weights.object_recall:
+            objects = (batch.labels > 0) & (batch.labels != UNLABELED)
+            terms["object_recall"] = object_recall_loss(fused * 255, a * 255, b * 255, objects)
+        if self.segmenter is not None:
+            terms["segmentation"] = segmentation_loss(self.segmenter(fused), batch.labels)
+        return terms
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Common and diagnostic metrics of one whole validation pair, to choose a recipe by, and its fused image."""
@@ -86,7 +101,7 @@ class FusionTask(LightningModule):
         Source: Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", ICLR 2025.
         """
         recipe = self.recipe
-        optimizer = SOAP(self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer = SOAP(self.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         return warmed_cosine(optimizer, recipe.max_steps)
 
 
