@@ -41,7 +41,7 @@ def test_labels_turn_and_scale_with_the_image(max_scale):
         [(image, image)], [1.0], size=48, crops=2, context_size=8, augmentation=augmentation, length=16, seed=1,
         labels=[image // 255],
     )  # fmt: skip
-    for item in dataset:
+    for item in (dataset[index] for index in range(len(dataset))):
         agree = ((item.a > 0.5) == (item.labels == 1)).float().mean()
         assert agree > (0.9 if max_scale > 1 else 0.999)
 
