@@ -22,7 +22,8 @@ def progress_bar(
         total: the number of steps; None takes the length of `items`, if it has one.
         show: True or False; None shows it on a terminal only.
     """
-    return tqdm(items, description, total, file=sys.stderr, disable=None if show is None else not show)
+    bar: Iterable[T] = tqdm(items, description, total, file=sys.stderr, disable=None if show is None else not show)
+    return bar
 
 
 def manual_bar(description: str, total: int | None, *, show: bool | None = False) -> Any:
