@@ -113,7 +113,7 @@ def _unknown(words: list[str]) -> int:
 
 def overview() -> str:
     """The text of `refinefuse --help`."""
-    rows = [f"  {command:<13}{parsing.read_docstring(module_of(command).run)[0]}" for command in COMMANDS]
+    rows = [f"  {command:<15}{parsing.read_docstring(module_of(command).run)[0]}" for command in COMMANDS]
     return "\n".join(
         [
             "usage: refinefuse COMMAND [OPTIONS]",
