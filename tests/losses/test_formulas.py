@@ -11,7 +11,8 @@ from refinefuse.losses import TERMS, LossWeights, fusion_loss, sobel_per_pixel
 from refinefuse.metrics import qabf, scd, spurious_curvature, spurious_edges, ssim, vif
 
 WEIGHTS = {"intensity": 3, "gradient": 20, "ssim": 0.3, "vif": 0.25, "qabf": 0.6, "scd": 0.4, "edge_recall": 0.6,
-           "hot_target": 3, "overshoot": 60, "spurious_edges": 20, "spurious_curvature": 5, "detection": 0}  # fmt: skip
+           "hot_target": 3, "overshoot": 60, "spurious_edges": 20, "spurious_curvature": 5, "detection": 0,
+           "object_recall": 0, "segmentation": 0, "coarse_level": 0}  # fmt: skip
 """Change them together with docs/training.md and the recipes that leave them out."""
 
 

@@ -19,7 +19,7 @@ def pair():
 
 
 def test_a_term_for_every_weight():
-    assert TERMS.keys() | {"detection"} == asdict(LossWeights()).keys()
+    assert TERMS.keys() | {"detection", "object_recall", "segmentation"} == asdict(LossWeights()).keys()
 
 
 @pytest.mark.parametrize("name", TERMS)
