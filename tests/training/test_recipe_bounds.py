@@ -89,7 +89,8 @@ DEFAULTS = {
 def test_defaults():
     values = asdict(RECIPE)
     assert {name: values[name] for name in DEFAULTS} == DEFAULTS
-    assert asdict(TrainingSet("ir", "vi")) == {"a": "ir", "b": "vi", "weight": 1.0, "name": "", "split_dir": ""}
+    assert asdict(TrainingSet("ir", "vi")) == {"a": "ir", "b": "vi", "weight": 1.0, "name": "", "split_dir": "",
+                                                 "labels": ""}  # fmt: skip
 
 
 @pytest.mark.parametrize("settings", [RECIPE, RECIPE.datasets[0], RECIPE.augmentation, RECIPE.network])

@@ -124,15 +124,15 @@ class Recipe:
         check_field(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1", self.ema_decay)
         paired = (self.detector is not None) == (self.loss_weights.detection > 0)
         check_field(paired, "detector", "a file if and only if `loss_weights.detection` is more than 0", self.detector)
-        labeled = any(part.labels for part in self.datasets)
-        needed = self.loss_weights.object_recall > 0 or self.loss_weights.segmentation > 0
-        check_field(labeled == needed, "labels", "of a dataset if and only if a loss needs them", labeled)
         check_field(2 <= self.classes < UNLABELED, "classes", f"from 2 to {UNLABELED - 1}", self.classes)
         seen = self.detector is None or self.crop_size >= STRIDE
         check_field(seen, "crop_size", f"{STRIDE} or more with a detection loss", self.crop_size)
         check_field(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
         bad = [name for name, weight in asdict(self.loss_weights).items() if not 0 <= weight < math.inf]
         check_field(not bad, "loss_weights", "finite weights of 0 or more", ", ".join(bad))
+        labeled = any(part.labels for part in self.datasets)
+        needed = self.loss_weights.object_recall > 0 or self.loss_weights.segmentation > 0
+        check_field(labeled == needed, "labels", "of a dataset if and only if a loss needs them", labeled)
 
 
 def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
