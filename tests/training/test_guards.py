@@ -85,7 +85,15 @@ def test_losses_of_the_whole_pair_see_all_of_its_crops_at_once(name):
 
 
 def test_which_losses_are_of_the_whole_pair():
-    assert set(PER_PAIR_TERMS) == {"vif", "coarse_level", "qabf", "scd", "hot_target", "spurious_edges", "spurious_curvature"}
+    assert set(PER_PAIR_TERMS) == {
+        "vif",
+        "coarse_level",
+        "qabf",
+        "scd",
+        "hot_target",
+        "spurious_edges",
+        "spurious_curvature",
+    }
 
 
 ALL_DEGRADATIONS = dict(crops.DEGRADATIONS)
