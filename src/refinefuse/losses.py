@@ -133,7 +133,7 @@ def object_recall_loss(fused: Image255, a: Image255, b: Image255, objects: Bool[
 
 
 def coarse_level_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Mean distance of the smoothed fused image to a smoothed level that detectors see well, in units of the range.
+    """Mean distance of the smoothed fused image to a smoothed level that detectors see well, in 0 to 1.
 
     That level is half the mean of the sources and half the visible image with the infrared where it is hot, which it
     is more and more from 30 to 70 levels above its median. Smoothed by a Gaussian of 4 pixels, so that the detail stays

@@ -55,9 +55,9 @@ class OnnxDetectorSettings:
     def __post_init__(self) -> None:
         check_field(bool(self.classes), "classes", "at least one class", "none")
         check_field(min(self.strides, default=0) > 0, "strides", "positive whole numbers", self.strides)
-        sound = self.head != "anchors" or len(self.anchors) == len(self.strides)
-        sound = sound and all(len(anchor) == 2 for of_scale in self.anchors for anchor in of_scale)
-        check_field(sound, "anchors", "a list of [width, height] for each stride", self.anchors)
+        valid = self.head != "anchors" or len(self.anchors) == len(self.strides)
+        valid = valid and all(len(anchor) == 2 for of_scale in self.anchors for anchor in of_scale)
+        check_field(valid, "anchors", "a list of [width, height] for each stride", self.anchors)
         check_field(all(len(prior) == 4 for prior in self.priors), "priors", "lists of 4 numbers", "others")
         check_field(len(self.mean) == len(self.std) == 3, "mean", "3 numbers, as `std`", self.mean)
         check_field(min(self.std) > 0, "std", "more than 0", self.std)

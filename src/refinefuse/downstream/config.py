@@ -23,7 +23,7 @@ class LabeledPairs:
         b: folder of the second source (visible).
         masks: folder of the masks, of the same names.
         pattern: which names, as in a shell.
-        without: a file of names, one a line, that are left out: what is held out to choose a schedule.
+        without: a file of names, one per line, that are left out: what is held out to choose a schedule.
         every: take each so many of the rest, from the first on.
     """
 

@@ -151,7 +151,7 @@ class DownstreamRunner:
         return {task: schedule for task, schedule in both.items() if schedule is not None}
 
     def _folds(self, test: LabeledSet) -> list[Fold]:
-        """Blocks of neighboring names, which show the same scenes, from each subset alike."""
+        """Blocks of neighboring names, which show the same scenes, from each subset in turn."""
         names = np.array(test.names)
         subsets = [[fnmatchcase(n, pattern) for n in names] for pattern in self.config.subsets.values()]
         kinds = np.array(subsets, bool).T @ (2 ** np.arange(len(subsets))) if subsets else np.zeros(len(names), int)

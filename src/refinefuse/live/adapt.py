@@ -17,7 +17,7 @@ _RATE = 0.1  # of the span, per second: so slowly that nobody sees it
 _CATCH_UP = 0.5  # the same where the scene left the range: clipped is worse than a visible change
 _DEAD = 0.05  # of the span: smaller changes are none
 _SECONDS = 0.5  # over which the context is averaged
-_CHANGED = 2.0  # times the usual difference: a token that changed by more is new
+_CHANGED = 2.0  # times the typical difference: a token that changed by more is new
 
 
 class AdaptiveRange:
@@ -72,7 +72,7 @@ class SteadyContext:
 
     def __init__(self) -> None:
         self._before: Context | None = None
-        self._usual: list[torch.Tensor] = []
+        self._typical: list[torch.Tensor] = []
         self._time = 0.0
 
     def update(self, context: Context, moment: float) -> Context:
@@ -80,14 +80,14 @@ class SteadyContext:
         before = self._before
         if before is None or before.a.shape != context.a.shape:
             self._before, self._time = context, moment
-            self._usual = [torch.zeros(()) for _ in context]
+            self._typical = [torch.zeros(()) for _ in context]
             return context
         keep = math.exp(-max(moment - self._time, 0.0) / _SECONDS)
         tokens = []
         for index, (new, old) in enumerate(zip(context, before, strict=True)):
             difference = (new - old).square().mean(-1, keepdim=True).sqrt()
-            self._usual[index] = keep * self._usual[index] + (1 - keep) * difference.median()
-            still = difference <= _CHANGED * self._usual[index]
+            self._typical[index] = keep * self._typical[index] + (1 - keep) * difference.median()
+            still = difference <= _CHANGED * self._typical[index]
             tokens.append(torch.where(still, keep * old + (1 - keep) * new, new))
         self._before, self._time = Context(*tokens), moment
         return self._before

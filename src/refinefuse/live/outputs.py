@@ -62,7 +62,7 @@ class Output:
             for frame in self._queue:
                 self.write(frame)
                 self.frames += 1
-        except Exception as error:  # told at the end of the run
+        except Exception as error:  # reported at the end of the run
             self.failure = reason_of(error)
             self._queue.close()
         try:

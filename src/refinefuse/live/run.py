@@ -26,7 +26,7 @@ from refinefuse.live.outputs import Output
 
 _WAIT = 0.1  # seconds between two looks at what was asked
 _STALE = 1.0  # seconds after which the last frame of a camera is not shown any more
-_FASTER = 1.2  # times: then the other camera sets the pace
+_FASTER = 1.2  # times: then the other camera sets the rate
 _KEPT = 5000  # latencies that are remembered
 _log = logging.getLogger("refinefuse")
 
@@ -203,7 +203,7 @@ class LiveView:
         return newest is not None and newest.number != self._number
 
     def _choose_leader(self) -> None:
-        """The faster camera sets the pace; if it is lost, the other one."""
+        """The faster camera sets the rate; if it is lost, the other one."""
         other = self._a if self._leader is self._b else self._b
         lost = self._leader.state != "live" and other.state == "live"
         if lost or (other.state == "live" and other.rate > _FASTER * self._leader.rate > 0):

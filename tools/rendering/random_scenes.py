@@ -1,13 +1,13 @@
 """Random scenes seen by two cameras: infrared and visible pairs whose truth is known, in any number.
 
 A scene is a stack of layers from the sky to what stands nearest (the dead leaves model with a ground plane): each has
-a shape, an albedo and a temperature with textures of their own, so the two images share outlines and little else.
+a shape, an albedo and a temperature with textures of their own, so the two images have outlines in common, little else.
 Light, weather and the two sensors come last. Training on such pairs needs nobody's license.
 
 Source of the idea: Lee, Mumford, Huang, "Occlusion models for natural images", IJCV 41, 2001; Baradad et al.,
 "Learning to see by looking at noise", NeurIPS 2021.
 
-Usage: python benchmarks/rendered_pairs.py FOLDER [--count N] [--first SEED]
+Usage: python tools/rendering/random_scenes.py FOLDER [--count N] [--first SEED]
 writes FOLDER/ir/NNNN.png and FOLDER/vi/NNNN.png.
 240 pairs take three minutes on one processor core.
 """
@@ -28,7 +28,7 @@ Plane = np.ndarray  # (h, w), float32
 
 @dataclass
 class Scene:
-    """What is seen so far, far to near: linear albedo, temperature in arbitrary units, distance and own light."""
+    """What is seen so far, far to near: linear albedo, temperature without a scale, distance and own light."""
 
     rng: Generator
     horizon: int
@@ -45,14 +45,14 @@ class Scene:
         self.light = np.zeros((HEIGHT, WIDTH, 3), np.float32)
         self.shade = np.ones((HEIGHT, WIDTH), np.float32)
 
-    def paint(self, mask: Plane, albedo: np.ndarray, heat: Plane | float, depth: float, soft: float = 0.7) -> None:
-        """Cover what lies behind a mask in [0, 1]; outlines are antialiased alike in both images."""
-        cover = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft)
-        self.albedo += cover[..., None] * (albedo - self.albedo)
-        self.heat += cover * (heat - self.heat)
-        self.light *= 1 - cover[..., None]
-        self.shade += cover * (1 - self.shade)
-        self.depth = np.where(cover > 0.5, np.float32(depth), self.depth)
+    def cover(self, mask: Plane, albedo: np.ndarray, heat: Plane | float, depth: float, soft: float = 0.7) -> None:
+        """Cover what lies behind a mask in [0, 1]; outlines are antialiased in the same way in both images."""
+        seen = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), soft)
+        self.albedo += seen[..., None] * (albedo - self.albedo)
+        self.heat += seen * (heat - self.heat)
+        self.light *= 1 - seen[..., None]
+        self.shade += seen * (1 - self.shade)
+        self.depth = np.where(seen > 0.5, np.float32(depth), self.depth)
 
     def at_depth(self, depth: float) -> int:
         """The row in which something at this distance (in 1 to 100) touches the ground."""
@@ -67,7 +67,8 @@ def texture(rng: Generator, octaves: int, first: float, gain: float = 0.6) -> Pl
         size = (int(WIDTH / grain) + 3, int(HEIGHT / grain * rng.uniform(0.7, 1.5)) + 3)
         coarse = rng.standard_normal(size[::-1]).astype(np.float32)
         total += gain**octave * cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    return (total - total.mean()) / (total.std() + 1e-6)
+    found: Plane = (total - total.mean()) / (total.std() + 1e-6)
+    return found
 
 
 def color(rng: Generator, low: float = 0.05, high: float = 0.8, saturation: float = 0.35) -> np.ndarray:
@@ -79,7 +80,8 @@ def color(rng: Generator, low: float = 0.05, high: float = 0.8, saturation: floa
 def surface(rng: Generator, base: np.ndarray, contrast: float, grain: float) -> np.ndarray:
     """An albedo with texture."""
     grown: np.ndarray = base * np.exp(contrast * texture(rng, int(rng.integers(2, 6)), grain))[..., None]
-    return np.clip(grown, 0.01, 1).astype(np.float32)
+    bounded: np.ndarray = np.clip(grown, 0.01, 1).astype(np.float32)
+    return bounded
 
 
 def polygon(points: np.ndarray) -> Plane:
@@ -115,11 +117,11 @@ def sky(scene: Scene) -> None:
     white = np.float32(rng.uniform(0.6, 1.0))
     full = np.ones((HEIGHT, WIDTH), np.float32)
     warmth = rng.uniform(0.1, 0.5) * rows + rng.uniform(0, 0.5) * clouds
-    scene.paint(full, air + clouds[..., None] * (white - air), warmth - rng.uniform(0.3, 1.5), 900)
+    scene.cover(full, air + clouds[..., None] * (white - air), warmth - rng.uniform(0.3, 1.5), 900)
 
 
 def ground(scene: Scene) -> None:
-    """A plane below the horizon whose two textures are nearly strangers, mostly with a road."""
+    """A plane below the horizon whose two textures have little in common, mostly with a road."""
     rng = scene.rng
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[scene.horizon :] = 1
@@ -129,7 +131,7 @@ def ground(scene: Scene) -> None:
     base = np.log(color(rng, 0.08, 0.5))
     albedo = np.exp(base + rng.uniform(0.05, 0.35) * seen[..., None]).astype(np.float32)
     common = rng.uniform(-0.4, 0.4)
-    scene.paint(mask, albedo, rng.uniform(-0.2, 0.4) + 0.12 * (felt + common * seen), 100)
+    scene.cover(mask, albedo, rng.uniform(-0.2, 0.4) + 0.12 * (felt + common * seen), 100)
     scene.depth[scene.horizon :] = np.minimum(1 / below[scene.horizon :], 100)
     if rng.random() < 0.7:
         _road(scene)
@@ -150,14 +152,14 @@ def _road(scene: Scene) -> None:
     top = scene.horizon + 1
     edges = np.array([[vanishing - 2, top], [vanishing + 2, top], [right, HEIGHT], [left, HEIGHT]])
     asphalt = polygon(edges)
-    scene.paint(
+    scene.cover(
         asphalt,
         surface(rng, color(rng, 0.08, 0.3, 0.1), 0.08, 6),
         rng.uniform(-0.2, 0.7) + 0.05 * texture(rng, 4, 40),
         90,
     )
-    for share in rng.random(int(rng.integers(0, 5))):  # markings: bright to one camera alone
-        foot = left + share * (right - left)
+    for across in rng.random(int(rng.integers(0, 5))):  # markings: bright to one camera alone
+        foot = left + across * (right - left)
         thick = rng.uniform(2, 8)
         stripe = polygon(np.array([[vanishing, top], [vanishing, top], [foot + thick, HEIGHT], [foot - thick, HEIGHT]]))
         if rng.random() < 0.6:
@@ -182,11 +184,11 @@ def building(scene: Scene, depth: float) -> None:
     skew = rng.uniform(-0.2, 0.2) * width
     corners = np.array([[x, foot], [x, foot - height], [x + width, foot - height + skew * 0.3], [x + width, foot]])
     wall, warmth = polygon(corners), rng.uniform(-0.3, 0.6)
-    scene.paint(wall, surface(rng, color(rng), rng.uniform(0.02, 0.15), 8), warmth + 0.06 * texture(rng, 3, 60), depth)
+    scene.cover(wall, surface(rng, color(rng), rng.uniform(0.02, 0.15), 8), warmth + 0.06 * texture(rng, 3, 60), depth)
     roof = rng.random() < 0.5
     if roof:
         tip = np.array([[x - 3, foot - height], [x + width / 2, foot - height * 1.3], [x + width + 3, foot - height]])
-        scene.paint(polygon(tip), surface(rng, color(rng), 0.15, 3), warmth + rng.uniform(-0.5, 0.3), depth)
+        scene.cover(polygon(tip), surface(rng, color(rng), 0.15, 3), warmth + rng.uniform(-0.5, 0.3), depth)
     columns, rows = int(rng.integers(1, 9)), int(rng.integers(1, 7))
     lit, glass = rng.random(), color(rng, 0.02, 0.3)
     for i in range(columns):
@@ -196,7 +198,7 @@ def building(scene: Scene, depth: float) -> None:
             pane = polygon(
                 np.array([at, (at[0] + w / 2, at[1]), (at[0] + w / 2, at[1] + h / 2), (at[0], at[1] + h / 2)])
             )
-            scene.paint(pane, glass, warmth + rng.normal(0.1, 0.25), depth, 0.5)
+            scene.cover(pane, glass, warmth + rng.normal(0.1, 0.25), depth, 0.5)
             if rng.random() < lit * 0.5:
                 scene.light += pane[..., None] * rng.uniform(0.2, 0.8) * np.array([1, 0.8, 0.5], np.float32)
 
@@ -208,18 +210,18 @@ def tree(scene: Scene, depth: float) -> None:
     x, height = rng.uniform(0, WIDTH), rng.uniform(0.6, 2.0) * scale
     bark, heat = color(rng, 0.03, 0.25), rng.uniform(-0.3, 0.3)
     trunk = limb((x, foot), (x + rng.normal(0, 0.05) * height, foot - height * 0.7), 0.04 * height)
-    scene.paint(trunk, surface(rng, bark, 0.3, 4), heat, depth, 0.6)
+    scene.cover(trunk, surface(rng, bark, 0.3, 4), heat, depth, 0.6)
     bare = rng.random() < 0.4
     for _ in range(int(rng.integers(5, 30)) if bare else 0):
         start = (x, foot - rng.uniform(0.3, 0.7) * height)
         end = (x + rng.normal(0, 0.3) * height, start[1] - rng.uniform(0.05, 0.5) * height)
-        scene.paint(limb(start, end, rng.uniform(0.5, 0.02 * height + 1)), bark, heat, depth, 0.5)
+        scene.cover(limb(start, end, rng.uniform(0.5, 0.02 * height + 1)), bark, heat, depth, 0.5)
     if not bare:
         crown = ellipse(x, foot - height * 0.8, rng.uniform(0.2, 0.45) * height, rng.uniform(0.25, 0.5) * height)
         near = cv2.GaussianBlur(crown, (0, 0), max(1, 0.06 * height))
         leaves = np.clip(near * 3 - 1 + 0.7 * texture(rng, 6, 0.2 * height + 2), 0, 1) * (near > 0.05)
         green = color(rng, 0.05, 0.3, 0.1) * np.array([0.8, 1.1, 0.6], np.float32)
-        scene.paint(
+        scene.cover(
             leaves, surface(rng, green, 0.4, 5), heat + rng.uniform(-0.3, 0.2) + 0.1 * texture(rng, 5, 12), depth, 0.5
         )
 
@@ -234,19 +236,19 @@ def person(scene: Scene, depth: float) -> None:
     top, hip = foot - tall, foot - 0.47 * tall
     trousers, coat = color(rng, 0.02, 0.5), color(rng, 0.02, 0.7)
     for side in (-1, 1):
-        scene.paint(
+        scene.cover(
             limb((x, hip), (x + side * step * tall + side * 0.03 * tall, foot), 0.11 * tall), trousers, legs, depth, 0.5
         )
         hand = (x + side * rng.uniform(0.1, 0.25) * tall, hip + rng.uniform(-0.2, 0.05) * tall)
-        scene.paint(limb((x + side * 0.08 * tall, top + 0.22 * tall), hand, 0.07 * tall), coat, cloth, depth, 0.5)
-    scene.paint(
+        scene.cover(limb((x + side * 0.08 * tall, top + 0.22 * tall), hand, 0.07 * tall), coat, cloth, depth, 0.5)
+    scene.cover(
         ellipse(x, (top + 0.15 * tall + hip) / 2, 0.12 * tall, 0.22 * tall),
         surface(rng, coat, 0.15, 3),
         cloth + 0.1 * texture(rng, 3, 6),
         depth,
         0.5,
     )
-    scene.paint(ellipse(x, top + 0.08 * tall, 0.055 * tall, 0.075 * tall), color(rng, 0.1, 0.6, 0.2), skin, depth, 0.5)
+    scene.cover(ellipse(x, top + 0.08 * tall, 0.055 * tall, 0.075 * tall), color(rng, 0.1, 0.6, 0.2), skin, depth, 0.5)
 
 
 def vehicle(scene: Scene, depth: float) -> None:
@@ -262,14 +264,14 @@ def vehicle(scene: Scene, depth: float) -> None:
     if rng.random() < 0.5:
         body[:, 0] = 1 - body[:, 0]
     outline = polygon(np.stack([x + body[:, 0] * long, foot - body[:, 1] * tall], -1))
-    scene.paint(outline, color(rng, 0.03, 0.85, 0.6), warmth + 0.04 * texture(rng, 3, 20), depth, 0.6)
+    scene.cover(outline, color(rng, 0.03, 0.85, 0.6), warmth + 0.04 * texture(rng, 3, 20), depth, 0.6)
     pane = polygon(
         np.array([(x + u * long, foot - v * tall) for u, v in ((0.3, 0.62), (0.36, 0.93), (0.7, 0.93), (0.75, 0.62))])
     )
-    scene.paint(pane, color(rng, 0.02, 0.3), warmth + rng.uniform(-0.5, 0.4), depth, 0.5)
+    scene.cover(pane, color(rng, 0.02, 0.3), warmth + rng.uniform(-0.5, 0.4), depth, 0.5)
     running = rng.random() < 0.6
     for u in (0.2, 0.8):
-        scene.paint(
+        scene.cover(
             ellipse(x + u * long, foot - 0.13 * tall, 0.14 * tall, 0.14 * tall),
             color(rng, 0.02, 0.1),
             warmth + running * rng.uniform(0.3, 1),
@@ -306,7 +308,7 @@ def clutter(scene: Scene, depth: float) -> None:
     else:
         mask = limb((x, y), (x + rng.normal(0, 2) * size, y + rng.normal(0, 2) * size), rng.uniform(1, 6))
     heat = rng.normal(0.1, 0.5) + rng.uniform(0, 0.2) * texture(rng, 4, rng.uniform(4, 60))
-    scene.paint(
+    scene.cover(
         mask, surface(rng, color(rng), rng.uniform(0, 0.4), rng.uniform(2, 30)), heat, depth, rng.uniform(0.4, 1.2)
     )
 
@@ -349,7 +351,8 @@ def visible(scene: Scene) -> np.ndarray:
     signal = radiance * exposure
     shot = rng.uniform(0.002, 0.02 if day else 0.06)
     signal = signal + shot * np.sqrt(np.clip(signal, 0, 2) + 0.05) * rng.standard_normal(signal.shape)
-    return (np.clip(signal, 0, 1) ** (1 / rng.uniform(1.6, 2.4)) * 255).round().astype(np.uint8)
+    pixels: np.ndarray = (np.clip(signal, 0, 1) ** (1 / rng.uniform(1.6, 2.4)) * 255).round().astype(np.uint8)
+    return pixels
 
 
 def infrared(scene: Scene) -> np.ndarray:
@@ -362,9 +365,10 @@ def infrared(scene: Scene) -> np.ndarray:
         + rng.uniform(0, 0.03) * rng.standard_normal((1, WIDTH))
     )
     low, high = np.percentile(soft, (rng.uniform(0, 3), rng.uniform(97, 100)))
-    floor, ceiling = rng.uniform(0, 60), rng.uniform(150, 255)
-    levels = floor + (soft - low) / (high - low + 1e-3) * (ceiling - floor)
-    return np.clip(levels, 0, 255).round().astype(np.uint8)
+    darkest, brightest = rng.uniform(0, 60), rng.uniform(150, 255)
+    levels = darkest + (soft - low) / (high - low + 1e-3) * (brightest - darkest)
+    pixels: np.ndarray = np.clip(levels, 0, 255).round().astype(np.uint8)
+    return pixels
 
 
 def render(seed: int) -> tuple[np.ndarray, np.ndarray]:
