@@ -24,7 +24,8 @@ SHELL = ("sh", "bash", "console", "shell")
 NOT_RUN = {
     r"\bDATA\b|\bPAIRS\b": "needs public datasets",
     r"celsius": "needs the counts of a thermal camera",
-    r"rtsp://|/dev/video": "needs a camera",
+    r"rtsp://|/dev/video|^refinefuse live": "needs cameras",
+    r"\brig\b": "needs frames of two cameras on one mount",
     r"--detector|detect train": "needs a detector's file",
     r"^refinefuse train\b": "takes hours",
     r"^refinefuse (bench|benchmark)\b": "takes minutes",
