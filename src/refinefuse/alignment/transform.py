@@ -184,7 +184,7 @@ def load_transform(path: Path) -> Transform:
 def _from_record(record: dict[str, Any]) -> Transform:
     matrix = np.array(record["matrix"], float)
     displacement = None if record["displacement"] is None else np.array(record["displacement"], float)
-    moving, fixed = (_size(record[key]) for key in ("size_moving", "size_fixed"))
+    moving, fixed = (size_of(record[key]) for key in ("size_moving", "size_fixed"))
     if record["transform_type"] not in get_args(TransformType):
         raise ValueError(f"unknown transform_type {record['transform_type']!r}")
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
@@ -199,8 +199,8 @@ def _from_record(record: dict[str, Any]) -> Transform:
     return Transform(record["transform_type"], moving, fixed, matrix, displacement)
 
 
-def _size(sides: Any) -> tuple[int, int]:
-    """A size (height, width) of a record: two whole numbers that an image can have."""
+def size_of(sides: Any) -> tuple[int, int]:
+    """A size (height, width) of a record: two whole numbers that an image can have; else a ValueError."""
     whole = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
     if not whole or not all(0 < side <= _LONGEST_SIDE for side in sides):
         raise ValueError(f"a size must be two whole numbers from 1 to {_LONGEST_SIDE}")

@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.alignment.transform import Transform, project
+from refinefuse.alignment.transform import Transform, project, size_of
 from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
 from refinefuse.rig.lens import Lens
 
 _FORMAT = "refinefuse-rig-1"
-_LONGEST_SIDE = 1 << 20  # pixels: a size beyond this is a damaged file
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,8 +228,8 @@ def _from_record(record: dict[str, Any]) -> Rig:
     if quality is not None:
         quality = RigQuality(**quality | {"error_map": tuple(map(tuple, quality["error_map"]))})
     return Rig(
-        _size(record["size_moving"]),
-        _size(record["size_fixed"]),
+        size_of(record["size_moving"]),
+        size_of(record["size_fixed"]),
         matrix,
         _lens(record["lens_moving"]),
         _lens(record["lens_fixed"]),
@@ -242,13 +241,6 @@ def _from_record(record: dict[str, Any]) -> Rig:
 
 def _lens(record: Any) -> Lens | None:
     return None if record is None else Lens(*(np.array(record[key], float) for key in ("camera_matrix", "distortion")))
-
-
-def _size(sides: Any) -> tuple[int, int]:
-    whole = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
-    if not whole or not all(0 < side <= _LONGEST_SIDE for side in sides):
-        raise ValueError(f"a size must be two whole numbers from 1 to {_LONGEST_SIDE}")
-    return sides[0], sides[1]
 
 
 def _no_rig(path: Path, found: str) -> InputError:
