@@ -12,7 +12,7 @@ import pytest
 
 import refinefuse
 from refinefuse.export import GraphForm, to_onnx
-from refinefuse.samples import render
+from refinefuse.samples import read_sample
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 EXAMPLES = Path(__file__).parents[2] / "examples" / "deploy"
@@ -26,8 +26,8 @@ def export(path, form):
 
 @pytest.fixture(scope="module")
 def scene():
-    infrared, visible = render("smoke")
-    return tuple(np.ascontiguousarray(image[100 : 100 + SIZE[0], 200 : 200 + SIZE[1]]) for image in (infrared, visible))
+    infrared, visible = read_sample("smoke")
+    return tuple(np.ascontiguousarray(image[20 : 20 + SIZE[0], 30 : 30 + SIZE[1]]) for image in (infrared, visible))
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,13 @@ def test_a_fixed_size_runs_in_opencv(network, tmp_path, color):
     assert not {"Shape", "Range", "Mod"} & {node.op_type for node in onnx.load(report.path).graph.node}
 
 
+@pytest.mark.parametrize("size", [(7, 33), (1, 1)])
+def test_one_row_of_the_deepest_features_runs_in_opencv(network, tmp_path, size):
+    pytest.importorskip("onnxslim", reason="the extra onnx is not installed")
+    report = export_onnx(network, tmp_path / "net.onnx", size=size)
+    assert by(report, "OpenCV DNN").problem is None
+
+
 def test_a_batch_is_fixed_alone(network, tmp_path):
     report = export_onnx(network, tmp_path / "net.onnx", batch_size=3)
     assert shapes(report.path)["a"] == [3, 1, "height", "width"]
