@@ -9,8 +9,8 @@ def refinefuse(weights: str = "infrared-visible", *, device: str = "cpu") -> tor
     """A trained network in evaluation mode: `model(a, b)` fuses luma in [0, 1], (n, 1, h, w).
 
     Args:
-        weights: a shipped name, a .safetensors file, a folder that `save_pretrained` wrote, or `owner/name` on the
-            Hugging Face Hub.
+        weights: a shipped name, a .safetensors file, a folder that `save_pretrained` wrote, or
+            `hf://owner/name` on the Hugging Face Hub.
         device: where to load it.
     """
     import sys

@@ -209,7 +209,7 @@ def test_push_to_hub_uploads_the_folder_with_its_card(saved, monkeypatch):
     assert calls["created"] == ("me/net", True, True)
     assert calls["config"] == TINY
     assert "license: mit\n" in calls["card"]
-    assert 'weights="me/net"' in calls["card"]
+    assert 'weights="hf://me/net"' in calls["card"]
 
 
 def test_what_the_hub_refuses_is_said(saved, monkeypatch):
@@ -233,4 +233,4 @@ def test_torch_hub_entry(monkeypatch):
 def test_repository_without_the_hub_library_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'refinefuse\[hub\]'"):
-        RefineFuse.from_pretrained("somebody/something")
+        RefineFuse.from_pretrained("hf://somebody/something")

@@ -1,6 +1,7 @@
 """What ships with the package is what the manifest says."""
 
 import hashlib
+import sys
 
 import pytest
 import torch
@@ -35,6 +36,26 @@ def test_changed_file_is_refused(tmp_path, monkeypatch):
     )
     with pytest.raises(WeightsError, match="not those that were released"):
         store.locate("x")
+
+
+def test_name_that_is_nowhere_does_not_go_to_the_hub(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # an import of it would say what to install
+    with pytest.raises(WeightsError, match="hf://owner/name"):
+        store.locate("somebody/something")
+
+
+@pytest.mark.parametrize("revision", ["", "@main", "@" + "0" * 40])
+def test_hub_gives_the_revision_that_is_named(tmp_path, monkeypatch, revision):
+    repository, commit = tmp_path / "models--me--net", "0" * 40
+    weights = repository / "snapshots" / commit / store.FILE_NAME
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert store.locate(f"hf://me/net{revision}", local_files_only=True) == weights
+    with pytest.raises(WeightsError, match="'me/net'"):
+        store.locate("hf://me/net@other", local_files_only=True)
 
 
 @pytest.mark.parametrize("name", store.shipped())

@@ -165,7 +165,7 @@ class DetectionEntry:
     """What a detector finds in each source and in each fused image.
 
     Args:
-        detector: FILE.onnx (YOLOX), a folder or a repository owner/name of the Hugging Face Hub (transformers), or
+        detector: FILE.onnx (YOLOX), a folder or `hf://owner/name` (transformers), or
             boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; `{data_root}` and
             `{config_dir}` as in a method's `spec`.
         labels: with what it is compared.

@@ -19,7 +19,7 @@ class NetworkArguments:
     """Network.
 
     Attributes:
-        weights: Shipped name, .safetensors or .onnx file, folder, or repository of the Hugging Face Hub.
+        weights: Shipped name, .safetensors or .onnx file, folder, or hf://owner/name (Hugging Face Hub).
         device: Device: auto, cpu, cuda, cuda:N or mps.
         precision: Precision of the features; auto is float32 on a CPU.
         backend: Library that computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime

@@ -26,7 +26,7 @@ def run(
     Args:
         a: the infrared image.
         b: the visible image.
-        detector: FILE.onnx of the YOLOX family, a folder that transformers wrote, or a repository owner/name of the
+        detector: FILE.onnx of the YOLOX family, a folder that transformers wrote, or hf://owner/name on the
             Hugging Face Hub (RT-DETR, D-FINE).
         output: the montage, an image file.
         fused: the fused image; without it the two are fused now.

@@ -29,7 +29,7 @@ def run(
     `refinefuse fuse --weights FILE.onnx` uses a file without --color, --size and --batch-size.
 
     Args:
-        weights: a shipped name, a .safetensors file, a folder, or a repository of the Hugging Face Hub.
+        weights: a shipped name, a .safetensors file, a folder, or hf://owner/name on the Hugging Face Hub.
         output: the ONNX file.
         precision: of weights and features; the head stays in float32. int8 needs --calibration-data.
         color: take `b` as RGB and return RGB.

@@ -1,7 +1,7 @@
 """Detectors: whatever finds boxes in an image. What is named says which kind it is.
 
 `FILE.onnx` is a network of the YOLOX family, or of another one if FILE.yaml beside it says how it is read; a folder or
-`owner/name` is a detector of the transformers library.
+`hf://owner/name` is a detector of the transformers library.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Detector(Protocol):
 
 
 def locate_detector(source: str) -> Path:
-    """The file or the folder of a detector; a repository of the Hugging Face Hub is fetched.
+    """The file or the folder of a detector; `hf://owner/name` is fetched.
 
     Raises:
         InputError: there is no such file or repository.
@@ -45,7 +45,7 @@ def locate_detector(source: str) -> Path:
     path = Path(source)
     if path.suffix == ".json":
         raise InputError(
-            f"A detector must be a network.\n  expected: FILE.onnx, a folder, or a repository owner/name\n"
+            f"A detector must be a network.\n  expected: FILE.onnx, a folder, or hf://owner/name\n"
             f"  got: '{source}'\nBoxes that were found elsewhere join a config of `refinefuse benchmark`."
         )
     if path.suffix == ".onnx" and not path.is_file():

@@ -41,7 +41,7 @@ class DetectorRecipe:
     """A detector's fine-tuning.
 
     Args:
-        start: the detector to start from: a folder, or a repository owner/name of the Hugging Face Hub.
+        start: the detector to start from: a folder, or `hf://owner/name` on the Hugging Face Hub.
         sets: labeled images.
         classes: which classes; those of the new detector.
         method: the fusion method: a source as in a config of `refinefuse benchmark`, or infrared or visible.

@@ -18,22 +18,24 @@ from jaxtyping import UInt8
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.suppression import LOWEST_SCORE
 from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.weights.store import HUB, parse_hub
 
 EXTRA = "detection"
 
 
-def fetch(repository: str) -> Path:
-    """The folder of a repository of the Hugging Face Hub, from its cache if it is there.
+def fetch(source: str) -> Path:
+    """The folder of `hf://owner/name` or `hf://owner/name@revision`, from the Hub's cache if it is there.
 
     Raises:
         MissingDependencyError: huggingface_hub is not installed.
         InputError: there is no such repository, or no way to it.
     """
-    if repository.count("/") != 1 or repository.startswith((".", "/")):
+    if not source.startswith(HUB):
         raise InputError(
-            f"There is no detector '{repository}'.\n"
-            "  expected: FILE.onnx, a folder that save_pretrained wrote, or owner/name of the Hugging Face Hub"
+            f"There is no detector '{source}'.\n"
+            f"  expected: FILE.onnx, a folder that save_pretrained wrote, or {HUB}owner/name on the Hugging Face Hub"
         )
+    repository, revision = parse_hub(source)
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -42,7 +44,7 @@ def fetch(repository: str) -> Path:
             "transformers", EXTRA, f"Loading '{repository}' from the Hugging Face Hub"
         ) from error
     try:
-        return Path(snapshot_download(repository, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(f"The detector '{repository}' cannot be fetched.\n  {error}") from None
 
@@ -66,9 +68,11 @@ def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
     transformers.utils.logging.disable_progress_bar()
     try:
         # The processor that needs no torchvision; weights that are pickles are never loaded.
-        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True, use_fast=False)
+        processor = transformers.AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, use_fast=False, trust_remote_code=False
+        )
         model = transformers.AutoModelForObjectDetection.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, **changes
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **changes
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise InputError(

@@ -80,7 +80,7 @@ def load_model(
     """Load a trained network, in evaluation mode, float32, in the memory format in which it is fastest.
 
     Args:
-        weights: a shipped name, a file, a folder that `save_pretrained` wrote, or a Hub repository.
+        weights: a shipped name, a file, a folder that `save_pretrained` wrote, or `hf://owner/name`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         contrast: from 0 (the level of the fused image is the mean of the sources: the fewest artifacts) to 1 (the most
             contrast); None takes the default of the weights. Give the network to `Fuser`.

@@ -68,9 +68,9 @@ class Pretrained(nn.Module):
 
         Args:
             weights: the name of shipped weights, the path of a file or of a folder that `save_pretrained` wrote, or
-                a repository `owner/name` of the Hugging Face Hub (extra `hub`).
+                `hf://owner/name` on the Hugging Face Hub (extra `hub`).
             contrast: of the fused images, from 0 to 1 (`NetworkConfig.contrast`); None takes that of the weights.
-            revision: branch, tag or commit in the Hub's repository.
+            revision: branch, tag or commit in the Hub's repository; None: the one after an `@`, or its main branch.
             local_files_only: use the Hub's cache alone.
 
         Raises:
@@ -143,7 +143,7 @@ class Pretrained(nn.Module):
             raise MissingDependencyError("huggingface_hub", "hub", "Uploading to the Hugging Face Hub") from error
         api = HfApi(token=token)
         with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, license=license, card=card or self._card(repository, license))
+            self.save_pretrained(folder, license=license, card=card or self._card(f"{store.HUB}{repository}", license))
             try:
                 api.create_repo(repository, private=private, exist_ok=True)
                 commit = api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload RefineFuse")

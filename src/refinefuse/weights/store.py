@@ -17,7 +17,8 @@ MEDICAL = "medical"
 """What medical volumes are fused with by default."""
 FILE_NAME = "model.safetensors"
 """The weights in a folder that `save_pretrained` wrote, or in a repository of the Hub."""
-FILE_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+HUB = "hf://"
+"""Start of what is fetched from the Hugging Face Hub: `hf://owner/name` or `hf://owner/name@revision`."""
 _HERE = Path(__file__).parent
 
 
@@ -83,14 +84,17 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
 
     Args:
         weights: a name of `shipped()`, the path of a file or of a folder that holds `model.safetensors`, or
-            `owner/repository`.
-        revision: branch, tag or commit in the Hub's repository.
+            `hf://owner/name`.
+        revision: branch, tag or commit in the Hub's repository; None: the one after an `@`, or its main branch.
         local_files_only: use the Hub's cache alone.
 
     Raises:
         WeightsError: if nothing is found, or a shipped file is not the one that was released.
         MissingDependencyError: if a Hub repository is meant and huggingface_hub is not installed.
     """
+    if str(weights).startswith(HUB):
+        repository, given = parse_hub(str(weights))
+        return _from_hub(repository, revision or given, local_files_only)
     entry = shipped().get(str(weights))
     if entry is not None:
         found = hashlib.sha256(entry.path.read_bytes()).hexdigest() if entry.path.is_file() else "no file"
@@ -107,17 +111,16 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
             raise WeightsError(f"The folder '{weights}' holds no '{FILE_NAME}'.\nGive the weights file itself.")
     if path.is_file():
         return path
-    if _is_repository(str(weights)):
-        return _from_hub(str(weights), revision, local_files_only)
     raise WeightsError(
-        f"'{weights}' is neither a known name nor a weights file.\nKnown names:\n{format_names(list(shipped()))}"
+        f"'{weights}' is neither a known name nor a weights file.\n"
+        f"Known names:\n{format_names(list(shipped()))}\nOn the Hugging Face Hub: {HUB}owner/name"
     )
 
 
-def _is_repository(text: str) -> bool:
-    owner, _, name = text.partition("/")
-    is_path = "/" in name or name.endswith(FILE_SUFFIXES) or Path(owner).exists()
-    return bool(owner.strip(".~") and name) and not is_path
+def parse_hub(text: str) -> tuple[str, str | None]:
+    """The repository and the revision of `hf://owner/name` or `hf://owner/name@revision`."""
+    repository, _, revision = text.removeprefix(HUB).partition("@")
+    return repository, revision or None
 
 
 def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> Path:
@@ -131,8 +134,4 @@ def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> 
     try:
         return Path(hf_hub_download(repository, FILE_NAME, revision=revision, local_files_only=local_files_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsError(
-            f"'{repository}' is neither shipped weights nor a file, and the Hugging Face Hub gave no '{FILE_NAME}'.\n"
-            f"  {error}\n"
-            f"Known names:\n{format_names(list(shipped()))}"
-        ) from error
+        raise WeightsError(f"The Hugging Face Hub gave no '{FILE_NAME}' of '{repository}'.\n  {error}") from error
