@@ -30,6 +30,7 @@ BOUNDS = [
     (Augmentation(), "degrade_visible_p", [0, 1], [-TINY, 1 + TINY]),
     (Augmentation(), "degrade_infrared_p", [0, 1], [-TINY, 1 + TINY]),
     (Augmentation(), "thermal_noise_p", [0, 1], [-TINY, 1 + TINY]),
+    (Augmentation(), "misaligned_p", [0, 1], [-TINY, 1 + TINY]),
     (Augmentation(), "max_scale", [1, 4], [1 - TINY, 4 + TINY]),
     (TrainingSet("ir", "vi"), "weight", [TINY], [0]),
 ]
@@ -81,7 +82,10 @@ DEFAULTS = {
     "max_steps": 10000, "batch_size": 4, "crops_per_pair": 2, "crop_size": 128, "learning_rate": 1.5e-3,
     "weight_decay": 1e-4, "gradient_clip_val": 1.0, "ema_decay": 0.999, "precision": "32-true",
     "val_check_interval": 1000, "seed": 0, "on_bad_pair": "stop", "detector": None, "pretrained": None,
-    "augmentation": {"degrade_visible_p": 0.4, "degrade_infrared_p": 0.0, "max_scale": 1.5, "thermal_noise_p": 0.0},
+    "augmentation": {
+        "degrade_visible_p": 0.4, "degrade_infrared_p": 0.0, "max_scale": 1.5, "thermal_noise_p": 0.0,
+        "misaligned_p": 0.0,
+    },
 }  # fmt: skip
 """What a recipe that leaves a field out trains with: whoever changes one changes every such recipe."""
 

@@ -68,7 +68,7 @@ class DegradationEntry:
     """One way in which the degradation on the second source gets worse, step by step.
 
     Args:
-        kind: underexposure, overexposure, haze or sensor_noise, as in training.
+        kind: underexposure, overexposure, haze, sensor_noise or rain, as in training.
         severities: the steps, each above 0 and at most 1.
     """
 

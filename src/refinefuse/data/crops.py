@@ -17,12 +17,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from refinefuse.data.degradations import DEGRADATIONS, low_thermal_contrast, thermal_noise
+from refinefuse.data.degradations import DEGRADATIONS, NOT_OF_THE_SCENE, low_thermal_contrast, thermal_noise
 from refinefuse.errors import InputError, check_field
 from refinefuse.network.context import grid_statistics
 
 UNLABELED = 255
 """The class of a pixel that nobody labeled."""
+_FARTHEST = 3  # pixels that an augmentation moves one source by, in each direction
 
 
 class CropBatch(NamedTuple):
@@ -47,16 +48,18 @@ class Augmentation:
     """How training crops are varied.
 
     Args:
-        degrade_visible_p: probability that the visible image is degraded (underexposure, overexposure, haze or noise).
+        degrade_visible_p: probability that the visible image is degraded (under- or overexposure, haze, noise, rain).
         degrade_infrared_p: probability that the infrared image is that of a sensor with low thermal contrast.
         max_scale: largest change of scale of a crop, as a factor >= 1, up or down; applied to half of the crops.
         thermal_noise_p: probability of fixed patterns, noise and lens shading in the infrared image.
+        misaligned_p: probability that the sources are moved apart, by up to 3 pixels in each direction.
     """
 
     degrade_visible_p: float = 0.4
     degrade_infrared_p: float = 0.0
     max_scale: float = 1.5
     thermal_noise_p: float = 0.0
+    misaligned_p: float = 0.0
 
     def __post_init__(self) -> None:
         check_field(
@@ -66,6 +69,7 @@ class Augmentation:
             0 <= self.degrade_infrared_p <= 1, "degrade_infrared_p", "a weight from 0 to 1", self.degrade_infrared_p
         )
         check_field(0 <= self.thermal_noise_p <= 1, "thermal_noise_p", "a number from 0 to 1", self.thermal_noise_p)
+        check_field(0 <= self.misaligned_p <= 1, "misaligned_p", "a number from 0 to 1", self.misaligned_p)
         check_field(1 <= self.max_scale <= 4, "max_scale", "a factor from 1 to 4", self.max_scale)
 
 
@@ -122,11 +126,13 @@ class PairCropDataset(Dataset[CropBatch]):
         a, b = (rotated_or_flipped(x.astype(np.float32) / 255, turn) for x in self.pairs[drawn])
         labels = self.labels[drawn]
         classes = np.full(a.shape, UNLABELED, np.uint8) if labels is None else rotated_or_flipped(labels, turn)
+        if rng.random() < self.augmentation.misaligned_p:
+            a = _moved(a, *rng.integers(-_FARTHEST, _FARTHEST + 1, 2))
         clean_b = b
         if rng.random() < self.augmentation.degrade_visible_p:
             name = rng.choice(list(DEGRADATIONS))
             b = DEGRADATIONS[name](b, rng.random(), rng)
-            clean_b = clean_b if name == "sensor_noise" else b
+            clean_b = clean_b if name in NOT_OF_THE_SCENE else b
         if rng.random() < self.augmentation.degrade_infrared_p:
             a = low_thermal_contrast(a, rng.random(), rng)
         clean_a = a
@@ -167,6 +173,13 @@ class PairCropDataset(Dataset[CropBatch]):
             )
             for plane in cut
         ]
+
+
+def _moved(plane: np.ndarray, down: int, right: int) -> np.ndarray:
+    """The plane moved by whole pixels; its border is repeated where nothing came in."""
+    rows, columns = (np.arange(n) - by for n, by in zip(plane.shape, (down, right), strict=True))
+    moved: np.ndarray = plane[rows.clip(0, plane.shape[0] - 1)][:, columns.clip(0, plane.shape[1] - 1)]
+    return moved
 
 
 def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:

@@ -56,6 +56,23 @@ def sensor_noise(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
     return np.clip(luma + deviation * rng.standard_normal(luma.shape, np.float32), 0, 1)
 
 
+def rain(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
+    """Rain: bright streaks of one slant over the image.
+
+    Source: Garg, Nayar, "Photorealistic rendering of rain streaks", ACM Transactions on Graphics 25(3), 2006; much
+    simplified: a streak is a blurred line of even brightness.
+    """
+    length = int(rng.integers(9, 25))
+    slant = rng.uniform(-0.35, 0.35)  # from the vertical, as a tangent
+    streak = np.zeros((length, length), np.float32)
+    middle = length / 2
+    cv2.line(streak, (round(middle * (1 - slant)), 0), (round(middle * (1 + slant)), length - 1), 1.0, 1, cv2.LINE_AA)
+    drops = (rng.random(luma.shape, np.float32) < 0.004 * severity) * rng.random(luma.shape, np.float32)
+    seen = 0.6 * cv2.filter2D(drops, -1, cv2.GaussianBlur(streak, (0, 0), 0.5))
+    rained: Luma = np.clip(luma + seen * (1 - luma), 0, 1)
+    return rained
+
+
 def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
     """Low thermal contrast: what is warm but not hot goes dark, the hottest lose up to 75 % of their level, blurred.
 
@@ -87,5 +104,9 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "overexposure": overexposure,
     "haze": haze,
     "sensor_noise": sensor_noise,
+    "rain": rain,
 }
 """By name, in the order in which training draws them."""
+
+NOT_OF_THE_SCENE = frozenset({"sensor_noise", "rain"})
+"""Degradations that add what the scene does not have: the losses compare with the image as it was before."""
