@@ -38,7 +38,8 @@ def fuse_folder(
 ) -> FolderResult:
     """Fuse all pairs of two folders, and keep going where one fails.
 
-    Results are PNG, but TIFF where the sources are float, or TIFF and so large that they are read strip by strip.
+    Results are PNG, but TIFF where the sources are float, where `b` is a GeoTIFF, or where they are TIFF and so large
+    that they are read strip by strip.
     Results that exist are skipped if they were made with the same options and weights, and refused otherwise.
 
     Args:

@@ -16,6 +16,7 @@ from torch import Tensor
 from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor
 from refinefuse.image.files import read_image
+from refinefuse.image.georeference import check_georeferences
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.pil import from_pil, is_pil, to_pil
 
@@ -131,7 +132,8 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
     """Refuse two sources that do not lie on one grid.
 
     Raises:
-        InputError: if they differ in height, width, number or device, or one is a tensor and the other is not.
+        InputError: if they differ in height, width, number or device, one is a tensor and the other is not, or they are
+            files whose GeoTIFF tags place them apart.
     """
     if isinstance(a.given, Tensor) != isinstance(b.given, Tensor):
         kinds = [type(source.given).__name__ for source in (a, b)]
@@ -139,6 +141,8 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
             f"`a` and `b` must both be tensors, or both be arrays, paths or PIL images.\n"
             f"  a: {kinds[0]}\n  b: {kinds[1]}"
         )
+    if a.name and b.name:
+        check_georeferences((a.name, b.name), b.image.shape[2:])
     check_sizes((a.image, b.image), (a.name, b.name))
     if a.image.device != b.image.device:
         raise InputError(f"`a` and `b` must be on one device.\n  a: {a.image.device}\n  b: {b.image.device}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from refinefuse.errors import AlignmentError
 from refinefuse.image.color import to_ycbcr
+from refinefuse.image.georeference import check_georeferences
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
@@ -32,8 +33,11 @@ class Check:
 
         Raises:
             AlignmentError: if it has warnings and they are refused.
+            InputError: if GeoTIFF tags place its images apart.
         """
         if pair.preview is not None:
+            if "alignment" in self.kinds and pair.strip is None:
+                check_georeferences(pair.paths, pair.images[-1].shape[2:])
             pair.warnings += pair.preview.inspect(self.kinds)
             pair.preview = None
         if self.strict and pair.warnings:

@@ -15,6 +15,7 @@ import torch
 from refinefuse.atomic import atomic_path
 from refinefuse.image.color import Color, YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
 from refinefuse.image.files import read_image, write_images
+from refinefuse.image.georeference import check_georeferences
 from refinefuse.image.metadata import Metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ArrayReader, ScanlineBuffer, ScanlineReader, iter_strips
@@ -103,10 +104,11 @@ def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int)
         side: of a tile, in pixels.
 
     Raises:
-        InputError: if the sources differ in size, or cannot be read.
+        InputError: if the sources differ in size, lie apart by their GeoTIFF tags, or cannot be read.
     """
     a, b = readers
     paths = tuple(map(str, files))
+    check_georeferences(paths, b.shape[:2])
     check_sizes([torch.empty(1, 1, *reader.shape[:2], device="meta") for reader in readers], paths)
     model = fuser.model
     statistics, preview = _summarize(readers, model.config.context_size)
