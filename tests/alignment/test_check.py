@@ -17,6 +17,14 @@ def scene(seed, size):
     return [luma(x) for x in images(seed, size)]
 
 
+def tiles(seed, size, period):
+    """Two kinds of tiles in turn, the darker ones warmer, with the noise of two sensors; (a, b)."""
+    y, x = np.indices(size)
+    kind = ((y // (period // 2) + x // (period // 2)) % 2).astype(np.float32)
+    noise = np.random.default_rng(seed).standard_normal((2, *size)).astype(np.float32)
+    return 0.5 - 0.2 * kind + 0.06 * noise[0], 0.4 + 0.3 * kind + 0.03 * noise[1]
+
+
 @pytest.fixture(scope="module")
 def pair():
     return scene(0, SIZE)
@@ -48,6 +56,19 @@ def test_nothing_is_said_where_nothing_is_known(pair):
     assert check_registration(np.zeros(SIZE, np.float32), pair[1]) is None
     assert check_registration(pair[0], pair[1][:100]) is None
     assert check_registration(pair[0][:1], pair[1][:1]) is None
+
+
+@pytest.mark.parametrize(("size", "period"), [((240, 320), 10), ((480, 640), 20)])
+@pytest.mark.parametrize("shift", [0, 2])
+def test_tiles_match_themselves_everywhere(size, period, shift):
+    for seed in range(3):
+        a, b = tiles(seed, size, period)
+        assert check_registration(moved(a, motion(size, (shift, 0))), b) is None
+
+
+def test_a_shift_by_half_a_tile_is_seen():
+    a, b = tiles(0, (120, 160), 20)
+    assert check_registration(moved(a, motion((120, 160), (5, 5))), b) is not None
 
 
 def test_it_is_cheap(pair):

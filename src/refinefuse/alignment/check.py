@@ -1,14 +1,18 @@
 """A quick check before fusing, in under 10 ms: are the two images of a pair aligned at all?
 
 Edge directions of small images are correlated over shifts, and over four scales for the field of view. It
-warns only if another position matches clearly better than the present one; error rates are in docs/alignment.md.
+warns only if another position matches clearly better than the present one, and no texture that repeats explains it;
+error rates are in docs/alignment.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refinefuse.alignment.edges import Field, Gray, downsample, orientation
 from refinefuse.alignment.search import LOOK, Correlator, directions_after
@@ -21,6 +25,7 @@ _STILL = 2  # small pixels: a shift up to this is none
 _SURE = 12.0  # standard deviations over chance
 _BETTER, _BETTER_OF_SCALES = 1.1, 1.2  # by which factor the other position must agree better
 _SMALLEST = 32  # pixels per side
+_REPEATED, _VALLEY = 0.35, 0.3  # of a texture that repeats: its agreement with itself, and at most that in between
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,25 @@ def _offset(a: Gray, b: Gray) -> tuple[tuple[float, float], float]:
     best, shift_x, shift_y = surface[y, x], shifts_x[x], shifts_y[y]
     if best < _SURE or best < _BETTER * still or max(abs(shift_x), abs(shift_y)) <= _STILL:
         return (0.0, 0.0), 1.0
+    if _repeats(correlator.surface(orientation(small_b, LOOK)), correlator.shifts, shift_x, shift_y):
+        return (0.0, 0.0), 1.0
     return (float(shift_x * factor), float(shift_y * factor)), float(best / max(still, 1e-9))
+
+
+def _repeats(agreement: NDArray[Any], shifts: Sequence[NDArray[Any]], x: int, y: int) -> bool:
+    """Whether a texture meets itself again at a shift, which says nothing of the position then.
+
+    It must have lost itself on the way: a long straight edge agrees with itself all along.
+
+    Args:
+        agreement: of the image with itself at each of `shifts`, vertical and horizontal.
+        shifts: from 0 on, the negative ones behind.
+        x: of the shift.
+        y: of the shift.
+    """
+    near = agreement[np.ix_(abs(shifts[0] - y) <= _STILL, abs(shifts[1] - x) <= _STILL)].max()
+    way = np.linspace((0, 0), (y, x), max(abs(x), abs(y)) + 1).round().astype(int)
+    return bool(near > _REPEATED * agreement[0, 0] and agreement[*way.T].min() < _VALLEY * near)
 
 
 def _scale(a: Gray, b: Gray) -> tuple[float, float]:
