@@ -160,6 +160,18 @@ def test_series_of_one_folder(tmp_path, run):
     assert "CT, 40" in out
 
 
+def test_pet_gives_the_color_wherever_it_stands(pet, tmp_path, run):
+    grids = {"1": "a", "2": "b"}
+    for name, sources in {"1": pet, "2": pet[::-1]}.items():
+        code, _, err = run("volume", *sources, "-o", tmp_path / f"{name}.nii", "--grid", grids[name], "--no-provenance")
+        assert code == 0
+        assert ("was taken as the last one" in err) == (name == "2")
+    assert (tmp_path / "1.nii").read_bytes() == (tmp_path / "2.nii").read_bytes()
+    gray = run("volume", *pet[::-1], "-o", tmp_path / "3.nii", "--colormap", "gray")
+    assert gray[0] == 0
+    assert "taken as the last" not in gray[2]
+
+
 def test_three_volumes_in_any_order(pet, tmp_path, run):
     third = nifti(tmp_path / "t2w.nii", head(seed=5))
     run("volume", pet[0], third, pet[1], "-o", tmp_path / "1.nii", "--no-provenance")

@@ -11,6 +11,7 @@ from refinefuse.image.medical.display import DisplayedVolumes, describe_display
 from refinefuse.image.medical.intensity import intensity_warnings
 from refinefuse.image.medical.volume import (
     Volume,
+    colored_last,
     different_patients,
     display_orientation,
     exchanged_sources,
@@ -28,10 +29,12 @@ class SliceReader:
     """The slices of volumes on one grid.
 
     Args:
-        volumes: two or more; the last gives the color.
+        volumes: two or more; the last gives the color, but PET and SPECT always come after CT and MRI if no color map
+            is chosen.
         options: of volumes.
 
     Attributes:
+        volumes: in the order in which they are fused.
         grid: the volume on whose grid the result lies.
         shape: (h, w, slices) of the result as it is displayed.
         colormap: of the last volume.
@@ -43,21 +46,21 @@ class SliceReader:
     """
 
     def __init__(self, volumes: list[Volume], options: VolumeOptions) -> None:
-        self.volumes = volumes
         self.grid = {"a": volumes[0], "b": volumes[-1], None: volumes[finest(volumes)]}[options.grid]
+        self.volumes = colored_last(volumes) if options.colormap is None else volumes
         self.order, self.signs, self.affine = display_orientation(self.grid.affine, self.grid.values.shape)
         self.shape = tuple(self.grid.values.shape[axis] for axis in self.order)
         self.total: int | None = self.shape[2]
-        self.colormap = options.colormap_of(volumes)
+        self.colormap = options.colormap_of(self.volumes)
         self.result = VolumeResult(
             warnings=[note for volume in volumes for note in volume.warnings], affine=np.asarray(self.affine)
         )
         self.result.warnings += different_patients(volumes, show_names=not options.anonymize)
-        self.result.warnings += exchanged_sources(volumes)
-        self.ranges = options.ranges_of(volumes)
-        self._displayed = DisplayedVolumes(volumes, self.ranges, self.affine, self.shape, self.colormap)
+        self.result.warnings += exchanged_sources(volumes) if options.colormap is None else []
+        self.ranges = options.ranges_of(self.volumes)
+        self._displayed = DisplayedVolumes(self.volumes, self.ranges, self.affine, self.shape, self.colormap)
         self.result.warnings += _hints(volumes, self.grid, options)
-        for volume, fixed in zip(volumes, self.ranges, strict=True):
+        for volume, fixed in zip(self.volumes, self.ranges, strict=True):
             self.result.messages.append(describe_display(volume, fixed))
             self.result.warnings += intensity_warnings(volume, fixed)
 

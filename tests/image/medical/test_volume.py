@@ -29,6 +29,7 @@ from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.image.medical.resampling import resample_to
 from refinefuse.image.medical.volume import (
     Volume,
+    colored_last,
     different_patients,
     display_orientation,
     exchanged_sources,
@@ -158,9 +159,10 @@ def test_patients():
 
 
 def test_the_order_of_sources():
-    mr, pet = (Volume(head((4, 4, 4)), np.eye(4), HERE, kind) for kind in ("MR", "PT"))
-    assert "exchange the sources" in exchanged_sources([pet, mr])[0]
-    assert exchanged_sources([mr, pet]) == exchanged_sources([mr, mr]) == []
+    ct, mr, pet = (Volume(head((4, 4, 4)), np.eye(4), HERE, kind) for kind in ("CT", "MR", "PT"))
+    assert "taken as the last" in exchanged_sources([pet, mr])[0]
+    assert exchanged_sources([mr, pet]) == exchanged_sources([mr, mr]) == exchanged_sources([mr, ct]) == []
+    assert colored_last([pet, ct, mr]) == [ct, mr, pet]
 
 
 def test_no_overlap():

@@ -11,7 +11,7 @@ from refinefuse.errors import InputError
 from refinefuse.image.limits import max_pixels
 from refinefuse.image.medical.formats import read_volume
 from refinefuse.image.medical.intensity import Colormap, intensity_ranges, parse_window, with_kind
-from refinefuse.image.medical.volume import MAX_VOXELS, Modality, Volume
+from refinefuse.image.medical.volume import COLORED, MAX_VOXELS, Modality, Volume
 from refinefuse.image.thermal import IntensityRange
 
 
@@ -79,7 +79,7 @@ class VolumeOptions:
 
     def colormap_of(self, volumes: Sequence[Volume]) -> Colormap:
         """The color map of the last volume."""
-        return self.colormap or ("inferno" if volumes[-1].modality in ("PT", "NM") else "gray")
+        return self.colormap or ("inferno" if volumes[-1].modality in COLORED else "gray")
 
     def read(self, paths: Sequence[Path]) -> list[Volume]:
         """Read the sources.

@@ -15,6 +15,7 @@ from refinefuse.errors import InputError, MissingDependencyError
 Modality = Literal["CT", "MR", "PT", "NM", ""]
 NAMES = {"CT": "CT", "MR": "MRI", "PT": "PET", "NM": "SPECT", "": "of unknown kind"}
 NOT_A_DEVICE = "Made by RefineFuse. Not a medical device: not for diagnosis or treatment."
+COLORED: tuple[Modality, ...] = ("PT", "NM")  # what is shown in color
 MAX_VOXELS = 2**30
 """Voxels that a file may declare: 4 GiB as float32. Checked before any memory is taken."""
 _SPACING = (1e-4, 1e3)  # millimeters; from micro-CT to far beyond the coarsest scan
@@ -173,11 +174,16 @@ def different_patients(volumes: list[Volume], *, show_names: bool) -> list[str]:
     return found
 
 
+def colored_last(volumes: list[Volume]) -> list[Volume]:
+    """PET and SPECT after all others, which stay in their order: the last source gives the color."""
+    return sorted(volumes, key=lambda volume: volume.modality in COLORED)
+
+
 def exchanged_sources(volumes: list[Volume]) -> list[str]:
-    """A warning if a PET or SPECT precedes a CT or MRI: the last source gives the color."""
+    """A warning if a PET or SPECT precedes a CT or MRI."""
     kinds = [volume.modality for volume in volumes]
-    if kinds[-1] in ("CT", "MR") and {"PT", "NM"} & set(kinds):
-        return ["the PET or SPECT is not the last source, so that the result is gray: exchange the sources for color"]
+    if kinds[-1] not in COLORED and set(COLORED) & set(kinds):
+        return ["the PET or SPECT is not the last source: it was taken as the last one, and its color kept"]
     return []
 
 
