@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import onnxruntime
 
 from refinefuse.export import region_graph, to_onnx
 from refinefuse.network.model import RefineFuse
@@ -20,10 +23,20 @@ NETWORKS = {"infrared-visible-small": "Best quality", "infrared-visible-nano": "
 """Those of the page with their titles, as far as they ship; the first one is the default."""
 
 
+def optimized(graph: bytes) -> bytes:
+    """The graph as onnxruntime rewrites it before it runs: a browser that need not do this starts in half the time."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return Path(options.optimized_model_filepath).read_bytes()
+
+
 def export(name: str, title: str, folder: Path) -> dict[str, Any]:
     """Write one network and return its entry in `models.json`."""
     model = RefineFuse.from_pretrained(name)
-    (folder / f"{name}.onnx").write_bytes(region_graph(to_onnx(model)).SerializeToString())
+    (folder / f"{name}.onnx").write_bytes(optimized(region_graph(to_onnx(model)).SerializeToString()))
     config = model.config
     return {
         "name": name,

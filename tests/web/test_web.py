@@ -30,6 +30,7 @@ def npm() -> str:
 
 @pytest.mark.slow
 def test_functions_of_the_page(npm: str) -> None:
+    run(npm, "run", "check")
     run(npm, "test")
 
 

@@ -22,10 +22,14 @@ export function payload(root: string): Plugin {
     transformIndexHtml() {
       const models = JSON.parse(read("models", "models.json").toString()) as ModelInfo[];
       const runtime = join("node_modules", "onnxruntime-web", "dist", "ort-wasm-simd-threaded");
+      const program = (name: string, kind: string) => [
+        packed(`${name}.wasm`, read(`${runtime}${kind}.wasm`)),
+        packed(`${name}.mjs`, read(`${runtime}${kind}.mjs`)),
+      ];
       return [
         tag("models", JSON.stringify(models)),
-        packed("runtime.wasm", read(`${runtime}.wasm`)),
-        packed("runtime.mjs", read(`${runtime}.mjs`)),
+        ...program("runtime", ""),
+        ...program("runtime-gpu", ".jspi"),
         ...models.map(({ name, file }) => packed(name, read("models", file))),
         ...SAMPLES.flatMap((name) =>
           ["ir", "vi"].map((kind) => packed(`${kind}/${name}.png`, read("models", "samples", kind, `${name}.png`))),

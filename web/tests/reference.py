@@ -18,17 +18,17 @@ from refinefuse.image.files import write_image
 from refinefuse.samples import read_sample
 from rendering import render
 
-WEIGHTS = "infrared-visible-small"
+WEIGHTS, FASTEST = "infrared-visible-small", "infrared-visible-nano"
 FRAMES, SIDES = 30, (120, 160)
 MANY_FRAMES = 900
 
 
-def fuse(folder: Path, *options: str) -> None:
+def fuse(folder: Path, *options: str, weights: str = WEIGHTS, name: str = "fused") -> None:
     """Fuse `a.*` and `b.png` of a folder with the command line."""
     (a,) = folder.glob("a.*")
-    results = ["-o", str(folder / "fused.png"), "--weight-map", str(folder / "weight_map.png")]
+    results = ["-o", str(folder / f"{name}.png"), "--weight-map", str(folder / f"{name}_weight_map.png")]
     code = refinefuse(
-        ["fuse", str(a), str(folder / "b.png"), "--weights", WEIGHTS, "--device", "cpu", *results, *options]
+        ["fuse", str(a), str(folder / "b.png"), "--weights", weights, "--device", "cpu", *results, *options]
     )
     if code:
         raise SystemExit(f"the pair in '{folder}' was not fused")
@@ -66,6 +66,12 @@ def shifted(folder: Path) -> None:
     a, b = read_sample("smoke")
     pair(folder, np.pad(a, ((14, 0), (25, 0)), mode="reflect")[: a.shape[0], : a.shape[1]], b)
     fuse(folder)
+
+
+def tiny(folder: Path) -> None:
+    """A pair that a GPU made of software fuses in a moment."""
+    a, b = render("night_street")
+    fuse(pair(folder, a[200:272, 250:346], b[200:272, 250:346]))
 
 
 def large(folder: Path) -> None:
@@ -130,8 +136,9 @@ def main() -> None:
     folder.mkdir(parents=True)
     for name in ("night_street", "ridge_16bit", "smoke"):
         fuse(pair(folder / name, *render(name)))
+    fuse(folder / "night_street", weights=FASTEST, name="fastest")
     fuse(pair(folder / "sample", *read_sample("smoke")))
-    for make in (counts, aligned, shifted, large, broken, videos, volumes):
+    for make in (tiny, counts, aligned, shifted, large, broken, videos, volumes):
         make(folder / make.__name__)
 
 

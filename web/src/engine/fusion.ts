@@ -66,7 +66,9 @@ export class Fusion implements Engine {
       const milliseconds = performance.now() - start;
       const layers = await this.layers(this.last);
       const { width, height } = b;
-      return { width, height, depth: this.depth(), layers, transform, swapped: looksSwapped(a, b), milliseconds };
+      const swapped = looksSwapped(a, b);
+      const { device } = prediction;
+      return { width, height, depth: this.depth(), layers, transform, swapped, milliseconds, device };
     } catch (error) {
       if (error instanceof Superseded) return null;
       throw error;
@@ -107,7 +109,8 @@ export class Fusion implements Engine {
     if (known) return known;
     const info = this.setup?.models.find((model) => model.name === name);
     if (!this.setup || !info) throw new Error(`The network ${name} is not part of this page`);
-    const loading = unpack(this.setup.graphs[name]).then((graph) => Network.load(graph, info));
+    const { graphs, gpu } = this.setup;
+    const loading = unpack(graphs[name]).then((graph) => Network.load(graph, info, gpu));
     this.networks.set(name, loading);
     return loading;
   }

@@ -4,7 +4,7 @@ import type { ColorMode } from "../image/color";
 import type { CountsInfo } from "../image/counts";
 import type { Depth, IntensityRange } from "../image/picture";
 import type { Alignment, Transform } from "../image/transform";
-import type { ModelInfo } from "../network/network";
+import type { Device, ModelInfo } from "../network/network";
 
 export type Slot = "a" | "b";
 
@@ -13,6 +13,8 @@ export interface Setup {
   readonly program: string;
   readonly script: string;
   readonly threads: number;
+  /** Whether a GPU shall compute. */
+  readonly gpu: boolean;
   readonly models: readonly ModelInfo[];
   /** The networks by name, gzip in base64. */
   readonly graphs: Readonly<Record<string, string>>;
@@ -44,6 +46,7 @@ export interface Fused {
   readonly transform: Transform | null;
   readonly swapped: boolean;
   readonly milliseconds: number;
+  readonly device: Device;
 }
 
 export interface Frame {

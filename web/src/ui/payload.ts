@@ -23,12 +23,23 @@ export function threadCount(): number {
   return asked > 0 ? asked : Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1);
 }
 
+/** Whether a GPU can compute. `?gpu=0` leaves it alone, `?gpu=1` takes a software one as well. */
+async function findGpu(): Promise<boolean> {
+  const asked = new URLSearchParams(location.search).get("gpu");
+  if (asked === "0" || !navigator.gpu || !("Suspending" in WebAssembly)) return false;
+  const adapter = await navigator.gpu.requestAdapter();
+  return adapter !== null && (asked === "1" || !adapter.info.isFallbackAdapter);
+}
+
 export async function setup(): Promise<Setup> {
   const known = models();
+  const gpu = await findGpu();
+  const runtime = gpu ? "runtime-gpu" : "runtime";
   return {
-    program: text("runtime.wasm"),
-    script: new TextDecoder().decode(await unpack(text("runtime.mjs"))),
+    program: text(`${runtime}.wasm`),
+    script: new TextDecoder().decode(await unpack(text(`${runtime}.mjs`))),
     threads: threadCount(),
+    gpu,
     models: known,
     graphs: Object.fromEntries(known.map(({ name }) => [name, text(name)])),
   };

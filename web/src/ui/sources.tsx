@@ -1,6 +1,6 @@
 import { useRef } from "preact/hooks";
 import type { Slot } from "../engine/protocol";
-import { drop, openSample, ready, size, sources, swap } from "./state";
+import { drop, openSample, size, sources, swap } from "./state";
 
 const TITLES: Record<Slot, string> = { a: "A: infrared", b: "B: visible" };
 const ACCEPTED = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff,image/*";
@@ -19,11 +19,11 @@ export function Sources() {
       </div>
       <p class="hint">
         No images at hand? Try an example:{" "}
-        <button type="button" class="link" disabled={!ready.value} onClick={() => void openSample("night_street")}>
+        <button type="button" class="link" onClick={() => void openSample("night_street")}>
           night street
         </button>{" "}
         or{" "}
-        <button type="button" class="link" disabled={!ready.value} onClick={() => void openSample("smoke")}>
+        <button type="button" class="link" onClick={() => void openSample("smoke")}>
           smoke
         </button>
         .

@@ -63,6 +63,10 @@ export function size({ width, height }: { width: number; height: number }): stri
   return `${width} × ${height}`;
 }
 
+function onThreads(count: number): string {
+  return `${count} ${count === 1 ? "thread" : "threads"}`;
+}
+
 function sameSize(a: SourceInfo, b: SourceInfo): boolean {
   return a.width === b.width && a.height === b.height;
 }
@@ -79,8 +83,9 @@ export function report(error: unknown): void {
 export async function start(): Promise<void> {
   try {
     await engine.setUp(await setup());
+    const { a, b } = sources.value;
+    if (!a && !b) status.value = "Ready. Choose an infrared and a visible image.";
     ready.value = true;
-    status.value = "Ready. Choose an infrared and a visible image.";
   } catch (error) {
     status.value = "The fusion engine did not start.";
     report(error);
@@ -205,11 +210,11 @@ async function fuse(options: FuseOptions): Promise<void> {
   try {
     const fused = await engine.fuse(options);
     if (!fused) return;
-    const threads = threadCount();
+    const where = fused.device === "gpu" ? "the GPU" : onThreads(threadCount());
     batch(() => {
       result.value = fused;
       progress.value = null;
-      status.value = `Fused ${size(fused)} in ${(fused.milliseconds / 1000).toFixed(2)} s on ${threads} ${threads === 1 ? "thread" : "threads"}.`;
+      status.value = `Fused ${size(fused)} in ${(fused.milliseconds / 1000).toFixed(2)} s on ${where}.`;
     });
     const found = fused.transform ? null : await engine.shift();
     if (result.value === fused) shift.value = found;

@@ -28,9 +28,9 @@ export function reference(...path: string[]): string {
   return join(REFERENCE, ...path);
 }
 
-export async function launch(): Promise<Browser> {
+export async function launch(...flags: string[]): Promise<Browser> {
   if (!CHROMIUM) throw new Error("Chromium is not installed: apt-get install chromium, or set CHROMIUM to its path");
-  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags] });
 }
 
 /** Serves the built page as any static host does. */

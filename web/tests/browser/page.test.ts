@@ -35,7 +35,7 @@ test("from file://: a dropped pair is fused as by the Python package, compared, 
     await difference(await downloaded(page, "Download fused image"), reference("night_street", "fused.png")),
   ).toBeLessThanOrEqual(1);
   expect(
-    await difference(await downloaded(page, "Download weight map"), reference("night_street", "weight_map.png")),
+    await difference(await downloaded(page, "Download weight map"), reference("night_street", "fused_weight_map.png")),
   ).toBeLessThanOrEqual(1);
 
   const shot = async () => (await page.locator("canvas").screenshot()).toString("base64");
@@ -55,6 +55,42 @@ test("from file://: a dropped pair is fused as by the Python package, compared, 
   await page.getByRole("button", { name: "100 %" }).click();
   expect(await page.getByLabel("Zoom factor").textContent()).toBe("100 %");
 });
+
+test("the fastest network, as by the Python package", async () => {
+  const page = await open(browser, url);
+  await load(page, "night_street");
+  await fused(page);
+  await page.getByLabel("Network").selectOption({ label: "Fastest (infrared-visible-nano)" });
+  await expect
+    .poll(async () =>
+      difference(await downloaded(page, "Download fused image"), reference("night_street", "fastest.png")),
+    )
+    .toBeLessThanOrEqual(1);
+});
+
+test("a GPU takes over after the first image, and computes what the Python package does", async () => {
+  const gpu = await launch("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
+  const page = await open(gpu, `${url}?gpu=1`);
+  await load(page, "tiny");
+  await page.getByText(/^Fused \d.* on \d threads?\.$/).waitFor();
+  const colors = page.getByRole("combobox", { name: "Color" });
+  await expect
+    .poll(
+      async () => {
+        await colors.selectOption("Grayscale");
+        await fused(page);
+        await colors.selectOption("Colors of B");
+        await fused(page);
+        return page.getByText(/ on the GPU\.$/).count();
+      },
+      { timeout: 150_000 },
+    )
+    .toBe(1);
+  await expect
+    .poll(async () => difference(await downloaded(page, "Download fused image"), reference("tiny", "fused.png")))
+    .toBeLessThanOrEqual(1);
+  await gpu.close();
+}, 200_000);
 
 test("16-bit images stay 16-bit, as by the Python package", async () => {
   const page = await open(browser, url);
