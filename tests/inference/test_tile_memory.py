@@ -30,8 +30,8 @@ def test_memory_is_at_least_what_was_measured():
 def test_whole_up_to_four_million_pixels():
     plenty = 1 << 40
     assert tiling.tile_side("auto", 2000, 2000, STANDARD, 64, plenty) is None
-    assert tiling.tile_side("auto", 1, 4_000_001, STANDARD, 64, plenty) == tiling.CROP - 128
-    assert tiling.tile_side("auto", 2000, 2001, STANDARD, 64, plenty) == tiling.CROP - 128
+    assert tiling.tile_side("auto", 1, 4_000_001, STANDARD, 64, plenty) == tiling.CPU.crop - 128
+    assert tiling.tile_side("auto", 2000, 2001, STANDARD, 64, plenty) == tiling.CPU.crop - 128
     just = 2 * tiling.bytes_per_pixel(STANDARD) * 90_000
     assert tiling.tile_side("auto", 300, 300, STANDARD, 64, just) is None
     assert tiling.tile_side("auto", 300, 301, STANDARD, 64, just) == 300 - 128
@@ -39,8 +39,8 @@ def test_whole_up_to_four_million_pixels():
 
 
 def test_crops_are_no_larger_than_is_fast():
-    assert 1024 <= tiling.CROP <= 2048
-    assert tiling.CROP % 64 == 0
+    assert 1024 <= tiling.CPU.crop <= 2048
+    assert tiling.CPU.crop % 64 == 0
 
 
 def test_a_number_is_taken_as_it_is():

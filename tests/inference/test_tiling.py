@@ -45,7 +45,7 @@ def pair(height, width, dtype=torch.float32):
 def test_tiled_is_whole_in_float64(height, width, side):
     a, b = pair(height, width, torch.float64)
     one, other = Fuser(MODEL, tile="off"), Fuser(MODEL, tile=side)
-    one.model = other.model = network().double()
+    one._network = other._network = network().double()
     whole, parts = one.predict(a, b), other.predict(a, b)
     torch.testing.assert_close(parts.fused, whole.fused, rtol=0, atol=1e-6)
     torch.testing.assert_close(parts.weight_map, whole.weight_map, rtol=0, atol=1e-6)
@@ -111,7 +111,7 @@ def test_auto_goes_by_size_and_memory():
     config, halo = MODEL.config, 224
     need = tiling.bytes_per_pixel(config)
     assert tiling.tile_side("auto", 480, 640, config, halo, 8 << 30) is None
-    assert tiling.tile_side("auto", 10000, 10000, config, halo, 64 << 30) == tiling.CROP - 2 * halo
+    assert tiling.tile_side("auto", 10000, 10000, config, halo, 64 << 30) == tiling.CPU.crop - 2 * halo
     assert tiling.tile_side("auto", 2000, 2000, config, halo, 2 * need * 1_000_000) == 1000 - 2 * halo
     assert tiling.tile_side("auto", 2000, 2000, config, halo, 0) == halo
     assert tiling.tile_side("off", 10**6, 10**6, config, halo, 0) is None

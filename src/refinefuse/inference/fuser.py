@@ -21,6 +21,7 @@ from torch import Tensor
 from refinefuse.errors import InputError
 from refinefuse.image.color import Color, merge_color_sources, order_invariant_sum, restore_color, to_ycbcr
 from refinefuse.inference.backend import Backend, check_backend, is_exported, load_backend, pretrained
+from refinefuse.inference.cuda import CudaModel, Uploader
 from refinefuse.inference.device import Precision, resolve_device, resolve_precision
 from refinefuse.inference.inputs import (
     ArrayInput,
@@ -31,8 +32,8 @@ from refinefuse.inference.inputs import (
     restore_format,
     restore_weight_map,
 )
-from refinefuse.inference.resources import free_memory
-from refinefuse.inference.tiling import Tile, TileSize, batch_size, check_tile, iter_tiles, tile_side
+from refinefuse.inference.resources import free_memory, free_on_gpu
+from refinefuse.inference.tiling import CPU, CUDA, Tile, TileSize, batch_size, check_tile, iter_tiles, tile_side
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel, Region
 from refinefuse.network.head import FusionOutput
@@ -143,6 +144,9 @@ class Fuser:
             next(self.model.parameters()).device if isinstance(self.model, RefineFuse) else resolve_device("cpu")
         )
         self.dtype = resolve_precision(precision, self.device)
+        self._network, self._uploader = self.model, None
+        if self.device.type == "cuda" and isinstance(self.model, RefineFuse):
+            self._network, self._uploader = CudaModel(self.model, self.dtype), Uploader(self.device)
         check_tile(tile, self.model.halo)
         self.tile: TileSize = tile
         self._measured_at, self._free = -math.inf, 0
@@ -217,10 +221,11 @@ class Fuser:
         *others, last = (load_input(image, name) for image, name in zip((a, b, *more), names, strict=True))
         for other in others:
             check_pair(other, last)
-        planes, kept = [to_ycbcr(other.image) for other in others], to_ycbcr(last.image)
+        *images, image = self.upload([source.image for source in (*others, last)])
+        planes, kept = [to_ycbcr(other) for other in images], to_ycbcr(image)
         luma, weight_map = self.fuse_lumas([*(plane.luma for plane in planes), kept.luma])
-        image = restore_color(luma, merge_color_sources(planes), kept, self.color)
-        fused = restore_format(image, *others, last)
+        colored = restore_color(luma, merge_color_sources(planes), kept, self.color)
+        fused = restore_format(colored, *others, last)
         return FusionResult(fused, restore_weight_map(weight_map, *others, last)) if return_weight_map else fused
 
     @overload
@@ -231,6 +236,16 @@ class Fuser:
     def weight_map(self, a: Any, b: Any, *more: Any) -> Any:
         """For each pixel, the weight in [0, 1] of all sources but the last: see `FusionResult`."""
         return self.fuse(a, b, *more, return_weight_map=True).weight_map
+
+    def upload(self, images: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The images (n, c, h, w) where the network is, if that is a GPU with room for all that becomes of them.
+
+        Else they stay where they are, and go to the device tile by tile.
+        """
+        is_there = all(image.device == self.device for image in images)
+        if self._uploader is None or is_there or 8 * sum(image.nbytes for image in images) > self._free_memory():
+            return images
+        return self._uploader.upload(images)
 
     def fuse_lumas(
         self, lumas: Sequence[Tensor], context: Context | None = None, tiles: Sequence[Tile] | None = None
@@ -295,13 +310,14 @@ class Fuser:
 
     def tile_side(self, height: int, width: int) -> int | None:
         """The side of the tiles in which an image of this size is fused now; None if it is fused in one tile."""
-        return tile_side(self.tile, height, width, self.model.config, self.model.halo, self._free_memory())
+        limits = CUDA if self.device.type == "cuda" else CPU
+        return tile_side(self.tile, height, width, self.model.config, self.model.halo, self._free_memory(), limits)
 
     def _free_memory(self) -> int:
         """Bytes that are free, measured once a second at most."""
         now = time.monotonic()
         if now >= self._measured_at + 1:
-            free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else free_memory()
+            free = free_on_gpu(self.device) if self.device.type == "cuda" else free_memory()
             self._measured_at, self._free = now, free
         return self._free
 
@@ -309,19 +325,19 @@ class Fuser:
     def encode_context(self, a: Tensor, b: Tensor) -> Context:
         """What the network needs to know of a whole pair of lumas (n, 1, h, w)."""
         with self._computing(a):
-            return self.model.encode_context(a.to(self.device), b.to(self.device))
+            return self._network.encode_context(a.to(self.device), b.to(self.device))
 
     @torch.inference_mode()
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
         """The same, from the statistics (n, 2, grid, grid) of lumas that are read strip by strip."""
         with self._computing(a):
-            return self.model.encode_context_from_stats(a.to(self.device), b.to(self.device))
+            return self._network.encode_context_from_stats(a.to(self.device), b.to(self.device))
 
     @torch.inference_mode()
     def predict_region(self, a: Tensor, b: Tensor, context: Context, region: Region | None = None) -> FusionOutput:
         """Fuse a region of lumas (n, 1, h, w) in one tile; the result is on their device."""
         with self._computing(a):
-            output = self.model.predict(a.to(self.device), b.to(self.device), context, region)
+            output = self._network.predict(a.to(self.device), b.to(self.device), context, region)
             return FusionOutput(*(plane.to(a.device) for plane in output))
 
     @contextmanager

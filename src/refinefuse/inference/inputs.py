@@ -191,7 +191,7 @@ def restore_format(image: Tensor, *sources: LoadedImage) -> ImageOutput:
 def restore_weight_map(weight_map: Tensor, *sources: LoadedImage) -> ImageOutput:
     """A weight map in the kind of the sources: an array (h, w) float32, a tensor float32, or a PIL image of mode L."""
     if isinstance(sources[0].given, Tensor):
-        return _restore_rank(weight_map, sources)
+        return _restore_rank(weight_map.to(sources[0].given.device), sources)
     return _as_given(
         to_array(weight_map, np.uint8 if all(source.is_pil for source in sources) else np.float32), sources
     )

@@ -49,6 +49,12 @@ def free_memory(root: Path = ROOT) -> int:
         return _UNKNOWN
 
 
+def free_on_gpu(device: torch.device) -> int:
+    """Bytes that this process can still take of a GPU: what nobody has, and what torch keeps without using it."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
+
+
 def _quotas(root: Path) -> Iterator[float]:
     """Processors by the quota of each control group above this process."""
     for group in _groups(root, "cpu"):

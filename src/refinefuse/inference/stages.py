@@ -80,7 +80,7 @@ class Fuse:
         """
         check_sizes(pair.images, pair.paths)
         with self.timer.working():
-            pair.planes = tuple(to_ycbcr(image) for image in pair.images)
+            pair.planes = tuple(to_ycbcr(image) for image in self.fuser.upload(pair.images))
             lumas = [planes.luma for planes in pair.planes]
             if pair.strip is None:
                 pair.output = self.fuser.fuse_lumas(lumas)

@@ -17,11 +17,22 @@ from refinefuse.network.fusion_model import Region
 TileSize: TypeAlias = Literal["auto", "off"] | int
 """Side of a tile in pixels, `auto` (by size and free memory) or `off`."""
 
-WHOLE = 4_000_000
-"""Pixels up to which `auto` uses one tile. Beyond, tiles are as fast (caches) and need less memory."""
-CROP = 1344
-"""Longest side of the crops that `auto` cuts: longer ones need more memory and are slower per pixel, shorter ones are
-mostly halo."""
+
+class TileLimits(NamedTuple):
+    """What `auto` goes by on one kind of device.
+
+    Attributes:
+        whole: pixels up to which it uses one tile. Beyond, tiles are as fast (caches) and need less memory.
+        crop: longest side of the crops that it cuts: longer ones need more memory and are slower per pixel, shorter
+            ones are mostly halo.
+    """
+
+    whole: int
+    crop: int
+
+
+CPU = TileLimits(4_000_000, 1344)
+CUDA = TileLimits(16_000_000, 3072)
 _MAPS = 18
 """Memory of the trunk, as a number of maps of the first scale's features (measured at 1024 x 1024: 14 to 17)."""
 _PLANES = 28
@@ -57,7 +68,9 @@ def check_tile(tile: TileSize, halo: int) -> None:
         )
 
 
-def tile_side(tile: TileSize, height: int, width: int, config: NetworkConfig, halo: int, free: int) -> int | None:
+def tile_side(
+    tile: TileSize, height: int, width: int, config: NetworkConfig, halo: int, free: int, limits: TileLimits = CPU
+) -> int | None:
     """The side of the tiles for an image; None if it is fused in one tile.
 
     Args:
@@ -67,15 +80,16 @@ def tile_side(tile: TileSize, height: int, width: int, config: NetworkConfig, ha
         config: of the network.
         halo: of the network, in pixels.
         free: bytes of memory that are left; `auto` takes at most half of them.
+        limits: of the device.
     """
     if tile == "off":
         return None
     if tile != "auto":
         return None if tile >= max(height, width) else int(tile)
     affordable = free // 2 // bytes_per_pixel(config)
-    if height * width <= min(WHOLE, affordable):
+    if height * width <= min(limits.whole, affordable):
         return None
-    crop = min(CROP, math.isqrt(affordable))
+    crop = min(limits.crop, math.isqrt(affordable))
     return max(crop - 2 * halo, halo)
 
 

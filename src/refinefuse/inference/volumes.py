@@ -187,7 +187,7 @@ class VolumeWriter:
             image = restore_color(output.fused, merge_color_sources(others), last, self.color)
             self._fused[:, :, k] = pixels = to_array(image, self._dtype)
             if self._weight_maps is not None:
-                self._weight_maps[:, :, k] = output.weight_map[0, 0].numpy()
+                self._weight_maps[:, :, k] = output.weight_map[0, 0].cpu().numpy()
             if k in shown:
                 self._shown.append([*(to_array(source, np.float32) for source in pair.images), pixels])
             if self.on_slice is not None:

@@ -7,7 +7,7 @@ strip for images that do not fit into memory.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -28,6 +28,8 @@ class Context(NamedTuple):
         return torch.cat([self.a.mean(1), self.b.mean(1)], 1)
 
 
+Cells: TypeAlias = tuple[Int[Tensor, "cells k"], Float[Tensor, "cells k"]]
+"""The samples that each cell of a side holds, and the weights that average them."""
 STEP = 16
 """Sides that round up to the same multiple have the same grid: an image that loses a column keeps its context."""
 
@@ -45,8 +47,8 @@ def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
     return overlap.clamp(min=0) * (cells / whole)
 
 
-def cell_samples(length: int, cells: int) -> tuple[Int[Tensor, "cells k"], Float[Tensor, "cells k"]]:
-    """The samples that each cell of a side holds, and the weights in float64 that average them: `area_weights`, dense.
+def cell_samples(length: int, cells: int) -> Cells:
+    """The cells of a side, with weights in float64: `area_weights`, dense.
 
     Every cell has the same number; those that only fill up have weight 0.
     """
@@ -63,9 +65,14 @@ def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 
     The deviation is the root of the mean squared deviation, first down the columns, then along the rows: the mean of
     the squares less the square of the mean would have too few digits in float32 and none in bfloat16.
     """
+    rows, columns = (cell_samples(side, grid) for side in x.shape[2:])
+    return cell_statistics(x, rows, columns)
+
+
+def cell_statistics(x: Float[Tensor, "n 1 h w"], rows: Cells, columns: Cells) -> Float[Tensor, "n 2 grid grid"]:
+    """`grid_statistics` for the cells of both sides."""
     (of_rows, row_weights), (of_columns, column_weights) = (
-        (samples.to(x.device), weights.to(x.device, x.dtype))
-        for samples, weights in (cell_samples(side, grid) for side in x.shape[2:])
+        (samples.to(x.device), weights.to(x.device, x.dtype)) for samples, weights in (rows, columns)
     )
     row_weights = row_weights[..., None]
     with torch.autocast(x.device.type, enabled=False):

@@ -103,7 +103,7 @@ class LumaRange:
     def put(self, luma: Float[Tensor, "1 1 h w"], plane: np.ndarray[Any, Any]) -> None:
         """Write luma in [0, 1] into a plane, rounded half up."""
         values = luma[0, 0].mul(self.white - self.black).add_(self.black + 0.5)
-        plane[...] = values.numpy().astype(plane.dtype)
+        plane[...] = values.cpu().numpy().astype(plane.dtype)
 
 
 def luma_range_of(frame: VideoFrame) -> LumaRange:
