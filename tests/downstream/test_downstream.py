@@ -166,6 +166,19 @@ def test_what_cannot_be_used_is_refused_before_any_training(data, old, new, erro
     assert not (data.parent / "out" / "trainings").exists()
 
 
+def test_a_device_that_is_not_there_is_refused(data):
+    (data.parent / "config.yaml").write_text(CONFIG)
+    with pytest.raises(InputError, match="no device 'cuda:99'"):
+        run(str(data.parent / "config.yaml"), output=data.parent / "out", data_root=data, device="cuda:99")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_too(data, capsys):
+    (data.parent / "config.yaml").write_text(CONFIG)
+    assert run(str(data.parent / "config.yaml"), output=data.parent / "out", data_root=data, device="cuda") == 0
+    assert "12 networks trained" in capsys.readouterr().out
+
+
 def test_a_pair_without_a_mask_is_refused(data):
     (data / "test" / "masks" / "7N.png").unlink()
     with pytest.raises(PairingError, match="(?s)lack their mask.*7N"):
@@ -211,9 +224,10 @@ def test_the_shipped_configs_can_be_read():
 
 def test_every_image_is_drawn_once_per_epoch():
     schedule = Schedule(steps=4, batch_size=3)
-    drawn = [i for index, _ in batches(6, schedule, seed=0) for i in index]
+    drawn = [i for index, _ in batches(6, schedule, seed=0) for i in index.tolist()]
     assert sorted(drawn[:6]) == sorted(drawn[6:]) == list(range(6))
-    assert [list(x) for x in batches(6, schedule, 0)] == [list(x) for x in batches(6, schedule, 0)]
+    again = [[x.tolist() for x in batch] for batch in batches(6, schedule, 0)]
+    assert again == [[x.tolist() for x in batch] for batch in batches(6, schedule, 0)]
 
 
 def test_the_rate_rises_and_falls():

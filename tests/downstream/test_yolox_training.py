@@ -34,12 +34,19 @@ def predicting(boxes, sure=0.99):
     return output
 
 
-def targets(*corners, crowd=()):
-    return Targets(
-        torch.tensor([*corners, *crowd]).float().reshape(-1, 4),
-        torch.zeros(len(corners) + len(crowd), dtype=torch.long),
-        torch.tensor([False] * len(corners) + [True] * len(crowd), dtype=torch.bool),
-    )
+def targets(*corners, crowd=(), padding=1):
+    """The objects of one image, then padding."""
+    boxes = torch.tensor([*corners, *crowd, *[(0, 0, 0, 0)] * padding]).float()[None]
+    number = torch.arange(boxes.shape[1])[None]
+    counted = number < len(corners)
+    return Targets(boxes, torch.zeros_like(number), counted, ~counted & (number < len(corners) + len(crowd)))
+
+
+def assigned(objects, output):
+    """Which cell is responsible for which object, with which overlap."""
+    output = output[None]
+    taken, of_object, overlap = assign(objects, decode(output, CELLS), output[..., 4:5] * output[..., 5:], CELLS)
+    return {n: (of_object[0, n].item(), overlap[0, n].item()) for n in torch.nonzero(taken[0]).flatten().tolist()}
 
 
 def test_the_module_gives_what_the_file_gives(tmp_path):
@@ -87,33 +94,33 @@ def test_overlaps_of_known_boxes():
 
 
 def test_the_cell_that_finds_an_object_is_responsible_for_it():
-    objects = torch.tensor([[8.0, 8, 24, 24], [40, 40, 56, 56]])
-    cells = {9: (8, 8, 24, 24), 45: (40, 40, 56, 56)}  # of stride 8, beside their centers
-    output = predicting(cells)
-    index, of_object, overlap = assign(
-        objects, torch.zeros(2, dtype=torch.long), decode(output, CELLS), output[:, 4:5] * output[:, 5:], CELLS
-    )
-    chosen = dict(zip(index.tolist(), of_object.tolist(), strict=True))
-    assert chosen[9] == 0
-    assert chosen[45] == 1
-    assert overlap[index == 9] == pytest.approx(1)
+    boxes = (8.0, 8.0, 24.0, 24.0), (40.0, 40.0, 56.0, 56.0)
+    found = assigned(targets(*boxes), predicting(dict(zip((9, 45), boxes, strict=True))))  # beside their centers
+    assert found[9] == (0, pytest.approx(1))
+    assert found[45] == (1, pytest.approx(1))
 
 
-def test_no_cell_is_responsible_for_two_objects():
-    objects = torch.tensor([[2.0, 50, 12, 60], [20, 20, 44, 44], [26, 20, 50, 44]])
+def test_no_cell_is_responsible_for_two_objects_or_for_padding():
+    objects = (2.0, 50, 12, 60), (20, 20, 44, 44), (26, 20, 50, 44)
     output = torch.rand(len(CELLS.strides), 6, generator=torch.Generator().manual_seed(0))
-    index, of_object, _ = assign(
-        objects, torch.zeros(3, dtype=torch.long), decode(output, CELLS), output[:, 4:5] * output[:, 5:], CELLS
-    )
-    assert len(set(index.tolist())) == len(index)
-    assert set(of_object.tolist()) == {0, 1, 2}
+    found = assigned(targets(*objects), output)
+    assert {number for number, _ in found.values()} == {0, 1, 2}
+    assert found == assigned(targets(*objects, padding=9), output)
+    assert assigned(targets(crowd=objects), output) == {}
+
+
+def test_objects_are_mirrored_with_their_image():
+    one, other = targets((2, 4, 12, 20)), targets((40, 0, 64, 8))
+    both = Targets(*(torch.cat(pair) for pair in zip(one, other, strict=True)))
+    chosen = both.select(torch.tensor([1, 0, 0]), torch.tensor([False, True, False]), 64)
+    assert chosen.corners[:, 0].tolist() == [[40, 0, 64, 8], [52, 4, 62, 20], [2, 4, 12, 20]]
 
 
 def test_the_loss_prefers_the_object_that_is_there():
     box = (8.0, 8.0, 24.0, 24.0)
     there = targets(box)
     right, beside, nothing = (
-        detection_loss(predicting(boxes)[None], [there], CELLS) for boxes in ({9: box}, {9: (12, 8, 28, 24)}, {})
+        detection_loss(predicting(boxes)[None], there, CELLS) for boxes in ({9: box}, {9: (12, 8, 28, 24)}, {})
     )
     assert right < beside < nothing
 
@@ -121,8 +128,8 @@ def test_the_loss_prefers_the_object_that_is_there():
 def test_what_is_found_where_nobody_separated_objects_costs_nothing():
     box = (8.0, 8.0, 24.0, 24.0)
     found = predicting({9: box})[None]
-    uncounted = detection_loss(found, [targets(crowd=[box])], CELLS)
-    wrong = detection_loss(found, [targets()], CELLS)
+    uncounted = detection_loss(found, targets(crowd=[box]), CELLS)
+    wrong = detection_loss(found, targets(), CELLS)
     assert uncounted < wrong / 2
 
 
@@ -131,7 +138,8 @@ def test_training_finds_a_bright_block(tmp_path):
     images = torch.zeros(2, 3, 64, 64)
     images[0, :, 16:32, 16:32] = 1
     images[1, :, 32:48, 16:32] = 1
-    objects = [targets((16, 16, 32, 32)), targets((16, 32, 32, 48))]
+    pair = targets((16, 16, 32, 32)), targets((16, 32, 32, 48))
+    objects = Targets(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
     optimizer = torch.optim.Adam(network.parameters(), 0.02)
     losses = []
     for _ in range(60):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 1) -> int:
+def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 1, device: str = "cpu") -> int:
     """Train the same small detector and segmentation network on the images of each method, and compare them.
 
     Needs the extras `benchmark` and `detection`. Every training is kept in the output folder: the same call resumes
@@ -17,7 +17,8 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
         output: the folder of the results: report.html, tables, images, trainings.
         data_root: the folder below which the config's images and masks lie; by default the environment variable
             REFINEFUSE_DATA, or the current folder.
-        num_workers: how many trainings run at once.
+        num_workers: how many trainings run at once; several share a GPU well.
+        device: where networks are trained: cpu, cuda, cuda:N, or auto. A GPU gives other last digits.
     """
     import sys
 
@@ -40,7 +41,7 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     from refinefuse.downstream.study import DownstreamRunner
     from refinefuse.scoring.rendering import as_text
 
-    runner = DownstreamRunner(settings, PathVariables(root, path.parent), output, num_workers)
+    runner = DownstreamRunner(settings, PathVariables(root, path.parent), output, num_workers, device)
     study = runner.run(lambda steps, count, what: tqdm(steps, what, count, file=sys.stderr, disable=None))
     sections = study_sections(study)
     report = write_report(study, sections, output)

@@ -139,8 +139,8 @@ class ImageFile:
     checksum: str
 
     def open(self) -> UInt8[np.ndarray, "n h w 3"]:
-        """The images, mapped into memory."""
-        return np.memmap(self.path, np.uint8, "r", shape=(self.count, *self.size, 3))
+        """The images, mapped into memory; what is written to them is not kept."""
+        return np.memmap(self.path, np.uint8, "c", shape=(self.count, *self.size, 3))
 
 
 @dataclass(frozen=True)

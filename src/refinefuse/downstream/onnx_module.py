@@ -55,8 +55,9 @@ class OnnxModule(nn.Module):
             )
             for node in graph.node
         ]
+        fixed = {name for kind, inputs, *_ in self.nodes if kind == "Resize" for name in inputs}
         self.trained = nn.ParameterDict(
-            {_key(n): x for n, x in constants.items() if x.is_floating_point() and x.numel()}
+            {_key(n): x for n, x in constants.items() if x.is_floating_point() and x.numel() and n not in fixed}
         )
         self.constants = {n: x for n, x in constants.items() if _key(n) not in self.trained}
 

@@ -34,6 +34,7 @@ from refinefuse.downstream.dataset import (
 from refinefuse.downstream.evaluation import ALL, Evaluation, evaluate_boxes, evaluate_segmentation
 from refinefuse.downstream.training import Part, Training, run_training
 from refinefuse.errors import ConfigError, PairingError
+from refinefuse.inference.device import resolve_device
 
 Task = Literal["segmentation", "detection"]
 Progress = Callable[[Iterable[None], int, str], Iterable[None]]
@@ -90,10 +91,14 @@ class DownstreamRunner:
         variables: where its paths begin.
         output: the folder: images/, trainings/.
         num_workers: how many processes.
+        device: where networks are trained: cpu, cuda, cuda:N, or auto.
     """
 
-    def __init__(self, config: DownstreamConfig, variables: PathVariables, output: Path, num_workers: int) -> None:
+    def __init__(
+        self, config: DownstreamConfig, variables: PathVariables, output: Path, num_workers: int, device: str = "cpu"
+    ) -> None:
         self.config, self.variables, self.output, self.num_workers = config, variables, output, num_workers
+        self.device = str(resolve_device(device))
         self.size = (config.size[0], config.size[1])
         self.detector = Path(variables.fill(config.detector))
         self.study = DownstreamStudy(config)
@@ -223,13 +228,13 @@ class DownstreamRunner:
         key = checksum(
             task, *(job.file.checksum for job in images), *(labels.checksum for labels in labeled), str(fold),
             str(astuple(schedule)), str(seed), *classes, detection if task == "detection" else "", config.precision,
-            code_checksum(*_CODE),
+            "" if self.device == "cpu" else self.device.partition(":")[0], code_checksum(*_CODE),
         )  # fmt: skip
         row = images[1].method.slug if images[1].method else images[1].file.row
         path = self.output / "trainings" / f"{task}-{row}-{seed}-{key[:16]}.npz"
         return Training(
-            task, parts[0], parts[1], schedule, seed, tuple(classes), self.detector, config.precision, path
-        )  # fmt: skip
+            task, parts[0], parts[1], schedule, seed, tuple(classes), self.detector, config.precision, path, self.device
+        )
 
     def _train(self, todo: Sequence[Training]) -> Iterator[None]:
         for job, failure in in_processes(run_training, todo, self.num_workers):

@@ -7,15 +7,15 @@ it gives the same digits again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,8 +32,10 @@ from refinefuse.errors import TrainingError
 WARM_UP = 0.1
 CLIP = 10.0
 TESTED_AT_ONCE = 8
-Loss = Callable[[Tensor, Sequence[int], Sequence[bool]], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of the network's output for a batch, of which images are in it, and which of them are mirrored."""
 Precision = Literal["32-true", "bf16-mixed"]
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Training:
         detector: the ONNX file that a detector starts from.
         precision: of the features.
         output: where the result goes.
+        device: on which it runs: cpu, cuda, cuda:N.
     """
 
     task: Literal["segmentation", "detection"]
@@ -80,9 +83,10 @@ class Training:
     detector: Path
     precision: Precision
     output: Path
+    device: str = "cpu"
 
 
-def batches(num_images: int, schedule: Schedule, seed: int) -> Iterator[tuple[list[int], list[bool]]]:
+def batches(num_images: int, schedule: Schedule, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Which images each step draws, and whether they are flipped: every image once per epoch, in a new order."""
     generator = np.random.default_rng(seed)
     waiting: list[int] = []
@@ -90,7 +94,7 @@ def batches(num_images: int, schedule: Schedule, seed: int) -> Iterator[tuple[li
         while len(waiting) < schedule.batch_size:
             waiting += generator.permutation(num_images).tolist()
         drawn, waiting = waiting[: schedule.batch_size], waiting[schedule.batch_size :]
-        yield drawn, (generator.random(len(drawn)) < 0.5).tolist()
+        yield torch.tensor(drawn), torch.from_numpy(generator.random(len(drawn)) < 0.5)
 
 
 def rate_at(step: int, schedule: Schedule) -> float:
@@ -102,20 +106,23 @@ def rate_at(step: int, schedule: Schedule) -> float:
     return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def optimize(network: nn.Module, loss: Loss, part: Part, schedule: Schedule, seed: int, precision: Precision) -> None:
-    """Train a network in place.
+def optimize(network: nn.Module, loss: Loss, job: Training) -> None:
+    """Train a network in place, on the device of its weights.
 
     Raises:
         TrainingError: what the network gives is not finite.
     """
-    images = part.images.open()
+    images, index = _images(job.train, job.device)
+    schedule = job.schedule
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), schedule.learning_rate, weight_decay=schedule.weight_decay)
-    for step, (drawn, flips) in enumerate(batches(len(part.index), schedule, seed)):
+    for step, batch in enumerate(batches(len(index), schedule, job.seed)):
+        drawn, flips = (x.to(job.device) for x in batch)
         for group in optimizer.param_groups:
             group["lr"] = rate_at(step, schedule)
-        shown = [images[part.index[i]][:, :: -1 if flip else 1] for i, flip in zip(drawn, flips, strict=True)]
-        with _autocast(precision):
+        shown = images[index[drawn]]
+        shown = torch.where(flips[:, None, None, None], shown.flip(2), shown)
+        with _autocast(job):
             output = network(_as_batch(shown))
         if not torch.isfinite(output).all():
             raise TrainingError(f"The network is not finite at step {step}.\nChoose a lower learning rate.")
@@ -125,37 +132,51 @@ def optimize(network: nn.Module, loss: Loss, part: Part, schedule: Schedule, see
         optimizer.step()
 
 
-def outputs(network: nn.Module, part: Part, precision: Precision) -> Iterator[Tensor]:
-    """What a trained network gives for each image."""
-    images = part.images.open()
+def outputs(network: nn.Module, job: Training) -> Iterator[Tensor]:
+    """What a trained network gives for each image of the test."""
+    images, index = _images(job.test, job.device)
     network.eval()
-    for start in range(0, len(part.index), TESTED_AT_ONCE):
-        with torch.inference_mode(), _autocast(precision):
-            yield from network(_as_batch([images[i] for i in part.index[start : start + TESTED_AT_ONCE]])).float()
+    for chosen in index.split(TESTED_AT_ONCE):  # type: ignore[no-untyped-call]
+        with torch.inference_mode(), _autocast(job):
+            yield from network(_as_batch(images[chosen])).float()
 
 
-def _autocast(precision: Precision) -> AbstractContextManager[None]:
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed")
+def _autocast(job: Training) -> AbstractContextManager[None]:
+    return torch.autocast(torch.device(job.device).type, torch.bfloat16, enabled=job.precision == "bf16-mixed")
 
 
-def _as_batch(images: Sequence[np.ndarray]) -> Tensor:
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
-    return batch.contiguous(memory_format=torch.channels_last)
+def _images(part: Part, device: str) -> tuple[UInt8[Tensor, "n h w 3"], Int[Tensor, " m"]]:
+    """The images of a file, and which of them are of the part: mapped into memory, or all of them on a GPU."""
+    return torch.from_numpy(part.images.open()).to(device), torch.tensor(part.index, device=device)
+
+
+def _layout(device: torch.device) -> torch.memory_format:
+    """Channels last are fast on a CPU, and slow for thin layers on a GPU."""
+    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
+
+
+def _as_batch(images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
+    return images.permute(0, 3, 1, 2).float().contiguous(memory_format=_layout(images.device))
+
+
+def _on_device(network: NetworkT, device: str) -> NetworkT:
+    layout = _layout(torch.device(device))
+    return network.to(device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 def train_segmentation(job: Training) -> dict[str, np.ndarray]:
     """The confusion of classes in every test image, (n, k, k) pixels."""
-    masks, num_classes = torch.from_numpy(job.train.masks), len(job.classes)
-    weights = torch.from_numpy(class_weights(job.train.masks, num_classes))
+    masks, num_classes = torch.from_numpy(job.train.masks).to(job.device), len(job.classes)
+    weights = torch.from_numpy(class_weights(job.train.masks, num_classes)).to(job.device)
     torch.manual_seed(job.seed)
-    network = SegmentationUNet(num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _on_device(SegmentationUNet(num_classes), job.device)
 
-    def loss(output: Tensor, drawn: Sequence[int], flips: Sequence[bool]) -> Tensor:
-        wanted = torch.stack([masks[i].flip(-1) if flip else masks[i] for i, flip in zip(drawn, flips, strict=True)])
+    def loss(output: Tensor, drawn: Tensor, flips: Tensor) -> Tensor:
+        wanted = torch.where(flips[:, None, None], masks[drawn].flip(2), masks[drawn])
         return F.cross_entropy(output.float(), wanted.long(), weights, ignore_index=255)
 
-    optimize(network, loss, job.train, job.schedule, job.seed, job.precision)
-    predicted = (scores.argmax(0).byte().numpy() for scores in outputs(network, job.test, job.precision))
+    optimize(network, loss, job)
+    predicted = (scores.argmax(0).byte().cpu().numpy() for scores in outputs(network, job))
     confusions = [confusion(mask, found, num_classes) for mask, found in zip(job.test.masks, predicted, strict=True)]
     return {"confusion": np.stack(confusions).astype(np.int32)}
 
@@ -164,20 +185,17 @@ def train_detection(job: Training) -> dict[str, np.ndarray]:
     """The boxes that are found in every test image, as flat arrays: image, class, score, corners in its own pixels."""
     height, width = job.train.images.size
     cells = cells_of(height, width)
-    both = [
-        [_targets(boxes, size, job, mirrored) for boxes, size in zip(job.train.boxes, job.train.sizes, strict=True)]
-        for mirrored in (False, True)
-    ]
+    on_device = cells.to(torch.device(job.device))
+    targets = Targets(*(x.to(job.device) for x in _targets(job)))
     torch.manual_seed(job.seed)
-    network = open_trainable(job.detector, job.classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    reversed_channels = _Bgr(network)
+    network = _on_device(_Bgr(open_trainable(job.detector, job.classes)), job.device)
 
-    def loss(output: Tensor, drawn: Sequence[int], flips: Sequence[bool]) -> Tensor:
-        return detection_loss(output, [both[flip][i] for i, flip in zip(drawn, flips, strict=True)], cells)
+    def loss(output: Tensor, drawn: Tensor, flips: Tensor) -> Tensor:
+        return detection_loss(output, targets.select(drawn, flips, width), on_device)
 
-    optimize(reversed_channels, loss, job.train, job.schedule, job.seed, job.precision)
+    optimize(network, loss, job)
     rows = []
-    for number, output in enumerate(outputs(reversed_channels, job.test, job.precision)):
+    for number, output in enumerate(x.cpu() for x in outputs(network, job)):
         full = job.test.sizes[number]
         scale = np.array([full.width / width, full.height / height] * 2, np.float32)
         corners = decode(output, cells).numpy() * scale
@@ -199,13 +217,19 @@ class _Bgr(nn.Module):
         return output
 
 
-def _targets(boxes: Boxes, size: Size, job: Training, mirrored: bool) -> Targets:
+def _targets(job: Training) -> Targets:
+    """The objects of all images that are trained on."""
     height, width = job.train.images.size
-    corners = boxes.corners * np.array([width / size.width, height / size.height] * 2, np.float32)
-    if mirrored:
-        corners = np.stack([width - corners[:, 2], corners[:, 1], width - corners[:, 0], corners[:, 3]], 1)
-    classes = [job.classes.index(name) for name in boxes.classes]
-    return Targets(torch.from_numpy(corners), torch.tensor(classes, dtype=torch.long), torch.from_numpy(boxes.crowd))
+    most = max(1, *map(len, job.train.boxes))
+    corners = np.zeros((len(job.train.boxes), most, 4), np.float32)
+    classes = np.zeros(corners.shape[:2], np.int64)
+    counted, crowd = np.zeros(corners.shape[:2], bool), np.zeros(corners.shape[:2], bool)
+    for n, (boxes, size) in enumerate(zip(job.train.boxes, job.train.sizes, strict=True)):
+        here = n, slice(len(boxes))
+        corners[here] = boxes.corners * np.array([width / size.width, height / size.height] * 2, np.float32)
+        classes[here] = [job.classes.index(name) for name in boxes.classes]
+        counted[here], crowd[here] = ~boxes.crowd, boxes.crowd
+    return Targets(*map(torch.from_numpy, (corners, classes, counted, crowd)))
 
 
 TASKS = {"segmentation": train_segmentation, "detection": train_detection}

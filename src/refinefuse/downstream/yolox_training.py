@@ -29,11 +29,26 @@ BOX_WEIGHT, COST_OF_OVERLAP, COST_OUTSIDE = 5.0, 3.0, 1e5
 
 
 class Targets(NamedTuple):
-    """The objects of an image: corners in the pixels of the network's input, class numbers, and whether they count."""
+    """The objects of some images, each padded to the same number.
 
-    corners: Float[Tensor, "g 4"]
-    classes: Int[Tensor, " g"]
-    crowd: Bool[Tensor, " g"]
+    Attributes:
+        corners: in the pixels of the network's input.
+        classes: their numbers.
+        counted: which of them are to be found.
+        crowd: which of them count neither for nor against. The rest is padding.
+    """
+
+    corners: Float[Tensor, "b g 4"]
+    classes: Int[Tensor, "b g"]
+    counted: Bool[Tensor, "b g"]
+    crowd: Bool[Tensor, "b g"]
+
+    def select(self, index: Int[Tensor, " m"], flips: Bool[Tensor, " m"], width: int) -> Targets:
+        """Those of some images, of which some are mirrored."""
+        corners, *others = (x[index] for x in self)
+        left, top, right, bottom = corners.unbind(-1)
+        mirrored = torch.stack([width - right, top, width - left, bottom], -1)
+        return Targets(torch.where(flips[:, None, None], mirrored, corners), *others)
 
 
 class Cells(NamedTuple):
@@ -41,6 +56,10 @@ class Cells(NamedTuple):
 
     centers: Float[Tensor, "n 2"]
     strides: Float[Tensor, " n"]
+
+    def to(self, device: torch.device) -> Cells:
+        """The same on a device."""
+        return Cells(self.centers.to(device), self.strides.to(device))
 
 
 def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
@@ -92,45 +111,41 @@ def overlaps(one: Float[Tensor, "*b 4"], two: Float[Tensor, "*b 4"]) -> Float[Te
 
 
 def assign(
-    corners: Float[Tensor, "g 4"],
-    classes: Int[Tensor, " g"],
-    boxes: Float[Tensor, "n 4"],
-    scores: Float[Tensor, "n k"],
-    cells: Cells,
-) -> tuple[Int[Tensor, " m"], Int[Tensor, " m"], Float[Tensor, " m"]]:
-    """Which cells are responsible for which object: their numbers, the object's, and the overlap with it.
+    targets: Targets, boxes: Float[Tensor, "b n 4"], scores: Float[Tensor, "b n k"], cells: Cells
+) -> tuple[Bool[Tensor, "b n"], Int[Tensor, "b n"], Float[Tensor, "b n"]]:
+    """Which cells are responsible for an object, which one it is, and their overlap with it.
 
     Args:
-        corners: of the objects.
-        classes: of the objects.
+        targets: the objects.
         boxes: what the cells predict.
-        scores: the square root of class score times objectness is what an object costs; here the product.
+        scores: the class scores times the objectness of the cells.
         cells: where they are.
     """
     x, y = cells.centers.T
-    sides = torch.stack([x - corners[:, :1], y - corners[:, 1:2], corners[:, 2:3] - x, corners[:, 3:] - y])
-    within = sides.amin(0) > 0
-    middle = (corners[:, :2] + corners[:, 2:]) / 2
-    near = ((cells.centers - middle[:, None]).abs().amax(-1)) < RADIUS * cells.strides
-    candidates = torch.nonzero((within | near).any(0)).flatten()
-    overlap = overlaps(corners[:, None], boxes[candidates])
-    wanted = F.one_hot(classes, scores.shape[1]).float()
-    probability = scores[candidates].clamp(1e-6, 1 - 1e-6).sqrt()
-    unlike = -(wanted @ probability.log().T) - (1 - wanted) @ torch.log1p(-probability).T
-    both = (within & near)[:, candidates]
-    cost = unlike - COST_OF_OVERLAP * overlap.clamp(min=1e-8).log() + COST_OUTSIDE * ~both
-    counts = overlap.topk(min(CANDIDATES, len(candidates)), 1).values.sum(1).int().clamp(min=1)
-    chosen = torch.zeros_like(cost, dtype=torch.bool)
-    for row, count in enumerate(counts.tolist()):
-        chosen[row, cost[row].topk(min(count, len(candidates)), largest=False).indices] = True
-    twice = chosen.sum(0) > 1
-    chosen[:, twice] = F.one_hot(cost[:, twice].argmin(0), len(corners)).T.bool()
-    taken = torch.nonzero(chosen.any(0)).flatten()
-    objects = chosen[:, taken].int().argmax(0)
-    return candidates[taken], objects, overlap[objects, taken]
+    left, top, right, bottom = targets.corners.unsqueeze(-1).unbind(2)
+    within = torch.stack([x - left, y - top, right - x, bottom - y]).amin(0) > 0
+    middle = (targets.corners[..., :2] + targets.corners[..., 2:]) / 2
+    near = (cells.centers - middle[:, :, None]).abs().amax(-1) < RADIUS * cells.strides
+    counted = targets.counted[..., None]
+    possible = ((within | near) & counted).any(1, keepdim=True) & counted
+    overlap = overlaps(targets.corners[:, :, None], boxes[:, None]) * possible
+    wanted = F.one_hot(targets.classes, scores.shape[-1]).float()
+    probability = scores.clamp(1e-6, 1 - 1e-6).sqrt()
+    unlike = -(wanted @ probability.log().mT) - (1 - wanted) @ torch.log1p(-probability).mT
+    cost = unlike - COST_OF_OVERLAP * overlap.clamp(min=1e-8).log() + COST_OUTSIDE * ~(within & near)
+    cost = cost.masked_fill(~possible, torch.inf)
+    most = min(CANDIDATES, cost.shape[-1])
+    count = overlap.topk(most).values.sum(-1, keepdim=True).int().clamp(min=1)
+    lowest = cost.topk(most, largest=False)
+    few = (torch.arange(most, device=cost.device) < count) & lowest.values.isfinite()
+    chosen = torch.zeros_like(possible).scatter(-1, lowest.indices, few)
+    best = F.one_hot(cost.argmin(1), cost.shape[1]).mT.bool()
+    chosen = torch.where(chosen.sum(1, keepdim=True) > 1, best, chosen)
+    objects = chosen.int().argmax(1)
+    return chosen.any(1), objects, overlap.gather(1, objects[:, None])[:, 0]
 
 
-def detection_loss(output: Float[Tensor, "b n c"], targets: Sequence[Targets], cells: Cells) -> Tensor:
+def detection_loss(output: Float[Tensor, "b n c"], targets: Targets, cells: Cells) -> Tensor:
     """The loss of a batch, per responsible cell.
 
     Args:
@@ -140,24 +155,15 @@ def detection_loss(output: Float[Tensor, "b n c"], targets: Sequence[Targets], c
     """
     output = output.float()
     boxes = decode(output, cells)
-    wanted = torch.zeros(output.shape[:2])
-    asked = torch.ones(output.shape[:2])
-    loss, count = output.new_zeros(()), 0
-    for number, target in enumerate(targets):
+    with torch.no_grad():
+        taken, objects, overlap = assign(targets, boxes, output[..., 4:5] * output[..., 5:], cells)
         x, y = cells.centers.T
-        for left, top, right, bottom in target.corners[target.crowd].tolist():
-            asked[number, (x > left) & (x < right) & (y > top) & (y < bottom)] = 0
-        corners, classes = target.corners[~target.crowd], target.classes[~target.crowd]
-        if not len(corners):
-            continue
-        with torch.no_grad():
-            scores = output[number, :, 4:5] * output[number, :, 5:]
-            index, objects, overlap = assign(corners, classes, boxes[number], scores, cells)
-        wanted[number, index], asked[number, index] = 1, 1
-        count += len(index)
-        shared = overlaps(boxes[number, index], corners[objects])
-        kinds = F.one_hot(classes[objects], output.shape[2] - 5) * overlap[:, None]
-        loss = loss + BOX_WEIGHT * (1 - shared.square()).sum()
-        loss = loss + F.binary_cross_entropy(output[number, index, 5:], kinds, reduction="sum")
-    objectness = F.binary_cross_entropy(output[..., 4], wanted, asked, reduction="sum")
-    return (loss + objectness) / max(1, count)
+        left, top, right, bottom = targets.corners.unsqueeze(-1).unbind(2)
+        hidden = (x > left) & (x < right) & (y > top) & (y < bottom) & targets.crowd[..., None]
+        asked = taken | ~hidden.any(1)
+        corners = targets.corners.gather(1, objects[..., None].expand(-1, -1, 4))
+        kinds = F.one_hot(targets.classes.gather(1, objects), output.shape[2] - 5) * overlap[..., None]
+    far = 1 - overlaps(boxes, corners).square()
+    unlike = F.binary_cross_entropy(output[..., 5:], kinds, reduction="none").sum(-1)
+    objectness = F.binary_cross_entropy(output[..., 4], taken.float(), asked.float(), reduction="sum")
+    return ((BOX_WEIGHT * far + unlike) * taken).sum().add(objectness) / taken.sum().clamp(min=1)
