@@ -85,11 +85,14 @@ export class Fusion implements Engine {
     return new Blob([encodePng({ ...result, depth }) as Uint8Array<ArrayBuffer>], { type: "image/png" });
   }
 
-  async frame({ model, color, inverted, ...images }: Frame): Promise<FusedFrame> {
-    const [a, b] = [images.a, images.b].map((image, index) => toPlanes(opaque(image), null, index === 0 && inverted));
+  async frame({ model, color, inverted, transform, ...images }: Frame): Promise<FusedFrame> {
+    const b = toPlanes(opaque(images.b));
+    const own = { ...toPlanes(opaque(images.a), null, inverted), chroma: null };
+    const a = transform ? warp(own, b, transform) : own;
     const { fused, weightMap } = await (await this.network(model)).predict(a.luma, b.luma, b.width, b.height);
     return {
-      fused: toRgba(fromLuma(fused, { ...a, chroma: null }, b, color, 8)),
+      a: toRgba(grayImage(a.luma, b.width, b.height, 8)),
+      fused: toRgba(fromLuma(fused, a, b, color, 8)),
       weight: toRgba(grayImage(weightMap, b.width, b.height, 8)),
     };
   }

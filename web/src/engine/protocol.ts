@@ -53,11 +53,15 @@ export interface Frame {
   readonly model: string;
   readonly color: ColorMode;
   readonly inverted: boolean;
+  /** From B to A; null where A already lies on B. */
+  readonly transform: Transform | null;
   readonly a: ImageData;
   readonly b: ImageData;
 }
 
 export interface FusedFrame {
+  /** A on the grid of B, as it was fused. */
+  readonly a: ImageData;
   readonly fused: ImageData;
   readonly weight: ImageData;
 }

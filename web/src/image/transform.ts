@@ -28,6 +28,7 @@ export interface Alignment {
 
 export const CENTERED: Alignment = { dx: 0, dy: 0, scale: 1 };
 
+const LARGEST_FRAME = 2_100_000; // pixels of B up to which the sampling is kept for the next frame
 const SOFT = 24; // pixels over which A blends into the fill
 
 /** The transform of an alignment by hand; null where A already lies on the grid of B. */
@@ -39,6 +40,27 @@ export function handTransform(moving: Size, fixed: Size, { dx, dy, scale }: Alig
   const x = (moving.width - 1) / 2 - k * ((fixed.width - 1) / 2 + dx);
   const y = (moving.height - 1) / 2 - k * ((fixed.height - 1) / 2 + dy);
   return { type: "similarity", moving, fixed, matrix: [k, 0, x, 0, k, y, 0, 0, 1], displacement: null };
+}
+
+/** The same transform for both images at other sizes. */
+export function rescaled(transform: Transform, moving: Size, fixed: Size): Transform {
+  const [ofA, ofB] = [scaling(moving, transform.moving), scaling(transform.fixed, fixed)];
+  const [x, y] = [fixed.width / transform.fixed.width, fixed.height / transform.fixed.height];
+  const displacement = transform.displacement?.map((row) => row.map(([dx, dy]) => [x * dx, y * dy] as const)) ?? null;
+  return { ...transform, moving, fixed, matrix: product(ofA, product(transform.matrix, ofB)), displacement };
+}
+
+/** The matrix that takes pixels of one size to those of another: their centers, not their corners, are whole numbers. */
+function scaling(size: Size, before: Size): number[] {
+  const [x, y] = [size.width / before.width, size.height / before.height];
+  return [x, 0, (x - 1) / 2, 0, y, (y - 1) / 2, 0, 0, 1];
+}
+
+function product(a: readonly number[], b: readonly number[]): number[] {
+  return Array.from({ length: 9 }, (_, n) => {
+    const [row, column] = [3 * Math.floor(n / 3), n % 3];
+    return a[row] * b[column] + a[row + 1] * b[column + 3] + a[row + 2] * b[column + 6];
+  });
 }
 
 /** The JSON that `refinefuse fuse --transform` reads. */
@@ -90,10 +112,8 @@ function noTransform(): InputError {
 
 /** Resample A on the grid of B. Where A has no data, it shows the luma of B, so the fused image is B there. */
 export function warp(a: Planes, b: Planes, transform: Transform): Planes {
-  checkSize("A", a, transform.moving);
-  checkSize("B", b, transform.fixed);
-  const map = coordinates(transform);
-  const weight = softEdge(map, a, b);
+  checkSizes(a, b, transform);
+  const { map, weight } = sampling(transform);
   const resampled = (plane: Float32Array, fill: (index: number) => number, low: number, high: number) => {
     const result = new Float32Array(b.luma.length);
     for (let i = 0; i < result.length; i++) {
@@ -113,6 +133,32 @@ export function warp(a: Planes, b: Planes, transform: Transform): Planes {
   };
 }
 
+interface Sampling {
+  /** For each pixel of B the place (x, y) in A. */
+  readonly map: Float32Array;
+  /** How much of A counts there. */
+  readonly weight: Float32Array;
+}
+
+let lastFrame: { readonly key: string; readonly sampling: Sampling } | null = null;
+
+/** Where A is sampled; for a video the same in each frame. */
+function sampling(transform: Transform): Sampling {
+  const key = JSON.stringify(transform);
+  if (lastFrame?.key === key) return lastFrame.sampling;
+  const { moving, fixed } = transform;
+  const map = coordinates(transform);
+  const found = { map, weight: softEdge(map, moving, fixed) };
+  lastFrame = fixed.width * fixed.height <= LARGEST_FRAME ? { key, sampling: found } : null;
+  return found;
+}
+
+/** Refuse images that the transform was not made for. */
+export function checkSizes(a: Size, b: Size, { moving, fixed }: Transform): void {
+  checkSize("A", a, moving);
+  checkSize("B", b, fixed);
+}
+
 function checkSize(name: string, { width, height }: Size, expected: Size): void {
   if (width === expected.width && height === expected.height) return;
   throw new InputError(
@@ -122,7 +168,6 @@ function checkSize(name: string, { width, height }: Size, expected: Size): void 
   );
 }
 
-/** For each pixel of B the place (x, y) in A. */
 function coordinates({ fixed, matrix: m, displacement }: Transform): Float32Array {
   const { width, height } = fixed;
   const map = new Float32Array(2 * width * height);

@@ -32,7 +32,7 @@ export function App() {
         {mode.value === "images" ? (
           <>
             <Sources />
-            <div class="content">
+            <div class="content pinned">
               <Messages />
               <Result />
             </div>

@@ -2,13 +2,13 @@
 
 import type { Engine } from "../engine/protocol";
 import type { ColorMode } from "../image/color";
-import type { Alignment } from "../image/transform";
+import { type Alignment, checkSizes, handTransform, rescaled, type Size, type Transform } from "../image/transform";
 
 export interface LiveOptions {
   readonly model: string;
   readonly color: ColorMode;
   readonly inverted: boolean;
-  readonly alignment: Alignment;
+  readonly align: Alignment | Transform;
   /** Longest width that is fused, in pixels. */
   readonly width: number;
 }
@@ -28,21 +28,23 @@ export function makeCanvases(): Canvases {
 }
 
 /** The size in which a video is fused: not wider than asked, never enlarged. */
-export function workingSize(
-  video: { videoWidth: number; videoHeight: number },
-  width: number,
-): { width: number; height: number } {
-  const scale = Math.min(1, width / video.videoWidth);
+export function workingSize(video: Size, width: number): Size {
+  const scale = Math.min(1, width / video.width);
   return {
-    width: Math.max(1, Math.round(video.videoWidth * scale)),
-    height: Math.max(1, Math.round(video.videoHeight * scale)),
+    width: Math.max(1, Math.round(video.width * scale)),
+    height: Math.max(1, Math.round(video.height * scale)),
   };
 }
 
-/** Runs until `stop`. `options` is asked before every frame, `shown` told after it how many frames a second were fused. */
+/**
+ * Runs until `stop`. `options` is asked before every frame, `shown` told after it how many frames a second were fused,
+ * `failed` why one was not: the next one then waits for other options.
+ */
 export class LiveLoop {
   private stopped = false;
   private last = "";
+  private refused = "";
+  private readonly camera = document.createElement("canvas");
   private readonly times: number[] = [];
 
   constructor(
@@ -52,17 +54,24 @@ export class LiveLoop {
     private readonly canvases: Canvases,
     private readonly options: () => LiveOptions,
     private readonly shown: (framesPerSecond: number) => void,
+    private readonly failed: (error: unknown) => void,
   ) {}
 
   async run(): Promise<void> {
     while (!this.stopped) {
       await new Promise(requestAnimationFrame);
       const options = this.options();
-      const state = `${this.b.currentTime} ${this.a.currentTime} ${JSON.stringify(options)}`;
+      const asked = JSON.stringify(options);
+      const state = `${this.b.currentTime} ${this.a.currentTime} ${asked}`;
       const playable = this.a.readyState >= 2 && this.b.readyState >= 2;
-      if (this.stopped || !playable || state === this.last) continue;
+      if (this.stopped || !playable || state === this.last || asked === this.refused) continue;
       this.last = state;
-      await this.fuse(options);
+      try {
+        await this.fuse(options);
+      } catch (error) {
+        this.refused = asked;
+        this.failed(error);
+      }
     }
   }
 
@@ -80,18 +89,14 @@ export class LiveLoop {
 
   private async fuse(options: LiveOptions): Promise<void> {
     this.follow();
-    const { width, height } = workingSize(this.b, options.width);
-    const b = grab(this.canvases.b, width, height, (context) => context.drawImage(this.b, 0, 0, width, height));
-    const a = grab(this.canvases.a, width, height, (context) => {
-      context.drawImage(this.b, 0, 0, width, height); // shown where A has no data
-      const { dx, dy, scale } = options.alignment;
-      const fit = Math.min(width / this.a.videoWidth, height / this.a.videoHeight) * scale;
-      const [w, h, k] = [this.a.videoWidth * fit, this.a.videoHeight * fit, width / this.b.videoWidth];
-      context.drawImage(this.a, (width - w) / 2 + dx * k, (height - h) / 2 + dy * k, w, h);
-    });
-    const { fused, weight } = await this.engine.frame({ ...options, a, b });
+    const { model, color, inverted, align } = options;
+    const a = grab(this.camera, this.a, options.width);
+    const b = grab(this.canvases.b, this.b, options.width);
+    const transform = frameTransform(align, sizeOf(this.a), sizeOf(this.b), a, b);
+    const { fused, weight, a: used } = await this.engine.frame({ model, color, inverted, transform, a, b });
     if (this.stopped) return;
     put(this.canvases.fused, fused);
+    put(this.canvases.a, used);
     put(this.canvases.weight, weight);
     this.shown(this.rate());
   }
@@ -104,15 +109,32 @@ export class LiveLoop {
   }
 }
 
-function grab(
-  canvas: HTMLCanvasElement,
-  width: number,
-  height: number,
-  paint: (context: CanvasRenderingContext2D) => void,
-): ImageData {
+/** From the frame of B to that of A, both in the size in which they are fused. */
+export function frameTransform(
+  align: Alignment | Transform,
+  sizeA: Size,
+  sizeB: Size,
+  moving: Size,
+  fixed: Size,
+): Transform | null {
+  if ("matrix" in align) {
+    checkSizes(sizeA, sizeB, align);
+    return rescaled(align, moving, fixed);
+  }
+  const scale = fixed.width / sizeB.width;
+  return handTransform(moving, fixed, { ...align, dx: scale * align.dx, dy: scale * align.dy });
+}
+
+function sizeOf({ videoWidth, videoHeight }: HTMLVideoElement): Size {
+  return { width: videoWidth, height: videoHeight };
+}
+
+/** What the video shows, not wider than asked. */
+function grab(canvas: HTMLCanvasElement, video: HTMLVideoElement, most: number): ImageData {
+  const { width, height } = workingSize(sizeOf(video), most);
   resize(canvas, width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
-  paint(context);
+  context.drawImage(video, 0, 0, width, height);
   return context.getImageData(0, 0, width, height);
 }
 

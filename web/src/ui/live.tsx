@@ -6,7 +6,7 @@ import { InputError } from "../image/picture";
 import { findCameras, openCamera, stopStream } from "./cameras";
 import { LiveLoop, makeCanvases } from "./live-loop";
 import { Settings } from "./settings";
-import { alignment, color, engine, inverted, model, problem, ready, report, save, size, status } from "./state";
+import { align, color, engine, inverted, model, problem, ready, report, save, size, status } from "./state";
 import { Viewer } from "./viewer";
 
 const WIDTHS = [320, 480, 640, 960, 1920];
@@ -25,15 +25,15 @@ export function Live({ kind, messages }: { kind: "videos" | "cameras"; messages:
       model: model.value,
       color: color.value,
       inverted: inverted.value,
-      alignment: alignment.value,
+      align: align.value,
       width: width.value,
     });
     const shown = (rate: number) => {
       setVersion((count) => count + 1);
       status.value = `${size(canvases.fused)} pixels, ${rate.toFixed(1)} frames per second.`;
     };
-    const loop = new LiveLoop(engine, a.current!, b.current!, canvases, options, shown);
-    loop.run().catch(report);
+    const loop = new LiveLoop(engine, a.current!, b.current!, canvases, options, shown, report);
+    void loop.run();
     const follow = () => loop.follow();
     const events = ["play", "pause", "seeked"] as const;
     const video = b.current!;
@@ -49,7 +49,7 @@ export function Live({ kind, messages }: { kind: "videos" | "cameras"; messages:
       <section class="panel sources" aria-label={kind === "videos" ? "Videos" : "Cameras"}>
         {kind === "videos" ? <VideoFiles a={a} b={b} /> : <CameraChoice a={a} b={b} />}
         <label class="field">
-          Width that is fused
+          Fused width
           <select value={width.value} onChange={(event) => (width.value = Number(event.currentTarget.value))}>
             {WIDTHS.map((pixels) => (
               <option key={pixels} value={pixels}>
@@ -59,7 +59,7 @@ export function Live({ kind, messages }: { kind: "videos" | "cameras"; messages:
           </select>
         </label>
       </section>
-      <div class="content">
+      <div class="content pinned">
         {messages}
         {version > 0 ? (
           <>

@@ -2,6 +2,7 @@ import type { ColorMode } from "../image/color";
 import { CENTERED } from "../image/transform";
 import { models } from "./payload";
 import {
+  alignByHand,
   alignment,
   color,
   inverted,
@@ -21,11 +22,11 @@ export function Settings() {
     <section class="panel settings" aria-label="Options">
       {models().length > 1 && (
         <label class="field">
-          Network
+          Weights
           <select value={model.value} onChange={(event) => (model.value = event.currentTarget.value)}>
             {models().map(({ name, title }) => (
               <option key={name} value={name}>
-                {title} ({name})
+                {title} ({name.replace(/^.*-/, "")})
               </option>
             ))}
           </select>
@@ -110,14 +111,14 @@ function ThermalRange() {
 function AlignmentFields() {
   const loaded = loadedTransform.value;
   const images = mode.value === "images";
-  if (loaded && images) {
+  if (loaded) {
     return (
       <fieldset>
         <legend>Alignment</legend>
         <p class="details">
           By <strong>{loaded.name}</strong>
         </p>
-        <button type="button" onClick={() => (loadedTransform.value = null)}>
+        <button type="button" onClick={alignByHand}>
           Align by hand instead
         </button>
       </fieldset>
@@ -134,27 +135,25 @@ function AlignmentFields() {
           Reset
         </button>
         {images && (
-          <>
-            <button type="button" disabled={!result.value?.transform} onClick={saveTransform}>
-              Save transform
-            </button>
-            <input
-              id="transform-file"
-              class="visually-hidden"
-              type="file"
-              aria-label="Load transform"
-              accept=".json,application/json"
-              onChange={(event) => {
-                const file = event.currentTarget.files?.[0];
-                event.currentTarget.value = "";
-                if (file) void loadTransform(file);
-              }}
-            />
-            <label class="button" for="transform-file">
-              Load transform
-            </label>
-          </>
+          <button type="button" disabled={!result.value?.transform} onClick={saveTransform}>
+            Save transform
+          </button>
         )}
+        <input
+          id="transform-file"
+          class="visually-hidden"
+          type="file"
+          aria-label="Load transform"
+          accept=".json,application/json"
+          onChange={(event) => {
+            const file = event.currentTarget.files?.[0];
+            event.currentTarget.value = "";
+            if (file) void loadTransform(file);
+          }}
+        />
+        <label class="button" for="transform-file">
+          Load transform
+        </label>
       </div>
     </fieldset>
   );

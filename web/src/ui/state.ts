@@ -29,6 +29,8 @@ export const inverted = signal(false);
 export const range = signal<IntensityRange | null>(null);
 export const alignment = signal<Alignment>(CENTERED);
 export const loadedTransform = signal<{ name: string; transform: Transform } | null>(null);
+/** How A lies on B: by the transform that was loaded, or by hand. */
+export const align = computed<Alignment | Transform>(() => loadedTransform.value?.transform ?? alignment.value);
 export const model = signal(models()[0].name);
 export const result = signal<Fused | null>(null);
 export const progress = signal<number | null>(null);
@@ -159,6 +161,11 @@ export async function loadTransform(file: File): Promise<void> {
   }
 }
 
+export function alignByHand(): void {
+  problem.value = null;
+  loadedTransform.value = null;
+}
+
 export function saveTransform(): void {
   const transform = result.value?.transform;
   if (transform) save(new Blob([writeTransform(transform)], { type: "application/json" }), "transform.json");
@@ -191,7 +198,7 @@ export function fuseOnChange(): () => void {
       color: color.value,
       range: range.value,
       inverted: inverted.value,
-      align: loadedTransform.value?.transform ?? alignment.value,
+      align: align.value,
     };
     if (a && b && ready.value && mode.value === "images") void fuse(options);
   });

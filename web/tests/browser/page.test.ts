@@ -3,7 +3,7 @@ import type { Server } from "node:http";
 import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readTransform, writeTransform } from "../../src/image/transform";
+import { readTransform, type Transform, writeTransform } from "../../src/image/transform";
 import { choose, difference, downloaded, drop, FILE, fused, launch, open, reference, serve } from "./harness";
 
 let browser: Browser;
@@ -19,6 +19,14 @@ afterAll(async () => {
   await browser?.close();
   server?.close();
 });
+
+const SHIFT: Transform = {
+  type: "affine",
+  moving: { width: 160, height: 120 },
+  fixed: { width: 160, height: 120 },
+  matrix: [1, 0, 20, 0, 1, 0, 0, 0, 1],
+  displacement: null,
+};
 
 async function load(page: Page, pair: string, a = "a.png"): Promise<void> {
   await choose(page, "A: infrared", reference(pair, a));
@@ -60,7 +68,7 @@ test("the fastest network, as by the Python package", async () => {
   const page = await open(browser, url);
   await load(page, "night_street");
   await fused(page);
-  await page.getByLabel("Network").selectOption({ label: "Fastest (infrared-visible-nano)" });
+  await page.getByLabel("Weights").selectOption({ label: "Fastest (nano)" });
   await expect
     .poll(async () =>
       difference(await downloaded(page, "Download fused image"), reference("night_street", "fastest.png")),
@@ -290,6 +298,22 @@ test("two videos are fused as they play, paused, and recorded", async () => {
   const still = await shot();
   await page.getByLabel("Position in the video").fill("2.6");
   await expect.poll(shot).not.toBe(still);
+
+  const transform = (width: number) => ({
+    name: "moved.json",
+    mimeType: "application/json",
+    buffer: Buffer.from(writeTransform({ ...SHIFT, moving: { width, height: 120 } })),
+  });
+  await page.getByLabel("Position of the divider").fill("0");
+  await expect.poll(() => page.getByText(/frames per second/).count()).toBe(1);
+  const unmoved = await shot();
+  await page.getByLabel("Load transform").setInputFiles(transform(320));
+  await page.getByRole("alert").getByText("another size of A: expected 320 × 120, got 160 × 120").waitFor();
+  await page.getByRole("button", { name: "Align by hand instead" }).click();
+  await page.getByLabel("Load transform").setInputFiles(transform(160));
+  await page.getByText("By moved.json").waitFor();
+  await expect.poll(shot).not.toBe(unmoved);
+  expect(await page.getByRole("alert").count()).toBe(0);
 });
 
 test("two cameras are fused live", async () => {

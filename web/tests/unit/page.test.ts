@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { SourceInfo } from "../../src/engine/protocol";
-import { workingSize } from "../../src/ui/live-loop";
+import { frameTransform, workingSize } from "../../src/ui/live-loop";
 import { shouldSwap } from "../../src/ui/roles";
 import { fitted, kept, zoomed } from "../../src/ui/view";
 
@@ -34,6 +34,28 @@ test("the image cannot be moved out of sight", () => {
 });
 
 test("videos are made smaller, never larger", () => {
-  expect(workingSize({ videoWidth: 1920, videoHeight: 1080 }, 640)).toEqual({ width: 640, height: 360 });
-  expect(workingSize({ videoWidth: 320, videoHeight: 240 }, 640)).toEqual({ width: 320, height: 240 });
+  expect(workingSize({ width: 1920, height: 1080 }, 640)).toEqual({ width: 640, height: 360 });
+  expect(workingSize({ width: 320, height: 240 }, 640)).toEqual({ width: 320, height: 240 });
+});
+
+test("an alignment holds for videos that are made smaller", () => {
+  const [sizeA, sizeB] = [
+    { width: 320, height: 240 },
+    { width: 1280, height: 720 },
+  ];
+  const moving = { width: 160, height: 120 };
+  const fixed = { width: 640, height: 360 };
+  const matrix = [0.5, 0.1, -20, -0.1, 0.4, 7, 0, 0, 1];
+  const displacement = Array.from({ length: 4 }, () => Array.from({ length: 4 }, () => [6, -2] as const));
+  const saved = { type: "bspline", moving: sizeA, fixed: sizeB, matrix, displacement };
+  const half = frameTransform(saved, sizeA, sizeB, moving, fixed)!;
+  const at = ([a, b, c, d, e, f]: readonly number[], x: number, y: number) => [a * x + b * y + c, d * x + e * y + f];
+  const center = (value: number) => 2 * value + 0.5; // of two pixels
+  const [x, y] = at(half.matrix, 100, 50);
+  const [fullX, fullY] = at(matrix, center(100), center(50));
+  expect([center(x), center(y)]).toEqual([expect.closeTo(fullX), expect.closeTo(fullY)]);
+  expect(half.displacement![2][3]).toEqual([3, -1]);
+  expect(() => frameTransform(saved, sizeB, sizeB, moving, fixed)).toThrow("another size of A");
+  const byHand = frameTransform({ dx: 10, dy: 0, scale: 1 }, sizeB, sizeB, fixed, fixed)!;
+  expect(byHand.matrix[2]).toBeCloseTo(-5);
 });
