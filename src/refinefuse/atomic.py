@@ -148,5 +148,5 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"Cannot write '{path}': '{above}' is not a folder.\nChoose another folder.")
     if os.path.lexists(path) and not overwrite:
         raise InputError(
-            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (--overwrite), or choose another name."
+            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (`overwrite`), or choose another name."
         )

@@ -327,9 +327,9 @@ def test_a_name_of_broken_mathtext_is_drawn_as_it_is(data, config, tmp_path, cap
 def test_wrong_use(data, config, tmp_path):
     with pytest.raises(ConfigError, match="name of a shipped"):
         run(tmp_path / "none.yaml", output=tmp_path / "out", data_root=data)
-    with pytest.raises(InputError, match="--data-root"):
+    with pytest.raises(InputError, match="`data_root`"):
         run(config(), output=tmp_path / "out", data_root=tmp_path / "none")
-    with pytest.raises(InputError, match="--num-workers"):
+    with pytest.raises(InputError, match="num-workers"):
         run(config(), output=tmp_path / "out", data_root=data, num_workers=-1)
     (tmp_path / "file").write_text("")
     with pytest.raises(RefineFuseError, match="file"):

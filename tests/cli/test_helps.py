@@ -18,3 +18,7 @@ def test_help_is_the_recorded_one(command, monkeypatch):
 
 def test_every_recorded_help_is_of_a_command():
     assert set(FOLDER.iterdir()) == {recorded_path(command) for command in ("", *COMMANDS)}
+
+
+def test_every_help_fits_a_screen():
+    assert {path.name: lines for path in FOLDER.iterdir() if (lines := len(path.read_text().splitlines())) > 60} == {}

@@ -97,9 +97,9 @@ def test_a_mask_in_the_file_masks_counts(tmp_path):
 
 
 def test_signed_values_name_the_range(tmp_path):
-    with pytest.raises(InputError, match="--range"):
+    with pytest.raises(InputError, match="`range`"):
         read_image(write(tmp_path / "x.tif", GRAY.astype(np.int16) - 300))
-    with pytest.raises(InputError, match="--range"):
+    with pytest.raises(InputError, match="`range`"):
         read_image(write(tmp_path / "x.tif", GRAY.astype(np.float32)))
 
 

@@ -46,12 +46,12 @@ class Misalignment:
     def message(self) -> str:
         """In words, with what to do."""
         if self.scale != 1:
-            return f"things look {self.scale:.2f} times as large in `a` as in `b`: align the pair first (--align)"
+            return f"things look {self.scale:.2f} times as large in `a` as in `b`: align the pair first (`align`)"
         x, y = self.shift
         across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
         return (
             f"`a` looks shifted by about {np.hypot(x, y):.0f} pixels ({abs(x):.0f} to the {across}, "
-            f"{abs(y):.0f} {down}): align the pair first (--align)"
+            f"{abs(y):.0f} {down}): align the pair first (`align`)"
         )
 
 

@@ -209,8 +209,8 @@ def size_of(sides: Any) -> tuple[int, int]:
 
 def _no_transform(path: Path, found: str) -> InputError:
     return InputError(
-        f"'{path}' holds no transform.\n  expected: a file that --save-transform wrote\n  got: {found}\n"
-        "Write it again: refinefuse align A B -o A_ALIGNED --save-transform T.json"
+        f"'{path}' holds no transform.\n  expected: a file that `refinefuse align` or `Transform.save` wrote\n"
+        f"  got: {found}\nAlign a pair of the two cameras, and save its transform."
     )
 
 

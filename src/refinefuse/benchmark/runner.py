@@ -269,7 +269,7 @@ def in_processes(
     except BrokenProcessPool:
         raise RefineFuseError(
             "A process of the run ended by itself, most likely for want of memory.\n"
-            "What is done is kept: start again with fewer --num-workers."
+            "What is done is kept: start again with fewer `num_workers`."
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -111,8 +111,8 @@ def setups_of(
     ]
     if not setups:
         raise InputError(
-            "Nothing is left to time: an ONNX file needs --backends onnxruntime or openvino, and these compute in "
-            f"float32.\n  weights: {', '.join(weights)}\n  backends: {', '.join(backends)}\n"
+            "Nothing is left to time: an ONNX file needs onnxruntime or openvino among the `backends`, and these "
+            f"compute in float32.\n  weights: {', '.join(weights)}\n  backends: {', '.join(backends)}\n"
             f"  precisions: {', '.join(precisions)}"
         )
     return setups
@@ -131,7 +131,7 @@ def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> l
         MissingDependencyError: if a backend is not installed.
     """
     if repeats < 1:
-        raise InputError(f"--repeats must be a positive number.\n  expected: 1 or more\n  found: {repeats}")
+        raise InputError(f"`repeats` must be a positive number.\n  expected: 1 or more\n  got: {repeats}")
     threads = torch.get_num_threads()
     torch.set_num_threads(setups[0].threads)
     try:

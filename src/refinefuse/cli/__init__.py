@@ -13,7 +13,7 @@ from types import ModuleType
 
 import refinefuse
 from refinefuse.cli import parsing
-from refinefuse.cli.session import Terminated, limit_pixels, reopen_closed_streams, session, wait_passively
+from refinefuse.cli.session import Terminated, limit_pixels, reopen_closed_streams, session, to_stderr, wait_passively
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 COMMANDS = (
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reopen_closed_streams()
     wait_passively()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    session.options = ()
     session.debug, session.quiet = "--debug" in words, "--quiet" in words
     if any("\0" in word for word in words):
         print("refinefuse: an argument contains a NUL character, which no file name can.", file=sys.stderr)
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(error: BaseException, message: str, code: int) -> int:
     if session.debug:
         traceback.print_exception(error)
-    print(message, file=sys.stderr)
+    to_stderr(message)
     return code
 
 
@@ -86,6 +87,7 @@ def _dispatch(words: list[str]) -> int:
         return _unknown(words)
     command = " ".join(words[:length])
     parser = parser_of(command)
+    session.options = parser.option_names
     found = parser.parse(words[length:])
     session.threads = found.get("threads", 0)
     limit_pixels(found["max_pixels"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from refinefuse.cli.session import to_stderr
 
 if TYPE_CHECKING:
     from refinefuse.alignment.align import Alignment
@@ -124,10 +125,10 @@ def _report(outcome: AlignFolderResult, output: Path) -> int:
         print(f"{name}: {_describe(alignment) or 'moved.'}")
     print(f"{len(outcome.done)} aligned, {len(outcome.failed)} failed. See '{output}'.")
     for name, message in outcome.failed.items():
-        print(f"\n{name}: {message}", file=sys.stderr)
+        to_stderr(f"\n{name}: {message}")
     if outcome.unpaired:
         count = f"{len(outcome.unpaired)} unpaired files (no file of the same name in the other folder):"
-        print(f"\n{count}\n{format_names(outcome.unpaired)}", file=sys.stderr)
+        to_stderr(f"\n{count}\n{format_names(outcome.unpaired)}")
     return 1 if outcome.failed or outcome.unpaired else 0
 
 

@@ -19,14 +19,13 @@ class NetworkArguments:
     """Network.
 
     Attributes:
-        weights: Shipped name, .safetensors or .onnx file, folder, or hf://owner/name (Hugging Face Hub).
-        device: Device: auto, cpu, cuda, cuda:N or mps.
-        precision: Precision of the features; auto is float32 on a CPU.
-        backend: Library that computes the network; onnxruntime and openvino use the CPU. auto is torch, and onnxruntime
-            for an ONNX file.
-        tile: Side of the tiles for large images in pixels, auto or off. Results do not depend on it.
-        contrast: Contrast of the result, from 0 (the level of the mean of the sources, the fewest artifacts) to 1 (that
-            of the brighter source). Without it, as the weights were made for.
+        weights: Shipped name, .safetensors or .onnx file, folder, or hf://owner/name.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: Of the features.
+        backend: What computes the network; auto is torch, and onnxruntime for an ONNX file.
+        tile: Side of the tiles of large images in pixels, auto or off.
+        contrast: From 0 (the mean of the sources, the fewest artifacts) to 1 (the brighter source). Without it, as the
+            weights were made for.
     """
 
     weights: str | None = None
@@ -83,7 +82,7 @@ class FolderThermalArguments(ThermalArguments):
             over a folder. Without it, raw 16-bit counts get the range of nearly all of them, others that of their type.
         polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
         range_per_image: Fit the range to each image of a folder separately.
-        palette: Read false color as values: jet, iron, rainbow, hot, inferno, turbo and others.
+        palette: Read false color as values: jet, iron, rainbow, hot, inferno, turbo ...
     """
 
     range_per_image: bool = False
@@ -99,8 +98,8 @@ class RegistrationArguments:
         transform_type: What --align may change.
         transform: Apply this transform to A, from `refinefuse align --save-transform`.
         rig: Apply this rig to A, from `refinefuse rig calibrate`.
-        distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
-        strict: Refuse pairs with warnings: misaligned, swapped, black-hot, false color, raw counts.
+        distance: Of the scene in meters, for a rig that was calibrated at two distances.
+        strict: Refuse pairs with warnings, such as misaligned or false color.
     """
 
     align: bool = False

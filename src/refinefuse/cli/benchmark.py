@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from refinefuse.cli.session import to_stderr
+
 
 def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 0) -> int:
     """Run an experiment: methods x datasets x metrics, with tables, figures and a report.
@@ -20,7 +22,6 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
         num_workers: how many processes; 0 is one a processor.
     """
     import os
-    import sys
 
     from refinefuse.data.layout import benchmark_root
     from refinefuse.errors import InputError
@@ -55,5 +56,5 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     print(f"See '{output / 'report.html'}'.")
     failures = [*done.results.failures, *(done.study.failures if done.study else [])]
     for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
+        to_stderr(f"failed: {failure}")
     return 1 if failures else 0

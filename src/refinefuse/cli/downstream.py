@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from refinefuse.cli.session import to_stderr
+
 
 def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 1, device: str = "cpu") -> int:
     """Train the same small detector and segmentation network on the images of each method, and compare them.
@@ -51,5 +53,5 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
         print(f"note: {remark}")
     print(f"{study.trained} networks trained, {study.kept} kept from an earlier run.\nSee '{report}'.")
     for failure in study.failures:
-        print(f"failed: {failure}", file=sys.stderr)
+        to_stderr(f"failed: {failure}")
     return 1 if study.failures else 0

@@ -24,8 +24,8 @@ class FolderArguments:
     """Folders.
 
     Attributes:
-        pair_by: What the differing names of a pair have in common: a regular expression (its first group, or all of
-            it), or time:SECONDS for the nearest timestamps. Words for a sensor (01_ir, 01_vis) need none.
+        pair_by: What differing names of a pair have in common: a regular expression (its first group, or all of it), or
+            time:SECONDS for the nearest timestamps. Words for a sensor (01_ir, 01_vis) need none.
         recursive: Also take images in sub-folders.
     """
 
@@ -39,12 +39,11 @@ class ResultArguments:
 
     Attributes:
         output: Fused image, or folder for fused images.
-        weight_map: Also save the weight map of A as an 8-bit grayscale image (white: taken entirely from A). With
-            folders as input, a folder.
-        montage: Also save A, B and the fused image side by side. With folders as input, a folder.
-        color: Source of the color; both weighs each source by its saturation.
+        weight_map: Also save the weight map of A (white: all of A); of folders, a folder.
+        montage: Also save A, B and the fused image side by side; of folders, a folder.
+        color: Source of the color; both: by saturation.
         overwrite: Replace files that exist.
-        no_provenance: Do not write into results what made them (`refinefuse info` reads it).
+        no_provenance: Leave out what `refinefuse info` reads: what made a result.
     """
 
     output: str
@@ -97,7 +96,7 @@ def run(
     Args:
         a: Infrared (CT, MRI) image or folder: the source that gives no color.
         b: Visible (PET, SPECT) image or folder: the source whose color is kept.
-        more: Further sources. The last one is then the one whose color is kept; the order of the others plays no part.
+        more: Further sources; of all, the last one is that whose color is kept.
         results: Where results go.
         folders: How folders are read.
         thermal: How A is read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from refinefuse.cli.session import to_stderr
 
 EXAMPLES = """\
   refinefuse info fused.png
@@ -26,7 +26,7 @@ def run(file: str, *more: str) -> int:
         found = read_provenance(path)
         if found is None:
             without = True
-            print(f"'{path}' does not say what made it.", file=sys.stderr)
+            to_stderr(f"'{path}' does not say what made it.")
         else:
             print("\n".join([f"{path}", *(f"  {line}" for line in found.lines())]))
     return 1 if without else 0

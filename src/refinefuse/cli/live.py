@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from refinefuse.cli.arguments import NetworkArguments, ThermalArguments
+from refinefuse.cli.session import to_stderr
 
 if TYPE_CHECKING:
     from refinefuse.live.outputs import Output
@@ -154,7 +155,7 @@ def _report(result: LiveResult) -> int:
         file=sys.stderr,
     )
     for failure in result.failures:
-        print(f"warning: output stopped: {failure}.", file=sys.stderr)
+        to_stderr(f"warning: output stopped: {failure}.")
     if result.interrupted is not None:
         raise result.interrupted
     return 1 if result.failures else 0

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -78,7 +79,9 @@ class Option:
             group.add_argument(*names, action="store_true", help=self.help)
             return
         required = self.default is _MISSING
-        shown = "" if required or self.default in (None, "") else f" (default: {self.default})"
+        choices = ", ".join(choices_of(self.hint))
+        default = "" if required or self.default in (None, "") else f"default: {self.default}"
+        notes = "; ".join(note for note in (choices, default) if note)
         group.add_argument(
             *names,
             dest=self.name,
@@ -86,7 +89,7 @@ class Option:
             required=required,
             default=None if required else self.default,
             metavar=_metavar(self.name, self.hint),
-            help=self.help + shown,
+            help=f"{self.help} ({notes})" if notes else self.help,
         )
 
 
@@ -100,9 +103,15 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, command: str, others: Callable[[], Mapping[str, str]], **options: Any) -> None:
-        super().__init__(prog=f"refinefuse {command}", allow_abbrev=False, **options)
+        super().__init__(prog=f"refinefuse {command}", allow_abbrev=False, add_help=False, **options)
+        self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
         self._negative_number_matcher = re.compile(r"-[\d.]")  # so that -600,1500 is a value and no option
         self._others = others
+
+    @property
+    def option_names(self) -> list[str]:
+        """The long names of all options."""
+        return [name for name in self._option_string_actions if name.startswith("--")]
 
     def parse(self, words: Sequence[str]) -> dict[str, Any]:
         """The value of each option; ends the program with code 2 for wrong use."""
@@ -113,9 +122,8 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse(self, unknown: list[str]) -> NoReturn:
         word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
-        known = [name for name in self._option_string_actions if name.startswith("--")]
         new, command = renamed().get(word), self._others().get(word)
-        near = difflib.get_close_matches(word, known, 1)
+        near = difflib.get_close_matches(word, self.option_names, 1)
         if command:
             self.error(f"{word} is an option of `refinefuse {command}`.")
         if new:
@@ -227,8 +235,7 @@ def _alternatives(hint: Any) -> list[Any]:
 
 
 def _metavar(name: str, hint: Any) -> str:
-    choices = choices_of(hint)
-    return f"{{{','.join(choices)}}}" if choices else name.upper()
+    return "PATH" if Path in _alternatives(hint) else name.rpartition("_")[2].upper()
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:
@@ -255,6 +262,10 @@ class _HelpFormatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=100)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        names = ", ".join(action.option_strings)
+        return f"{names} {action.metavar}" if names and action.nargs != 0 else names or str(action.metavar)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith("examples:"):

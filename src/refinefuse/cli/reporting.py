@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from refinefuse.cli.session import to_stderr
 from refinefuse.errors import InputError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
 from refinefuse.inference.fuser import Fuser
@@ -81,12 +81,12 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
         for warning in found:
             by_message.setdefault(warning.message, []).append(name)
     for message, names in by_message.items():
-        print(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}", file=sys.stderr)
+        to_stderr(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}")
     for name, message in result.failed.items():
-        print(f"\n{name}: {message}", file=sys.stderr)
+        to_stderr(f"\n{name}: {message}")
     if result.unpaired:
         count = f"{len(result.unpaired)} unpaired files (no file of the same name in the other folder):"
-        print(f"\n{count}\n{format_names(result.unpaired)}", file=sys.stderr)
+        to_stderr(f"\n{count}\n{format_names(result.unpaired)}")
     print(loader.describe())
     return 1 if result.failed or result.unpaired else 0
 
@@ -107,9 +107,9 @@ def report_video(result: VideoResult, loader: Loader) -> int:
     if result.note:
         print(f"{result.note}.")
     if result.damaged:
-        print(f"\nDamaged frames ({len(result.damaged)}):\n{format_names(result.damaged)}", file=sys.stderr)
+        to_stderr(f"\nDamaged frames ({len(result.damaged)}):\n{format_names(result.damaged)}")
     if result.failure:
-        print(f"\n{result.failure}", file=sys.stderr)
+        to_stderr(f"\n{result.failure}")
     print(loader.describe())
     if result.interrupted is not None:
         raise result.interrupted
@@ -126,4 +126,4 @@ def report_volume(result: VolumeResult, loader: Loader) -> int:
 
 def _print_warnings(messages: Iterable[str]) -> None:
     for message in messages:
-        print(f"warning: {message}.", file=sys.stderr)
+        to_stderr(f"warning: {message}.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from refinefuse.cli.session import to_stderr
+
 EXAMPLES = """\
   refinefuse rig check ir_today/ vis_today/ --rig rig.json
   refinefuse rig check ir.mp4 vis.mp4 --rig rig.json --frames 60
@@ -36,8 +38,6 @@ def run(a: str, b: str, *, check: CheckArguments) -> int:
         b: Folder of frames or video of the visible camera.
         check: With what they are compared.
     """
-    import sys
-
     from refinefuse.errors import InputError
     from refinefuse.rig.check import check_rig, describe, require_known
     from refinefuse.rig.frames import read_frames
@@ -49,7 +49,7 @@ def run(a: str, b: str, *, check: CheckArguments) -> int:
     found = check_rig(rig, read_frames(a, b, check.frames), distance=check.distance)
     require_known(found)
     if found.has_moved:
-        print(f"warning: {describe(found)}\nCalibrate again: refinefuse rig calibrate", file=sys.stderr)
+        to_stderr(f"warning: {describe(found)}\nCalibrate again: refinefuse rig calibrate")
         return 1
     print(describe(found))
     return 0

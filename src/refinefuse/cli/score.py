@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from refinefuse.cli.session import to_stderr
+
 if TYPE_CHECKING:
     from refinefuse.image.medical.options import VolumeOptions
 
@@ -79,7 +81,6 @@ def run(
         overwrite: replace existing files.
         volumes: how volumes were fused.
     """
-    import sys
     import warnings
     from pathlib import Path
 
@@ -102,17 +103,17 @@ def run(
         keys = [key.strip() for key in metrics.split(",")]
         result = folders.score_triplets(task.triplets, keys, convention, channels, num_workers, progress=None)
     for text in dict.fromkeys(str(warning.message) for warning in caught):
-        print(f"warning: {text}", file=sys.stderr)
+        to_stderr(f"warning: {text}")
     if result.scores:
         print(tables.as_text(result))
         for path, form in outputs.items():
             write_text_atomic(path, form(result))
     for note in task.notes:
-        print(f"note: {note}", file=sys.stderr)
+        to_stderr(f"note: {note}")
     for method, count in task.missing.items():
-        print(f"note: {method} has no image of {count} of the pairs", file=sys.stderr)
+        to_stderr(f"note: {method} has no image of {count} of the pairs")
     if task.unmatched:
-        print(f"not scored, for want of a source of that name:\n{format_names(list(task.unmatched))}", file=sys.stderr)
+        to_stderr(f"not scored, for want of a source of that name:\n{format_names(list(task.unmatched))}")
     for failure in result.failures:
-        print(f"not scored: {failure}", file=sys.stderr)
+        to_stderr(f"not scored: {failure}")
     return 1 if task.unmatched or result.failures else 0

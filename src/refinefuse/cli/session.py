@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -19,15 +20,30 @@ class Session:
         debug: show the traceback of an error.
         quiet: print nothing but warnings and errors.
         threads: of the processor; 0: all that this process may use.
+        options: that the command takes, as they are written.
     """
 
     debug: bool = False
     quiet: bool = False
     threads: int = 0
+    options: Collection[str] = ()
 
 
 session = Session()
 """Of this run; set by `main`."""
+
+
+def to_stderr(message: str) -> None:
+    """Print a message to standard error, its parameters as options: `overwrite` is --overwrite, `tile=off` --tile off.
+
+    The library names parameters between backticks; those that are options of the command are meant.
+    """
+
+    def option(found: re.Match[str]) -> str:
+        flag = f"--{found[1].lower().removeprefix('refinefuse_').replace('_', '-')}"
+        return f"{flag} {found[2] or ''}".rstrip() if flag in session.options else found[0]
+
+    print(re.sub(r"`(\w+)(?:=([^`]+))?`", option, message), file=sys.stderr)
 
 
 def reopen_closed_streams() -> None:

@@ -22,7 +22,7 @@ def training_root(given: Path | None) -> Path:
     if not root or not Path(root).is_dir():
         got = f"'{root}', which is no folder" if root else "nothing"
         raise InputError(
-            f"Training needs the folder of the datasets.\n  got: {got}\nGive --data-root, or set REFINEFUSE_DATA."
+            f"Training needs the folder of the datasets.\n  got: {got}\nGive `data_root`, or set REFINEFUSE_DATA."
         )
     return Path(root)
 
@@ -36,7 +36,7 @@ def benchmark_root(given: Path | None) -> Path:
     root = given or Path(os.environ.get("REFINEFUSE_DATA") or ".")
     if not root.is_dir():
         raise InputError(
-            f"The folder of the datasets does not exist: '{root}'.\nGive --data-root, or set REFINEFUSE_DATA."
+            f"The folder of the datasets does not exist: '{root}'.\nGive `data_root`, or set REFINEFUSE_DATA."
         )
     return root
 

@@ -89,7 +89,7 @@ def pair_folders(
             f"in '{a}' ({len(in_a)}):\n{format_names([file.name for file in in_a.values()])}\n"
             f"in '{b}' ({len(in_b)}):\n{format_names([file.name for file in in_b.values()])}\n"
             "Both images of a pair must have the same name; the extension may differ. Rename them, or say what "
-            "identifies a pair: --pair-by with a regular expression, or time:SECONDS."
+            "identifies a pair: `pair_by` with a regular expression, or time:SECONDS."
         )
     return Pairing(
         pairs=tuple(Pair(name, in_a[name], in_b[name]) for name in shared),
@@ -209,7 +209,7 @@ def _check_subfolders(folder: Path, entries: list[Path]) -> None:
     if below:
         raise PairingError(
             f"The folder '{folder}' holds images in its sub-folders only:\n{format_names(below)}\n"
-            "Add --recursive, or pass one sub-folder of each source at a time."
+            "Add `recursive`, or pass one sub-folder of each source at a time."
         )
 
 

@@ -31,7 +31,7 @@ def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], patt
         try:
             found = [re.search(pattern, name) for name in names]
         except re.error as error:
-            raise ConfigError(f"--scene-regex must be a regular expression.\n  got: {pattern!r} ({error})") from None
+            raise ConfigError(f"`scene_regex` must be a regular expression.\n  got: {pattern!r} ({error})") from None
         return [(match[1] if match.re.groups else match[0]) if match else name
                 for name, match in zip(names, found, strict=True)]  # fmt: skip
     by_image = cluster_near_duplicates([small for pair in thumbnails for small in pair], SCENE_THRESHOLD)
@@ -99,7 +99,7 @@ def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: 
     paths = {folder / f"{part}.txt": names for part, names in parts.items() if names}
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise InputError(f"'{there[0]}' already exists.\nUse --overwrite to replace it, or choose another folder.")
+        raise InputError(f"'{there[0]}' already exists.\nUse `overwrite` to replace it, or choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -82,7 +82,7 @@ def verify_root(root: Path, name: str | None = None, progress: bool | None = Fal
         wanted = expected_folders(rows[0]) if name else sorted({folder for row in rows for folder in row.roots})
         raise InputError(
             f"No dataset of the catalog is in '{root}'.\n  expected one of: {', '.join(wanted)}\n"
-            "For your own images give both folders: refinefuse data verify A --b B"
+            "For your own images give both folders, the second one as `b`."
         )
     findings: list[Issue] = []
     found: list[_Found] = []

@@ -77,7 +77,7 @@ def train_detector(
         accelerator: what computes; auto takes a GPU if there is one.
 
     Returns:
-        The folder of the detector, for `refinefuse detect --detector` and for configs of `refinefuse benchmark`.
+        The folder of the detector, for `refinefuse detect` and for configs of `refinefuse benchmark`.
 
     Raises:
         ConfigError: the output folder holds a run by another recipe.

@@ -39,5 +39,5 @@ def check_pixel_count(height: int, width: int) -> None:
         raise InputError(
             f"the file declares more pixels than are read at once.\n  expected: at most {limit}\n"
             f"  got: {height * width} ({height} x {width})\n"
-            f"If the file is sound, raise the limit (--max-pixels, or the environment variable {VARIABLE})."
+            f"If the file is sound, raise the limit: `{VARIABLE}` in the environment."
         )

@@ -46,7 +46,7 @@ def check_pixels(pixels: Pixels) -> None:
     if pixels.dtype.name not in DTYPES:
         raise InputError(
             f"pixels must be of the type {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.\n  got: {pixels.dtype.name}\n"
-            "If these are raw counts, give a range (--range percentile:1,99); else convert the image to uint16 or to "
+            "If these are raw counts, give a `range` such as percentile:1,99; else convert the image to uint16 or to "
             "float32 scaled to [0, 1]."
         )
     if pixels.dtype == np.float32:
@@ -64,6 +64,6 @@ def _check_float(pixels: Pixels) -> None:
     if low < 0 or high > 1:
         raise InputError(
             f"float pixels must lie in [0, 1].\n  got: {low:g} to {high:g}\n"
-            "If these are raw counts, give a range (--range percentile:1,99); else scale them: "
+            "If these are raw counts, give a `range` such as percentile:1,99; else scale them: "
             "(pixels - low) / (high - low), clipped to [0, 1]."
         )

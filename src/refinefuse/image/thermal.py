@@ -105,7 +105,7 @@ class IntensityRange:
             if not low < high:
                 raise InputError(
                     f"The counts between these percentiles hold one value only, {low:g}: the frame is empty or "
-                    "saturated.\nGive wider percentiles, or the range itself (--range MIN,MAX)."
+                    "saturated.\nGive wider percentiles, or the `range` itself, MIN,MAX."
                 )
             return IntensityRange("counts", low, high)
         _check_not_negative(first, self.rule)
@@ -114,7 +114,7 @@ class IntensityRange:
         if first.dtype == np.uint8:
             raise InputError(
                 "Temperatures need counts of more than 8 bits.\n  expected: 16 bit or float\n  got: uint8\n"
-                "An 8-bit image holds no temperatures any more: give --range percentile:1,99 or leave it out."
+                "An 8-bit image holds no temperatures any more: give the `range` percentile:1,99 or none."
             )
         return IntensityRange("counts", *((limit + ZERO_CELSIUS) / self.kelvins for limit in (self.low, self.high)))
 
@@ -130,7 +130,7 @@ class IntensityRange:
             raise InputError(
                 f"No pixel lies inside the range.\n  range: {fixed.low:g} to {fixed.high:g} counts\n"
                 f"  got: {counts.min():g} to {counts.max():g}\n"
-                "Check the range, whether it is given in counts, or give --range percentile:1,99."
+                "Check the range, whether it is given in counts, or give the `range` percentile:1,99."
             )
         values = np.ma.filled(counts.astype(np.float64), fixed.low)  # no data is black
         return ((values - fixed.low) / (fixed.high - fixed.low)).clip(0, 1).astype(np.float32)
@@ -195,7 +195,7 @@ def check_counts(counts: Counts) -> None:
         raise InputError(
             "counts must be gray: one number a pixel.\n  expected: (h, w)\n"
             f"  got: {counts.shape}, {counts.dtype}\n"
-            "A thermal image in false color holds no counts: export the raw counts, or leave --range out."
+            "A thermal image in false color holds no counts: export the raw counts, or give no `range`."
         )
     _check_finite(counts)
 
@@ -222,8 +222,8 @@ def _check_not_negative(counts: Counts, rule: str) -> None:
     if counts.min() < 0:
         raise InputError(
             f"The range '{rule}' is for counts from 0 upwards.\n  got: down to {counts.min():g}\n"
-            "If the counts are signed, give --range MIN,MAX or percentile:1,99; if 16-bit counts were read as signed, "
-            "convert them to unsigned first."
+            "If the counts are signed, give the `range` MIN,MAX or percentile:1,99; if 16-bit counts were read as "
+            "signed, convert them to unsigned first."
         )
 
 

@@ -79,8 +79,8 @@ def refusal(alignment: Alignment) -> str:
     reasons = "\n".join(f"  {reason}" for reason in alignment.rejection_reasons)
     return (
         f"The pair could not be aligned, so nothing was written.\n{reasons}\n"
-        "Try another --transform-type, mask what differs (--mask-a, --mask-b), or use the transform of another pair of "
-        "the same two cameras (--transform)."
+        "Try another `transform_type`, mask what differs (`mask_a`, `mask_b`), or use the transform of another pair of "
+        "the same two cameras (`transform`)."
     )
 
 

@@ -37,8 +37,8 @@ class AlignmentOptions:
     def __post_init__(self) -> None:
         if self.align and self.transform is not None:
             raise InputError(
-                "--align and --transform exclude each other.\n"
-                "--align estimates the transform, --transform applies a known one: give one of them."
+                "`align` and `transform` exclude each other.\n"
+                "`align` estimates the transform, `transform` applies a known one: give one of them."
             )
 
     @property

@@ -143,17 +143,17 @@ def check_backend(weights: str | os.PathLike[str] | RefineFuse, backend: Backend
         raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
     if is_exported(weights) and backend == "torch":
         raise InputError(
-            f"torch cannot use an ONNX file.\n  weights: '{weights}'\nUse --backend onnxruntime or openvino."
+            f"torch cannot use an ONNX file.\n  weights: '{weights}'\nUse `backend=onnxruntime` or `backend=openvino`."
         )
     if backend in ("auto", "torch") and not is_exported(weights):
         return
     name = "onnxruntime" if backend == "auto" else backend
     if device not in ("auto", "cpu"):
-        raise InputError(f"The backend {name} runs on the CPU.\n  device: {device!r}\nUse --backend torch for others.")
+        raise InputError(f"The backend {name} runs on the CPU.\n  device: {device!r}\nUse `backend=torch` for others.")
     if precision not in ("auto", "float32"):
         raise InputError(
             f"The backend {name} computes as its file says: in float32, or quantized.\n  precision: {precision!r}\n"
-            "Leave --precision out, or use --backend torch."
+            "Leave `precision` out, or use `backend=torch`."
         )
 
 

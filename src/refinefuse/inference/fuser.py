@@ -351,7 +351,7 @@ class Fuser:
                 raise
             size = f"{a.shape[2]} x {a.shape[3]}"
             raise InputError(
-                f"Out of memory on '{self.device}' for an image of {size} pixels.\nUse smaller tiles (--tile 512)."
+                f"Out of memory on '{self.device}' for an image of {size} pixels.\nUse smaller tiles: `tile=512`."
             ) from error
 
 

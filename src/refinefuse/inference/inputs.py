@@ -167,7 +167,7 @@ def check_sizes(images: Sequence[Tensor], paths: Sequence[str] = ()) -> None:
             sizes = [f"{x.shape[2]} x {x.shape[3]}{name}" for x, name in zip((other, last), names, strict=True)]
             raise InputError(
                 f"`a` and `b` must have the same height and width.\n  a: {sizes[0]}\n  b: {sizes[1]}\n"
-                "Align the pair first (--align, or refinefuse align), or crop both to the same region."
+                "Align the pair first (`align`), or crop both to the same region."
             )
 
 

@@ -106,7 +106,7 @@ def _raw_counts(counts: NDArray[Any]) -> PairWarning | None:
         return None
     message = (
         "`a` uses less than 1/8 of its 16 bits, so that little contrast is left: if it holds raw thermal counts, "
-        "give --range percentile:1,99"
+        "give the `range` percentile:1,99"
     )
     return PairWarning("counts", message, (int(counts.max()) - int(counts.min())) / 65535)
 
@@ -127,7 +127,7 @@ def _false_color(a: Tensor) -> PairWarning | None:
     if found is None:
         return None
     what = f"the palette {found.palette}" if found.palette else "a palette that is not known"
-    remedy = f"--palette {found.palette} reads them as values" if found.is_readable else "export gray or 16-bit values"
+    remedy = f"`palette={found.palette}` reads them as values" if found.is_readable else "export gray or 16-bit values"
     message = f"`a` is in false color ({what}), whose brightness is not heat: {remedy}"
     return PairWarning("palette", message, found.fraction)
 
@@ -155,6 +155,6 @@ def _black_hot(a: Tensor) -> PairWarning | None:
     if score >= _BLACK_HOT:
         return None
     message = (
-        "`a` looks black-hot: if hot things are dark in it, give --polarity black-hot; if not, --polarity white-hot"
+        "`a` looks black-hot: if hot things are dark in it, give `polarity=black-hot`; if not, `polarity=white-hot`"
     )
     return PairWarning("polarity", message, score, 1 / (1 + math.exp(score)))

@@ -61,7 +61,7 @@ class FolderRecord:
         if others:
             raise InputError(
                 f"{len(others)} results exist that were made with other options or weights, or by another program:\n"
-                f"{format_names(others)}\nUse --overwrite to replace them, or choose another folder."
+                f"{format_names(others)}\nUse `overwrite` to replace them, or choose another folder."
             )
 
     def write(self, ranges: Sequence[IntensityRange]) -> None:

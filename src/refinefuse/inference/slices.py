@@ -84,8 +84,8 @@ class SliceReader:
 
 def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> list[str]:
     found = [
-        f"nothing says what made '{volume.path}': taken for gray values (--kind names ct, mri, pet or spect; "
-        "--colormap colors the last source)"
+        f"nothing says what made '{volume.path}': taken for gray values (give its kind: ct, mri, pet or spect; "
+        "`colormap` colors the last source)"
         for volume in volumes
         if not volume.modality and not (volume is volumes[-1] and options.colormap)
     ]
@@ -93,6 +93,6 @@ def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> l
         if volume is not grid and np.prod(grid.spacing) > _FINER**3 * np.prod(volume.spacing):
             other = "a" if volume is volumes[0] else "b"
             found.append(
-                f"'{volume.path}' is finer than the grid of the result, and its detail is lost: consider --grid {other}"
+                f"'{volume.path}' is finer than the grid of the result, and its detail is lost: consider `grid={other}`"
             )
     return found

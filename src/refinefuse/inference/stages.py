@@ -42,7 +42,7 @@ class Check:
             pair.preview = None
         if self.strict and pair.warnings:
             sentences = "\n".join(f"{warning.message}." for warning in pair.warnings)
-            raise AlignmentError(f"{sentences}\nWithout --strict this is a warning.")
+            raise AlignmentError(f"{sentences}\nWithout `strict` this is a warning.")
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,9 @@ class StillReader:
     def _strips(job: StillJob, form: StripFormat, strips: Iterator[Pair]) -> Generator[Pair, None, None]:
         if job.outputs.montage is not None:
             raise InputError(
-                "--montage is for images that are fused as a whole, and these are fused strip by strip.\n"
+                "`montage` is for images that are fused as a whole, and these are fused strip by strip.\n"
                 f"  got: {form.shape[0]} x {form.shape[1]} pixels\n"
-                "Remove --montage, or add --tile off if the memory suffices."
+                "Remove `montage`, or use `tile=off` if the memory suffices."
             )
         for pair in strips:
             if job.cancelled:

@@ -147,7 +147,7 @@ class ThermalOptions:
             return []
         message = (
             f"`a` holds raw counts: {self.range.low:g} becomes black and {self.range.high:g} white "
-            "(--range MIN,MAX, percentile:LOW,HIGH or full chooses otherwise)"
+            "(`range` chooses otherwise: MIN,MAX, percentile:LOW,HIGH or full)"
         )
         return [PairWarning("counts", message, (self.range.high - self.range.low) / 65535)]
 

@@ -170,7 +170,7 @@ class Push(EncodedOutput):
         if scheme not in _PUSHED or "://" not in address:
             raise InputError(
                 f"Cannot send to '{address}': the kind of address is unknown.\n"
-                f"  expected: {', '.join(f'{one}://' for one in _PUSHED)}\nGive one of these, or use --listen."
+                f"  expected: {', '.join(f'{one}://' for one in _PUSHED)}\nGive one of these, or use `listen`."
             )
         super().__init__(
             address, _PUSHED[scheme], ("libx264", _PROMPT), {"rtsp_transport": "tcp"} if scheme == "rtsp" else {}
@@ -210,8 +210,7 @@ class Window(Output):
         except cv2.error:
             raise InputError(
                 "This OpenCV shows no windows: it is the headless one, or there is no screen.\n"
-                "Use --listen and look with a browser, or --pipe with a player:\n"
-                "  refinefuse live A B --pipe yuv420p | ffplay -f rawvideo -pixel_format yuv420p -video_size 640x480 -"
+                "Use `listen` and look with a browser, or `pipe` with a player such as ffplay."
             ) from None
         cv2.destroyAllWindows()
 

@@ -56,7 +56,7 @@ class LiveOptions:
 
     def __post_init__(self) -> None:
         if self.alignment.align:
-            raise InputError("Live frames are not aligned one by one.\nCalibrate the rig, and give --rig rig.json.")
+            raise InputError("Live frames are not aligned one by one.\nCalibrate the rig, and give it as `rig`.")
         for name, value in (("timeout", self.timeout), ("duration", self.duration)):
             if value is not None and not value > 0:
                 raise InputError(f"`{name}` must be above 0 seconds.\n  got: {value:g}")
@@ -168,7 +168,7 @@ class LiveView:
             ]
             raise InputError(
                 f"`a` and `b` must have the same height and width.\n  a: {named[0]}\n  b: {named[1]}\n"
-                "Calibrate the rig (refinefuse rig calibrate), and give --rig rig.json."
+                "Calibrate the rig (`refinefuse rig calibrate`), and give it as `rig`."
             )
         self._start = time.monotonic()
 

@@ -219,5 +219,5 @@ def _refusal(reasons: Sequence[str]) -> str:
     return (
         f"The rig could not be calibrated, so nothing was written.\n{listed}\n"
         "Give more frames of different scenes with structure all over the image (buildings, trees, by day), check that "
-        "the frames of both cameras belong together, or give the lenses (--lens-a, --lens-b)."
+        "the frames of both cameras belong together, or give the lenses (`lens_a`, `lens_b`)."
     )

@@ -137,8 +137,8 @@ class Rig:
         if self.parallax is None:
             raise InputError(
                 "This rig does not know how its images shift with the distance.\n"
-                "Calibrate it at a second distance (refinefuse rig calibrate --rig RIG.json --distance METERS), or "
-                "leave the distance out."
+                "Calibrate it at a second distance (`refinefuse rig calibrate` takes the rig and a distance), or leave "
+                "the distance out."
             )
         matrix = self.matrix.copy()
         matrix[:, 2] += self.parallax * (1 / distance - 1 / self.distance)

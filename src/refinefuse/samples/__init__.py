@@ -43,7 +43,7 @@ def write_samples(folder: str | os.PathLike[str], *, overwrite: bool = False) ->
     if present and not overwrite:
         raise InputError(
             f"{len(present)} of the {len(files)} files exist:\n{format_names(present)}\n"
-            "Allow them to be replaced (--overwrite), or choose another folder."
+            "Allow them to be replaced (`overwrite`), or choose another folder."
         )
     for path in files:
         try:

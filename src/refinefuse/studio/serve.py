@@ -65,4 +65,4 @@ def _bound(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0].rstrip(".")
-        raise InputError(f"Cannot serve on {host}, port {port}: {reason}.\nChoose another --port or --host.") from None
+        raise InputError(f"Cannot serve on {host}, port {port}: {reason}.\nChoose another `port` or `host`.") from None

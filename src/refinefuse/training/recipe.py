@@ -68,7 +68,7 @@ class Recipe:
         loss_weights: how much each loss term counts.
         detector: the ONNX file of the detector that it asks, relative to the data root.
         classes: of the label maps, 0 (background) among them.
-        pretrained: weights to start from, as `refinefuse fuse --weights` takes them; None starts from random ones. In a
+        pretrained: weights to start from, as `load_model` takes them; None starts from random ones. In a
             file, keys of `network` that are left out are those of these weights.
         augmentation: how crops are varied.
         max_steps: optimizer steps.

@@ -27,7 +27,7 @@ class Entry:
     """One row of `manifest.json`: weights that ship with the package. A released file never changes.
 
     Attributes:
-        name: what `--weights` takes.
+        name: what `load_model` takes.
         file: the file beside the manifest.
         sha256: its checksum.
         intended_use: what it fuses, in a few words.

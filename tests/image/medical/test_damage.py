@@ -236,7 +236,7 @@ class TestElements:
 class TestDeclaredSizes:
     def test_more_pixels_than_the_limit(self, tmp_path):
         write_series(tmp_path / "s", head((8, 6, 3)))
-        with pytest.raises(InputError, match=r"(?s)at most 100\n.*144.*--max-pixels"):
+        with pytest.raises(InputError, match=r"(?s)at most 100\n.*144.*REFINEFUSE_MAX_PIXELS"):
             read_dicom(tmp_path / "s", max_voxels=100)
 
     @pytest.mark.parametrize("elements", [{"Rows": 65535, "Columns": 65535}, {"Rows": 20_000, "Columns": 20_000},

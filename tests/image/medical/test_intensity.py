@@ -79,7 +79,7 @@ class TestRanges:
         assert range_of(volume([0, 0.25, 0.5], "PT"), None, None, None) == counts(0, 0.5)
 
     def test_suv_without_tags(self):
-        with pytest.raises(InputError, match=r"--suv-range needs(.|\n)*got: a file without such tags"):
+        with pytest.raises(InputError, match=r"`suv_range` needs(.|\n)*got: a file without such tags"):
             range_of(volume([1, 2], "PT"), None, None, counts(0, 7))
         with pytest.raises(InputError, match=r"got: no weight; no dose"):
             range_of(volume([1, 2], "PT", warnings=("no weight", "no dose")), None, None, counts(0, 7))
@@ -90,20 +90,20 @@ class TestRanges:
         assert intensity_ranges([ct, pet], bone, None, suv) == [bone, suv]
         assert intensity_ranges([mri, ct], bone, rule, None) == [rule, bone]
         assert intensity_ranges([mri, ct, pet], bone, None, None)[1] == bone
-        assert intensity_ranges([ct, ct], bone, rule, None) == [rule, bone]  # --window for the one without --range
+        assert intensity_ranges([ct, ct], bone, rule, None) == [rule, bone]  # the window for the one without a range
         assert intensity_ranges([mri, mri, pet], None, rule, None)[:2] == [rule, rule]
         assert intensity_ranges([pet, pet], None, None, None) == [range_of(pet, None, None, None)] * 2
 
     def test_an_option_for_no_source_is_refused(self):
         mri, ct, pet = volume([0, 1], "MR"), volume([0, 1], "CT"), volume([0, 1], "PT", units="SUV")
-        with pytest.raises(InputError, match=r"--window is for CT, and no source is one(.|\n)*MRI, 2 x 1 x 1"):
+        with pytest.raises(InputError, match=r"`window` is for CT, and no source is one(.|\n)*MRI, 2 x 1 x 1"):
             intensity_ranges([mri, pet], counts(0, 80), None, None)
-        with pytest.raises(InputError, match="--suv-range is for PET"):
+        with pytest.raises(InputError, match="`suv_range` is for PET"):
             intensity_ranges([mri, ct], None, None, counts(0, 7))
 
     def test_two_options_for_one_source_are_refused(self):
         ct, mri = volume([0, 1], "CT"), volume([0, 1], "MR")
-        with pytest.raises(InputError, match="--window and --range both set"):
+        with pytest.raises(InputError, match="`window` and `range` both set"):
             intensity_ranges([ct, mri], counts(0, 80), counts(3, 4), None)
 
 

@@ -196,7 +196,7 @@ class TestRefused:
     def test_folders_with_something_in_them(self, tmp_path):
         (tmp_path / "fused.dcm").write_bytes(b"")
         check_series_folder(tmp_path, overwrite=True)
-        with pytest.raises(InputError, match="--overwrite"):
+        with pytest.raises(InputError, match="`overwrite`"):
             check_series_folder(tmp_path, overwrite=False)
         (tmp_path / "mine.txt").write_text("1")
         with pytest.raises(InputError, match="not empty"):

@@ -288,7 +288,7 @@ class TestNifti:
         data = bytearray(image.to_bytes())
         data[42:48] = np.array([32767] * 3, "<i2").tobytes()
         (tmp_path / "x.nii").write_bytes(data)
-        with pytest.raises(InputError, match=r"(?s)limit.*35,181,150,961,663.*--max-pixels"):
+        with pytest.raises(InputError, match=r"(?s)limit.*35,181,150,961,663.*REFINEFUSE_MAX_PIXELS"):
             read_nifti(tmp_path / "x.nii")
         data[42:48] = np.array([512] * 3, "<i2").tobytes()
         for name, content in (("x.nii", bytes(data)), ("x.nii.gz", gzip.compress(data))):
@@ -404,11 +404,11 @@ class TestIntensity:
         assert intensity_ranges([pet, mr], None, rule, None)[0] == rule
         assert intensity_ranges([mr, pet], None, rule, None)[1] != rule
         assert intensity_ranges([mr, ct], window, rule, None) == [rule, window]
-        with pytest.raises(InputError, match="--window and --range both"):
+        with pytest.raises(InputError, match="`window` and `range` both"):
             intensity_ranges([ct, mr], window, rule, None)
-        with pytest.raises(InputError, match="--window is for CT"):
+        with pytest.raises(InputError, match="`window` is for CT"):
             intensity_ranges([mr, pet], window, None, None)
-        with pytest.raises(InputError, match="--suv-range is for PET"):
+        with pytest.raises(InputError, match="`suv_range` is for PET"):
             intensity_ranges([ct, mr], None, None, rule)
 
     def test_what_is_not_valid_takes_no_part(self):

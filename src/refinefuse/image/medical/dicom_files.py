@@ -161,7 +161,7 @@ def _choose(path: Path, found: list[tuple[Path, Any]], wanted: str | None) -> li
     what = "several series" if wanted is None else f"{'several' if matching else 'no'} series {wanted!r}"
     raise InputError(
         f"'{path}' holds {what}:\n" + "\n".join(rows[:_MAX_LISTED]) + more + "\n"
-        "Choose by number or UID: --series A,B (leave out what needs no choice: --series ,B)."
+        "Choose by number or UID, with one entry per source in `series`; an empty one leaves the choice open."
     )
 
 

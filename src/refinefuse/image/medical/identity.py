@@ -78,7 +78,7 @@ def _add_deidentification(dataset: Any) -> None:
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = _PROFILE
     dataset.PatientName, dataset.PatientID = "Anonymous^Patient", f"ANONYMOUS-{secrets.token_hex(4)}"
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "RefineFuse --anonymize: pixels and geometry only"
+    dataset.DeidentificationMethod = "RefineFuse, anonymized: pixels and geometry only"
     dataset.DeidentificationMethodCodeSequence = [code]
     dataset.LongitudinalTemporalInformationModified = "REMOVED"
 

@@ -29,7 +29,7 @@ _KINDS: dict[str, Modality] = {"ct": "CT", "mri": "MR", "pet": "PT", "spect": "N
 
 
 def parse_kinds(text: str, count: int) -> tuple[Modality, ...]:
-    """The modalities of `--kind`, one per source: ct, mri, pet or spect, or nothing where the file decides.
+    """The modality of each source from words: ct, mri, pet or spect, or nothing where the file decides.
 
     Raises:
         InputError: an unknown word, or not one per source.
@@ -37,7 +37,7 @@ def parse_kinds(text: str, count: int) -> tuple[Modality, ...]:
     words = [word.strip().lower() for word in text.split(",")]
     if len(words) != count or any(word and word not in _KINDS for word in words):
         raise InputError(
-            f"--kind must name the modality of each source, separated by commas.\n"
+            f"`kind` must name the modality of each source, separated by commas.\n"
             f"  expected: {count} of {', '.join(_KINDS)}, or nothing between commas\n  got: {text!r}"
         )
     return tuple(_KINDS.get(word, "") for word in words)
@@ -104,23 +104,24 @@ def intensity_ranges(
     rule: IntensityRange | None,
     suv: IntensityRange | None,
 ) -> list[IntensityRange]:
-    """The fixed ranges of several sources, by the options of the command line.
+    """The fixed ranges of several sources, by their options.
 
-    `--range` applies to all sources but the last (`a`, if there are two), whatever their modality; `--window` to every
-    CT and `--suv-range` to every PET in SUV that `--range` does not apply to.
+    `range` applies to all sources but the last (`a`, if there are two), whatever their modality; `window` to every
+    CT and `suv_range` to every PET in SUV that `range` does not apply to.
 
     Raises:
         InputError: an option that would apply to no source, or two to the same one; else as `range_of`.
     """
     rules = [rule] * (len(volumes) - 1) + [None]
-    for option, given, modality in (("--window", window, "CT"), ("--suv-range", suv, "PT")):
+    for option, given, modality in (("window", window, "CT"), ("suv_range", suv, "PT")):
         matching = [own for volume, own in zip(volumes, rules, strict=True) if volume.modality == modality]
         if given is not None and not matching:
             sources = "\n".join(f"  {volume.description}" for volume in volumes)
-            raise InputError(f"{option} is for {NAMES[modality]}, and no source is one.\n{sources}\nRemove it.")
+            raise InputError(f"`{option}` is for {NAMES[modality]}, and no source is one.\n{sources}\nRemove it.")
         if given is not None and None not in matching:
             raise InputError(
-                f"{option} and --range both set the black and white points of the {NAMES[modality]}.\nUse one of them."
+                f"`{option}` and `range` both set the black and white points of the {NAMES[modality]}.\n"
+                "Use one of them."
             )
     return [range_of(volume, window, own, suv) for volume, own in zip(volumes, rules, strict=True)]
 
@@ -129,7 +130,7 @@ def _uptake(volume: Volume, suv: IntensityRange | None) -> IntensityRange:
     if suv is not None:
         if volume.units != "SUV":
             notes = "; ".join(volume.warnings) or "a file without such tags"
-            raise InputError(f"--suv-range needs a PET whose tags give the SUV.\n  got: {notes}\nRemove --suv-range.")
+            raise InputError(f"`suv_range` needs a PET whose tags give the SUV.\n  got: {notes}\nRemove it.")
         return suv
     high = IntensityRange("percentile", 0, _HOTTEST).fit(iter(volume.slice_values())).high
     if high <= 0:
@@ -165,7 +166,7 @@ def intensity_warnings(volume: Volume, fixed: IntensityRange) -> list[str]:
         return []
     return [
         f"{fraction:.0%} of the body in '{volume.path}' is white in the window {fixed.low:g} to {fixed.high:g} HU: "
-        "its structure is lost; use a wider --window, or check that the values are in HU"
+        "its structure is lost; use a wider `window`, or check that the values are in HU"
     ]
 
 

@@ -22,7 +22,7 @@ class _Ranges(NamedTuple):
 
 
 def parse_series(text: str | None) -> tuple[str | None, ...]:
-    """The series of `--series`, one per source; None where nothing stands between commas."""
+    """The series from words between commas, one per source; None where nothing stands between commas."""
     return tuple(word.strip() or None for word in text.split(",")) if text else ()
 
 
@@ -64,9 +64,9 @@ class VolumeOptions:
             IntensityRange.parse(text) if isinstance(text, str) else text for text in (self.range, self.suv_range)
         )
         if suv is not None and suv.rule != "counts":
-            raise InputError(f"--suv-range needs two numbers, MIN,MAX.\n  got: {self.suv_range!r}")
+            raise InputError(f"`suv_range` needs two numbers, MIN,MAX.\n  got: {self.suv_range!r}")
         if range_ is not None and range_.rule not in ("counts", "percentile"):
-            raise InputError(f"--range of a volume must be MIN,MAX or percentile:LOW,HIGH.\n  got: {self.range!r}")
+            raise InputError(f"`range` of a volume must be MIN,MAX or percentile:LOW,HIGH.\n  got: {self.range!r}")
         return _Ranges(window, range_, suv)
 
     def ranges_of(self, volumes: Sequence[Volume]) -> list[IntensityRange]:
@@ -89,7 +89,7 @@ class VolumeOptions:
         """
         if len(self.series) > len(paths):
             raise InputError(
-                f"--series names more series than there are sources.\n  expected: at most {len(paths)}\n"
+                f"`series` names more series than there are sources.\n  expected: at most {len(paths)}\n"
                 f"  got: {len(self.series)}"
             )
         no_kind: Modality = ""

@@ -58,7 +58,7 @@ def check_series_folder(folder: Path, *, overwrite: bool) -> None:
     if existing and not (ours and overwrite):
         raise InputError(
             f"Cannot write to the folder '{folder}': it is not empty ({len(existing)} entries, '{existing[0]}').\n"
-            "Choose a new folder" + (", or allow the fused volume in it to be replaced (--overwrite)." if ours else ".")
+            "Choose a new folder" + (", or allow the fused volume in it to be replaced (`overwrite`)." if ours else ".")
         )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 
 from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.image.limits import VARIABLE
 
 Modality = Literal["CT", "MR", "PT", "NM", ""]
 NAMES = {"CT": "CT", "MR": "MRI", "PT": "PET", "NM": "SPECT", "": "of unknown kind"}
@@ -148,7 +149,7 @@ def check_voxel_count(shape: tuple[int, ...], path: Path, limit: int) -> None:
         raise InputError(
             f"'{path}' declares more voxels than the limit allows.\n  expected: at most {limit:,}\n"
             f"  got: {' x '.join(str(side) for side in shape)} = {count:,}\n"
-            "If the file is sound, crop or resample it first, or raise the limit (--max-pixels)."
+            f"If the file is sound, crop or resample it first, or raise the limit: `{VARIABLE}` in the environment."
         )
 
 

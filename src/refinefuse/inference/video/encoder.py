@@ -90,7 +90,7 @@ class VideoEncoder:
             raise InputError(
                 f"Cannot encode the video '{path}': {reason_of(error)}.\n"
                 f"  codec: {codec.encoder}, {first.format.name}, {first.height} x {first.width}\n"
-                "Choose another codec (--codec) or another folder."
+                "Choose another `codec` or another folder."
             ) from None
 
     def _choose_time_base(self, first: VideoFrame) -> Fraction:

@@ -53,7 +53,7 @@ class VideoOptions:
         if self.alignment.align:
             raise InputError(
                 "Videos are not aligned frame by frame: the result would shake.\nAlign one frame of each "
-                "(refinefuse align --save-transform T.json), and give --transform T.json."
+                "with `refinefuse align`, save the transform, and give it as `transform`."
             )
 
 

@@ -89,5 +89,5 @@ def _check_sizes(a: Source, b: Source) -> None:
         said.append(f"{source.size[0]} x {source.size[1]}   '{source.name}'{turned}")
     raise InputError(
         f"`a` and `b` must have the same height and width.\n  a: {said[0]}\n  b: {said[1]}\n"
-        "Align a frame of each (refinefuse align --save-transform T.json), and give --transform T.json."
+        "Align a frame of each with `refinefuse align`, save the transform, and give it as `transform`."
     )
