@@ -22,9 +22,7 @@ def test_no_message_of_the_library_names_an_option_of_the_command_line():
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found += [
-                    f"{name}:{node.lineno}: {flag}" for flag in re.findall(FLAG, node.value)
-                ]
+                found += [f"{name}:{node.lineno}: {flag}" for flag in re.findall(FLAG, node.value)]
     assert found == []
 
 

@@ -153,7 +153,7 @@ def test_batches_that_go_together_are_those_that_go_one_by_one(monkeypatch):
         return predict(x, *rest)
 
     monkeypatch.setattr(model, "predict", counting)
-    monkeypatch.setattr("refinefuse.inference.fuser.batch_size", lambda *_: 2)
+    monkeypatch.setattr("refinefuse.inference.lumas.batch_size", lambda *_: 2)
     fuser.device = torch.device("meta")
     monkeypatch.setattr(Fuser, "encode_context", lambda self, x, y: model.encode_context(x, y))
     monkeypatch.setattr(Fuser, "predict_region", lambda self, x, y, context, region=None: model.predict(x, y, context))
