@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pywt": "pywavelets"}
+"""Names of libraries that pip calls by another name."""
+
 
 class RefineFuseError(Exception):
     """Anything that the package refuses, with a message that is meant to be read by the user."""
@@ -55,19 +58,23 @@ class MissingDependencyError(RefineFuseError, ImportError):  # what is wrong, as
 
 
 @contextmanager
-def training_extra() -> Iterator[None]:
-    """Around imports: say which extra brings a library of training that is not there.
+def optional(extra: str, purpose: str) -> Iterator[None]:
+    """Around imports: say which extra brings an optional library that is not there.
+
+    Args:
+        extra: the extra of this package that brings the libraries.
+        purpose: what needs them, as the start of a sentence ("Training").
 
     Raises:
-        MissingDependencyError: if it is not installed.
+        MissingDependencyError: if one is not installed.
     """
     try:
         yield
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in ("lightning", "pytorch_optimizer"):
+        if missing in ("", "refinefuse"):  # a part of our own, or an installed library that is broken
             raise
-        raise MissingDependencyError(missing, "train", "Training") from error
+        raise MissingDependencyError(_DISTRIBUTIONS.get(missing, missing), extra, purpose) from error
 
 
 def check_field(holds: bool, name: str, rule: str, value: object) -> None:

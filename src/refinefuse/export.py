@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinefuse._version import __version__
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 from refinefuse.image.color import YCbCrImage, restore_color, to_ycbcr
 from refinefuse.network.context import grid_statistics
 from refinefuse.network.model import RefineFuse
@@ -108,10 +108,8 @@ def import_onnx(purpose: str) -> Any:
     Raises:
         MissingDependencyError: if it is not installed.
     """
-    try:
+    with optional("onnx", purpose):
         import onnx
-    except ImportError as error:
-        raise MissingDependencyError("onnx", "onnx", purpose) from error
     return onnx
 
 
@@ -232,10 +230,8 @@ def _name_results(graph: Any, form: GraphForm) -> None:
 
 def _simplified(model: ModelProto) -> ModelProto:
     """The same model with everything computed that a fixed size decides."""
-    try:
+    with optional("onnx", "Exporting for a fixed size"):
         import onnxslim
-    except ImportError as error:
-        raise MissingDependencyError("onnxslim", "onnx", "Exporting for a fixed size") from error
     simplified: ModelProto = onnxslim.slim(model)
     return simplified
 
@@ -259,11 +255,9 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
     Raises:
         MissingDependencyError: if onnxruntime is not installed.
     """
-    try:
+    with optional("onnx", "Quantizing a network"):
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError as error:
-        raise MissingDependencyError("onnxruntime", "onnx", "Quantizing a network") from error
 
     onnx = import_onnx("Quantizing a network")
 

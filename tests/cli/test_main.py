@@ -7,7 +7,7 @@ import pytest
 
 import refinefuse
 from refinefuse.cli import COMMANDS
-from refinefuse.errors import MissingDependencyError, training_extra
+from refinefuse.errors import MissingDependencyError, optional
 
 
 def test_help_lists_every_command(run):
@@ -87,9 +87,15 @@ def test_module_runs_as_a_program(process):
     assert (running.returncode, out) == (0, f"refinefuse {refinefuse.__version__}\n")
 
 
-@pytest.mark.parametrize("library", ["lightning", "pytorch_optimizer"])
-def test_training_without_its_libraries_names_the_extra(library):
-    with pytest.raises(MissingDependencyError, match=rf"needs {library}.*\n.*refinefuse\[train\]"), training_extra():
-        raise ModuleNotFoundError(name=f"{library}.part")
-    with pytest.raises(ModuleNotFoundError, match="other"), training_extra():
-        raise ModuleNotFoundError("other", name="other")
+@pytest.mark.parametrize(("module", "library"), [("lightning.part", "lightning"), ("pywt", "pywavelets")])
+def test_a_missing_library_is_named_with_its_extra(module, library):
+    expected = rf"Training needs {library}.*\n.*refinefuse\[train\]"
+    with pytest.raises(MissingDependencyError, match=expected), optional("train", "Training"):
+        raise ModuleNotFoundError(name=module)
+
+
+@pytest.mark.parametrize("error", [ModuleNotFoundError("ours", name="refinefuse.lost"), ImportError("broken")])
+def test_a_broken_library_is_no_missing_one(error):
+    with pytest.raises(type(error), match=str(error)) as raised, optional("train", "Training"):
+        raise error
+    assert not isinstance(raised.value, MissingDependencyError)

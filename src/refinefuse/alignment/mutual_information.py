@@ -10,7 +10,7 @@ from jaxtyping import Float
 from refinefuse.alignment.edges import downsample
 from refinefuse.alignment.refine import Refined, RegistrationInputs
 from refinefuse.alignment.transform import Transform, TransformType, corners, zoom
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 
 MODELS = ("translation", "rigid", "similarity", "affine")
 _BINS, _SAMPLED, _ROUNDS = 32, 0.3, 100
@@ -69,10 +69,8 @@ def check_mutual(transform_type: TransformType) -> None:
             f"Mutual information refines {', '.join(MODELS)}.\n  got: {transform_type}\n"
             "Choose one of them, or the metric edges."
         )
-    try:
+    with optional("align", "Alignment by mutual information"):
         import SimpleITK  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("SimpleITK", "align", "Alignment by mutual information") from error
 
 
 def _method(sitk: Any, known: np.ndarray, allowed: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.errors import MissingDependencyError
+from refinefuse.errors import optional
 
 Luma = Float[np.ndarray, "h w"]
 Rule = Callable[[Luma, Luma], Luma]
@@ -89,10 +89,8 @@ def wavelet(a: Luma, b: Luma, levels: int = 3) -> Luma:
     Raises:
         MissingDependencyError: PyWavelets is not installed.
     """
-    try:
+    with optional("benchmark", "The wavelet method"):
         import pywt
-    except ImportError as error:
-        raise MissingDependencyError("pywavelets", "benchmark", "The wavelet method") from error
 
     (height, width), block = a.shape, 2**levels
     margins = ((0, -height % block), (0, -width % block))

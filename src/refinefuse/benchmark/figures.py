@@ -15,7 +15,7 @@ from refinefuse.benchmark.cost import Cost
 from refinefuse.benchmark.degradations import CLEAN, ROBUSTNESS_METRICS
 from refinefuse.benchmark.runner import Row
 from refinefuse.benchmark.summary import Comparison, DatasetScores, penalty, ranks
-from refinefuse.errors import MissingDependencyError
+from refinefuse.errors import optional
 from refinefuse.metrics.table import METRICS
 
 if TYPE_CHECKING:
@@ -38,10 +38,8 @@ def style() -> AbstractContextManager[None]:
     Raises:
         MissingDependencyError: Matplotlib is not installed.
     """
-    try:
+    with optional("benchmark", "Drawing figures"):
         import matplotlib as mpl
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", "benchmark", "Drawing figures") from error
     return mpl.rc_context(_STYLE)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 import refinefuse
 from refinefuse.benchmark.grids import Shown
-from refinefuse.errors import MissingDependencyError
+from refinefuse.errors import optional
 from refinefuse.metrics.table import METRICS
 from refinefuse.scoring.rendering import Table
 
@@ -69,10 +69,8 @@ def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Se
     Raises:
         MissingDependencyError: Jinja is not installed.
     """
-    try:
+    with optional("benchmark", "Writing the report"):
         import jinja2
-    except ImportError as error:
-        raise MissingDependencyError("jinja2", "benchmark", "Writing the report") from error
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from refinefuse.benchmark.config import ImageDataset
 from refinefuse.benchmark.degradations import CLEAN
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.runner import Results
-from refinefuse.errors import MissingDependencyError
+from refinefuse.errors import optional
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS
 from refinefuse.scoring.folders import Mean, bootstrap
 from refinefuse.scoring.ranking import rank
@@ -190,10 +190,8 @@ def compare(score: DatasetScores, metrics: Sequence[str], reference: str) -> Com
 
 
 def _scipy_stats() -> Any:
-    try:
+    with optional("benchmark", "Testing whether methods differ"):
         from scipy import stats
-    except ImportError as error:
-        raise MissingDependencyError("scipy", "benchmark", "Testing whether methods differ") from error
     return stats
 
 

@@ -32,7 +32,7 @@ def run(
     from dataclasses import replace
 
     from refinefuse.data.layout import training_root
-    from refinefuse.errors import ConfigError, training_extra
+    from refinefuse.errors import ConfigError, optional
     from refinefuse.inference.device import retain_freed_memory
 
     root = training_root(data_root)
@@ -47,7 +47,7 @@ def run(
     schedule = replace(schedule, method=method or schedule.method)
     if not schedule.method:
         raise ConfigError("The recipe names no method.\nGive --method: infrared, visible, weights:NAME, average, ...")
-    with training_extra():
+    with optional("train", "Training"):
         from refinefuse.detection.train import train_detector
     seen = seen_by(schedule.method, PathVariables(root, path.parent))
     detector = train_detector(schedule, root, output, seen, num_workers=num_workers, accelerator=accelerator)

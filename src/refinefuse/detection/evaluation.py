@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from refinefuse.detection.boxes import Boxes
-from refinefuse.errors import MissingDependencyError
+from refinefuse.errors import optional
 
 SIZES = ("small", "medium", "large")
 """Of labels: below 32 x 32 pixels, below 96 x 96, and more."""
@@ -83,10 +83,8 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _evaluated(labels: Mapping[str, Boxes], found: Mapping[str, Boxes], classes: Sequence[str]) -> Any:
-    try:
+    with optional("detection", "Comparing boxes with labels"):
         from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise MissingDependencyError("faster-coco-eval", "detection", "Comparing boxes with labels") from error
     categories = {name: k for k, name in enumerate(classes, 1)}
     truth, results = COCO(), COCO()
     frame = {

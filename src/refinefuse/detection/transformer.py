@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.suppression import LOWEST_SCORE
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 from refinefuse.weights.store import HUB, parse_hub
 
 EXTRA = "detection"
@@ -36,13 +36,9 @@ def fetch(source: str) -> Path:
             f"  expected: FILE.onnx, a folder that save_pretrained wrote, or {HUB}owner/name on the Hugging Face Hub"
         )
     repository, revision = parse_hub(source)
-    try:
+    with optional(EXTRA, f"Loading '{repository}' from the Hugging Face Hub"):
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingDependencyError(
-            "transformers", EXTRA, f"Loading '{repository}' from the Hugging Face Hub"
-        ) from error
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -60,10 +56,8 @@ def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
         MissingDependencyError: transformers is not installed.
         InputError: the folder holds no detector.
     """
-    try:
+    with optional(EXTRA, "A detector in a folder"):
         transformers: Any = import_module("transformers")
-    except ImportError as error:
-        raise MissingDependencyError("transformers", EXTRA, "A detector in a folder") from error
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     try:

@@ -75,7 +75,7 @@ def check_georeferences(paths: Sequence[str], shape: tuple[int, ...]) -> None:
             raise InputError(
                 f"The GeoTIFF tags of `a` and `b` place them apart.\n  a: {other}   '{name}'\n  b: {last}   "
                 f"'{paths[-1]}'\nBring `a` onto the grid of `b` first (gdalwarp does), or align them by content "
-                "(--align)."
+                "(`align`)."
             )
 
 

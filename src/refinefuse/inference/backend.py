@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinefuse.errors import InputError, MissingDependencyError, WeightsError
+from refinefuse.errors import InputError, WeightsError, optional
 from refinefuse.export import RESULTS, SOURCES, STATS, region_graph, to_onnx
 from refinefuse.inference.device import resolve_device
 from refinefuse.inference.onnx_file import config_of, read_onnx
@@ -43,10 +43,8 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
         MissingDependencyError: if onnxruntime is not installed.
         InputError: if the model cannot be opened.
     """
-    try:
+    with optional(extra, purpose):
         import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError("onnxruntime", extra, purpose) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -107,10 +105,8 @@ class OpenVinoModel(OnnxModel):
     @staticmethod
     def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
         """Prepare a graph for the CPU, in float32 where it is not quantized."""
-        try:
+        with optional("openvino", "The backend openvino"):
             import openvino
-        except ImportError as error:
-            raise MissingDependencyError("openvino", "openvino", "The backend openvino") from error
         core = openvino.Core()
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         try:

@@ -54,7 +54,7 @@ def _of_video(path: Path) -> str:
 
 
 def _of_nifti(path: Path) -> str:
-    nibabel = load("nibabel", "nibabel")
+    nibabel = load("nibabel")
     try:
         extensions = nibabel.load(path).header.extensions
         return "\n".join(extension.content.decode("utf-8", "replace") for extension in extensions)
@@ -63,7 +63,7 @@ def _of_nifti(path: Path) -> str:
 
 
 def _of_dicom(path: Path) -> str:
-    pydicom = load("pydicom", "pydicom")
+    pydicom = load("pydicom")
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file() and is_dicom(file))
     try:
         with quiet_pydicom():

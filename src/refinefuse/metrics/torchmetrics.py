@@ -22,15 +22,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from refinefuse.errors import MissingDependencyError
+from refinefuse.errors import optional
 from refinefuse.metrics.conventions import convention_named
 from refinefuse.metrics.evaluate import MetricInput, evaluate
 from refinefuse.metrics.table import METRICS
 
-try:
+with optional("torchmetrics", "An adapter of torchmetrics"):
     import torchmetrics
-except ImportError as error:
-    raise MissingDependencyError("torchmetrics", "torchmetrics", "An adapter of torchmetrics") from error
 
 
 class FusionMetric(torchmetrics.Metric):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from refinefuse._version import __version__
 from refinefuse.atomic import replace_when_done
-from refinefuse.errors import ConfigError, MissingDependencyError, WeightsError, format_names
+from refinefuse.errors import ConfigError, WeightsError, format_names, optional
 from refinefuse.network.config import NetworkConfig
 from refinefuse.weights import store
 
@@ -136,11 +136,9 @@ class Pretrained(nn.Module):
             WeightsError: if the Hub refuses the upload.
             MissingDependencyError: if huggingface_hub is not installed.
         """
-        try:
+        with optional("hub", "Uploading to the Hugging Face Hub"):
             from huggingface_hub import HfApi
             from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-        except ImportError as error:
-            raise MissingDependencyError("huggingface_hub", "hub", "Uploading to the Hugging Face Hub") from error
         api = HfApi(token=token)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, license=license, card=card or self._card(f"{store.HUB}{repository}", license))

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 from refinefuse.weights.store import locate
 
 
@@ -38,12 +38,10 @@ def serve(
         MissingDependencyError: if a library of the extra `web` is not installed.
         WeightsError: if a weights file is missing.
     """
-    try:
+    with optional("web", "The studio"):
         import uvicorn
 
         from refinefuse.studio.app import create_app
-    except ImportError as error:
-        raise MissingDependencyError(error.name or "fastapi", "web", "The studio") from error
     from refinefuse.studio.guard import is_loopback
     from refinefuse.studio.jobs import JobStore, Limits
     from refinefuse.studio.runner import Runner

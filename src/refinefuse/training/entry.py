@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 
 from refinefuse.data.layout import training_root
-from refinefuse.errors import InputError, training_extra
+from refinefuse.errors import InputError, optional
 from refinefuse.training.recipe import Recipe, load_recipe
 
 Accelerator: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
@@ -56,7 +56,7 @@ def train(
     """
     _check_options(accelerator, devices, num_nodes, num_workers)
     root = training_root(None if data_root is None else Path(data_root))
-    with training_extra():
+    with optional("train", "Training"):
         from refinefuse.training.train import fit_recipe
     return fit_recipe(
         recipe if isinstance(recipe, Recipe) else load_recipe(recipe),

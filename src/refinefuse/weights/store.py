@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from refinefuse.errors import MissingDependencyError, WeightsError, format_names
+from refinefuse.errors import WeightsError, format_names, optional
 
 DEFAULT = "infrared-visible"
 MEDICAL = "medical"
@@ -124,13 +124,9 @@ def parse_hub(text: str) -> tuple[str, str | None]:
 
 
 def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> Path:
-    try:
+    with optional("hub", f"Loading '{repository}' from the Hugging Face Hub"):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingDependencyError(
-            "huggingface_hub", "hub", f"Loading '{repository}' from the Hugging Face Hub"
-        ) from error
     try:
         return Path(hf_hub_download(repository, FILE_NAME, revision=revision, local_files_only=local_files_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

@@ -322,7 +322,7 @@ class TestNifti:
 
     def test_a_library_that_is_missing(self):
         with pytest.raises(MissingDependencyError, match=r"refinefuse\[medical\]"):
-            volumes.load("nibabel_that_is_not_there", "nibabel")
+            volumes.load("nibabel_that_is_not_there")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_V
             tilted against each other or of different sizes, color, or pixels that are missing or cannot be decoded.
         MissingDependencyError: pydicom is not installed.
     """
-    load("pydicom", "pydicom")
+    load("pydicom")
     with quiet_pydicom():
         found = read_series(path, series)
         for file, header in found.files:

@@ -53,7 +53,7 @@ def check_elements(file: Path, header: Any) -> None:
     Raises:
         InputError: naming the file and the element.
     """
-    dictionary_vr = load("pydicom.datadict", "pydicom").dictionary_VR
+    dictionary_vr = load("pydicom.datadict").dictionary_VR
     for keyword in _USED:
         if keyword not in header:
             continue
@@ -115,5 +115,5 @@ def text(header: Any, keyword: str) -> str:
 
 def uid(header: Any, keyword: str) -> str:
     """A UID, empty if it is missing or not valid."""
-    value = load("pydicom.uid", "pydicom").UID(text(header, keyword))
+    value = load("pydicom.uid").UID(text(header, keyword))
     return str(value) if value.is_valid else ""

@@ -60,7 +60,7 @@ def read_fused(path: Path, *, max_voxels: int = MAX_VOXELS) -> FusedVolume:
 
 
 def _read_secondary_capture(path: Path, max_voxels: int) -> FusedVolume:
-    load("pydicom", "pydicom")
+    load("pydicom")
     with quiet_pydicom(), PixelReader() as reader:
         series = read_series(path, None)
         file, header = series.files[0]

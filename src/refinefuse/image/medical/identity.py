@@ -44,7 +44,7 @@ def add_identity(dataset: Any, patients: Sequence[Any], entropy: Sequence[str] |
         _add_body_part(dataset, header, anonymize)
         if not anonymize:
             _copy(dataset, header)
-    generate = load("pydicom.uid", "pydicom").generate_uid
+    generate = load("pydicom.uid").generate_uid
     for keyword in _UIDS:
         if keyword not in dataset:
             setattr(dataset, keyword, generate(entropy_srcs=None if entropy is None else [*entropy, keyword]))
@@ -74,7 +74,7 @@ def _add_body_part(dataset: Any, header: Any, anonymize: bool) -> None:
 
 
 def _add_deidentification(dataset: Any) -> None:
-    code = load("pydicom", "pydicom").Dataset()
+    code = load("pydicom").Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = _PROFILE
     dataset.PatientName, dataset.PatientID = "Anonymous^Patient", f"ANONYMOUS-{secrets.token_hex(4)}"
     dataset.PatientIdentityRemoved = "YES"
@@ -85,7 +85,7 @@ def _add_deidentification(dataset: Any) -> None:
 
 def _is_writable(element: Any) -> bool:
     """Whether an element of a source can be written as it is; values that break the standard may not."""
-    pydicom = load("pydicom", "pydicom")
+    pydicom = load("pydicom")
     copy = pydicom.Dataset()
     try:
         setattr(copy, element.keyword, element.value)

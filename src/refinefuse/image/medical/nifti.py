@@ -93,7 +93,7 @@ def _decoded(path: Path, image: Any, dtype: Any) -> tuple[NDArray[Any], NDArray[
 
 def _read_image(path: Path, max_voxels: int, *, colors: bool) -> Any:
     """The image with its voxels still undecoded in memory: no more of the file than its header declares."""
-    load("nibabel", "nibabel")
+    load("nibabel")
     try:
         with path.open("rb") as raw:
             is_compressed = raw.read(2) == b"\x1f\x8b"
@@ -109,7 +109,7 @@ def _read_image(path: Path, max_voxels: int, *, colors: bool) -> Any:
 
 
 def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int, colors: bool) -> Any:
-    nibabel = load("nibabel", "nibabel")
+    nibabel = load("nibabel")
     start = stream.read(540)
     size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
     kind = nibabel.Nifti1Image if 348 in size else nibabel.Nifti2Image if 540 in size else None
@@ -216,7 +216,7 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Volume, comment: str = "
         InputError: the folder cannot be written to.
         MissingDependencyError: nibabel is not installed.
     """
-    nibabel = load("nibabel", "nibabel")
+    nibabel = load("nibabel")
     if values.ndim == 4:
         rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
         values = np.ascontiguousarray(values).view(rgb)[..., 0]

@@ -136,11 +136,11 @@ def read_dataset(file: Path, *, pixels: bool) -> Any:
         start = stream.read(1024)
     if _DEFLATED in start:
         _check_inflated(file, start)
-    pydicom = load("pydicom", "pydicom")
+    pydicom = load("pydicom")
     with _WithinFile(file.open("rb", buffering=0)) as bounded:
         dataset = pydicom.dcmread(bounded, stop_before_pixels=not pixels, force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
-        uids = load("pydicom.uid", "pydicom")
+        uids = load("pydicom.uid")
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = uids.ImplicitVRLittleEndian if implicit else uids.ExplicitVRLittleEndian
     try:
@@ -221,7 +221,7 @@ def _native(file: Path, dataset: Any) -> NDArray[Any]:
 
 def _rescaled(stored: NDArray[Any], dataset: Any) -> NDArray[np.float32]:
     if dataset.get("ModalityLUTSequence"):
-        values = load("pydicom.pixels", "pydicom").apply_modality_lut(stored, dataset)
+        values = load("pydicom.pixels").apply_modality_lut(stored, dataset)
         return np.asarray(values, np.float32)
     slope, intercept = number(dataset, "RescaleSlope", 1.0), number(dataset, "RescaleIntercept", 0.0)
     if slope == 0:

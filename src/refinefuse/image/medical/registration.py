@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from refinefuse.atomic import write_text_atomic
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 from refinefuse.image.medical.intensity import range_of, scaled
 from refinefuse.image.medical.resampling import resample_to
 from refinefuse.image.medical.volume import Volume
@@ -157,10 +157,8 @@ def write_transform(path: Path, transform: NDArray[Any]) -> None:
 
 
 def _sitk() -> Any:
-    try:
+    with optional("align", "Registering volumes"):
         import SimpleITK
-    except ImportError as error:
-        raise MissingDependencyError("SimpleITK", "align", "Registering volumes") from error
     return SimpleITK
 
 

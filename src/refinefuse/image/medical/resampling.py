@@ -63,7 +63,7 @@ def _same_axes(step: NDArray[Any]) -> tuple[list[int] | None, list[int]]:
 
 
 def _resampled(source: Volume, step: NDArray[Any], shape: tuple[int, ...]) -> Callable[[int], Slice]:
-    ndimage = load("scipy.ndimage", "scipy")
+    ndimage = load("scipy.ndimage")
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     limits = np.array(source.values.shape) - 0.5
 
@@ -96,7 +96,7 @@ def _resampled(source: Volume, step: NDArray[Any], shape: tuple[int, ...]) -> Ca
 
 def _smoothed(source: Volume, step: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Values at the resolution of the grid; if some are not valid, times their weight, and the weights."""
-    ndimage = load("scipy.ndimage", "scipy")
+    ndimage = load("scipy.ndimage")
     coarser = np.linalg.norm(step[:3, :3], axis=1)  # extent of a voxel of the grid, in voxels of the source
     sigma = np.sqrt(np.maximum(coarser**2 - 1, 0) / (8 * np.log(2)))
     sigma = np.minimum(sigma, source.values.shape)  # wider ones only average the same values again

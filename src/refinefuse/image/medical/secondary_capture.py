@@ -133,7 +133,7 @@ def _check_form(images: NDArray[Any], affine: NDArray[Any]) -> None:
 def _dataset(
     images: NDArray[Any], affine: NDArray[Any], sources: Sequence[Volume], anonymize: bool, provenance: DerivationText
 ) -> Any:
-    pydicom = load("pydicom", "pydicom")
+    pydicom = load("pydicom")
     patients = [source.headers[0] for source in sources if source.headers]
     digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
     series = [text(header, "SeriesInstanceUID") for header in patients]
@@ -264,7 +264,7 @@ def _instance(instance: str, sop_class: str, **more: Any) -> Any:
 
 
 def _item(**elements: Any) -> Any:
-    dataset = load("pydicom", "pydicom").Dataset()
+    dataset = load("pydicom").Dataset()
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     return dataset
@@ -276,4 +276,4 @@ def _code(value: str, scheme: str, meaning: str) -> Any:
 
 def _decimal(value: float) -> Any:
     """A decimal string of at most 16 characters, as exact as these allow."""
-    return load("pydicom.valuerep", "pydicom").DSfloat(float(value) + 0.0, auto_format=True)  # and no -0
+    return load("pydicom.valuerep").DSfloat(float(value) + 0.0, auto_format=True)  # and no -0

@@ -129,7 +129,7 @@ def _parsed(moment: str) -> datetime | None:
 
 
 def _moment(day: str, time: str) -> datetime | None:
-    valuerep = load("pydicom.valuerep", "pydicom")
+    valuerep = load("pydicom.valuerep")
     try:
         date, clock = valuerep.DA(day), valuerep.TM(time)
         return None if date is None or clock is None else datetime.combine(date, clock)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 from refinefuse.image.limits import VARIABLE
 
 Modality = Literal["CT", "MR", "PT", "NM", ""]
@@ -212,7 +212,7 @@ def display_orientation(affine: NDArray[Any], shape: tuple[int, ...]) -> tuple[l
         The order of the axes (rows, columns, slices), +1 or -1 for each of the new axes (-1: reversed), and the affine
         of the reoriented grid. `reorient` applies them to values, `reorient_back` undoes it.
     """
-    world = load("nibabel.orientations", "nibabel").io_orientation(affine)[:, 0]
+    world = load("nibabel.orientations").io_orientation(affine)[:, 0]
     world = np.where(np.isnan(world), 3, world).astype(int)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     widest = int(lengths.argmax())
@@ -243,7 +243,7 @@ def reorient_back(values: NDArray[Any], order: list[int], signs: list[int]) -> N
     return back.transpose(*np.argsort(order).tolist(), *rest)
 
 
-def load(module: str, library: str) -> Any:
+def load(module: str) -> Any:
     """Import a module of the extra `medical`.
 
     Raises:
@@ -251,7 +251,5 @@ def load(module: str, library: str) -> Any:
     """
     from importlib import import_module
 
-    try:
+    with optional("medical", "Reading and writing medical volumes"):
         return import_module(module)
-    except ImportError as error:
-        raise MissingDependencyError(library, "medical", "Reading and writing medical volumes") from error

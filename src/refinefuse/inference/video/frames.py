@@ -11,7 +11,7 @@ from fractions import Fraction
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from refinefuse.errors import InputError, MissingDependencyError
+from refinefuse.errors import InputError, optional
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -59,10 +59,8 @@ def import_av() -> ModuleType:
     Raises:
         MissingDependencyError: if it is not installed.
     """
-    try:
+    with optional("video", "Reading and writing videos"):
         import av
-    except ImportError as error:
-        raise MissingDependencyError("av", "video", "Reading and writing videos") from error
     return av
 
 
