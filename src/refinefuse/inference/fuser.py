@@ -26,6 +26,7 @@ from refinefuse.inference.inputs import (
     restore_format,
     restore_weight_map,
 )
+from refinefuse.inference.lumas import LumaFuser
 from refinefuse.inference.tiling import TileSize
 from refinefuse.network.model import RefineFuse
 from refinefuse.weights.store import DEFAULT, locate
