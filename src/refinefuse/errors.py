@@ -10,6 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+__all__ = [
+    "AlignmentError",
+    "ConfigError",
+    "InputError",
+    "MissingDependencyError",
+    "PairingError",
+    "RefineFuseError",
+    "TrainingError",
+    "WeightsError",
+]
 _DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pywt": "pywavelets"}
 """Names of libraries that pip calls by another name."""
 

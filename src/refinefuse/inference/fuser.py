@@ -133,6 +133,11 @@ class Fuser(LumaFuser):
         super().__init__(load_backend(weights, backend, device, contrast), precision, tile)
         logger.info("Weights %s, contrast %g, %s on %s", self.weights, self.contrast, self.dtype, self.device)
 
+    @property
+    def contrast(self) -> float:
+        """How far the level goes from the mean of the sources, 0 to 1."""
+        return self.model.config.contrast
+
     def fingerprint(self) -> str:
         """The sha256 of the weights: of their file, or of config and tensors of a network that was handed over."""
         if self._file is not None:

@@ -45,11 +45,6 @@ class LumaFuser:
         self.tile: TileSize = tile
         self._measured_at, self._free = -math.inf, 0
 
-    @property
-    def contrast(self) -> float:
-        """How far the level goes from the mean of the sources, 0 to 1."""
-        return self.model.config.contrast
-
     def upload(self, images: Sequence[Tensor]) -> Sequence[Tensor]:
         """The images (n, c, h, w) where the network is, if that is a GPU with room for all that becomes of them.
 
