@@ -1,5 +1,7 @@
 """TIFF by rows: the same values as whole, whatever the layout; BigTIFF and pyramids out."""
 
+import struct
+
 import numpy as np
 import pytest
 import tifffile
@@ -59,6 +61,18 @@ def test_what_is_written_is_read(shape, dtype, pyramid, tmp_path):
     reader = TiffReader(tmp_path / "x.tif")
     assert reader.is_pyramid == (len(levels) > 1)
     reader.close()
+
+
+def test_every_level_is_listed_once(tmp_path):
+    path = tmp_path / "x.tif"
+    write_tiff(path, (1100, 1030), np.dtype(np.uint8), iter([image((1100, 1030), np.uint8)]), pyramid=True)
+    with tifffile.TiffFile(path) as file:
+        levels = file.pages[0].subifds
+    data, following = path.read_bytes(), []
+    for level in levels:
+        (count,) = struct.unpack_from("<H", data, level)
+        following += struct.unpack_from("<I", data, level + 2 + 12 * count)
+    assert following == [0, 0, 0]
 
 
 def test_levels_are_means(tmp_path):

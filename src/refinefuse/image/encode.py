@@ -14,6 +14,7 @@ from refinefuse.image.metadata import Metadata
 from refinefuse.image.metadata_embed import embed_metadata, png_chunk
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.tiff import encode_tiff
+from refinefuse.image.tiff_strips import encode_cog
 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 _WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)  # above 100: without loss
@@ -30,7 +31,7 @@ def encode_image(pixels: Pixels, extension: str, metadata: Metadata) -> bytes:
     _check_fits(pixels, extension)
     pixels = np.ascontiguousarray(pixels)
     if extension in (".tif", ".tiff"):
-        return encode_tiff(pixels, metadata)
+        return encode_cog(pixels, metadata) if metadata.is_cog else encode_tiff(pixels, metadata)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     data = _gray_alpha_png(pixels) if channels == 2 else opencv.encode(pixels, extension, _OPTIONS[extension])
     return embed_metadata(data, extension, metadata, channels)

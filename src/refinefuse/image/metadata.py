@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from refinefuse.image.cog import is_cog
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.structure import PNG_SIGNATURE, file_format
 from refinefuse.image.tags import Directories, Entry, read_directories
@@ -38,6 +39,7 @@ class Metadata:
         png_color: chunks of a PNG that say how its values are meant (gAMA, cHRM, cICP, sRGB).
         geotiff: GeoTIFF and GDAL tags.
         extra_bands: bands of a TIFF that are neither color nor alpha, and were left out.
+        is_cog: whether it is laid out as a cloud-optimized GeoTIFF with overviews.
     """
 
     orientation: int = 1
@@ -48,6 +50,7 @@ class Metadata:
     png_color: tuple[tuple[bytes, bytes], ...] = ()
     geotiff: tuple[Entry, ...] = ()
     extra_bands: int = 0
+    is_cog: bool = False
 
     @property
     def has_exif(self) -> bool:
@@ -134,6 +137,7 @@ def _of_tiff(data: bytes) -> Metadata:
         xmp=xmp.value if xmp else None,
         geotiff=tuple(entry for entry in directories.main if entry.tag in GEOTIFF_TAGS),
         extra_bands=len(kinds) - (2 in kinds),
+        is_cog=is_cog(data),
     )
 
 

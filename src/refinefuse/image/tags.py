@@ -5,6 +5,7 @@ Source: "TIFF revision 6.0", 1992, section 2; "BigTIFF design", 2007; CIPA DC-00
 
 from __future__ import annotations
 
+import mmap
 import struct
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +17,8 @@ _MAKER_NOTE, _INTEROPERABILITY = 37500, 40965  # hold offsets of their own, whic
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBER_SIZES = {5: 4, 10: 4}  # a rational is two numbers
 _MOST_BYTES = 1 << 24  # of one entry: more is no metadata
+_MOST_DIRECTORIES = 100
+_ORDERS = {b"II": "<", b"MM": ">"}
 
 
 class Entry(NamedTuple):
@@ -54,11 +57,9 @@ def read_directories(data: bytes) -> Directories:
     Raises:
         struct.error: the structure is damaged.
     """
-    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
-    if order is None:
+    if bytes(data[:2]) not in _ORDERS:
         return Directories()
-    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
-    first = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)[0]
+    order, big, first = _header(data)
     main = _read(data, first, order, big)
     below = {entry.tag: int(entry.numbers()[0]) for entry in main if entry.tag in (EXIF_IFD, GPS_IFD)}
     exif, gps = (_read(data, below[tag], order, big) if tag in below else () for tag in (EXIF_IFD, GPS_IFD))
@@ -66,7 +67,30 @@ def read_directories(data: bytes) -> Directories:
     return Directories(tuple(entry for entry in main if entry.tag not in below), exif, gps)
 
 
-def _read(data: bytes, offset: int, order: str, big: bool) -> tuple[Entry, ...]:
+def read_chain(data: bytes | mmap.mmap) -> list[tuple[int, tuple[Entry, ...]]]:
+    """The directories of a TIFF file one after the other, each with its offset; a chain that is too long is cut.
+
+    Raises:
+        struct.error: the structure is damaged.
+    """
+    order, big, offset = _header(data)
+    form, entry_size, pointer = ("Q", 20, "Q") if big else ("H", 12, "I")
+    found: list[tuple[int, tuple[Entry, ...]]] = []
+    while offset and len(found) < _MOST_DIRECTORIES:
+        found.append((offset, _read(data, offset, order, big)))
+        (count,) = struct.unpack_from(order + form, data, offset)
+        (offset,) = struct.unpack_from(order + pointer, data, offset + struct.calcsize(form) + count * entry_size)
+    return found
+
+
+def _header(data: bytes | mmap.mmap) -> tuple[str, bool, int]:
+    """Byte order, whether it is a BigTIFF, and the offset of the first directory."""
+    order = _ORDERS[bytes(data[:2])]
+    big = struct.unpack_from(f"{order}H", data, 2)[0] == 43
+    return order, big, struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)[0]
+
+
+def _read(data: bytes | mmap.mmap, offset: int, order: str, big: bool) -> tuple[Entry, ...]:
     count_form, entry_form, room = (f"{order}Q", f"{order}HHQ", 8) if big else (f"{order}H", f"{order}HHI", 4)
     (count,) = struct.unpack_from(count_form, data, offset)
     entries, at = [], offset + struct.calcsize(count_form)
@@ -85,8 +109,15 @@ def _read(data: bytes, offset: int, order: str, big: bool) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def write_directory(entries: tuple[Entry, ...], offset: int, *, big: bool = False) -> bytes:
-    """A directory that starts at `offset` of its file, with the values that do not fit into it behind."""
+def write_directory(entries: tuple[Entry, ...], offset: int, *, big: bool = False, following: int = 0) -> bytes:
+    """A directory that starts at `offset` of its file, with the values that do not fit into it behind.
+
+    Args:
+        entries: in any order.
+        offset: where it starts.
+        big: write it for a BigTIFF.
+        following: offset of the next one; 0: there is none.
+    """
     form, room = ("<HHQ", 8) if big else ("<HHI", 4)
     head = struct.pack("<Q" if big else "<H", len(entries))
     behind = offset + len(head) + len(entries) * (struct.calcsize(form) + room) + room
@@ -98,7 +129,7 @@ def write_directory(entries: tuple[Entry, ...], offset: int, *, big: bool = Fals
         else:
             table += struct.pack("<Q" if big else "<I", behind + len(values))
             values += entry.value + b"\0" * (len(entry.value) % 2)
-    return head + table + bytes(room) + values
+    return head + table + following.to_bytes(room, "little") + values
 
 
 def exif_block(directories: Directories) -> bytes:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from tifffile import COMPRESSION, PHOTOMETRIC
 
+from refinefuse.atomic import temporary_file
 from refinefuse.errors import InputError
+from refinefuse.image.cog import write_cog
 from refinefuse.image.metadata import Metadata
 from refinefuse.image.metadata_embed import append_directories, tiff_options
 from refinefuse.image.pixels import Pixels, check_pixels
@@ -140,9 +144,40 @@ def write_tiff(
         dtype: uint8, uint16 or float32.
         strips: all rows from top to bottom, cut as the caller likes.
         pyramid: also write levels of half the size each, down to 256 pixels per side.
-        metadata: what to write beside the pixels.
+        metadata: what to write beside the pixels. Of a COG, it makes this one too.
     """
     metadata = metadata or Metadata()
+    with path.open("w+b") as file:
+        if metadata.is_cog:
+            with temporary_file(path) as name, name.open("w+b") as plain:
+                _write_levels(plain, shape, dtype, strips, pyramid=True, metadata=metadata)
+                plain.flush()
+                with mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    write_cog(data, file)
+        else:
+            _write_levels(file, shape, dtype, strips, pyramid=pyramid, metadata=metadata)
+        append_directories(file, metadata)
+
+
+def encode_cog(pixels: Pixels, metadata: Metadata) -> bytes:
+    """A COG with an image of any form that `write_tiff` takes."""
+    plain, file = io.BytesIO(), io.BytesIO()
+    _write_levels(plain, pixels.shape, pixels.dtype, iter([pixels]), pyramid=True, metadata=metadata)
+    write_cog(plain.getvalue(), file)
+    append_directories(file, metadata)
+    return file.getvalue()
+
+
+def _write_levels(
+    file: BinaryIO,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strips: Iterator[Pixels],
+    *,
+    pyramid: bool,
+    metadata: Metadata,
+) -> None:
+    """Write the image and its smaller levels: as its SubIFDs, or for a COG behind it."""
     channels = shape[2] if len(shape) == 3 else 1
     options: dict[str, Any] = {
         "dtype": dtype,
@@ -159,15 +194,29 @@ def write_tiff(
     large = int(np.prod(shape)) * dtype.itemsize * (4 / 3 if pyramid else 1) > _CLASSIC
     with ExitStack() as stack:
         buffers = [stack.enter_context(ScanlineBuffer(smaller, dtype)) for smaller in shapes]
-        file = stack.enter_context(tifffile.TiffWriter(path, bigtiff=large))
+        writer = stack.enter_context(tifffile.TiffWriter(file, bigtiff=large))
         levels = [rechunk(strips, _TILE), *(iter_strips(buffer, _TILE) for buffer in buffers)]
         for number, (rows, smaller) in enumerate(zip(levels, [*buffers, None], strict=True)):
             kind: dict[str, Any] = {"subfiletype": 1}
             if number == 0:
-                kind = {"subifds": len(shapes), **tiff_options(metadata, channels, big=large)}
-            file.write(_tiles(rows, smaller), shape=[shape, *shapes][number], **kind, **options)
-    with path.open("r+b") as written:
-        append_directories(written, metadata)
+                children = 0 if metadata.is_cog else len(shapes)
+                kind = {"subifds": children, **tiff_options(metadata, channels, big=large)}
+            writer.write(_tiles(rows, smaller), shape=[shape, *shapes][number], **kind, **options)
+    if not metadata.is_cog:
+        _unchain(file)
+
+
+def _unchain(file: BinaryIO) -> None:
+    """End every SubIFD: tifffile lets each also point to the next, so that readers list all but the first again."""
+    file.seek(0)
+    with tifffile.TiffFile(file) as parsed:
+        page: Any = parsed.pages[0]
+        form, offsets = parsed.tiff, page.subifds or ()
+    for offset in offsets:
+        file.seek(offset)
+        (count,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+        file.seek(count * form.tagsize, 1)
+        file.write(bytes(form.offsetsize))
 
 
 def _tiles(strips: Iterator[Pixels], smaller: ScanlineBuffer | None) -> Iterator[Pixels]:

@@ -135,7 +135,7 @@ def check_file(content: bytes, form: GraphForm, precision: ExportPrecision, netw
     Raises:
         InputError: if no runtime confirms the file.
     """
-    pairs = list(_pairs(form))
+    pairs = list(example_pairs(form))
     expected = [package_fused(network, *pair) for pair in pairs]
     checks = []
     for name, (module, load) in RUNTIMES.items():
@@ -187,7 +187,7 @@ def _scene() -> tuple[Tensor, Tensor]:
     return to_tensor(infrared), to_tensor(visible)
 
 
-def _pairs(form: GraphForm) -> Iterator[tuple[Tensor, Tensor]]:
+def example_pairs(form: GraphForm) -> Iterator[tuple[Tensor, Tensor]]:
     """A scene and noise in every size that is checked; in pairs of both where any batch is taken."""
     scene = _scene()
     noise = torch.Generator().manual_seed(0)

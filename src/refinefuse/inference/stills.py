@@ -232,7 +232,7 @@ class StillWriter:
             output = job.paths(first.origin.format.suffix).output
             self._write_strips(job, first.origin.format, chain([first], rest), metadata)
         else:
-            results = self._render(first, is_georeferenced=bool(metadata.upright().geotiff))
+            results = self._render(first, as_tiff=bool(metadata.upright().geotiff) or metadata.is_cog)
             output = next(iter(results))
             missing = {path: image for path, image in results.items() if not job.in_folders or not self._keep(path)}
             given = dict.fromkeys(results, Metadata()) | {output: metadata}
@@ -254,13 +254,13 @@ class StillWriter:
     def _keep(self, path: Path) -> bool:
         return path.exists() and not self.overwrite
 
-    def _render(self, pair: Pair, *, is_georeferenced: bool) -> dict[Path, Pixels]:
+    def _render(self, pair: Pair, *, as_tiff: bool) -> dict[Path, Pixels]:
         """What is to be written, by path; in a folder run as TIFF if PNG does not hold it."""
         output = pair.require_output()
         *others, last = color_sources(pair, self.color)
         image = restore_color(output.fused, merge_color_sources(others), last, self.color)
         fused = np.asarray(restore_format(image, *pair.origin.sources))
-        paths = pair.origin.job.paths(".tif" if is_georeferenced or fused.dtype == np.float32 else ".png")
+        paths = pair.origin.job.paths(".tif" if as_tiff or fused.dtype == np.float32 else ".png")
         results = {paths.output: fused}
         if paths.weight_map is not None:
             results[paths.weight_map] = to_array(output.weight_map, np.uint8)
