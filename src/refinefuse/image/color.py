@@ -75,10 +75,10 @@ def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:
         (h, w) for c = 1, (h, w, c) otherwise.
     """
     dtype = np.dtype(dtype)
-    values = image[0].detach().float().clamp(0, 1).movedim(0, -1).cpu().numpy()
+    values = image[0].detach().float().clamp(0, 1)
     if dtype.kind == "u":
-        values = np.floor(values * np.float32(_maximum(dtype)) + np.float32(0.5))
-    pixels = np.ascontiguousarray(values.astype(dtype))
+        values = values.mul_(_maximum(dtype)).add_(0.5).to(torch.uint8 if dtype.itemsize == 1 else torch.int32)
+    pixels: Pixels = np.ascontiguousarray(values.movedim(0, -1).contiguous().cpu().numpy().astype(dtype, copy=False))
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 
 import cv2
@@ -11,8 +9,33 @@ import numpy as np
 
 from refinefuse.image.pixels import Pixels
 
-_LEVEL = Lock()  # the level of OpenCV's messages belongs to the whole process
-_REORDER = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # BGR(A) to RGB(A), and back
+_REORDER = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}  # and back
+
+
+class _Silence:
+    """The level of OpenCV's messages, which belongs to the whole process, while some of its threads code."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside, self._level = 0, 0
+        self._control = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4 and 5
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._level = self._control.getLogLevel()
+                self._control.setLogLevel(0)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._control.setLogLevel(self._level)
+
+
+_SILENCE = _Silence()
+"""Keeps OpenCV's own messages off stderr: what matters of them is said by our errors."""
 
 
 def decode(data: bytes) -> Pixels | None:
@@ -25,7 +48,7 @@ def decode(data: bytes) -> Pixels | None:
         (h, w), (h, w, 3) RGB or (h, w, 4) RGBA. Orientation tags are ignored, except by the TIFF decoder.
     """
     try:
-        with _silence():
+        with _SILENCE:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
@@ -34,23 +57,10 @@ def decode(data: bytes) -> Pixels | None:
 
 def encode(pixels: Pixels, extension: str, options: tuple[int, ...]) -> bytes:
     """Encode (h, w), (h, w, 3) RGB or (h, w, 4) RGBA in the format of `extension`; `options` are OpenCV's."""
-    with _silence():
+    with _SILENCE:
         _, data = cv2.imencode(extension, _reorder(pixels), options)
     return data.tobytes()
 
 
 def _reorder(pixels: Pixels) -> Pixels:
-    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., _REORDER[pixels.shape[2]]])
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep OpenCV's own messages off stderr: what matters of them is said by our errors."""
-    control = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4 and 5
-    with _LEVEL:
-        level = control.getLogLevel()
-        control.setLogLevel(0)
-        try:
-            yield
-        finally:
-            control.setLogLevel(level)
+    return pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, _REORDER[pixels.shape[2]])

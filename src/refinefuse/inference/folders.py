@@ -18,6 +18,7 @@ from refinefuse.inference.record import FolderRecord
 from refinefuse.inference.stages import stages_of
 from refinefuse.inference.stills import FolderResult, StillJob, StillReader, StillWriter
 from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.workers import Workers
 
 Files = tuple[Path, ...]
 
@@ -170,8 +171,12 @@ def fuse_folders(
     in_strips = thermal.reads_strips and not alignment.moves
     jobs = [StillJob(name, files, by_source, outputs, True, in_strips) for name, files in todo.items()]
     made_by = Provenance.of(fuser) if provenance else None
-    writer = StillWriter(fuser.color, result, overwrite=overwrite, keep_going=True, provenance=made_by)
-    run(StillReader(jobs, fuser), stages_of(fuser, thermal, alignment), writer, progress=progress)
+    with Workers(min(len(jobs), Workers.affordable())) as workers:
+        writer = StillWriter(
+            fuser.color, result, overwrite=overwrite, keep_going=True, provenance=made_by, workers=workers
+        )
+        stages = stages_of(fuser, thermal, alignment)
+        run(StillReader(jobs, fuser, workers), stages, writer, progress=progress, workers=workers)
     return result
 
 

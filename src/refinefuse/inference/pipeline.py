@@ -6,9 +6,10 @@ stages work on each of them in turn, a writer takes them in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Thread
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from refinefuse.image.color import YCbCrImage
 from refinefuse.inference.inspection import PairWarning, Preview
 from refinefuse.inference.queues import BoundedQueue
 from refinefuse.inference.tiling import Tile
+from refinefuse.inference.workers import Workers
 from refinefuse.network.head import FusionOutput
 from refinefuse.progress import manual_bar
 
@@ -106,7 +108,14 @@ class Writer(Protocol):
         """Write results until the pairs end. If the iterator raises, nothing incomplete may be left."""
 
 
-def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress: bool | Progress = False) -> None:
+def run(
+    reader: Reader,
+    stages: Sequence[PairStage],
+    writer: Writer,
+    *,
+    progress: bool | Progress = False,
+    workers: Workers | None = None,
+) -> None:
     """Read in one thread, check, register and fuse in this one, write in a third; few pairs are in memory at a time.
 
     Args:
@@ -114,6 +123,7 @@ def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress
         stages: what is done to each.
         writer: of results.
         progress: show a progress bar on standard error, or a function that is called instead.
+        workers: do all stages but the last for several pairs at a time; None: this thread does.
 
     Raises:
         Exception: the first error of the reader or of the writer; nothing more is read then, and what was read before
@@ -132,8 +142,8 @@ def run(reader: Reader, stages: Sequence[PairStage], writer: Writer, *, progress
     try:
         with manual_bar("fusing", reader.total, show=progress is True) as bar:
             done = 0
-            for pair in found:
-                _work(stages, pair)
+            for pair in _prepared(found, stages[:-1], workers):
+                _work(stages[-1:], pair)
                 if not fused.put(pair):
                     break
                 bar.update(pair.steps)
@@ -163,13 +173,19 @@ def _read(reader: Reader, found: BoundedQueue[Pair]) -> None:
         found.finish(error)
 
 
-def _work(stages: Sequence[PairStage], pair: Pair) -> None:
+def _prepared(pairs: Iterable[Pair], stages: Sequence[PairStage], workers: Workers | None) -> Iterable[Pair]:
+    work = partial(_work, stages)
+    return map(work, pairs) if workers is None else workers.map(work, pairs)
+
+
+def _work(stages: Sequence[PairStage], pair: Pair) -> Pair:
     try:
         if pair.error is None:
             for stage in stages:
                 stage(pair)
     except Exception as error:  # the writer knows whether it costs this pair or all
         pair.error = error
+    return pair
 
 
 def _write(writer: Writer, fused: BoundedQueue[Pair], errors: list[Exception]) -> None:

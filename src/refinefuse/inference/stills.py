@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby
+from itertools import chain, groupby, starmap
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from refinefuse.inference.outputs import OutputPaths
 from refinefuse.inference.pipeline import Pair
 from refinefuse.inference.provenance import Provenance, describe_range
 from refinefuse.inference.streaming import (
+    Readers,
     StripFormat,
     buffered_strips,
     format_of,
@@ -37,6 +39,7 @@ from refinefuse.inference.streaming import (
     write_strips,
 )
 from refinefuse.inference.thermal import RangeReader, ThermalImage, ThermalOptions
+from refinefuse.inference.workers import Workers
 
 _GRAY = 1 / 255  # chroma below which an image is gray
 
@@ -115,44 +118,75 @@ class StripOrigin:
     format: StripFormat
 
 
+class Written(NamedTuple):
+    """What became of a job: its warnings, and the error if there are no results."""
+
+    job: StillJob
+    warnings: tuple[PairWarning, ...]
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A job that is read by strips: its readers, and what closes them."""
+
+    readers: Readers
+    files: ExitStack
+    side: int
+
+
 class StillReader:
     """Reads pairs of files; large ones that can be read strip by strip come as strips.
 
     Args:
         jobs: what to read.
         fuser: decides how large is large.
+        workers: decode several pairs at a time; None: one after the other.
     """
 
-    def __init__(self, jobs: Sequence[StillJob], fuser: Fuser) -> None:
+    def __init__(self, jobs: Sequence[StillJob], fuser: Fuser, workers: Workers | None = None) -> None:
         self.jobs = jobs
         self.fuser = fuser
+        self.workers = workers
         self.total: int | None = len(jobs)
 
     def __iter__(self) -> Generator[Pair, None, None]:
         """One pair or more strips for each job; what cannot be read comes with its error."""
-        for job in self.jobs:
+        read = map(self._read, self.jobs) if self.workers is None else self.workers.map(self._read, self.jobs)
+        for job, found in zip(self.jobs, read, strict=True):
+            if isinstance(found, Pair):
+                yield found
+                continue
             try:
-                yield from self._read(job)
+                with found.files:
+                    yield from self._in_strips(job, found)
             except Exception as error:  # the other pairs are still wanted
-                yield Pair(job.name, (), StillOrigin(job, ()), error=error)
+                yield _without_result(job, error)
 
-    def _read(self, job: StillJob) -> Generator[Pair, None, None]:
-        if not (job.in_strips and len(job.files) == 2):
-            yield self._whole(job)
-            return
-        with open_readers(job.files) as readers:
-            side = self.fuser.tile_side(*readers[0].shape[:2])
-            if side is not None:
-                fixed = job.thermal[0].range
-                readers = readers if fixed is None else (RangeReader(readers[0], fixed), readers[1])
-                form = format_of(readers, self.fuser.color)
-                yield from self._strips(job, form, iter_pairs(self.fuser, readers, job.files, side))
-                return
-            if job.thermal[0].range is None:
-                a, b = (LoadedImage.from_file(*one) for one in zip(job.files, map(read_whole, readers), strict=True))
-                yield self._whole(job, [ThermalImage(a, [], None)], b)
-                return
-        yield self._whole(job)
+    def _read(self, job: StillJob) -> Pair | _Opened:
+        """The pair of a job, with its error if it cannot be read; a large one opened, to be read by strips."""
+        try:
+            if not (job.in_strips and len(job.files) == 2):
+                return self._whole(job)
+            with ExitStack() as files:
+                readers = files.enter_context(open_readers(job.files))
+                side = self.fuser.tile_side(*readers[0].shape[:2])
+                if side is not None:
+                    return _Opened(readers, files.pop_all(), side)
+                if job.thermal[0].range is None:
+                    pixels = zip(job.files, map(read_whole, readers), strict=True)
+                    a, b = (LoadedImage.from_file(*one) for one in pixels)
+                    return self._whole(job, [ThermalImage(a, [], None)], b)
+            return self._whole(job)
+        except Exception as error:  # the other pairs are still wanted
+            return _without_result(job, error)
+
+    def _in_strips(self, job: StillJob, found: _Opened) -> Generator[Pair, None, None]:
+        fixed = job.thermal[0].range
+        a, b = found.readers
+        readers = (a if fixed is None else RangeReader(a, fixed), b)
+        form = format_of(readers, self.fuser.color)
+        yield from self._strips(job, form, iter_pairs(self.fuser, readers, job.files, found.side))
 
     @staticmethod
     def _whole(job: StillJob, others: Sequence[ThermalImage] = (), last: LoadedImage | None = None) -> Pair:
@@ -184,6 +218,10 @@ class StillReader:
             yield pair
 
 
+def _without_result(job: StillJob, error: Exception) -> Pair:
+    return Pair(job.name, (), StillOrigin(job, ()), error=error)
+
+
 class StillWriter:
     """Writes images: all results of a pair, or none of them.
 
@@ -193,6 +231,7 @@ class StillWriter:
         overwrite: replace files that exist.
         keep_going: whether an error costs one pair only.
         provenance: what made the results; None: it is not written into them.
+        workers: encode several results at a time; None: one after the other.
     """
 
     def __init__(
@@ -203,28 +242,48 @@ class StillWriter:
         overwrite: bool,
         keep_going: bool,
         provenance: Provenance | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.color: Color = color
         self.result = result
         self.overwrite = overwrite
         self.keep_going = keep_going
         self.provenance = provenance
+        self.workers = workers
 
     def write(self, pairs: Iterator[Pair]) -> None:
         """Write the results of all pairs."""
-        for _, strips in groupby(pairs, lambda pair: id(pair.origin.job)):
-            first = next(strips)
-            job: StillJob = first.origin.job
-            try:
-                self._write_job(job, first, strips)  # noqa: B031  # the rest of the group, used once
-            except Exception as error:
-                job.cancelled = True
-                if not self.keep_going:
-                    raise
+        for job, warnings, error in self._written(pairs):
+            if error is None:
+                self.result.fused.append(job.name)
+                if warnings:
+                    self.result.warnings[job.name] = warnings
+            elif not self.keep_going:
+                raise error
+            else:
                 ours = isinstance(error, RefineFuseError)
                 self.result.failed[job.name] = str(error) if ours else f"{type(error).__name__}: {error}"
 
-    def _write_job(self, job: StillJob, first: Pair, rest: Iterator[Pair]) -> None:
+    def _written(self, pairs: Iterator[Pair]) -> Iterator[Written]:
+        """What became of each job, in order: the workers write whole images, this thread writes strips as they come."""
+        by_job = groupby(pairs, lambda pair: id(pair.origin.job))
+        firsts = ((next(strips), strips) for _, strips in by_job)
+        for in_strips, group in groupby(firsts, lambda both: isinstance(both[0].origin, StripOrigin)):
+            if in_strips or self.workers is None:
+                yield from starmap(self._write_job, group)
+            else:
+                yield from self.workers.map(self._write_job, (first for first, _ in group))
+
+    def _write_job(self, first: Pair, rest: Iterable[Pair] = ()) -> Written:
+        """Write the results of one pair, or of all strips of one."""
+        job: StillJob = first.origin.job
+        try:
+            return Written(job, self._write_results(job, first, rest))
+        except Exception as error:
+            job.cancelled = True
+            return Written(job, (), error)
+
+    def _write_results(self, job: StillJob, first: Pair, rest: Iterable[Pair]) -> tuple[PairWarning, ...]:
         if first.error is not None:
             raise first.error
         metadata = read_metadata(job.files[-1])
@@ -238,10 +297,8 @@ class StillWriter:
             given = dict.fromkeys(results, Metadata()) | {output: metadata}
             given = {path: self._with_provenance(one, first) for path, one in given.items()}
             write_images(missing, metadata=given, overwrite=self.overwrite)
-        self.result.fused.append(job.name)
         warnings = [*first.warnings, *_metadata_warnings(job, metadata, output.suffix.lower())]
-        if warnings:
-            self.result.warnings[job.name] = tuple(dict.fromkeys(warnings))
+        return tuple(dict.fromkeys(warnings))
 
     def _with_provenance(self, metadata: Metadata, pair: Pair) -> Metadata:
         if self.provenance is None:

@@ -1,0 +1,82 @@
+"""Several pairs are decoded, checked and encoded at a time; nothing else changes."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from refinefuse.image.files import write_image
+from refinefuse.inference import folders
+from refinefuse.inference.alignment_options import AlignmentOptions
+from refinefuse.inference.folders import fuse_files, fuse_folder
+from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.outputs import OutputPaths
+from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.workers import Workers
+
+
+def test_results_come_in_order_and_few_items_are_under_way():
+    taken, most = [], 0
+
+    def items():
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    with Workers(3) as workers:
+        gate = threading.Barrier(3)
+
+        def slow(number):
+            if number < 3:
+                gate.wait(10)  # three at a time, or this never ends
+            return number * 2
+
+        for done, result in enumerate(workers.map(slow, items())):
+            assert result == 2 * done
+            most = max(most, len(taken) - done)
+    assert most <= 5
+
+
+def test_an_error_arrives_in_its_place():
+    with Workers(2) as workers:
+        results = workers.map(lambda number: 1 // (number - 3), range(9))
+        assert [next(results) for _ in range(3)] == [-1, -1, -1]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+
+
+def test_each_worker_computes_alone_and_torch_keeps_its_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with Workers(2) as workers:
+            assert set(workers.map(lambda _: torch.get_num_threads(), range(8))) == {1}
+            assert torch.get_num_threads() == 3
+        others = []
+        thread = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert others == [3]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_folder_has_the_bytes_of_its_pairs_one_by_one(tmp_path, monkeypatch):
+    """Whole images and strips, gray and color, and one that cannot be read."""
+    noise = np.random.default_rng(0)
+    for number in range(9):
+        side = (80, 64) if number != 4 else (500, 400)
+        write_image(tmp_path / "ir" / f"{number}.png", noise.integers(0, 256, side, np.uint8))
+        write_image(tmp_path / "vi" / f"{number}.png", noise.integers(0, 256, (*side, 3), np.uint8))
+    (tmp_path / "ir" / "6.png").write_bytes(b"no image")
+    monkeypatch.setattr(folders.Workers, "affordable", staticmethod(lambda: 3))
+    fuser = Fuser("infrared-visible-nano", tile=300)
+    result = fuse_folder(tmp_path / "ir", tmp_path / "vi", tmp_path / "out", fuser=fuser)
+    assert result.fused == [str(number) for number in range(9) if number != 6]
+    assert list(result.failed) == ["6"]
+    for name in result.fused:
+        sources = [tmp_path / side / f"{name}.png" for side in ("ir", "vi")]
+        alone = OutputPaths(tmp_path / "alone" / f"{name}.png")
+        fuse_files(lambda: fuser, sources, alone, ThermalOptions(), AlignmentOptions())
+        assert alone.output.read_bytes() == (tmp_path / "out" / f"{name}.png").read_bytes()
