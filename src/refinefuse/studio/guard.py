@@ -105,7 +105,7 @@ def _with_headers(send: Send, session: str | None) -> Send:
             headers = MutableHeaders(scope=message)
             headers.update(_HEADERS)
             if session is not None:
-                cookie = f"{SESSION}={session}; Path=/; Max-Age={_YEAR}; HttpOnly; SameSite=Strict"
+                cookie = f"{SESSION}={session}; Path=/; Max-Age={_YEAR}; SameSite=Strict"  # which the page reads
                 headers.append("Set-Cookie", cookie)
         await send(message)
 

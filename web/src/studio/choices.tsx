@@ -196,7 +196,7 @@ function Ends({ range, onChange }: { range: string; onChange(range: string): voi
 /** How A is brought onto B. */
 function AlignmentChoices() {
   const choice = alignmentChoice.value;
-  const texts: Record<string, string> = { none: "None: A lies on B" };
+  const texts: Record<string, string> = { none: "None: already aligned" };
   if (kind.value !== "videos") texts["automatic"] = "Automatic";
   if (kind.value === "images") texts["hand"] = "By hand";
   texts["saved"] = "Saved transform";

@@ -3,6 +3,7 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { type Alignment, CENTERED, handTransform, writeTransform } from "../image/transform";
 import { api, type Info, type Job, type Kind, type Options, type Slot, Unreachable } from "./api";
+import { keepSession } from "./session";
 
 export type AlignmentChoice = "none" | "automatic" | "hand" | "saved";
 
@@ -71,6 +72,7 @@ export async function attempt(action: () => Promise<void>): Promise<void> {
 /** Show the studio as it was when the page was closed: what ran goes on running. */
 export async function start(): Promise<void> {
   await attempt(async () => {
+    await keepSession().catch(() => undefined); // private windows have no files: the cookie alone then
     info.value = await api.info();
     jobs.value = await api.jobs();
     for (const job of [...jobs.value].reverse()) chosen.value = { ...chosen.value, [job.kind]: job.id };

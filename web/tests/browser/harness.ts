@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { decode, type DecodedPng } from "fast-png";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const REFERENCE = process.env["REFINEFUSE_WEB_REFERENCE"] ?? join(ROOT, "tests", "reference");
@@ -29,8 +29,17 @@ export function reference(...path: string[]): string {
 }
 
 export async function launch(...flags: string[]): Promise<Browser> {
+  return chromium.launch({ executablePath: installed(), args: [...FLAGS, ...flags] });
+}
+
+/** A browser whose cookies and files lie in a folder. */
+export async function launchProfile(folder: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, { executablePath: installed(), args: FLAGS });
+}
+
+function installed(): string {
   if (!CHROMIUM) throw new Error("Chromium is not installed: apt-get install chromium, or set CHROMIUM to its path");
-  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags] });
+  return CHROMIUM;
 }
 
 /** Serves the built page as any static host does. */

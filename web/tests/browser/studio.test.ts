@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import axe from "axe-core";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { choose, difference, downloaded, launch, reference } from "./harness";
+import { choose, difference, downloaded, launch, launchProfile, reference } from "./harness";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 const PYTHON = process.env["REFINEFUSE_PYTHON"] ?? [join(ROOT, ".venv", "bin", "python")].find(existsSync) ?? "python3";
@@ -32,8 +34,8 @@ afterAll(async () => {
 });
 
 /** The studio as a new user sees it. */
-async function visit(kind: string): Promise<Page> {
-  const context = await browser.newContext({ acceptDownloads: true, viewport: { width: 1280, height: 860 } });
+async function visit(kind: string, context?: BrowserContext): Promise<Page> {
+  context ??= await browser.newContext({ acceptDownloads: true, viewport: { width: 1280, height: 860 } });
   const page = await context.newPage();
   page.on("pageerror", (error) => {
     throw error;
@@ -87,15 +89,18 @@ test("a file that is no image is refused in plain words, and the next one is fus
   expect(await page.getByRole("alert").count()).toBe(0);
 });
 
-test("a video shows its progress, survives a reload and a closed browser, and is canceled", async () => {
-  const page = await visit("videos");
+test("a video shows its progress, survives a reload and a browser that is killed, and is canceled", async () => {
+  const profile = await mkdtemp(join(tmpdir(), "refinefuse-"));
+  const killed = await launchProfile(profile);
+  const page = await visit("videos", killed);
   await loadVideos(page);
   const count = async (shown: Page) => Number(/^\d+/.exec((await shown.getByText(/frames fused/).textContent())!)![0]);
   const before = await count(page);
   await page.reload();
   await page.getByText(/^\d+ of \d+ frames fused/).waitFor();
-  const context = page.context();
-  await page.close(); // the browser is gone in the middle of the job
+  const crash = await killed.newCDPSession(page);
+  await Promise.all([killed.waitForEvent("close"), crash.send("Browser.crash").catch(() => undefined)]);
+  const context = await launchProfile(profile);
   const again = await context.newPage();
   await again.goto(url);
   await again.getByText(/^\d+ of \d+ frames fused/).waitFor();
@@ -105,6 +110,8 @@ test("a video shows its progress, survives a reload and a closed browser, and is
   const video = again.getByLabel("Fused video");
   await expect.poll(() => video.evaluate((element: HTMLVideoElement) => element.videoWidth)).toBe(160);
   expect((await downloaded(again, "Fused video", "link")).subarray(4, 8).toString()).toBe("ftyp");
+  await context.close();
+  await rm(profile, { recursive: true });
 });
 
 test("a volume: window, slices by slider and keys, letters, scale bar", async () => {
