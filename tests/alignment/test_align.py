@@ -45,13 +45,29 @@ def test_a_stiff_model_stays_stiff(pair):
     assert np.allclose(turn @ turn.T, np.eye(2), atol=1e-9)
 
 
-@pytest.mark.parametrize("transform_type", ["translation", "rigid"])
-def test_a_transform_type_that_is_too_stiff_is_reported(pair, transform_type):
+AFFINE = motion(SIZE, (-10, 8), 3, 1.1) @ np.array([[1.06, 0.08, 0], [0, 0.94, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("transform_type", "freer", "matrix"),
+    [
+        ("translation", "similarity", motion(SIZE, (8, -5), 2, 1.08)),
+        ("rigid", "similarity", motion(SIZE, (8, -5), 2, 1.08)),
+        ("similarity", "affine", AFFINE),
+    ],
+)
+def test_a_transform_type_that_is_too_stiff_is_reported(pair, transform_type, freer, matrix):
     a, b = pair
-    found = align(moved(a, motion(SIZE, (8, -5), 2, 1.08)), b, transform_type=transform_type)
-    assert any("under a similarity" in rejection_reason for rejection_reason in found.rejection_reasons), (
-        found.rejection_reasons
-    )
+    reasons = align(moved(a, matrix), b, transform_type=transform_type).rejection_reasons
+    assert any(f"of the type {freer}, not {transform_type}" in reason for reason in reasons), reasons
+
+
+@pytest.mark.parametrize(("matrix", "expected"), [(motion(SIZE, (8, -5), 2, 1.08), "similarity"), (AFFINE, "affine")])
+def test_by_default_the_stiffest_transform_that_fits_is_taken(pair, matrix, expected):
+    a, b = pair
+    found = align(moved(a, matrix), b)
+    assert (found.is_reliable, found.transform.transform_type) == (True, expected)
+    assert off(found.transform, matrix) < 1
 
 
 def test_another_resolution_and_field_of_view(pair):

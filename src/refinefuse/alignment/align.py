@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool
@@ -28,13 +28,20 @@ from refinefuse.image.pixels import Pixels
 
 #: What is compared: the directions of edges, or after a search by them the mutual information of gray values.
 SimilarityMetric = Literal["edges", "mutual-information"]
+#: What may change; `auto` is a similarity, or an affine transform where the edges agree clearly better under it.
+TransformChoice: TypeAlias = TransformType | Literal["auto"]
 
 _STARTS = 3  # motions of the search that are refined
 _NEAR = 0.04  # of the longer side: corners nearer to each other on average are those of one motion
 _ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
 # Thresholds of a trusted result, chosen on moved pairs; error rates are in docs/alignment.md.
 _KEPT = 0.95  # what is aligned already may lose this little by chance
-_FREER = 1.3  # if a scale (and rotation) agrees better by this factor, a transform_type without it is wrong
+_FREER: dict[str, tuple[TransformType, float]] = {
+    "translation": ("similarity", 1.3),
+    "rigid": ("similarity", 1.3),
+    "similarity": ("affine", 1.1),
+}
+"""If a freer transform agrees better by this factor, the stiffer one is wrong."""
 _AGREEMENT, _LEAD, _ERROR, _OVERLAP = 40, 1.2, 0.0075, 0.3
 _LEAST_ERROR = 3.0  # pixels: halves of small images may disagree by this
 _CELLS = 8  # squares along the longer side of the chessboard that makes the two halves
@@ -74,7 +81,7 @@ def align(
     a: Pixels,
     b: Pixels,
     *,
-    transform_type: TransformType = "similarity",
+    transform_type: TransformChoice = "auto",
     metric: SimilarityMetric = "edges",
     mask_a: Bool[np.ndarray, "h w"] | None = None,
     mask_b: Bool[np.ndarray, "h2 w2"] | None = None,
@@ -84,8 +91,9 @@ def align(
     Args:
         a: the image that moves: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
         b: the image that stays, of any size.
-        transform_type: what may change. Choose the most rigid one that suffices; `translation` and `rigid` keep the
-            scale: pixels of `a` are as large as those of `b`.
+        transform_type: what may change; `auto` is a similarity, or an affine transform where the edges agree clearly
+            better under it. Choose the most rigid one that suffices; `translation` and `rigid` keep the scale: pixels
+            of `a` are as large as those of `b`.
         metric: what is compared.
         mask_a: where `a` is looked at; None: everywhere.
         mask_b: where `b` is looked at; None: everywhere.
@@ -97,11 +105,20 @@ def align(
         InputError: an array is no image, is smaller than 32 pixels per side, or a mask does not fit.
         MissingDependencyError: the metric is `mutual-information` and SimpleITK is not installed.
     """
+    first = "similarity" if transform_type == "auto" else transform_type
     if metric == "mutual-information":
-        check_mutual(transform_type)
+        check_mutual(first)
     inputs = _inputs(a, b, mask_a, mask_b)
+    found = _align(inputs, first, metric)
+    stiff = () if metric != "edges" or _flat(inputs) else _too_stiff(inputs, found)
+    if stiff and transform_type == "auto":
+        return _align(inputs, "affine", metric)
+    return replace(found, rejection_reasons=(*found.rejection_reasons, *stiff))
+
+
+def _align(inputs: RegistrationInputs, transform_type: TransformType, metric: SimilarityMetric) -> Alignment:
     sizes = inputs.a.shape, inputs.b.shape
-    found = search(inputs.a, inputs.b, transform_type, mask_a, mask_b)
+    found = search(inputs.a, inputs.b, transform_type, inputs.mask_a, inputs.mask_b)
     starts = [*_apart(found, sizes[1]), _as_it_is(inputs, transform_type).matrix]
     tried = (_try(inputs, start, transform_type, metric) for start in starts)
     best = _polish(inputs, max(tried, key=lambda one: one.score).matrix, transform_type, metric)
@@ -114,10 +131,7 @@ def align(
     _, inside = transform.resample(inputs.a, inputs.mask_a)
     overlap = float(inside.mean())
     allowed = max(_ERROR * max(sizes[1]), _LEAST_ERROR)
-    rejection_reasons = _rejection_reasons(before, after, lead, error, allowed, overlap)
-    if metric == "edges" and transform_type in ("translation", "rigid"):
-        rejection_reasons += _too_stiff(inputs, best, after, transform_type)
-    rejection_reasons = _flat(inputs) or rejection_reasons
+    rejection_reasons = _flat(inputs) or _rejection_reasons(before, after, lead, error, allowed, overlap)
     return Alignment(transform, before, after, lead, error, overlap, rejection_reasons)
 
 
@@ -211,18 +225,21 @@ def _rejection_reasons(
     return tuple(text for holds, text in rules if not holds)
 
 
-def _too_stiff(
-    inputs: RegistrationInputs, matrix: np.ndarray, after: float, transform_type: TransformType
-) -> tuple[str, ...]:
-    """A rejection reason if the images agree much better once rotation and scale are free too."""
+def _too_stiff(inputs: RegistrationInputs, found: Alignment) -> tuple[str, ...]:
+    """A rejection reason if the images agree much better under a freer transform."""
+    transform_type = found.transform.transform_type
+    if transform_type not in _FREER:
+        return ()
+    freer, factor = _FREER[transform_type]
+    matrix = found.transform.matrix
     for levels in (COARSE, FINE):
-        matrix = refine(inputs, matrix, "similarity", levels).matrix
-    free = measure(inputs, Transform("similarity", inputs.a.shape, inputs.b.shape, matrix))
-    if free < _FREER * after:
+        matrix = refine(inputs, matrix, freer, levels).matrix
+    free = measure(inputs, Transform(freer, inputs.a.shape, inputs.b.shape, matrix))
+    if free < factor * found.score_after:
         return ()
     return (
-        f"the edges agree much better under a similarity than under a {transform_type}: {free:.0f} standard "
-        f"deviations, not {after:.0f}",
+        f"the edges agree much better if the transform is of the type {freer}, not {transform_type}: {free:.0f} "
+        f"standard deviations, not {found.score_after:.0f}",
     )
 
 

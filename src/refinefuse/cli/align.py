@@ -42,8 +42,9 @@ class SearchArguments:
     """Transform.
 
     Attributes:
-        transform_type: What may change: similarity is translation, rotation and scale; bspline bends. Choose the most
-            rigid one that suffices. Without it, similarity; of volumes rigid, and affine is the other choice.
+        transform_type: What may change: similarity is translation, rotation and scale; auto is that, or affine where
+            it fits clearly better; bspline bends. Choose the most rigid one that suffices. Of volumes rigid (auto) or
+            affine.
         metric: What is compared: edges, their directions; mutual-information refines by gray values (extra `align`).
             Volumes are always compared by mutual information.
         transform: Apply this saved transform instead of estimating one: for all pairs of a fixed rig.
@@ -51,7 +52,7 @@ class SearchArguments:
         mask_b: Image that is black where B is to be ignored.
     """
 
-    transform_type: Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"] | None = None
+    transform_type: Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "bspline"] = "auto"
     metric: Literal["edges", "mutual-information"] = "edges"
     transform: Path | None = None
     mask_a: Path | None = None
@@ -79,7 +80,7 @@ def run(a: Path, b: Path, *, results: ResultArguments, search: SearchArguments) 
     if are_volumes((a, b)):
         return _align_volumes(a, b, results, search)
     options = AlignOptions(
-        search.transform_type or "similarity", search.metric, load_given(search.transform), search.mask_a, search.mask_b
+        search.transform_type, search.metric, load_given(search.transform), search.mask_a, search.mask_b
     )
     output, save, mask, overwrite = results.output, results.save_transform, results.valid_mask, results.overwrite
     if not (a.is_dir() or b.is_dir()):
@@ -103,13 +104,13 @@ def _align_volumes(a: Path, b: Path, results: ResultArguments, search: SearchArg
     for option, path in given:
         if path is not None:
             raise InputError(f"{option} is for images.\n  got: volumes\nRemove it.")
-    if search.transform_type not in (None, "rigid", "affine"):
+    if search.transform_type not in ("auto", "rigid", "affine"):
         raise InputError(f"Volumes are registered by rigid or affine transforms.\n  got: {search.transform_type}")
     found = align_volume(
         a,
         b,
         results.output,
-        transform_type=search.transform_type or "rigid",
+        transform_type="affine" if search.transform_type == "affine" else "rigid",
         save_transform=results.save_transform,
         valid_mask=results.valid_mask,
         overwrite=results.overwrite,

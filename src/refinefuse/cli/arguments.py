@@ -103,7 +103,7 @@ class RegistrationArguments:
     """
 
     align: bool = False
-    transform_type: Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"] = "similarity"
+    transform_type: Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "bspline"] = "auto"
     transform: Path | None = None
     rig: Path | None = None
     distance: float | None = None

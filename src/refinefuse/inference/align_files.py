@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from refinefuse.alignment.align import Alignment, SimilarityMetric, align
-from refinefuse.alignment.transform import Transform, TransformType
+from refinefuse.alignment.align import Alignment, SimilarityMetric, TransformChoice, align
+from refinefuse.alignment.transform import Transform
 from refinefuse.alignment.warp import warp_and_fill
 from refinefuse.atomic import check_writable
 from refinefuse.data.pairs import Pair, pair_folders
@@ -31,7 +31,7 @@ class AlignOptions:
         mask_b: an image that is black where `b` is to be ignored.
     """
 
-    transform_type: TransformType = "similarity"
+    transform_type: TransformChoice = "auto"
     metric: SimilarityMetric = "edges"
     transform: Transform | None = None
     mask_a: Path | None = None

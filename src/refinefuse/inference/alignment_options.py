@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from refinefuse.alignment.align import align
-from refinefuse.alignment.transform import Transform, TransformType
+from refinefuse.alignment.align import TransformChoice, align
+from refinefuse.alignment.transform import Transform
 from refinefuse.alignment.warp import warp_and_fill
 from refinefuse.errors import AlignmentError, InputError
 from refinefuse.image.color import to_array, to_tensor
@@ -31,7 +31,7 @@ class AlignmentOptions:
 
     align: bool = False
     transform: Transform | None = None
-    transform_type: TransformType = "similarity"
+    transform_type: TransformChoice = "auto"
     strict: bool = False
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from refinefuse.alignment.transform import TransformType
+from refinefuse.alignment.align import TransformChoice
 from refinefuse.image.color import Color
 from refinefuse.image.medical.intensity import Colormap
 from refinefuse.inference.backend import Backend
@@ -49,7 +49,7 @@ class Options(BaseModel):
     range: str = Field(default="", max_length=80)
     polarity: Polarity = "auto"
     align: bool = False
-    transform_type: TransformType = "similarity"
+    transform_type: TransformChoice = "auto"
     metrics: bool = True
     frame_stride: int = Field(default=1, ge=1, le=10_000)
     window: str = Field(default="", max_length=40)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from refinefuse.alignment.align import Alignment, align
-from refinefuse.alignment.transform import Transform, TransformType, corners, load_transform
+from refinefuse.alignment.align import Alignment, TransformChoice, align
+from refinefuse.alignment.transform import Transform, corners, load_transform
 from refinefuse.errors import AlignmentError, InputError
 from refinefuse.image.color import Color, to_array
 from refinefuse.image.medical.intensity import parse_kinds
@@ -136,7 +136,7 @@ def _fuse_images(task: Task, out: Path, send: Send) -> None:
         send(Report(1, 1, result | {"metrics": evaluate_views(views)}))
 
 
-def _aligned(a: Tensor, b: Tensor, transform_type: TransformType) -> Alignment:
+def _aligned(a: Tensor, b: Tensor, transform_type: TransformChoice) -> Alignment:
     found = align(to_array(a, np.float32), to_array(b, np.float32), transform_type=transform_type)
     if not found.is_reliable:
         raise AlignmentError(
