@@ -64,5 +64,6 @@ class Workers:
 
 
 def _compute_alone(settled: Barrier) -> None:
+    torch.get_num_threads()  # a thread takes the setting of the process when it first asks, even after one of its own
     torch.set_num_threads(1)
     settled.wait()
