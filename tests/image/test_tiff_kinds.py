@@ -1,5 +1,6 @@
 """What the tags of a TIFF say about its samples: bands, masks, sign, white-is-zero, NoData, lengths of strips."""
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -133,3 +134,30 @@ def test_a_chain_of_many_pages_is_not_followed(tmp_path):
             file.write(GRAY[:2, :2], photometric="minisblack", subfiletype=1, metadata=None)
     with pytest.raises(InputError, match="more than 100 pages"):
         read_image(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("kind", ["gray", "rgb16", "rgba"])
+def test_lzw_is_read_strip_by_strip(tmp_path, kind, predictor):
+    noise = np.random.default_rng(0)
+    shape, dtype = {"gray": ((70, 53), np.uint8), "rgb16": ((70, 53, 3), np.uint16), "rgba": ((70, 53, 4), np.uint8)}[
+        kind
+    ]
+    pixels = noise.integers(0, 9, shape).astype(dtype)
+    options = [
+        cv2.IMWRITE_TIFF_COMPRESSION,
+        5,
+        cv2.IMWRITE_TIFF_PREDICTOR,
+        predictor,
+        cv2.IMWRITE_TIFF_ROWSPERSTRIP,
+        16,
+    ]
+    stored = pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    cv2.imwrite(str(tmp_path / "x.tif"), stored, options)
+    assert reads_in_pieces(tmp_path / "x.tif")
+    reader = TiffReader(tmp_path / "x.tif")
+    assert reader.dtype == dtype
+    parts = [reader.read_scanlines(top, min(top + 13, 70)) for top in range(0, 70, 13)]
+    reader.close()
+    np.testing.assert_array_equal(np.concatenate(parts), pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif"), pixels)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from refinefuse.image.files import write_image
+from refinefuse.errors import InputError
+from refinefuse.image.files import read_image, write_image, write_images
 from refinefuse.inference import folders
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.folders import fuse_files, fuse_folder
@@ -80,3 +81,32 @@ def test_a_folder_has_the_bytes_of_its_pairs_one_by_one(tmp_path, monkeypatch):
         alone = OutputPaths(tmp_path / "alone" / f"{name}.png")
         fuse_files(lambda: fuser, sources, alone, ThermalOptions(), AlignmentOptions())
         assert alone.output.read_bytes() == (tmp_path / "out" / f"{name}.png").read_bytes()
+
+
+@pytest.mark.parametrize(("output_format", "suffix"), [("tiff", ".tif"), ("webp", ".webp"), ("jpeg", ".jpg")])
+def test_a_folder_is_written_in_the_format_that_is_asked_for(tmp_path, output_format, suffix):
+    noise = np.random.default_rng(0)
+    write_image(tmp_path / "ir" / "x.png", noise.integers(0, 256, (40, 32), np.uint8))
+    write_image(tmp_path / "vi" / "x.png", noise.integers(0, 256, (40, 32, 3), np.uint8))
+    fuser = Fuser("infrared-visible-nano")
+    folder, plain = tmp_path / "out", tmp_path / "plain"
+    fuse_folder(tmp_path / "ir", tmp_path / "vi", plain, fuser=fuser)
+    result = fuse_folder(tmp_path / "ir", tmp_path / "vi", folder, fuser=fuser, output_format=output_format)
+    assert result.fused == ["x"]
+    difference = np.abs(read_image(folder / f"x{suffix}").astype(int) - read_image(plain / "x.png"))
+    assert difference.max() <= (40 if output_format == "jpeg" else 0)
+    again = fuse_folder(tmp_path / "ir", tmp_path / "vi", folder, fuser=fuser, output_format=output_format)
+    assert again.skipped == ["x"]
+
+
+def test_every_png_level_holds_the_same_pixels(tmp_path):
+    pixels = np.cumsum(np.random.default_rng(0).integers(0, 3, (90, 80, 3)), 1).astype(np.uint8)
+    sizes = []
+    for level in range(10):
+        write_images({tmp_path / f"{level}.png": pixels}, png_level=level)
+        np.testing.assert_array_equal(read_image(tmp_path / f"{level}.png"), pixels)
+        sizes.append((tmp_path / f"{level}.png").stat().st_size)
+    assert sizes[0] > pixels.size > sizes[1]
+    assert sizes[9] <= sizes[3]
+    with pytest.raises(InputError, match="from 0 to 9"):
+        write_images({tmp_path / "x.png": pixels}, png_level=10)

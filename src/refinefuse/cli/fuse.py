@@ -42,6 +42,8 @@ class ResultArguments:
         weight_map: Also save the weight map of A (white: all of A); of folders, a folder.
         montage: Also save A, B and the fused image side by side; of folders, a folder.
         color: Source of the color; both: by saturation.
+        format: Of fused images in a folder; auto is PNG, and TIFF where PNG does not hold them. Only jpeg loses detail.
+        png_level: How hard PNG files are packed: 0 (not), 1 (fast), 2 (smaller; best for images of cameras) to 9.
         overwrite: Replace files that exist.
         no_provenance: Leave out what `refinefuse info` reads: what made a result.
     """
@@ -50,23 +52,27 @@ class ResultArguments:
     weight_map: str | None = None
     montage: str | None = None
     color: Literal["b", "a", "both", "gray"] = "b"
+    format: Literal["auto", "png", "tiff", "webp", "jpeg"] = "auto"
+    png_level: int = 1
     overwrite: bool = False
     no_provenance: bool = False
 
     def check(self) -> None:
-        """Refuse what stands for standard output elsewhere.
+        """Refuse a level that there is not, and what stands for standard output elsewhere.
 
         Raises:
             InputError: saying so.
         """
         from refinefuse.errors import InputError
 
+        if self.png_level not in range(10):
+            raise InputError(f"--png-level must be from 0 to 9.\n  got: {self.png_level}")
         if "-" in (self.output, self.weight_map, self.montage):
             raise InputError("Results are files, and '-' is none.\nGive a name with an extension, or a folder.")
 
     def paths(self, name: str | None, suffix: str) -> OutputPaths:
         """Where results go; of one pair with this name, a folder stands for a file in it."""
-        from refinefuse.inference.outputs import OutputPaths
+        from refinefuse.inference.outputs import OutputPaths, suffix_of
 
         def path(text: str | None, suffix: str) -> Path | None:
             if text is None:
@@ -74,8 +80,9 @@ class ResultArguments:
             inside = name is not None and (text.endswith(("/", os.sep)) or Path(text).is_dir())
             return Path(text) / f"{name}{suffix}" if inside else Path(text)
 
-        output = path(self.output, suffix) or Path(self.output)
-        return OutputPaths(output, path(self.weight_map, ".png"), path(self.montage, ".png"))
+        wanted = suffix_of(self.format)
+        output = path(self.output, wanted or suffix) or Path(self.output)
+        return OutputPaths(output, path(self.weight_map, ".png"), path(self.montage, ".png"), wanted, self.png_level)
 
 
 def run(

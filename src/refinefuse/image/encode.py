@@ -18,12 +18,19 @@ from refinefuse.image.tiff_strips import encode_cog
 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 _WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)  # above 100: without loss
-_OPTIONS: dict[str, tuple[int, ...]] = {".png": (), ".bmp": (), ".jpg": _JPEG, ".jpeg": _JPEG, ".webp": _WEBP}
+_OPTIONS: dict[str, tuple[int, ...]] = {".bmp": (), ".jpg": _JPEG, ".jpeg": _JPEG, ".webp": _WEBP}
+PNG_LEVELS = range(10)
 _LONGEST_SIDE = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, by libjpeg and by WebP
 
 
-def encode_image(pixels: Pixels, extension: str, metadata: Metadata) -> bytes:
+def encode_image(pixels: Pixels, extension: str, metadata: Metadata, png_level: int = 1) -> bytes:
     """The bytes of a file with the image and, as far as the format holds it, the metadata.
+
+    Args:
+        pixels: of the image.
+        extension: that names the format, in lower case.
+        metadata: what to write beside the pixels.
+        png_level: of `PNG_LEVELS`, as `write_images` takes it.
 
     Raises:
         InputError: the format cannot hold these values, channels or this size.
@@ -33,8 +40,25 @@ def encode_image(pixels: Pixels, extension: str, metadata: Metadata) -> bytes:
     if extension in (".tif", ".tiff"):
         return encode_cog(pixels, metadata) if metadata.is_cog else encode_tiff(pixels, metadata)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    data = _gray_alpha_png(pixels) if channels == 2 else opencv.encode(pixels, extension, _OPTIONS[extension])
+    options = _png_options(png_level) if extension == ".png" else _OPTIONS[extension]
+    data = _gray_alpha_png(pixels) if channels == 2 else opencv.encode(pixels, extension, options)
     return embed_metadata(data, extension, metadata, channels)
+
+
+def _png_options(level: int) -> tuple[int, ...]:
+    """OpenCV's options for a level.
+
+    Measured on street scenes, 640 x 480 in color: 1.4 ms and 924 kB at level 0, 7.7 ms and 316 kB at level 1, 9.7 ms
+    and 263 kB at level 2, 22 ms and 312 kB at level 3, 287 ms and 292 kB at level 9.
+    """
+    if level == 1:  # runs, and differences from the left
+        return ()
+    if level == 2:  # runs, and differences from what lies around
+        runs = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+        return (cv2.IMWRITE_PNG_COMPRESSION, 1, *runs, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH)
+    every = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_ALL_FILTERS if level else cv2.IMWRITE_PNG_FILTER_NONE)
+    strategy = (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT)
+    return (cv2.IMWRITE_PNG_COMPRESSION, level, *strategy, *every)
 
 
 def _check_fits(pixels: Pixels, extension: str) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image import opencv, structure
-from refinefuse.image.encode import encode_image
+from refinefuse.image.encode import PNG_LEVELS, encode_image
 from refinefuse.image.metadata import Metadata, apply_orientation, parse_metadata
 from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.thermal import Counts, check_counts
@@ -139,7 +139,11 @@ def write_image(
 
 
 def write_images(
-    images: Mapping[Path, Pixels], *, metadata: Mapping[Path, Metadata] | None = None, overwrite: bool = False
+    images: Mapping[Path, Pixels],
+    *,
+    metadata: Mapping[Path, Metadata] | None = None,
+    overwrite: bool = False,
+    png_level: int = 1,
 ) -> None:
     """Write several images as `write_image` does, and none of them if one cannot be written as it is asked.
 
@@ -147,21 +151,28 @@ def write_images(
         images: by path.
         metadata: what to write beside the pixels of some of them, by path.
         overwrite: replace files that are there.
+        png_level: how hard PNG files are packed: 0 (not at all), 1 (fast), 2 (smaller, best for images of cameras), or
+            3 to 9 (ever slower searches for repeats, best for drawings and slices).
 
     Raises:
         InputError: as `write_image`; only a disk that fills up can leave some images written and others not.
     """
     given = metadata or {}
-    encoded = {path: _checked(path, pixels, given.get(path, Metadata()), overwrite) for path, pixels in images.items()}
+    if png_level not in PNG_LEVELS:
+        raise InputError(f"The PNG level must be a whole number from 0 to 9.\n  got: {png_level}")
+    encoded = {
+        path: _checked(path, pixels, given.get(path, Metadata()), overwrite, png_level)
+        for path, pixels in images.items()
+    }
     for path, data in encoded.items():
         write_atomic(path, data)
 
 
-def _checked(path: Path, pixels: Pixels, metadata: Metadata, overwrite: bool) -> bytes:
+def _checked(path: Path, pixels: Pixels, metadata: Metadata, overwrite: bool, png_level: int) -> bytes:
     check_target(path, overwrite=overwrite)
     try:
         check_pixels(pixels)
-        return encode_image(pixels, path.suffix.lower(), metadata)
+        return encode_image(pixels, path.suffix.lower(), metadata, png_level)
     except InputError as error:
         raise InputError(f"Cannot write '{path}': {error}") from None
 

@@ -22,7 +22,7 @@ from refinefuse.image.metadata import Metadata
 from refinefuse.image.metadata_embed import append_directories, tiff_options
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.structure import cmyk, several_images, truncated
-from refinefuse.image.tiff_segments import check_lengths, decode_strips
+from refinefuse.image.tiff_segments import check_lengths, decode_strips, unpacks_by_opencv
 
 _SIZES = {256, 257, 258, 259, 262, 273, 277, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
 _ORIENTATION, _NODATA = 274, 42113
@@ -205,9 +205,9 @@ def _decode_page(page: Any, data: bytes) -> Pixels:
 
 
 def can_decode(page: Any) -> bool:
-    """Whether tifffile decodes the strips or tiles of a page in this installation (imagecodecs adds to them)."""
-    packed = page.compression == COMPRESSION.NONE or page.compression in tifffile.TIFF.DECOMPRESSORS
-    return packed and (page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS)
+    """Whether the strips or tiles of a page are decoded one by one in this installation (imagecodecs adds to them)."""
+    plain = page.compression == COMPRESSION.NONE or page.compression in tifffile.TIFF.DECOMPRESSORS
+    return (plain or unpacks_by_opencv(page)) and (page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS)
 
 
 def as_image(page: Any, samples: Pixels) -> Pixels:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import struct
 from typing import Any
 
 import numpy as np
+import tifffile
 from tifffile import COMPRESSION
 
 from refinefuse.errors import InputError
+from refinefuse.image import opencv
 from refinefuse.image.pixels import Pixels
 
 _JPEG = (COMPRESSION.JPEG, COMPRESSION.ALT_JPEG)
+_HEADER = 8 + 2 + 10 * 12 + 4  # bytes of a file header and a directory of ten entries
 _CLEAR, _END, _FIRST = 256, 257, 258  # codes of LZW
 
 
@@ -29,18 +34,55 @@ def decode_strips(page: Any, start: int, stop: int) -> Pixels:
     planes, _, height, width, samples = page.shaped
     pixels = np.empty((planes, min(stop, height) - start, width, samples), page.dtype)
     down, across = -(-height // side), -(-width // page.tilewidth) if page.is_tiled else 1
+    by_opencv = unpacks_by_opencv(page)
+    stored = _as_unpacked(page) if by_opencv else page
     tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
     for plane in range(planes):
         for index in range(start // side, -(-stop // side)):
             top = index * side - start
             for column in range(across):
                 number = (plane * down + index) * across + column
-                part, (_, _, _, left, _), _ = page.decode(_segment(page, number), number, **tables)
+                data = _unpacked(page, number) if by_opencv else _segment(page, number)
+                part, (_, _, _, left, _), _ = stored.decode(data, number, **tables)
                 room = pixels[plane, top : top + side, left : left + (page.tilewidth if page.is_tiled else width)]
                 if part is None or any(got < needed for got, needed in zip(part.shape[1:], room.shape, strict=True)):
                     raise _short(number)
                 room[...] = part[0, : room.shape[0], : room.shape[1]]  # tiles at the edges reach over them
     return pixels
+
+
+def unpacks_by_opencv(page: Any) -> bool:
+    """Whether OpenCV unpacks the strips or tiles one by one: LZW, which tifffile leaves to imagecodecs."""
+    return bool(page.compression == COMPRESSION.LZW and COMPRESSION.LZW not in tifffile.TIFF.DECOMPRESSORS)
+
+
+def _as_unpacked(page: Any) -> Any:
+    """The page as if its strips and tiles were not compressed."""
+    stored = copy.copy(page)
+    stored.compression = COMPRESSION.NONE
+    for kept in ("decode", "hash"):
+        stored.__dict__.pop(kept, None)
+    return stored
+
+
+def _unpacked(page: Any, number: int) -> bytes:
+    """The bytes of one strip or tile, unpacked by OpenCV as a TIFF of its own, of one gray strip of bytes.
+
+    Source: "TIFF revision 6.0", 1992, section 2.
+    """
+    data, rows, width = _segment(page, number), _rows(page, number), _bytes_per_row(page)
+    long, short = 4, 3
+    entries = (
+        (256, long, width), (257, long, rows), (258, short, 8), (259, short, COMPRESSION.LZW), (262, short, 1),
+        (266, short, page.fillorder), (273, long, _HEADER), (277, short, 1), (278, long, rows), (279, long, len(data)),
+    )  # fmt: skip
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    header = struct.pack("<2sHI", b"II", 42, 8) + directory + struct.pack("<I", 0)
+    pixels = opencv.decode(header + data)
+    if pixels is None:
+        raise _short(number)
+    return pixels.tobytes()
 
 
 def check_lengths(page: Any) -> None:

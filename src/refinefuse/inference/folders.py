@@ -11,7 +11,7 @@ from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import check_target
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
+from refinefuse.inference.outputs import OutputFormat, OutputPaths, check_apart, make_folder, suffix_of
 from refinefuse.inference.pipeline import Progress, run
 from refinefuse.inference.provenance import Provenance
 from refinefuse.inference.record import FolderRecord
@@ -35,6 +35,8 @@ def fuse_folder(
     recursive: bool = False,
     overwrite: bool = False,
     provenance: bool = True,
+    output_format: OutputFormat = "auto",
+    png_level: int = 1,
     progress: bool | Progress = False,
 ) -> FolderResult:
     """Fuse all pairs of two folders, and keep going where one fails.
@@ -57,6 +59,9 @@ def fuse_folder(
         recursive: also take images in sub-folders; results get the same ones.
         overwrite: replace results that exist.
         provenance: write into each result what made it (`refinefuse info` reads it).
+        output_format: `png`, `tiff`, `webp` (both without loss), `jpeg`, or `auto`: as above.
+        png_level: how hard PNG files are packed: 0 (not at all), 1 (fast), 2 (smaller, best for images of cameras), or
+            3 to 9 (ever slower searches for repeats, best for drawings and slices).
         progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
 
     Raises:
@@ -67,7 +72,7 @@ def fuse_folder(
     return fuse_folders(
         lambda: fuser or Fuser(),
         [Path(a), Path(b)],
-        OutputPaths(Path(output)),
+        OutputPaths(Path(output), suffix=suffix_of(output_format), png_level=png_level),
         thermal or ThermalOptions(),
         alignment or AlignmentOptions(),
         pair_by=pair_by,

@@ -4,36 +4,56 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from refinefuse.errors import InputError
+
+OutputFormat: TypeAlias = Literal["auto", "png", "tiff", "webp", "jpeg"]
+_SUFFIXES = {"auto": None, "png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
+
+
+def suffix_of(output_format: OutputFormat) -> str | None:
+    """The suffix of the files of a format; None for `auto`.
+
+    Raises:
+        InputError: if the format is unknown.
+    """
+    if output_format not in _SUFFIXES:
+        raise InputError(f"The output format must be {', '.join(_SUFFIXES)}.\n  got: {output_format!r}")
+    return _SUFFIXES[output_format]
 
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """Where results go: files for one pair, folders for many.
+    """Where results go, and in what form: files for one pair, folders for many.
 
     Attributes:
         output: the fused image.
         weight_map: the weight map of all sources but the last; None: not wanted.
         montage: sources and result side by side; None: not wanted.
+        suffix: of the fused images of a folder run; None: the one that each pair calls for.
+        png_level: how hard PNG files are packed, as `write_images` takes it.
     """
 
     output: Path
     weight_map: Path | None = None
     montage: Path | None = None
+    suffix: str | None = None
+    png_level: int = 1
 
     def wanted(self) -> list[Path]:
         """The paths that are not None, the fused image first."""
         return [path for path in (self.output, self.weight_map, self.montage) if path is not None]
 
     def inside(self, name: str, suffix: str) -> OutputPaths:
-        """The files of one pair of a folder run; `suffix` is that of the fused image, the others are PNG."""
-        return OutputPaths(
-            self.output / f"{name}{suffix}",
-            self.weight_map and self.weight_map / f"{name}.png",
-            self.montage and self.montage / f"{name}.png",
+        """The files of one pair of a folder run, which calls for this suffix of the fused image; the others are PNG."""
+        return replace(
+            self,
+            output=self.output / f"{name}{self.suffix or suffix}",
+            weight_map=self.weight_map and self.weight_map / f"{name}.png",
+            montage=self.montage and self.montage / f"{name}.png",
         )
 
 

@@ -296,7 +296,7 @@ class StillWriter:
             missing = {path: image for path, image in results.items() if not job.in_folders or not self._keep(path)}
             given = dict.fromkeys(results, Metadata()) | {output: metadata}
             given = {path: self._with_provenance(one, first) for path, one in given.items()}
-            write_images(missing, metadata=given, overwrite=self.overwrite)
+            write_images(missing, metadata=given, overwrite=self.overwrite, png_level=job.outputs.png_level)
         warnings = [*first.warnings, *_metadata_warnings(job, metadata, output.suffix.lower())]
         return tuple(dict.fromkeys(warnings))
 
