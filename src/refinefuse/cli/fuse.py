@@ -42,8 +42,8 @@ class ResultArguments:
         weight_map: Also save the weight map of A (white: all of A); of folders, a folder.
         montage: Also save A, B and the fused image side by side; of folders, a folder.
         color: Source of the color; both: by saturation.
-        format: Of fused images in a folder; auto is PNG, and TIFF where PNG does not hold them. Only jpeg loses detail.
-        png_level: How hard PNG files are packed: 0 (not), 1 (fast), 2 (smaller; best for images of cameras) to 9.
+        format: Of the images in a folder.
+        png_level: Of PNG files: 0 (not packed), 1 (fast), 2 (smaller) to 9.
         overwrite: Replace files that exist.
         no_provenance: Leave out what `refinefuse info` reads: what made a result.
     """
