@@ -24,7 +24,7 @@ class NetworkArguments:
         precision: Of the features.
         backend: What computes the network; auto is torch, and onnxruntime for an ONNX file.
         tile: Side of the tiles of large images in pixels, auto or off.
-        contrast: From 0 (the mean of the sources) to 1 (the brighter). By default the weights'.
+        contrast: From 0 (the mean of the sources) to 1 (the brighter); else the weights'.
     """
 
     weights: str | None = None
