@@ -329,7 +329,7 @@ def test_wrong_use(data, config, tmp_path):
         run(tmp_path / "none.yaml", output=tmp_path / "out", data_root=data)
     with pytest.raises(InputError, match="`data_root`"):
         run(config(), output=tmp_path / "out", data_root=tmp_path / "none")
-    with pytest.raises(InputError, match="num-workers"):
+    with pytest.raises(ConfigError, match="num_workers"):
         run(config(), output=tmp_path / "out", data_root=data, num_workers=-1)
     (tmp_path / "file").write_text("")
     with pytest.raises(RefineFuseError, match="file"):

@@ -60,7 +60,7 @@ def test_other_classes_need_their_names(tmp_path):
 @pytest.mark.parametrize("wrong", [{"rows": 70}, {"outputs": 2}])
 def test_another_layout_is_refused_with_what_was_expected(tmp_path, wrong):
     pytest.importorskip("onnxruntime", reason="needs the extra `detection`")
-    with pytest.raises(InputError, match=r"is not a YOLOX detector.\n  expected: one input(.|\n)*found: inputs"):
+    with pytest.raises(InputError, match=r"is not a YOLOX detector.\n  expected: one input(.|\n)*got: inputs"):
         open_detector(write_yolox(tmp_path / "y.onnx", **wrong))
 
 

@@ -59,7 +59,7 @@ def test_a_box_that_rounding_moved_over_the_edge_is_cut(tmp_path):
 
 
 def test_an_unknown_class_is_refused_and_the_known_ones_are_named(tmp_path):
-    with pytest.raises(InputError, match=r"expected: 0 \(person\), 2 \(car\), 7 \(left out\)\n  found: 3"):
+    with pytest.raises(InputError, match=r"expected: 0 \(person\), 2 \(car\), 7 \(left out\)\n  got: 3"):
         yolo(tmp_path, _1="3 0.5 0.5 0.1 0.1").read(SIZES)
 
 
@@ -149,7 +149,7 @@ def test_masks_become_boxes(tmp_path):
     }
     mask[0, 0] = 77
     write_image(tmp_path / "1.png", mask, overwrite=True)
-    with pytest.raises(InputError, match="found: 77"):
+    with pytest.raises(InputError, match="got: 77"):
         Labels("mask", tmp_path, classes).read(SIZES)
     write_image(tmp_path / "1.png", mask[:50], overwrite=True)
     with pytest.raises(InputError, match="expected: 100 x 200"):

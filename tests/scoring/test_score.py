@@ -10,7 +10,7 @@ import pytest
 
 from refinefuse.cli.metrics import run as metrics
 from refinefuse.cli.score import run as score
-from refinefuse.errors import InputError, PairingError
+from refinefuse.errors import ConfigError, InputError, PairingError
 from refinefuse.image.files import write_image
 from refinefuse.metrics import CONVENTIONS, METRICS
 from refinefuse.scoring.folders import bootstrap, read_levels
@@ -119,7 +119,7 @@ def test_small_images_say_which_metric(folders, capsys):
 def test_wrong_use(folders):
     with pytest.raises(InputError, match="no metric"):
         score(*paths(folders, "fused"), metrics="ENN")
-    with pytest.raises(InputError, match="--num-workers"):
+    with pytest.raises(ConfigError, match="num_workers"):
         score(*paths(folders, "fused"), num_workers=0)
     with pytest.raises(PairingError):
         score(str(folders / "nowhere"), str(folders / "ir"), str(folders / "vi"))

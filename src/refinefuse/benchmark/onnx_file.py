@@ -26,7 +26,7 @@ def open_onnx(path: Path) -> Rule:
     channels = [entry.shape[1] if len(entry.shape) == 4 else None for entry in inputs]
     if len(inputs) != 2 or any(c is None or c in (0, 2) or (isinstance(c, int) and c > 3) for c in channels):
         found = ", ".join(f"{entry.name} {entry.shape}" for entry in inputs)
-        raise InputError(f"'{path}' must have two inputs (1, 1, h, w) or (1, 3, h, w).\n  found: {found}")
+        raise InputError(f"'{path}' must have two inputs (1, 1, h, w) or (1, 3, h, w).\n  got: {found}")
 
     def fuse(a: Luma, b: Luma) -> Luma:
         planes = [np.repeat(x[None, None], 3 if c == 3 else 1, 1) for x, c in zip((a, b), channels, strict=True)]

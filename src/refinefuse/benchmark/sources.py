@@ -146,7 +146,7 @@ def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
         raise InputError(f"Cannot read the scores '{path}': {error}.") from None
     if not rows or not {"method", "image"} <= rows[0].keys():
         found = ", ".join(map(str, rows[0])) if rows else "no row"
-        raise InputError(f"A file of scores needs the columns method and image.\n  file: '{path}'\n  found: {found}")
+        raise InputError(f"A file of scores needs the columns method and image.\n  file: '{path}'\n  got: {found}")
     scores: dict[str, dict[str, dict[str, str]]] = {}
     for row in rows:
         scores.setdefault(row["method"], {})[row["image"]] = row

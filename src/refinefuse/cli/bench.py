@@ -45,14 +45,13 @@ def run(
     from refinefuse.atomic import write_atomic
     from refinefuse.benchmark.speed import as_json, as_text, installed_backends, measure, setups_of
     from refinefuse.cli.parsing import parse_size
-    from refinefuse.errors import InputError
+    from refinefuse.errors import check_field
     from refinefuse.image.files import check_target
     from refinefuse.weights.store import shipped
 
     if json is not None:
         check_target(json, overwrite=overwrite, suffixes=(".json",))
-    if threads < 0:
-        raise InputError(f"--threads must not be negative.\n  expected: 0 or more\n  found: {threads}")
+    check_field(threads >= 0, "threads", "0 or more", threads)
     setups = setups_of(
         _listed(weights) or list(shipped()),
         _listed(backends) or installed_backends(),  # type: ignore[arg-type]  # what is unknown, Fuser refuses

@@ -24,12 +24,11 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     import os
 
     from refinefuse.data.layout import benchmark_root
-    from refinefuse.errors import InputError
+    from refinefuse.errors import check_field
     from refinefuse.inference.device import retain_freed_memory
 
     root = benchmark_root(data_root)
-    if num_workers < 0:
-        raise InputError(f"--num-workers must not be negative.\n  expected: 0 or more\n  found: {num_workers}")
+    check_field(num_workers >= 0, "num_workers", "0 or more", num_workers)
     retain_freed_memory()
     from refinefuse.benchmark.config import PathVariables, load_benchmark_config
     from refinefuse.benchmark.experiment import run_experiment

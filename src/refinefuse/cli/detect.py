@@ -37,12 +37,11 @@ def run(
         overwrite: replace files that are there.
     """
     from refinefuse.atomic import check_writable
-    from refinefuse.errors import InputError
+    from refinefuse.errors import InputError, check_field
     from refinefuse.image.files import check_target
     from refinefuse.inference.device import retain_freed_memory
 
-    if not 0 <= threshold <= 1:
-        raise InputError(f"--threshold must be a score.\n  expected: 0 to 1\n  got: {threshold:g}")
+    check_field(0 <= threshold <= 1, "threshold", "a score from 0 to 1", threshold)
     if fused is not None and weights is not None:
         raise InputError("--weights and --fused exclude each other.\nGive the image, or what to fuse with.")
     check_target(output, overwrite=overwrite)

@@ -29,13 +29,12 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     from refinefuse.benchmark.config import PathVariables
     from refinefuse.data.layout import benchmark_root
     from refinefuse.downstream.config import load_downstream_config
-    from refinefuse.errors import InputError
+    from refinefuse.errors import check_field
     from refinefuse.inference.device import retain_freed_memory
     from refinefuse.settings import locate_settings
 
     root = benchmark_root(data_root)
-    if num_workers < 1:
-        raise InputError(f"--num-workers must be positive.\n  expected: 1 or more\n  got: {num_workers}")
+    check_field(num_workers >= 1, "num_workers", "1 or more", num_workers)
     retain_freed_memory()
     path = locate_settings(config, "downstream")
     settings = load_downstream_config(path)

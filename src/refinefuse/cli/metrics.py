@@ -18,7 +18,7 @@ def run(*, compare: str | None = None) -> int:
         return 0
     files = compare.split(",")
     if len(files) != 3:
-        raise InputError(f"--compare needs three files with commas between.\n  expected: FUSED,A,B\n  found: {compare}")
+        raise InputError(f"--compare needs three files with commas between.\n  expected: FUSED,A,B\n  got: {compare}")
     fused, a, b = (Path(file) for file in files)
     print(_compare(fused, a, b))
     return 0

@@ -62,15 +62,14 @@ def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArg
         calibration: How the rig is estimated.
     """
     from refinefuse.atomic import check_writable
-    from refinefuse.errors import InputError
+    from refinefuse.errors import InputError, check_field
     from refinefuse.rig.calibrate import FEWEST, calibrate_rig
     from refinefuse.rig.convert import load_lens
     from refinefuse.rig.frames import read_frames
     from refinefuse.rig.model import load_rig
 
     check_writable(results.output, overwrite=results.overwrite)
-    if calibration.frames < FEWEST:
-        raise InputError(f"--frames must be {FEWEST} or more.\n  got: {calibration.frames}")
+    check_field(calibration.frames >= FEWEST, "frames", f"{FEWEST} or more", calibration.frames)
     if calibration.rig is not None and (calibration.distance is None or calibration.lens_a or calibration.lens_b):
         raise InputError("--rig needs --distance, the one of these frames, and goes without --lens-a and --lens-b.")
     before = None if calibration.rig is None else load_rig(calibration.rig)

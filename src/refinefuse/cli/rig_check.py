@@ -38,13 +38,12 @@ def run(a: str, b: str, *, check: CheckArguments) -> int:
         b: Folder of frames or video of the visible camera.
         check: With what they are compared.
     """
-    from refinefuse.errors import InputError
+    from refinefuse.errors import check_field
     from refinefuse.rig.check import check_rig, describe, require_known
     from refinefuse.rig.frames import read_frames
     from refinefuse.rig.model import load_rig
 
-    if check.frames < 1:
-        raise InputError(f"--frames must be 1 or more.\n  got: {check.frames}")
+    check_field(check.frames >= 1, "frames", "1 or more", check.frames)
     rig = load_rig(check.rig)
     found = check_rig(rig, read_frames(a, b, check.frames), distance=check.distance)
     require_known(found)

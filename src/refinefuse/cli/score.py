@@ -85,13 +85,12 @@ def run(
     from pathlib import Path
 
     from refinefuse.atomic import check_writable, write_text_atomic
-    from refinefuse.errors import InputError, format_names
+    from refinefuse.errors import check_field, format_names
     from refinefuse.inference.device import retain_freed_memory
     from refinefuse.scoring import folders, tables
     from refinefuse.scoring.volumes import find_task
 
-    if num_workers < 1:
-        raise InputError(f"--num-workers must be a positive number.\n  expected: 1 or more\n  found: {num_workers}")
+    check_field(num_workers >= 1, "num_workers", "1 or more", num_workers)
     forms = ((csv, tables.as_csv), (json, tables.as_json), (latex, tables.as_latex))
     outputs = {Path(path): form for path, form in forms if path is not None}
     for path in outputs:

@@ -187,7 +187,7 @@ def _images(folder: Path, recursive: bool = False) -> dict[str, Path]:
         _check_subfolders(folder, entries)
         raise PairingError(
             f"The folder '{folder}' holds no image.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
-            f"  found: {len(entries)} other entries\nCheck the path."
+            f"  got: {len(entries)} other entries\nCheck the path."
         )
     return found
 

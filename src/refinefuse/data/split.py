@@ -12,8 +12,6 @@ from refinefuse.atomic import write_text_atomic
 from refinefuse.data.near_duplicates import SCENE_THRESHOLD, Thumbnail, cluster_near_duplicates
 from refinefuse.errors import ConfigError, InputError
 
-SPLITS = ("train", "val", "test")
-
 
 def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], pattern: str = "") -> list[str]:
     """The scene of each pair: what a pattern finds in its name, or else the first pair that looks like it.

@@ -127,7 +127,7 @@ def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMappin
     if said not in classes:
         known = ", ".join(f"{key} ({name or 'left out'})" for key, name in classes.items())
         raise InputError(
-            f"'{path}' names a class that is not known.\n  expected: {known}\n  found: {said}\n"
+            f"'{path}' names a class that is not known.\n  expected: {known}\n  got: {said}\n"
             "Add it to the map of classes; an empty name leaves it out."
         )
     return ClassMapping(classes[said].removesuffix("*"), classes[said].endswith("*"))
@@ -141,7 +141,7 @@ def _inside(box: tuple[float, float, float, float], size: Size, path: Path) -> t
         raise InputError(
             f"A box of '{path}' does not lie in its image.\n"
             f"  expected: left < right within 0..{size.width}, top < bottom within 0..{size.height}\n"
-            f"  found: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}\n"
+            f"  got: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}\n"
             "Check that the labels belong to images of this size."
         )
     return max(left, 0), max(top, 0), min(right, size.width), min(bottom, size.height)
@@ -314,7 +314,7 @@ def _read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
         raise InputError(
             f"The mask '{path}' does not fit its image.\n"
             f"  expected: {size.height} x {size.width}, one channel of class numbers\n"
-            f"  found: {' x '.join(map(str, mask.shape))}"
+            f"  got: {' x '.join(map(str, mask.shape))}"
         )
     meanings = {int(n): meaning_of(str(n), classes, path) for n in np.unique(mask)}
     boxes = boxes_of_mask(mask, {number: meaning.name for number, meaning in meanings.items() if meaning.name})

@@ -58,7 +58,7 @@ class Yolox:
             f"'{self.path}' is not a YOLOX detector.\n"
             "  expected: one input (1, 3, h, w) of fixed size, and one output (1, n, 5 + classes) with a row for every "
             "cell of the strides 8, 16 and 32: x, y, width, height, objectness, a score a class\n"
-            f"  found: inputs {inputs}, outputs {outputs}\n"
+            f"  got: inputs {inputs}, outputs {outputs}\n"
             "Export it without suppression and with a fixed size, or give its boxes as COCO JSON."
         )
 
@@ -72,7 +72,7 @@ class Yolox:
         if count < 1 or len(names) != count:
             raise InputError(
                 f"The classes of '{self.path}' are not known.\n  expected: {len(COCO_CLASSES)} (those of COCO), or "
-                f"{count} names, one per line, in '{file}'\n  found: {count} classes, {len(names)} names"
+                f"{count} names, one per line, in '{file}'\n  got: {count} classes, {len(names)} names"
             )
         return names
 

@@ -71,7 +71,7 @@ def _check_contents(path: Path, model: ModelProto, onnx: Any) -> None:
     found |= {"data in another file" for x in tensors if x.data_location == onnx.TensorProto.EXTERNAL}
     if found:
         raise WeightsError(
-            f"The ONNX file '{path}' has parts that `refinefuse export` does not write.\n  found: "
+            f"The ONNX file '{path}' has parts that `refinefuse export` does not write.\n  got: "
             + ", ".join(sorted(found)[:5])
         )
 

@@ -101,7 +101,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
         if found != entry.sha256:
             raise WeightsError(
                 f"The weights '{entry.name}' are not those that were released.\n  expected sha256: {entry.sha256}\n"
-                f"  found: {found}\nInstall refinefuse again."
+                f"  got: {found}\nInstall refinefuse again."
             )
         return entry.path
     path = Path(weights)

@@ -93,7 +93,7 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
     if suffix not in CONTAINERS:
         raise InputError(
             f"Cannot write a video '{path}': the extension gives the format.\n"
-            f"  expected: {', '.join(CONTAINERS)}\n  found: {path.suffix or 'none'}\nRename the file accordingly."
+            f"  expected: {', '.join(CONTAINERS)}\n  got: {path.suffix or 'none'}\nRename the file accordingly."
         )
     name = CONTAINERS[suffix].codecs[0] if codec == "auto" else codec
     if name not in CODECS:

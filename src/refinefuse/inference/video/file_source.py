@@ -97,7 +97,7 @@ class VideoSource:
             if not isinstance(event, CorruptFrame):
                 self.start, self.tags = event.moment, ImageTags.of(event.image)
                 return
-        found = f"\n  found: {self._before[0].reason}" if self._before else ""
+        found = f"\n  got: {self._before[0].reason}" if self._before else ""
         raise InputError(f"'{self.name}' holds no frame that can be decoded.{found}")
 
     @property
