@@ -9,7 +9,7 @@ SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse samples test check bench fuzz kills mutants snapshots ablation results detection docs site web web-test clean
+.PHONY: fuse samples test check bench fuzz kills mutants snapshots ablation results detection docs site web web-test napari-test clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -100,7 +100,12 @@ KILLS ?= 30
 kills: .venv/developing
 	$(BIN)/python tests/kills/run.py --kills $(KILLS)
 
+# The plug-in in napari itself, without a screen; installs napari and Qt.
+napari-test: .venv/developing
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[napari]" PyQt6
+	$(BIN)/pytest tests/napari
+
 # The documentation as a web site, in out/site; broken links and anchors fail.
-site: .venv/developing
+site: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --group docs
 	$(BIN)/mkdocs build --strict --quiet
