@@ -47,7 +47,7 @@ def test_plain_pgm_and_bits(tmp_path):
         (b"P5 64 48 255\n" + bytes(100), "truncated"),
         (b"P5 64 48 100\n" + bytes(64 * 48), "255 or 65535"),
         (b"P5 0 48 255\n", "no pixels"),
-        (b"P5 99999 99999 255\n", "--max-pixels"),
+        (b"P5 99999 99999 255\n", "REFINEFUSE_MAX_PIXELS"),
         (b"P5 x y\n", "damaged"),
     ],
 )
@@ -144,7 +144,7 @@ def jpeg(width, height):
 )
 def test_a_declared_size_is_refused_before_memory_is_taken(tmp_path, data):
     (tmp_path / "x").write_bytes(data)
-    refused(tmp_path / "x", f"at most {limits.MAX_PIXELS}", "--max-pixels")
+    refused(tmp_path / "x", f"at most {limits.MAX_PIXELS}", "REFINEFUSE_MAX_PIXELS")
 
 
 def test_the_limit_can_be_moved(tmp_path, monkeypatch):
