@@ -24,8 +24,8 @@ check: .venv/developing
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not slow"
 
-# The lowest versions that pyproject.toml allows, but the torch of constraints.txt, in an environment of their own. Run it
-# before a release: it takes ten minutes.
+# The lowest versions that pyproject.toml allows, but the torch of constraints.txt, in an environment of their own: a
+# minute to install, two or three for the tests.
 lowest: .venv/developing
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --override constraints.txt --editable ".[all]" "pytest>=8.3" "pytest-timeout>=2.3" "hypothesis>=6.120" "beartype>=0.20"
