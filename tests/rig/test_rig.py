@@ -38,7 +38,7 @@ def stereo():
 
 
 def test_a_rig_is_found_from_ordinary_scenes(rig, rig_frames):
-    assert off(rig, rig_frames[1]) < 1
+    assert off(rig, rig_frames[1]) < 0.2  # 0.05; 0.43 without the small cells
     assert rig.quality.frames == 8
     assert off(rig, rig_frames[1]) < 4 * rig.quality.corner_error < 8
 

@@ -13,6 +13,7 @@ from refinefuse.errors import AlignmentError, InputError
 from refinefuse.image.pixels import Pixels
 from refinefuse.rig.cells import COARSE, FINE, CellLevel, CellMatches, CellSurfaces, local_scale
 from refinefuse.rig.fit import Fit, RigModel, fit
+from refinefuse.rig.joint import JointCells
 from refinefuse.rig.lens import Lens
 from refinefuse.rig.model import LensTransform, Rig, RigQuality
 from refinefuse.rig.start import search_rig
@@ -23,6 +24,7 @@ _STEPS: tuple[tuple[CellLevel, float], ...] = (
     (COARSE, 8), (COARSE, 4), (COARSE, 2), (COARSE, 2), (FINE, 3), (FINE, 2), (FINE, 2)
 )  # fmt: skip
 """Sizes and how forgiving the fit is there, one after another."""
+_JOINT = 3  # steps by small cells together
 _STARTS = 3  # motions of the search that are tried
 _APART = 0.06  # of the longer side: corners nearer to each other on average are those of one motion
 _SCORE = 12.0  # standard deviations over chance that a cell needs to count
@@ -68,7 +70,10 @@ def calibrate_rig(
     if best is None:
         raise AlignmentError(_refusal(["no motion makes the edges of both cameras agree"]))
     found, surfaces = best
-    quality, reasons = _quality(found, surfaces, len(lumas))
+    for _ in range(_JOINT):
+        joint = JointCells(lumas, found)
+        found = joint.improve()
+    quality, reasons = _quality(found, surfaces, joint, len(lumas))
     if len(ranked) > 1 and ranked[1][1].score > _RIVAL * ranked[0][1].score and _far(ranked[0][0], ranked[1][0]):
         reasons.append("the match is ambiguous: another motion fits the frames as well")
     if reasons:
@@ -172,27 +177,22 @@ def overlap_corners(transform: LensTransform) -> Float[np.ndarray, "4 2"]:
     return np.stack([points[np.argmax((points - points.mean(0)) @ one)] for one in outward])
 
 
-def _quality(found: Fit, surfaces: CellSurfaces, frames: int) -> tuple[RigQuality, list[str]]:
+def _quality(found: Fit, surfaces: CellSurfaces, joint: JointCells, frames: int) -> tuple[RigQuality, list[str]]:
     """How good a fit is, and why it is not to be trusted."""
     transform = found.transform
     scale = local_scale(transform)
     ends = overlap_corners(transform)
-    groups = [
-        fit_matches(found.model, found.theta, transform, surfaces.matches(without=group))
-        for group in range(surfaces.groups)
-    ]
-    error = found.error_at(ends, scale)
-    if all(groups):
-        positions = np.stack([one.transform.map_points(ends) for one in groups if one]) / scale
-        error = np.maximum(
-            error, np.sqrt(((positions - positions.mean(0)) ** 2).sum(-1).sum(0) * (len(groups) - 1) / len(groups))
-        )
+    count = surfaces.groups
+    sufficient = all((surfaces.matches(without=group).scores >= _SCORE).sum() >= _CELLS for group in range(count))
+    positions = np.stack([joint.improve(without=group).transform.map_points(ends) for group in range(count)]) / scale
+    spread = np.sqrt(((positions - positions.mean(0)) ** 2).sum(-1).sum(0) * (count - 1) / count)
+    error = np.maximum(found.error_at(ends, scale), spread)
     agreeing = float((found.weights > 0.5).mean())
     residual = float(np.median(found.residual))
     quality = RigQuality(frames, surfaces.score, float(error.max()), residual, _error_map(found, scale))
     allowed = _ERROR * max(transform.size_fixed) / 640
     rules = (
-        (all(groups), "some of the frames decide alone: the others show too few edges"),
+        (sufficient, "some of the frames decide alone: the others show too few edges"),
         (agreeing >= _AGREEING, f"only {agreeing:.0%} of the positions agree with each other"),
         (
             quality.corner_error <= allowed,

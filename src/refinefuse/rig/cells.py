@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float
 from refinefuse.alignment.edges import EdgeScale, Gray, downsample, orientation
 from refinefuse.alignment.transform import Transform, zoom
 
-_GROUPS = 5  # parts of the frames that are also looked at by themselves, to see how much they differ
+GROUPS = 5  # parts of the frames that are also looked at by themselves, to see how much they differ
 _WINDOW = 5  # windows along the longer side of the area that both images show
 _SMALLEST, _LARGEST = 40, 128  # pixels of a window
-_CORRELATED = 2.0  # pixels over which the directions of edges without a counterpart agree by chance
+CORRELATED = 2.0  # pixels over which the directions of edges without a counterpart agree by chance
 _RIVAL = 0.85  # a second peak this high makes a cell ambiguous
 _AROUND = 4  # pixels around a peak that belong to it
 
@@ -75,18 +75,18 @@ class CellSurfaces:
 
     def __init__(self, frames: Sequence[tuple[Gray, Gray]], transform: Transform, level: CellLevel) -> None:
         self._level = level
-        sampler = _Sampler(transform, level)
+        sampler = Sampler(transform, level)
         self._cells = _Cells(sampler.inside, level.radius)
-        shape = _GROUPS, len(self._cells.centers), 2 * level.radius + 1, 2 * level.radius + 1
+        shape = GROUPS, len(self._cells.centers), 2 * level.radius + 1, 2 * level.radius + 1
         self._sums, self._chance = np.zeros(shape, np.float32), np.zeros(shape[:2], np.float32)
         for number, (a, b) in enumerate(frames):
-            field_a = orientation(sampler.moved(a), level.edge_scale) * sampler.known
+            field_a = orientation(sampler.moved(a), level.edge_scale) * sampler.known[..., None]
             field_b = orientation(downsample(b, sampler.factor), level.edge_scale)
             correlation, chance = self._cells.correlate(field_a, field_b)
-            self._sums[number % _GROUPS] += correlation
-            self._chance[number % _GROUPS] += chance
+            self._sums[number % GROUPS] += correlation
+            self._chance[number % GROUPS] += chance
         self._to_b = sampler.to_b
-        self.groups = min(_GROUPS, len(frames))
+        self.groups = min(GROUPS, len(frames))
 
     @cached_property
     def score(self) -> float:
@@ -113,8 +113,19 @@ class CellSurfaces:
         )
 
 
-class _Sampler:
-    """Brings `a` onto a small grid of `b`."""
+class Sampler:
+    """Brings `a` onto a small grid of `b`.
+
+    Args:
+        transform: the rig as far as it is known.
+        level: how small.
+
+    Attributes:
+        factor: pixels of `b` for one of the grid.
+        to_b: (3, 3), from the grid to `b`.
+        inside: where `a` has data.
+        known: the same in float32, less a margin.
+    """
 
     def __init__(self, transform: Transform, level: CellLevel) -> None:
         h, w = transform.size_fixed
@@ -134,9 +145,10 @@ class _Sampler:
         far = np.nan_to_num(near, nan=-1e4).clip(-1e4, 1e4).astype(np.float32)
         self._map = far[:, 0].reshape(small), far[:, 1].reshape(small)
         sure = cv2.erode(np.asarray(self.inside, np.uint8), np.ones((5, 5), np.uint8), borderValue=0)
-        self.known = sure.astype(np.float32)[..., None]
+        self.known = sure.astype(np.float32)
 
     def moved(self, a: Gray) -> Gray:
+        """A frame of `a` on the small grid of `b`."""
         return np.asarray(
             cv2.remap(downsample(a, self._factor_a), *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         )
@@ -200,7 +212,7 @@ def _peak(surface: Float[np.ndarray, "s s"]) -> tuple[np.ndarray, np.ndarray, fl
     values = np.maximum(values, 0.02)
     inverse = (vectors / values) @ vectors.T
     shift = np.clip(inverse @ gradient, -1, 1) + np.array([x - radius, y - radius])
-    covariance = (vectors / values**2) @ vectors.T / _CORRELATED**2
+    covariance = (vectors / values**2) @ vectors.T / CORRELATED**2
     rest = surface.copy()
     rest[max(0, y - _AROUND) : y + _AROUND + 1, max(0, x - _AROUND) : x + _AROUND + 1] = 0
     if rest.max() > _RIVAL * height:

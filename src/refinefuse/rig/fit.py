@@ -18,8 +18,8 @@ from refinefuse.rig.model import LensTransform
 _FREE = 10.0
 _PRIOR = np.array([_FREE, _FREE, _FREE, _FREE, 0.02, 0.02, 0.04, 0.04, 0.15, 0.01, 0.15, 0.01])
 _GEOMETRY, _LENSES = 8, 4
-_UNEVEN = 0.5  # pixels: how far cells lie apart however sure they are, because a scene is not flat
-_TAIL = 2.0  # standard deviations from which on a cell counts less and less
+UNEVEN = 0.5  # pixels: how far cells lie apart however sure they are, because a scene is not flat
+TAIL = 2.0  # standard deviations from which on a cell counts less and less
 _ROUNDS = 12
 _STEP = 1e-4
 
@@ -93,8 +93,8 @@ class Fit:
 
     def error_at(self, points: Float[np.ndarray, "n 2"], scale: float) -> Float[np.ndarray, " n"]:
         """Expected error (one standard deviation) at points of `b`, in pixels of `b` that are `scale` pixels of `a`."""
-        jacobian = _jacobian(lambda theta: self.model.transform(theta).map_points(points), self.theta)
-        variance = np.einsum("nip,pq,niq->n", jacobian, self.covariance, jacobian)
+        by_theta = jacobian(lambda theta: self.model.transform(theta).map_points(points), self.theta)
+        variance = np.einsum("nip,pq,niq->n", by_theta, self.covariance, by_theta)
         return np.asarray(np.sqrt(variance) / scale)
 
 
@@ -104,7 +104,7 @@ def fit(
     points: Float[np.ndarray, "n 2"],
     targets: Float[np.ndarray, "n 2"],
     covariance: Float[np.ndarray, "n 2 2"],
-    tail: float = _TAIL,
+    tail: float = TAIL,
 ) -> Fit:
     """Fit the parameters to pairs of points by Gauss-Newton steps with weights that cells off the others lose.
 
@@ -117,17 +117,17 @@ def fit(
         tail: standard deviations from which on a cell counts less.
     """
     scale = float(np.sqrt(abs(np.linalg.det(model.start[:2, :2]))))
-    information = np.linalg.inv(covariance + np.eye(2) * (_UNEVEN * scale) ** 2)
+    information = np.linalg.inv(covariance + np.eye(2) * (UNEVEN * scale) ** 2)
     prior = np.diag(1 / model.prior**2)
     limit = np.full(len(points), tail)
     for _ in range(_ROUNDS):
         rest = targets - model.transform(theta).map_points(points)
         distance = np.einsum("ni,nij,nj->n", rest, information, rest)
         weights = 1 / (1 + distance / limit**2)
-        jacobian = _jacobian(lambda values: model.transform(values).map_points(points), theta)
+        by_theta = jacobian(lambda values: model.transform(values).map_points(points), theta)
         weighted = weights[:, None, None] * information
-        normal = np.einsum("nip,nij,njq->pq", jacobian, weighted, jacobian) + prior
-        right = np.einsum("nip,nij,nj->p", jacobian, weighted, rest) - prior @ theta
+        normal = np.einsum("nip,nij,njq->pq", by_theta, weighted, by_theta) + prior
+        right = np.einsum("nip,nij,nj->p", by_theta, weighted, rest) - prior @ theta
         step = np.linalg.solve(normal, right)
         theta = theta + step
         if np.abs(step).max() < 1e-7:
@@ -139,6 +139,7 @@ def fit(
     return Fit(model, theta, np.linalg.inv(normal) * max(1.0, spread), weights, np.linalg.norm(rest, axis=1) / scale)
 
 
-def _jacobian(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> Float[np.ndarray, "n 2 p"]:
+def jacobian(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> Float[np.ndarray, "n 2 p"]:
+    """Derivatives of points by parameters."""
     steps = np.eye(len(theta)) * _STEP
     return np.stack([(function(theta + step) - function(theta - step)) / (2 * _STEP) for step in steps], -1)
