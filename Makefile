@@ -88,7 +88,7 @@ clean:
 	touch $@
 
 .venv/developing: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,hub,medical,onnx,openvino,torchmetrics,train,video,web]" --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[align,benchmark,detection,hub,medical,onnx,openvino,ray,torchmetrics,train,video,web]" --group dev
 	touch $@
 
 # 10,000 damaged files for every kind of file that the package reads; inputs that fail are kept in out/fuzz.

@@ -17,9 +17,9 @@ from refinefuse.cli.session import Terminated, limit_pixels, reopen_closed_strea
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 COMMANDS = (
-    "fuse", "video", "volume", "align", "info", "sample", "score", "metrics", "benchmark", "detect", "detect train",
-    "downstream", "data list", "data verify", "data split", "train", "export", "bench", "studio", "doctor",
-    "completion", "rig calibrate", "rig check", "rig convert", "live",
+    "fuse", "video", "volume", "batch", "align", "info", "sample", "score", "metrics", "benchmark", "detect",
+    "detect train", "downstream", "data list", "data verify", "data split", "train", "export", "bench", "studio",
+    "doctor", "completion", "rig calibrate", "rig check", "rig convert", "live",
 )  # fmt: skip
 """Each is the function `run` in `refinefuse.cli.COMMAND` (`data list`: data_list), in the order of the help."""
 FAMILY = ("fuse", "video", "volume", "align")

@@ -11,6 +11,7 @@ EXTRAS = {
     "napari": ("napari", "npe2"),
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("onnx", "openvino"),
+    "ray": ("ray", "pyarrow", "fsspec"),
     "tiff": ("imagecodecs",),
     "torchmetrics": ("torchmetrics",),
     "train": ("lightning", "pytorch-optimizer", "tensorboard"),

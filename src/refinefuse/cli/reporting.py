@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from refinefuse.batch.run import BatchSummary
 from refinefuse.cli.session import to_stderr
 from refinefuse.errors import InputError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
@@ -89,6 +90,23 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
         to_stderr(f"\n{count}\n{format_names(result.unpaired)}")
     print(loader.describe())
     return 1 if result.failed or result.unpaired else 0
+
+
+def report_batch(summary: BatchSummary, output: str) -> int:
+    """Report on a batch."""
+    counts = f"{len(summary.fused)} fused, {summary.skipped} skipped, {len(summary.failed)} failed"
+    print(f"{counts}. See '{output}'.")
+    by_message: dict[str, list[str]] = {}
+    for name, messages in summary.warnings.items():
+        for message in messages:
+            by_message.setdefault(message, []).append(name)
+    for message, names in by_message.items():
+        to_stderr(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}")
+    for name, message in summary.failed.items():
+        to_stderr(f"\n{name}: {message}")
+    if summary.stopped:
+        to_stderr("\nToo many pairs failed, so the batch ended early (--max-failures).")
+    return 1 if summary.failed else 0
 
 
 def report_video(result: VideoResult, loader: Loader) -> int:

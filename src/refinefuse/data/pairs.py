@@ -76,12 +76,7 @@ def pair_folders(
             folders have no name in common; or the expression is invalid.
     """
     in_a, in_b = _images(Path(a), recursive), _images(Path(b), recursive)
-    if pair_by is not None and pair_by.startswith(TIME):
-        in_a, in_b = pair_by_time(in_a, in_b, pair_by)
-    elif pair_by is not None:
-        in_a, in_b = (_by_key(files, _matcher(pair_by)) for files in (in_a, in_b))
-    elif not in_a.keys() & in_b.keys():
-        in_a, in_b = _without_sensors(in_a, in_b)
+    in_a, in_b = match_names(in_a, in_b, pair_by)
     shared = sorted(in_a.keys() & in_b.keys(), key=_natural)
     if not shared:
         raise PairingError(
@@ -96,6 +91,21 @@ def pair_folders(
         only_a=tuple(str(file.relative_to(a)) for name, file in in_a.items() if name not in in_b),
         only_b=tuple(str(file.relative_to(b)) for name, file in in_b.items() if name not in in_a),
     )
+
+
+def match_names(
+    in_a: dict[str, Path], in_b: dict[str, Path], pair_by: str | None = None
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Both sets of files by the names that pairs have in common, as `pair_folders` finds them.
+
+    Raises:
+        PairingError: two files of one set have the same name; or the expression is invalid.
+    """
+    if pair_by is not None and pair_by.startswith(TIME):
+        return pair_by_time(in_a, in_b, pair_by)
+    if pair_by is not None:
+        return _by_key(in_a, _matcher(pair_by)), _by_key(in_b, _matcher(pair_by))
+    return (in_a, in_b) if in_a.keys() & in_b.keys() else _without_sensors(in_a, in_b)
 
 
 def _matcher(pair_by: str) -> Callable[[str], str]:

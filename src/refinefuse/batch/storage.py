@@ -1,0 +1,109 @@
+"""Files by path or URL: those of this machine as they are, all others by fsspec."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from refinefuse.atomic import write_atomic
+from refinefuse.errors import InputError, MissingDependencyError
+
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
+"""Where an object is there whole or not at all, so that it needs no temporary name."""
+
+
+def local_path(url: str) -> Path | None:
+    """The path of a file of this machine (`file://` too); None for other URLs."""
+    if url.startswith("file://"):
+        return Path(urlsplit(url).path)
+    return None if "://" in url else Path(url)
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it.
+
+    Raises:
+        MissingDependencyError: fsspec, or what it needs for this protocol, is not installed.
+        InputError: the protocol is unknown.
+    """
+    try:
+        import fsspec
+    except ImportError as error:
+        raise MissingDependencyError("fsspec", "ray", f"'{url}'") from error
+    try:
+        found: tuple[Any, str] = fsspec.url_to_fs(url)
+    except ImportError as error:
+        raise InputError(f"'{url}' cannot be reached: {error}.\nInstall that library.") from None
+    except ValueError as error:
+        raise InputError(f"'{url}' cannot be reached: {error}.\nCheck the URL.") from None
+    return found
+
+
+def list_files(url: str) -> list[str]:
+    """The files in a folder, or those that a pattern with `*`, `?` or `[` finds, sorted.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    files, path = file_system(url)
+    try:
+        if any(sign in path for sign in "*?["):
+            found = [name for name, entry in files.glob(path, detail=True).items() if entry["type"] == "file"]
+        else:
+            found = [entry["name"] for entry in files.ls(path, detail=True) if entry["type"] == "file"]
+    except FileNotFoundError:
+        raise InputError(f"'{url}' is not a folder: it does not exist.\nCheck the path.") from None
+    is_local = local_path(url) is not None
+    return sorted(name if is_local else files.unstrip_protocol(name) for name in found)
+
+
+def read_bytes(url: str) -> bytes:
+    """A whole file.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    files, path = file_system(url)
+    try:
+        data: bytes = files.cat_file(path)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"Cannot read '{url}': there is no such file.\nCheck the path.") from None
+    return data
+
+
+def fetch(url: str, folder: Path) -> Path:
+    """A file on this machine: itself, or a copy in the folder, with the name that it has.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    here = local_path(url)
+    if here is not None:
+        return here
+    target = folder / PurePosixPath(urlsplit(url).path).name
+    target.write_bytes(read_bytes(url))
+    return target
+
+
+def publish(data: bytes, url: str) -> None:
+    """Write a file whole or not at all; one that is there is replaced."""
+    here = local_path(url)
+    if here is not None:
+        write_atomic(here, data)
+        return
+    files, path = file_system(url)
+    if urlsplit(url).scheme in _OBJECT_STORES:
+        files.pipe_file(path, data)
+        return
+    folder, _, _ = path.rpartition("/")
+    temporary = f"{folder}/.refinefuse-{secrets.token_hex(8)}.tmp"
+    files.makedirs(folder, exist_ok=True)
+    files.pipe_file(temporary, data)
+    files.mv(temporary, path)
+
+
+def join(folder: str, name: str) -> str:
+    """The URL of a file in a folder."""
+    return f"{folder.rstrip('/')}/{name}"

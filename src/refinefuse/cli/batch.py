@@ -1,0 +1,109 @@
+"""`refinefuse batch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from refinefuse.cli.arguments import NetworkArguments, RegistrationArguments, ThermalArguments
+
+EXAMPLES = """\
+  refinefuse batch ir/ vi/ -o fused/
+  refinefuse batch pairs.csv -o s3://bucket/fused --address auto
+  refinefuse batch "s3://bucket/ir/*.png" "s3://bucket/vi/*.png" -o s3://bucket/fused --address auto --gpus 0.25
+"""
+
+
+@dataclass
+class ClusterArguments:
+    """Cluster.
+
+    Attributes:
+        address: local (this machine), auto (the cluster of this machine), ray://HOST:PORT or HOST:PORT.
+        cpus: Processors of a worker.
+        gpus: GPUs of a worker; fractions share one.
+        max_workers: How many at most; without it, as many as fit.
+        retries: Further tries for a pair whose machine or storage failed.
+        max_failures: End when more pairs than this have failed.
+    """
+
+    address: str = "local"
+    cpus: float = 1.0
+    gpus: float = 0.0
+    max_workers: int | None = None
+    retries: int = 3
+    max_failures: int | None = None
+
+
+def run(
+    *pairs: str,
+    output: str,
+    pair_by: str | None = None,
+    color: Literal["b", "a", "both", "gray"] = "b",
+    format: Literal["auto", "png", "tiff", "webp", "jpeg"] = "auto",  # noqa: A002  # the name of the option
+    png_level: int = 1,
+    overwrite: bool = False,
+    cluster: ClusterArguments,
+    thermal: ThermalArguments,
+    registration: RegistrationArguments,
+    network: NetworkArguments,
+) -> int:
+    """Fuse many pairs on a Ray cluster: images, videos or NIfTI volumes.
+
+    Run again, it goes on where it stopped: OUTPUT/results.parquet says what became of each pair. Needs the extra `ray`.
+
+    Args:
+        pairs: A manifest (.csv or .parquet with columns a, b and, if wanted, name), a folder with ir and vi, or two
+            folders or patterns; paths, or URLs such as s3://.
+        output: Folder for results; a path or URL.
+        pair_by: Regular expression for what the names of a pair have in common.
+        color: Source of the color; both: by saturation.
+        format: Of fused images.
+        png_level: Of PNG files: 0 (not packed), 1 (fast), 2 (smaller) to 9.
+        overwrite: Fuse pairs again that are done.
+        cluster: What a batch may use.
+        thermal: How A is read.
+        registration: How sources are aligned.
+        network: What fuses.
+    """
+    from dataclasses import asdict
+
+    from refinefuse.cli.session import session, stopping_cleanly
+    from refinefuse.inference.resources import limit_threads
+
+    limit_threads(session.threads)
+    from refinefuse.batch.items import absolute, find_items
+    from refinefuse.batch.run import ClusterOptions, run_batch
+    from refinefuse.batch.work import BatchOptions
+    from refinefuse.cli.reporting import report_batch
+    from refinefuse.errors import InputError
+    from refinefuse.weights.store import DEFAULT
+
+    if not pairs:
+        raise InputError("There is nothing to fuse.\nGive a manifest, or two folders.")
+    options = BatchOptions(
+        network.weights or DEFAULT,
+        {
+            "color": color,
+            "device": network.device,
+            "precision": network.precision,
+            "backend": network.backend,
+            "tile": network.tile,
+            "contrast": network.contrast,
+        },
+        thermal.options(),
+        registration.options(),
+        format,
+        png_level,
+    )
+    items = find_items([absolute(source) for source in pairs], pair_by)
+    with stopping_cleanly():
+        summary = run_batch(
+            items,
+            absolute(output),
+            options,
+            ClusterOptions(**asdict(cluster)),
+            overwrite=overwrite,
+            progress=not session.quiet,
+        )
+    return report_batch(summary, output)
