@@ -74,7 +74,7 @@ def _paired(in_a: list[str], in_b: list[str], pair_by: str | None) -> list[Batch
     if not shared:
         raise PairingError(
             f"The two sources have no file name in common, so nothing can be paired.\n  a: {len(known[0])} files\n"
-            f"  b: {len(known[1])} files\nName the files of a pair alike, or give --pair-by or a manifest."
+            f"  b: {len(known[1])} files\nName the files of a pair alike, or give `pair_by` or a manifest."
         )
     return [BatchItem(name, known[0][str(first[name])], known[1][str(second[name])]) for name in shared]
 

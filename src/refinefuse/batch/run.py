@@ -88,7 +88,7 @@ def run_batch(
         MissingDependencyError: ray or pyarrow is not installed.
     """
     if cluster.cpus <= 0 and cluster.gpus <= 0:
-        raise InputError("A worker needs processors or GPUs.\n  got: 0 of both\nGive --cpus or --gpus.")
+        raise InputError("A worker needs processors or GPUs.\n  got: 0 of both\nGive `cpus` or `gpus`.")
     if not cluster.gpus:
         options = replace(options, fuser={**options.fuser, "device": "cpu"})
     ledger = Ledger(output, _settings(options))
@@ -141,7 +141,7 @@ def _connect(address: str) -> Any:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **dashboard)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"The cluster '{address}' cannot be reached.\n  {error}\nCheck the address, or start one: ray start --head."
+            f"The cluster '{address}' cannot be reached.\n  {error}\nCheck the address, or start one: `ray start`."
         ) from None
     return ray
 
