@@ -5,13 +5,12 @@ import pytest
 import torch
 from trainable import write_trainable_yolox
 
+from refinefuse.detection.cells import cells_of, decode
 from refinefuse.detection.coco import COCO_CLASSES
 from refinefuse.downstream.onnx_module import OnnxModule
 from refinefuse.downstream.yolox_training import (
     Targets,
     assign,
-    cells_of,
-    decode,
     detection_loss,
     open_trainable,
     overlaps,

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+import torch
+from jaxtyping import UInt8
 
 from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.cells import STRIDES, cells_of, decode
 from refinefuse.detection.coco import COCO_CLASSES
 from refinefuse.detection.suppression import select_boxes
 from refinefuse.errors import InputError
 from refinefuse.inference.backend import onnx_session
 
-STRIDES = (8, 16, 32)
 _GRAY = 114
 _RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels
 
@@ -83,10 +84,13 @@ class Yolox:
         output = self._session.run(None, feed)[0]
         if output.shape != (1, self._num_cells, 5 + len(self.names)):
             raise self._refusal([output.shape], [(1, 3, self.height, self.width)])
-        rows = self._decoded(output[0])
-        half = rows[:, 2:4] / 2
-        corners = np.hstack([rows[:, :2] - half, rows[:, :2] + half]) / scale
-        return select_boxes(corners, rows[:, 4:5] * rows[:, 5:], self.names, pixels.shape[:2])
+        rows = output[0]
+        center, half = rows[:, :2], rows[:, 2:4] / 2
+        if rows[:, 2:4].max() > _RAW:
+            corners = np.hstack([center - half, center + half])
+        else:
+            corners = decode(torch.from_numpy(rows), cells_of(self.height, self.width)).numpy()
+        return select_boxes(corners / scale, rows[:, 4:5] * rows[:, 5:], self.names, pixels.shape[:2])
 
     def _letterbox(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[np.ndarray, "a b 3"], float]:
         height, width = pixels.shape[:2]
@@ -95,16 +99,3 @@ class Yolox:
         padded = np.full((self.height, self.width, 3), _GRAY, np.uint8)
         padded[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
         return padded, scale
-
-    def _decoded(self, rows: Float32[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
-        if rows[:, 2:4].max() > _RAW:
-            return rows
-        cells, strides = [], []
-        for stride in STRIDES:
-            y, x = np.mgrid[: self.height // stride, : self.width // stride]
-            cells.append(np.stack([x.ravel(), y.ravel()], 1))
-            strides.append(np.full((x.size, 1), stride))
-        cell, stride_of = np.concatenate(cells), np.concatenate(strides)
-        center = (rows[:, :2] + cell) * stride_of
-        size = np.exp(rows[:, 2:4]) * stride_of
-        return np.concatenate([center, size, rows[:, 4:]], 1).astype(np.float32)

@@ -21,12 +21,13 @@ from torch.nn import functional as F
 
 from refinefuse.atomic import atomic_path
 from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.cells import cells_of, decode
 from refinefuse.detection.labels import Size
 from refinefuse.detection.suppression import select_boxes
 from refinefuse.downstream.config import Schedule
 from refinefuse.downstream.dataset import ImageFile
 from refinefuse.downstream.segmenter import SegmentationUNet, class_weights, confusion
-from refinefuse.downstream.yolox_training import Targets, cells_of, decode, detection_loss, open_trainable
+from refinefuse.downstream.yolox_training import Targets, detection_loss, open_trainable
 from refinefuse.errors import TrainingError
 
 WARM_UP = 0.1

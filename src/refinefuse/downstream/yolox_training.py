@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from refinefuse.detection.cells import STRIDES, Cells, decode
 from refinefuse.detection.coco import COCO_CLASSES
-from refinefuse.detection.yolox import STRIDES
 from refinefuse.downstream.onnx_module import OnnxModule
 from refinefuse.errors import InputError
 
@@ -51,17 +51,6 @@ class Targets(NamedTuple):
         return Targets(torch.where(flips[:, None, None], mirrored, corners), *others)
 
 
-class Cells(NamedTuple):
-    """The cells of all scales: their centers and strides in pixels."""
-
-    centers: Float[Tensor, "n 2"]
-    strides: Float[Tensor, " n"]
-
-    def to(self, device: torch.device) -> Cells:
-        """The same on a device."""
-        return Cells(self.centers.to(device), self.strides.to(device))
-
-
 def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
     """A YOLOX of COCO's classes whose last layers are reduced to some of them.
 
@@ -82,24 +71,6 @@ def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
     for key, values in layers.items():
         network.trained[key] = torch.nn.Parameter(values.detach()[chosen].clone())
     return network
-
-
-def cells_of(height: int, width: int) -> Cells:
-    """The cells of an image, in the order of the network's output."""
-    centers, strides = [], []
-    for stride in STRIDES:
-        y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
-        centers.append((torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride)
-        strides.append(torch.full((x.numel(),), float(stride)))
-    return Cells(torch.cat(centers), torch.cat(strides))
-
-
-def decode(output: Float[Tensor, "*b n c"], cells: Cells) -> Float[Tensor, "*b n 4"]:
-    """The corners of the boxes that the cells predict, in pixels."""
-    stride = cells.strides[:, None]
-    center = cells.centers + (output[..., :2] - 0.5) * stride
-    half = output[..., 2:4].clamp(max=8).exp() * stride / 2
-    return torch.cat([center - half, center + half], -1)
 
 
 def overlaps(one: Float[Tensor, "*b 4"], two: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
