@@ -1,6 +1,6 @@
 """Calibration of rigs: real pairs, moved by 30 known rigs, calibrated from 20 frames each, and checked with others.
 
-Usage: python benchmarks/rig.py DATA [--sets M3SVD LLVIP] [--rigs 30] [--checks 7] [--jobs 1] [--store rig.jsonl]
+Usage: python benchmarks/rig.py DATA [--sets M3SVD LLVIP] [--rigs 30] [--checks 7] [--num-workers 1] [--store rig.jsonl]
 
 No set of real pairs is aligned to a fraction of a pixel. The error is that against the set as it is, and against the
 set on top of its own misalignment, as calibrating the unmoved pairs finds it.
@@ -58,7 +58,7 @@ class DrawnRig:
 
 
 @dataclass
-class Outcome:
+class StudiedRig:
     """What became of one rig; lengths in pixels of `b`."""
 
     name: str
@@ -109,7 +109,7 @@ def pairs_of(folder: Path) -> Pairs:
     return [tuple(x[(x.shape[0] - h) // 2 :, (x.shape[1] - w) // 2 :][:h, :w] for x in pair) for pair in pairs]
 
 
-def study(job: tuple[str, int], data: Path, checks: int) -> Outcome:
+def study(job: tuple[str, int], data: Path, checks: int) -> StudiedRig:
     """Calibrate one rig from 20 frames, and check it with draws of 20 others, as it is and after a move."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -121,38 +121,38 @@ def study(job: tuple[str, int], data: Path, checks: int) -> Outcome:
     true = rig.transform(pairs[0][1].shape[:2])
     lenses = " ".join(f"{k1:+.2f}" for k1 in rig.k1)
     turned, shifted = np.linalg.norm(rig.degrees), np.linalg.norm(rig.shift)
-    outcome = Outcome(
+    studied_rig = StudiedRig(
         name, number, f"{number:3} {name:6} x{rig.focal:.2f} {turned:.1f} deg, {shifted:2.0f} px, k1 {lenses}"
     )
     try:
         found = calibrate_rig(moved(used, true))
-        outcome.errors = errors(found.transform(), true, calibrate_rig(used).transform())
+        studied_rig.errors = errors(found.transform(), true, calibrate_rig(used).transform())
     except AlignmentError as error:
-        outcome.refused = "; ".join(map(str.strip, str(error).splitlines()[1:-1]))
-        return outcome
-    outcome.expected = found.quality.corner_error
+        studied_rig.refused = "; ".join(map(str.strip, str(error).splitlines()[1:-1]))
+        return studied_rig
+    studied_rig.expected = found.quality.corner_error
     for turn in range(checks):
         chosen = [later[index] for index in generator.permutation(len(later))[:FRAMES]]
         angle, shift = generator.uniform(0, 2 * np.pi), np.eye(3)
         shift[:2, 2] = MOVED * np.cos(angle), MOVED * np.sin(angle)
         after = replace(true, matrix=true.matrix @ shift)
-        for seen, results in ((true, outcome.held), (after, outcome.found))[: 2 if turn < MOVES else 1]:
+        for seen, results in ((true, studied_rig.held), (after, studied_rig.found))[: 2 if turn < MOVES else 1]:
             try:
                 results.append(check_rig(found, moved(chosen, seen)).has_moved)
             except InputError:
                 results.append(False)
-    return outcome
+    return studied_rig
 
 
-def table(outcomes: list[Outcome]) -> str:
+def table(studied: list[StudiedRig]) -> str:
     """All rigs, by dataset."""
     lines = [
         "| set | calibrated | corner error, median | within 3 px | on top of the set's own, median | within 3 px "
         "| false alarms | moves of 3 px found |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in dict.fromkeys(one.name for one in outcomes):
-        ones = [one for one in outcomes if one.name == name]
+    for name in dict.fromkeys(one.name for one in studied):
+        ones = [one for one in studied if one.name == name]
         values = np.array([one.errors for one in ones if one.errors])
         parts = [f"{np.median(column):.2f} px | {np.mean(column < 3):.0%}" for column in values.T]
         held, found = ([seen for one in ones for seen in getattr(one, side)] for side in ("held", "found"))
@@ -170,19 +170,19 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["M3SVD", "LLVIP"])
     parser.add_argument("--rigs", type=int, default=30)
     parser.add_argument("--checks", type=int, default=7)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--num-workers", type=int, default=1)
     parser.add_argument("--store", type=Path, default=Path("rig.jsonl"), help="what is in it is not run again")
     options = parser.parse_args()
     store = options.store.read_text().splitlines() if options.store.exists() else []
-    outcomes = [Outcome(**json.loads(line)) for line in store]
-    known = {(one.name, one.number) for one in outcomes}
+    studied = [StudiedRig(**json.loads(line)) for line in store]
+    known = {(one.name, one.number) for one in studied}
     jobs = [job for job in product(options.sets, range(options.rigs)) if job not in known]
-    with ProcessPoolExecutor(options.jobs) as pool, options.store.open("a") as file:
+    with ProcessPoolExecutor(options.num_workers) as pool, options.store.open("a") as file:
         for one in pool.map(partial(study, data=options.data, checks=options.checks), jobs):
-            outcomes.append(one)
+            studied.append(one)
             print(json.dumps(asdict(one)), file=file, flush=True)
             print(one.text, one.refused or f"off by {one.errors}, expected {one.expected:.2f}", flush=True)
-    print(table(outcomes))
+    print(table(studied))
 
 
 if __name__ == "__main__":

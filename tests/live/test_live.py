@@ -1,7 +1,9 @@
 """Two cameras over real sockets: what comes out, what is lost and found, what is refused."""
 
 import json
+import os
 import resource
+import signal
 import threading
 import time
 import urllib.error
@@ -179,6 +181,20 @@ def test_a_full_disk_ends_the_recording_alone(fuser, tmp_path):
     assert "File too large" in result.failures[0]
     assert server.frames > 0
     assert not server.failure
+
+
+def test_a_second_ctrl_c_does_not_lose_the_recording(fuser, tmp_path):
+    class Impatient(Recording):
+        def finish(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            super().finish()
+
+    a, b = (write_file(tmp_path / f"{name}.mkv", [clock_image(SIZE)] * 8) for name in "ab")
+    result = LiveView(fuser, a, b, LiveOptions()).run([Impatient(tmp_path / "f.mp4", overwrite=False)])
+    assert result.failures == []
+    with av.open(str(tmp_path / "f.mp4")) as video:
+        assert len(list(video.decode(video=0))) == result.frames > 0
 
 
 def test_the_range_follows_slowly():

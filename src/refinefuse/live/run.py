@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition
+from threading import Condition, current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -149,9 +151,10 @@ class LiveView:
             except KeyboardInterrupt as error:
                 self.result.interrupted = error
             finally:
-                for camera in (self._a, self._b):
-                    camera.stop()
-                self._finish(outputs)
+                with _uninterrupted():
+                    self._finish(outputs)
+                    for camera in (self._a, self._b):
+                        camera.stop()
         return self.result
 
     def _begin(self) -> None:
@@ -273,3 +276,17 @@ class LiveView:
             if output.failure:
                 self.result.failures.append(f"{output.name}: {output.failure}")
         self.result.lost = self._a.lost, self._b.lost
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Inside, another Ctrl-C does nothing: recordings are being finished."""
+    if current_thread() is not main_thread():  # where no signal arrives
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
