@@ -44,7 +44,7 @@ def test_the_page_of_the_studio_is_built_from_these_sources(npm: str, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_the_page_fuses_as_the_package_does(npm: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="exporting the networks needs the extra onnx")
     pytest.importorskip("av", reason="rendering the videos needs the extra video")

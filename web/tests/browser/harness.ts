@@ -21,6 +21,9 @@ const FLAGS = [
   "--autoplay-policy=no-user-gesture-required",
 ];
 
+/** Milliseconds to wait for what happens in a second on a machine of one's own. */
+export const PATIENCE = 120_000;
+
 /** The page as a file, without any server. */
 export const FILE = pathToFileURL(join(ROOT, "dist", "index.html")).href;
 
@@ -65,6 +68,7 @@ export async function open(browser: Browser, url: string, options: BrowserContex
     viewport: { width: 1280, height: 860 },
     ...options,
   });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.on("pageerror", (error) => {
     throw error;
@@ -96,7 +100,7 @@ export async function drop(page: Page, ...files: string[]): Promise<void> {
   await page.dispatchEvent("main", "drop", { dataTransfer: transfer });
 }
 
-export async function fused(page: Page, timeout = 30_000): Promise<void> {
+export async function fused(page: Page, timeout = PATIENCE): Promise<void> {
   await page.getByText(/^Fused \d/).waitFor({ timeout });
   await page.locator("progress").waitFor({ state: "detached", timeout });
 }

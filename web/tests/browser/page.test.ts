@@ -4,7 +4,7 @@ import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readTransform, type Transform, writeTransform } from "../../src/image/transform";
-import { choose, difference, downloaded, drop, FILE, fused, launch, open, reference, serve } from "./harness";
+import { choose, difference, downloaded, drop, FILE, fused, launch, open, PATIENCE, reference, serve } from "./harness";
 
 let browser: Browser;
 let server: Server;
@@ -83,22 +83,19 @@ test("a GPU takes over after the first image, and computes what the Python packa
   await page.getByText(/^Fused \d.* on \d threads?\.$/).waitFor();
   const colors = page.getByRole("combobox", { name: "Color" });
   await expect
-    .poll(
-      async () => {
-        await colors.selectOption("Grayscale");
-        await fused(page);
-        await colors.selectOption("Colors of B");
-        await fused(page);
-        return page.getByText(/ on the GPU\.$/).count();
-      },
-      { timeout: 150_000 },
-    )
+    .poll(async () => {
+      await colors.selectOption("Grayscale");
+      await fused(page);
+      await colors.selectOption("Colors of B");
+      await fused(page);
+      return page.getByText(/ on the GPU\.$/).count();
+    })
     .toBe(1);
   await expect
     .poll(async () => difference(await downloaded(page, "Download fused image"), reference("tiny", "fused.png")))
     .toBeLessThanOrEqual(1);
   await gpu.close();
-}, 200_000);
+});
 
 test("16-bit images stay 16-bit, as by the Python package", async () => {
   const page = await open(browser, url);
@@ -201,11 +198,11 @@ test("broken files are refused with advice, and the page goes on", async () => {
 test("4000 x 3000 pixels are fused in tiles, as by the Python package", async () => {
   const page = await open(browser, url);
   await load(page, "large");
-  await fused(page, 150_000);
+  await fused(page, 2 * PATIENCE);
   expect(
     await difference(await downloaded(page, "Download fused image"), reference("large", "fused.png")),
   ).toBeLessThanOrEqual(1);
-}, 240_000);
+});
 
 test("after the first load the page works offline, and is isolated for threads", async () => {
   const page = await open(browser, url);

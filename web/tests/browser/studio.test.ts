@@ -6,7 +6,7 @@ import { join } from "node:path";
 import axe from "axe-core";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { choose, difference, downloaded, launch, launchProfile, reference } from "./harness";
+import { choose, difference, downloaded, launch, launchProfile, PATIENCE, reference } from "./harness";
 
 const ROOT = join(import.meta.dirname, "..", "..", "..");
 const PYTHON = process.env["REFINEFUSE_PYTHON"] ?? [join(ROOT, ".venv", "bin", "python")].find(existsSync) ?? "python3";
@@ -36,6 +36,7 @@ afterAll(async () => {
 /** The studio as a new user sees it. */
 async function visit(kind: string, context?: BrowserContext): Promise<Page> {
   context ??= await browser.newContext({ acceptDownloads: true, viewport: { width: 1280, height: 860 } });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.on("pageerror", (error) => {
     throw error;
@@ -46,7 +47,7 @@ async function visit(kind: string, context?: BrowserContext): Promise<Page> {
 }
 
 async function fused(page: Page): Promise<void> {
-  await page.getByText("Done.", { exact: true }).waitFor({ timeout: 60_000 });
+  await page.getByText("Done.", { exact: true }).waitFor({ timeout: PATIENCE });
 }
 
 async function loadVideos(page: Page): Promise<void> {
@@ -56,7 +57,7 @@ async function loadVideos(page: Page): Promise<void> {
     await page.getByRole("region", { name: "Sources" }).getByText(name).waitFor();
   }
   await page.getByRole("button", { name: "Fuse", exact: true }).click();
-  await page.getByText(/^\d+ of \d+ frames fused/).waitFor({ timeout: 60_000 });
+  await page.getByText(/^\d+ of \d+ frames fused/).waitFor({ timeout: PATIENCE });
 }
 
 test("images are the package's, with metrics, and fused anew with another option", async () => {
@@ -72,7 +73,7 @@ test("images are the package's, with metrics, and fused anew with another option
   await page.getByRole("row", { name: /edge recall/ }).waitFor();
   await page.locator("canvas").waitFor();
   await page.getByRole("combobox", { name: "Color" }).selectOption("Grayscale");
-  await expect.poll(async () => (await file()).length, { timeout: 60_000 }).toBeLessThan(first.length);
+  await expect.poll(async () => (await file()).length, { timeout: PATIENCE }).toBeLessThan(first.length);
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(async () => (globalThis as unknown as { axe: typeof axe }).axe.run());
   expect(violations.filter(({ impact }) => impact === "serious" || impact === "critical")).toEqual([]);
@@ -101,6 +102,7 @@ test("a video shows its progress, survives a reload and a browser that is killed
   const crash = await killed.newCDPSession(page);
   await Promise.all([killed.waitForEvent("close"), crash.send("Browser.crash").catch(() => undefined)]);
   const context = await launchProfile(profile);
+  context.setDefaultTimeout(PATIENCE);
   const again = await context.newPage();
   await again.goto(url);
   await again.getByText(/^\d+ of \d+ frames fused/).waitFor();
