@@ -1,6 +1,7 @@
 """Flicker: how much a fused video changes where both sources are still, beside the sources' own change.
 
-For the network as it is, and with a context that is averaged over time or never changes.
+For the network as it is, with a context that is averaged over time or never changes, and as `refinefuse live` does it.
+Videos, or folders of frames that are paired by name.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import cv2
 import numpy as np
 import torch
 
-from refinefuse import Fuser
+from refinefuse import Fuser, read_image
+from refinefuse.alignment.edges import luma
 from refinefuse.inference.video.color_range import luma_plane, luma_range_of, with_luma
 from refinefuse.inference.video.file_source import VideoSource
 from refinefuse.inference.video.frames import Frame
+from refinefuse.live.adapt import SteadyContext, SteadyImage
 from refinefuse.network.context import Context
-
-STILL = 2  # levels, in the mean of 9 x 9 pixels
 
 
 def lumas(path: Path, count: int) -> list[np.ndarray]:
-    """The first frames of a video in [0, 255]."""
+    """The first frames of a video or folder in [0, 255]."""
+    if path.is_dir():
+        return [luma(read_image(file)) * 255 for file in sorted(path.iterdir())[:count]]
     frames = (frame.image for frame in VideoSource(str(path)) if isinstance(frame, Frame))
     return [luma_range_of(f).normalize(luma_plane(with_luma(f)))[0, 0].numpy() * 255 for f in islice(frames, count)]
 
@@ -51,6 +54,16 @@ def fused(fuser: Fuser, a: list[np.ndarray], b: list[np.ndarray], keep: float) -
     return results
 
 
+def live(fuser: Fuser, a: list[np.ndarray], b: list[np.ndarray], rate: float) -> list[np.ndarray]:
+    """Fused lumas as a live view makes them."""
+    context, image, results = SteadyContext(), SteadyImage(), []
+    for number, pair in enumerate(zip(a, b, strict=True)):
+        x, y = (as_luma(plane) for plane in pair)
+        known = context.update(fuser.encode_context(x, y), number / rate)
+        results.append(image.update(fuser.predict(x, y, known).fused, x, y)[0, 0].numpy() * 255)
+    return results
+
+
 def main() -> None:
     """Print the table."""
     data = Path(os.environ.get("REFINEFUSE_DATA", "data")) / "M3SVD/video"
@@ -58,15 +71,18 @@ def main() -> None:
     parser.add_argument("--a", type=Path, default=data / "ir/0111_1716.mp4")
     parser.add_argument("--b", type=Path, default=data / "vi/0111_1716.mp4")
     parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--still", type=float, default=2, help="levels of change, in the mean of 9 x 9 pixels")
     options = parser.parse_args()
     if not options.a.exists():
         print(f"left out: there is no '{options.a}' (set REFINEFUSE_DATA, or give --a and --b)")
         return
     a, b = (lumas(path, options.frames) for path in (options.a, options.b))
     fuser = Fuser(device="cpu")
-    rows = {"a": a, "b": b} | {f"fused, {keep} of the context kept": fused(fuser, a, b, keep) for keep in (0, 0.9, 1)}
+    rows = {"a": a, "b": b, "live": live(fuser, a, b, 25)} | {
+        f"fused, {keep} of the context kept": fused(fuser, a, b, keep) for keep in (0, 0.9, 1)
+    }
     steps = {name: np.abs(np.diff(np.stack(frames), axis=0)) for name, frames in rows.items()}
-    still = [larger_mean(pair) < STILL for pair in zip(steps["a"], steps["b"], strict=True)]
+    still = [larger_mean(pair) < options.still for pair in zip(steps["a"], steps["b"], strict=True)]
     print(f"{'':<32}{'change':>8}{'of the mean':>13}")
     for name, frames in rows.items():
         change = np.mean([step[mask].mean() for step, mask in zip(steps[name], still, strict=True)])

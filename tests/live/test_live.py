@@ -11,12 +11,13 @@ import urllib.request
 
 import numpy as np
 import pytest
+import torch
 from streams import FakeCamera, age, clock_image, read_clock
 
 from refinefuse import AlignmentOptions, Rig
 from refinefuse.cli import main
 from refinefuse.errors import InputError
-from refinefuse.live.adapt import AdaptiveRange, SteadyContext
+from refinefuse.live.adapt import AdaptiveRange, SteadyContext, SteadyImage
 from refinefuse.live.outputs import Pipe, Push, Recording
 from refinefuse.live.run import LiveOptions, LiveView
 from refinefuse.live.server import MjpegServer
@@ -221,8 +222,6 @@ def test_the_context_is_steady_and_keeps_no_ghosts():
     def noisy(token=0.0):
         tokens = 0.01 * np.random.default_rng(generator.integers(1 << 30)).normal(size=(1, 16, 4))
         tokens[0, 3] += token
-        import torch
-
         return Context(*(torch.from_numpy(tokens) for _ in range(2)))
 
     for step in range(50):
@@ -234,3 +233,17 @@ def test_the_context_is_steady_and_keeps_no_ghosts():
     gone = noisy()
     found = steady.update(gone, 2.04)
     assert found.a[0, 3].allclose(gone.a[0, 3])  # and gone at once
+
+
+def test_still_areas_flicker_less_and_moving_ones_keep_nothing():
+    generator = np.random.default_rng(0)
+    steady, plain, results = SteadyImage(), [], []
+    for step in range(20):
+        a, b = (torch.from_numpy(0.5 + generator.normal(0, 1 / 255, (1, 1, 40, 60)).astype(np.float32)) for _ in "ab")
+        a[..., 10:20, step : step + 10] = 1.0  # a warm thing passes by
+        plain.append((a + b) / 2)
+        results.append(steady.update(plain[-1], a, b))
+    still = np.s_[0, 0, 30:]
+    flicker = [float(torch.diff(torch.stack(frames)[:, *still], dim=0).std()) for frames in (plain, results)]
+    assert flicker[1] < 0.9 * flicker[0]
+    assert torch.equal(results[-1][0, 0, 12:18, 18:21], plain[-1][0, 0, 12:18, 18:21])  # just left: no ghost

@@ -1,12 +1,15 @@
-"""What changes slowly from frame to frame: the range of raw counts, and the context of the network."""
+"""What changes slowly from frame to frame: the range of raw counts, the context of the network, and still areas."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from refinefuse.errors import InputError
 from refinefuse.image.thermal import IntensityRange
@@ -17,6 +20,9 @@ _RATE = 0.1  # of the span, per second: so slowly that nobody sees it
 _CATCH_UP = 0.5  # the same where the scene left the range: clipped is worse than a visible change
 _DEAD = 0.05  # of the span: smaller changes are none
 _SECONDS = 0.5  # over which the context is averaged
+_KEPT = 0.1  # of the frame before, where both sources are still
+_STILL = 2 / 255  # mean change of a source nearby up to which it is still; from twice that on it moves
+_NEARBY = (9, 9)  # pixels
 _CHANGED = 2.0  # times the typical difference: a token that changed by more is new
 
 
@@ -91,3 +97,28 @@ class SteadyContext:
             tokens.append(torch.where(still, keep * old + (1 - keep) * new, new))
         self._before, self._time = Context(*tokens), moment
         return self._before
+
+
+class SteadyImage:
+    """A tenth of the fused frame before in areas where both sources are still.
+
+    The noise of both sources meets in the fused image, so it flickers more than either; this takes that off. Where a
+    source moves, nothing is kept, and elsewhere a tenth of less than noise: there are no ghosts.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def update(
+        self, fused: Float[Tensor, "1 1 h w"], a: Float[Tensor, "1 1 h w"], b: Float[Tensor, "1 1 h w"]
+    ) -> Float[Tensor, "1 1 h w"]:
+        """The steadied frame, from it and its sources."""
+        if self._before is not None and self._before[0].shape == fused.shape:
+            before, *sources = self._before
+            changes = [
+                cv2.blur((new - old)[0, 0].abs().numpy(), _NEARBY) for new, old in zip((a, b), sources, strict=True)
+            ]
+            kept = _KEPT * (2 - np.maximum(*changes) / _STILL).clip(0, 1)
+            fused = torch.lerp(fused, before, torch.from_numpy(kept)[None, None])
+        self._before = fused, a, b
+        return fused

@@ -21,7 +21,7 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.inference.video.color_range import luma_plane, luma_range_of, neutral_chroma, with_luma
 from refinefuse.inference.video.frames import listening
-from refinefuse.live.adapt import AdaptiveRange, SteadyContext
+from refinefuse.live.adapt import AdaptiveRange, SteadyContext, SteadyImage
 from refinefuse.live.camera import Camera, LiveFrame
 from refinefuse.live.fused_frame import FusedFrame, canvas_of, write_text
 from refinefuse.live.outputs import Output
@@ -116,7 +116,8 @@ class LiveView:
         self._news = Condition()
         self._a, self._b = (Camera(name, self._news) for name in (a, b))
         self._sizes: tuple[tuple[int, int], tuple[int, int]] = (0, 0), (0, 0)
-        self._range, self._context = AdaptiveRange(options.thermal.range), SteadyContext()
+        self._range = AdaptiveRange(options.thermal.range)
+        self._context, self._image = SteadyContext(), SteadyImage()
         self._leader, self._number = self._b, -1
         self._start = 0.0
 
@@ -268,7 +269,7 @@ class LiveView:
 
     def _predict(self, a: torch.Tensor, b: torch.Tensor, moment: float) -> torch.Tensor:
         context = self._context.update(self._fuser.encode_context(a, b), moment)
-        return self._fuser.predict(a, b, context).fused
+        return self._image.update(self._fuser.predict(a, b, context).fused, a, b)
 
     def _finish(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
