@@ -16,7 +16,7 @@ from refinefuse.weights.store import shipped
 FOLDER = Path(__file__).parent
 SCORES = FOLDER / "scores.json"
 WEIGHTS = sorted(shipped())
-TOLERANCES = {"VIF": 0.005, "Qabf": 0.005, "edge_recall": 0.2}
+TOLERANCES = {"VIF": 0.003, "Qabf": 0.003, "edge_recall": 0.2}
 """By how much each score may differ. One edge pixel, decided by another processor's rounding, is 0.04 of `edge_recall`.
 """
 LEVELS = 1
