@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from consistency import biswe, ms2r
 
 from refinefuse import Fuser, read_image
 from refinefuse.alignment.edges import luma
@@ -83,11 +84,11 @@ def main() -> None:
     }
     steps = {name: np.abs(np.diff(np.stack(frames), axis=0)) for name, frames in rows.items()}
     still = [larger_mean(pair) < options.still for pair in zip(steps["a"], steps["b"], strict=True)]
-    print(f"{'':<32}{'change':>8}{'of the mean':>13}")
+    print(f"{'':<32}{'change':>8}{'of the mean':>13}{'BiSWE':>8}{'MS2R':>8}")
     for name, frames in rows.items():
         change = np.mean([step[mask].mean() for step, mask in zip(steps[name], still, strict=True)])
         level = np.abs([np.mean((q - p)[mask]) for (p, q), mask in zip(pairwise(frames), still, strict=True)]).mean()
-        print(f"{name:<32}{change:>8.3f}{level:>13.3f}")
+        print(f"{name:<32}{change:>8.3f}{level:>13.3f}{biswe(frames, a, b):>8.2f}{ms2r(frames, a, b):>8.3f}")
 
 
 if __name__ == "__main__":
