@@ -291,7 +291,7 @@ def test_kinds_are_named_where_files_do_not(tmp_path, run):
     files = nifti(tmp_path / "x1.nii", head() - 500), nifti(tmp_path / "x2.nii", head(seed=1))
     _, out, err = run("volume", *files, "-o", tmp_path / "1.nii")
     assert out.count("of unknown kind") == 2
-    assert "--kind" in err
+    assert "give its kind" in err
     code, out, err = run("volume", *files, "-o", tmp_path / "2.nii", "--kind", "ct,pet", "--window", "0,1000")
     assert (code, err.count("kind")) == (0, 0)
     assert "CT, 40 x 36 x 12" in out
@@ -302,13 +302,13 @@ def test_kinds_are_named_where_files_do_not(tmp_path, run):
 
 def test_a_pet_before_the_mri_is_reported(pet, tmp_path, run):
     _, _, err = run("volume", *reversed(pet), "-o", tmp_path / "out.nii")
-    assert "exchange the sources for color" in err
+    assert "it was taken as the last one" in err
 
 
 def test_a_range_applies_to_all_sources_but_the_last(pet, tmp_path, run):
     _, out, _ = run("volume", *reversed(pet), "-o", tmp_path / "out.nii", "--range", "5,250")
     first, second = out.splitlines()[:2]
-    assert first.startswith("PET")
+    assert first.startswith("MRI")
     assert first.endswith("5 to 250")
     assert not second.endswith("5 to 250")
 
