@@ -42,7 +42,7 @@ def start(cameras: tuple[FakeCamera, FakeCamera], cores: int, port: int) -> subp
     command = [sys.executable, "-m", "refinefuse", *words, "--threads", str(cores)]
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(allowed)[:cores])  # what is started now inherits it
-    process = subprocess.Popen(command)  # noqa: S603  # ourselves
+    process = subprocess.Popen(command)  # ourselves
     os.sched_setaffinity(0, allowed)
     return process
 

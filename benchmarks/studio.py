@@ -76,7 +76,7 @@ class User:
 def studio() -> Iterator[tuple[int, str]]:
     """A studio of its own: its process and its address."""
     command = [sys.executable, "-m", "refinefuse", "studio", "--port", "0", "--threads", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - this package
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             found = next(filter(None, (re.search(r"http:\S+", line) for line in process.stdout or ())))
             yield process.pid, found[0]
