@@ -60,7 +60,8 @@ def to_tensor(pixels: Pixels) -> Float[Tensor, "1 c h w"]:
         InputError: the array is no such image.
     """
     check_pixels(pixels)
-    values = pixels.astype(np.float32) / np.float32(_maximum(pixels.dtype))
+    values = pixels.astype(np.float32)
+    values /= np.float32(_maximum(pixels.dtype))
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.atleast_3d(values), -1, 0))[None])
 
 

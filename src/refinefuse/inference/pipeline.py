@@ -130,8 +130,8 @@ def run(
             is written.
         KeyboardInterrupt: if the user stops it; the writer has finished what it had.
     """
-    found: BoundedQueue[Pair] = BoundedQueue(_DEPTH)
-    fused: BoundedQueue[Pair] = BoundedQueue(_DEPTH)
+    found: BoundedQueue[Pair] = BoundedQueue(_DEPTH, is_large=_is_strip)
+    fused: BoundedQueue[Pair] = BoundedQueue(_DEPTH, is_large=_is_strip)
     errors: list[Exception] = []
     threads = [
         Thread(target=_read, args=(reader, found), daemon=True),
@@ -160,6 +160,10 @@ def run(
             thread.join()
     if errors:
         raise errors[0]
+
+
+def _is_strip(pair: Pair) -> bool:
+    return pair.strip is not None
 
 
 def _read(reader: Reader, found: BoundedQueue[Pair]) -> None:

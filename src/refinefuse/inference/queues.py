@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 from typing import Generic, TypeVar
@@ -18,12 +18,14 @@ class BoundedQueue(Generic[T]):
     Args:
         size: how many items wait at most; the writer of a full queue waits too.
         drop: drop the oldest item instead: for cameras, which do not wait.
+        is_large: tells items so large that they wait alone; None: there are none.
     """
 
-    def __init__(self, size: int, *, drop: bool = False) -> None:
+    def __init__(self, size: int, *, drop: bool = False, is_large: Callable[[T], bool] | None = None) -> None:
         self._items: deque[T] = deque()
         self._size = size
         self._drop = drop
+        self._is_large = is_large
         self._changed = Condition()
         self._finished = False
         self._closed = False
@@ -34,7 +36,8 @@ class BoundedQueue(Generic[T]):
         with self._changed:
             if self._drop and len(self._items) == self._size:
                 self._items.popleft()
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._size)
+            size = 1 if self._is_large is not None and self._is_large(item) else self._size
+            self._changed.wait_for(lambda: self._closed or len(self._items) < size)
             if not self._closed:
                 self._items.append(item)
                 self._changed.notify_all()

@@ -87,6 +87,7 @@ class Fuse:
             else:
                 context = self.fuser.encode_context_from_stats(*pair.strip.statistics)
                 pair.output = self.fuser.fuse_lumas(lumas, context, pair.strip.tiles)
+                pair.images = ()  # nobody needs them any more, and they are large
 
 
 def stages_of(

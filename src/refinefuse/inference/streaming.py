@@ -182,12 +182,16 @@ def render_strip(pair: Pair, form: StripFormat, color: Color) -> tuple[Pixels, P
     """
     output = pair.require_output()
     inner = pair.strip.tiles[0].inner if pair.strip else Region(0, 0, *output.fused.shape[2:])
-    a, b = (_rows(planes, inner) for planes in pair.planes)
-    return to_array(restore_color(output.fused, a, b, color), form.dtype), to_array(output.weight_map, np.uint8)
+    parts = []
+    for top in range(0, inner.height, _ROWS):  # what color takes beside the planes is several times their size
+        rows = slice(top, min(top + _ROWS, inner.height))
+        a, b = (_rows(planes, inner.top + rows.start, inner.top + rows.stop) for planes in pair.planes)
+        parts.append(to_array(restore_color(output.fused[..., rows, :], a, b, color), form.dtype))
+    return np.concatenate(parts), to_array(output.weight_map, np.uint8)
 
 
-def _rows(planes: YCbCrImage, inner: Region) -> YCbCrImage:
-    rows = slice(inner.top, inner.top + inner.height)
+def _rows(planes: YCbCrImage, start: int, stop: int) -> YCbCrImage:
+    rows = slice(start, stop)
     chroma, alpha = (None if plane is None else plane[..., rows, :] for plane in (planes.chroma, planes.alpha))
     return YCbCrImage(planes.luma[..., rows, :], chroma, alpha)
 
