@@ -137,6 +137,11 @@ def test_boxes_and_classes_in_outputs_of_their_own(tmp_path):
     apart = [part for output in outputs for part in (output[:, :32], output[:, 32:])]
     settings = {"head": "distribution", "classes": ["person", "car"], "scores": "logits"}
     check(write_detector(tmp_path / "d.onnx", apart, settings))
+    lists = [part.reshape(1, part.shape[1], -1).transpose(0, 2, 1) for part in apart]
+    check(write_detector(tmp_path / "lists.onnx", lists, settings))
+    check(write_detector(tmp_path / "flat.onnx", [part[0] for part in lists], settings))
+    with pytest.raises(ConfigError, match="no output is of stride 32"):
+        check(write_detector(tmp_path / "less.onnx", lists[:4], settings))
 
 
 @pytest.mark.parametrize("with_offset", [True, False])

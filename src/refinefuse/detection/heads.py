@@ -62,9 +62,9 @@ def _centers(height: int, width: int) -> Float[np.ndarray, "n 2"]:
 
 
 def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> list[_Scale]:
-    """The rows of all scales, whether an output holds one scale as a map, or all of them one after another.
+    """The rows of all scales, whether an output holds one scale, as a map or as a list, or all of them one after another.
 
-    Maps of one size (boxes and classes apart) are joined, in the order of the outputs.
+    What belongs to one scale (boxes and classes apart) is joined, in the order of the outputs.
 
     Raises:
         ValueError: the outputs do not fit the strides.
@@ -73,15 +73,22 @@ def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
     counts = [height * width for height, width in shapes]
     parts: list[list[Array]] = [[] for _ in shapes]
     for output in outputs:
+        listed = [n for n in (sum(counts), *counts) if output.ndim in (2, 3) and n in output.shape[-2:]]
         if output.ndim == 4 and output.shape[2:] in shapes:
             scale = shapes.index((output.shape[2], output.shape[3]))
             parts[scale].append(output[0].reshape(output.shape[1], -1).T)
-        elif output.ndim == 3 and sum(counts) in output.shape[1:]:
-            rows = output[0] if output.shape[1] == sum(counts) else output[0].T
+        elif listed:
+            rows = output.reshape(output.shape[-2:])
+            rows = rows if len(rows) == listed[0] else rows.T
+            if listed[0] != sum(counts):
+                parts[counts.index(listed[0])].append(rows)
+                continue
             for scale, piece in enumerate(np.split(rows, np.cumsum(counts)[:-1])):
                 parts[scale].append(piece)
         else:
             raise ValueError(f"no output of the shape {output.shape} fits the strides {settings.strides}")
+    if not all(parts):
+        raise ValueError(f"no output is of stride {settings.strides[[bool(part) for part in parts].index(False)]}")
     return [
         _Scale(np.concatenate(part, 1), stride, _centers(*shape))
         for part, stride, shape in zip(parts, settings.strides, shapes, strict=True)
