@@ -62,7 +62,7 @@ def _centers(height: int, width: int) -> Float[np.ndarray, "n 2"]:
 
 
 def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> list[_Scale]:
-    """The rows of all scales, whether an output holds one scale, as a map or as a list, or all of them one after another.
+    """The rows of all scales; an output holds one scale, as a map or as a list, or all of them one after another.
 
     What belongs to one scale (boxes and classes apart) is joined, in the order of the outputs.
 
