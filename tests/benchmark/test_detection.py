@@ -1,6 +1,7 @@
 """The detection study of a config: what it gives, what it keeps, and what it refuses."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -92,6 +93,32 @@ def test_each_sensor_misses_what_the_other_shows_and_the_maximum_nothing(study, 
     assert {entry["name"] for entry in boxes["categories"]} == {"vehicle"}
     assert list((folder / "grids").glob("Set-*-boxes.png"))
     assert "Set, detection" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_missed_is_counted_and_shown(study, capsys):
+    start(study)
+    folder = study.parent / "out"
+    lines = (folder / "tables" / "Set-missed.csv").read_text().splitlines()
+    assert lines[0].startswith(",all 4 ↓,")
+    missed = {line.split(",")[0]: line.split(",")[1] for line in lines[1:]}
+    assert missed == {
+        "infrared": "0.5",
+        "visible": "0.5",
+        "maximum": "0.0",
+        "average": missed["average"],
+        "Mine": "1.0",
+    }
+    page = (folder / "missed-Set.html").read_text(encoding="utf-8")
+    assert "4 of 4 labeled objects are missed in at least one of infrared, visible, maximum" in page
+    cards = re.findall(r"data-missed='(.*?)' data-values='(.*?)'.*?</div>\s*(\w+),", page, re.DOTALL)
+    assert {name: json.loads(rows) for rows, _, name in cards} == {
+        "1D": ["infrared"], "2D": ["infrared"], "3N": ["visible"], "4N": ["visible"]
+    }  # fmt: skip
+    values = {name: json.loads(text) for _, text, name in cards}
+    assert values["1D"]["size"] == pytest.approx(128**0.5, abs=0.1)
+    assert values["1D"]["light"] > 100 > 20 > values["3N"]["light"]
+    assert values["1D"]["contrast in visible"] > 50 > 10 > values["1D"]["contrast in infrared"]
+    assert "missed-Set.html" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_nothing_is_looked_at_twice(study, capsys):

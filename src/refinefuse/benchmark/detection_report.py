@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
+from jaxtyping import Float
 
 from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark import grids
@@ -15,11 +17,16 @@ from refinefuse.benchmark.detection import SOURCES, DetectionRow, LabelCompariso
 from refinefuse.benchmark.detection_tables import detection_figure, detection_tables
 from refinefuse.benchmark.drawn import FigureCache
 from refinefuse.benchmark.methods import Method
+from refinefuse.benchmark.missed import missed_table, write_missed_page
 from refinefuse.benchmark.report import Scene, Section, scene
 from refinefuse.benchmark.runner import Results
+from refinefuse.data.pairs import Pair
 from refinefuse.detection.boxes import Boxes, coco_json
 from refinefuse.detection.drawing import draw_boxes
+from refinefuse.detection.missed import objects_of
 from refinefuse.errors import InputError
+from refinefuse.image.color import to_rgb8
+from refinefuse.image.files import read_image
 
 SHOWN = 0.3
 """The score from which on a box is drawn."""
@@ -52,6 +59,35 @@ class StudyReport:
             section.figures["AP50 with its 95 % interval"] = drawn
         return section
 
+    def write_missed(self, study: Study, done: LabelComparison, images: ImageDataset, section: Section) -> None:
+        """The page of missed objects of the first method, and the table of all rows."""
+        by_row = {row: study.found[DetectionRow(row, images.name, gray=False)] for row in done.rows}
+        pairs = {pair.name: pair for pair in images.pairs}
+        objects = [
+            one
+            for name, labels in done.labels.items()
+            for one in objects_of(
+                name,
+                labels.select_classes(self.classes),
+                {row: found[name] for row, found in by_row.items()},
+                {row: _luma(path) for row, path in zip(SOURCES, (pairs[name].a, pairs[name].b), strict=True)},
+                SHOWN,
+            )
+        ]
+        shown = [row for row in (*SOURCES, self.methods[0].name) if row in by_row]
+        if len(shown) <= len(SOURCES) or not objects:
+            return
+        section.tables.append(missed_table(done.entry.title, objects, done.rows))
+        path = self.output / f"missed-{done.entry.title}.html"
+        write_missed_page(path, done.entry.title, objects, shown, lambda name: self._panels(pairs[name], shown, images))
+        section.remarks.append(f"What is missed in {shown[-1]} is shown in {path.name}.")
+
+    def _panels(self, pair: Pair, rows: Sequence[str], images: ImageDataset) -> dict[str, grids.Shown]:
+        """What the detector sees of a pair."""
+        files = {SOURCES[0]: pair.a, SOURCES[1]: pair.b}
+        files |= {row: self.results.images[row, images.name, pair.name] for row in rows if row not in SOURCES}
+        return {row: grids.to_display(path, path if row in SOURCES else pair.b) for row, path in files.items()}
+
     def write_boxes(self, study: Study, sets: Sequence[ImageDataset]) -> None:
         """What was found, one COCO JSON a row and set."""
         slugs = {method.name: method.slug for method in self.methods}
@@ -77,21 +113,24 @@ class StudyReport:
         pairs = {pair.name: pair for pair in images.pairs}
         shown = []
         for name in asked or _most_discriminative(by_row, list(done.labels))[: self.config.scenes]:
-            files = {SOURCES[0]: pairs[name].a, SOURCES[1]: pairs[name].b}
-            files |= {row: self.results.images[row, images.name, name] for row in by_row if row not in SOURCES}
             panels = {
                 row: draw_boxes(
-                    grids.to_display(path, path if row in SOURCES else pairs[name].b),
+                    image,
                     by_row[row][name].select(by_row[row][name].scores >= SHOWN),
                     done.labels[name].select_classes(self.classes),
                 )
-                for row, path in files.items()
+                for row, image in self._panels(pairs[name], done.rows, images).items()
                 if row in by_row
             }
             path = self.output / "grids" / f"{done.entry.title}-{name}-boxes"
             self.drawn.draw(path, panels, partial(grids.grid, panels, []))
             shown.append(scene(f"{done.entry.title}, {name}, boxes", panels))
         return shown
+
+
+def _luma(path: Path) -> Float[np.ndarray, "h w"]:
+    luma: Float[np.ndarray, "h w"] = cv2.cvtColor(to_rgb8(read_image(path)), cv2.COLOR_RGB2GRAY).astype(np.float64)
+    return luma
 
 
 def _most_discriminative(by_row: Mapping[str, Mapping[str, Boxes]], names: Sequence[str]) -> list[str]:

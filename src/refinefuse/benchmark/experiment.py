@@ -129,7 +129,9 @@ def _report_study(report: StudyReport, done: Experiment, sets: Sequence[ImageDat
     for comparison in study.comparisons:
         dataset = comparison.entry.dataset
         failures = [text for text in study.failures if f", {dataset}, " in text.partition(":")[0]]
-        done.sections.append(report.section(comparison, failures))
+        section = report.section(comparison, failures)
+        report.write_missed(study, comparison, by_name[dataset], section)
+        done.sections.append(section)
         done.scenes += report.scenes(study, comparison, by_name[dataset])
 
 

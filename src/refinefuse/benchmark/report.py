@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from refinefuse.benchmark.grids import Shown
 from refinefuse.errors import optional
 from refinefuse.metrics.table import METRICS
 from refinefuse.scoring.rendering import Table
+
+if TYPE_CHECKING:
+    import jinja2
 
 LONGEST = 640
 """Pixels of the longer side of an image in the report."""
@@ -52,10 +56,11 @@ class Section:
 
 def scene(name: str, images: Mapping[str, Shown]) -> Scene:
     """Images of one pair, reduced to `LONGEST` and packed."""
-    return Scene(name, {caption: _packed(image) for caption, image in images.items()})
+    return Scene(name, {caption: packed_image(image) for caption, image in images.items()})
 
 
-def _packed(image: Shown) -> str:
+def packed_image(image: Shown) -> str:
+    """An image, reduced to `LONGEST`, as a data address."""
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -63,8 +68,8 @@ def _packed(image: Shown) -> str:
     return f"data:image/webp;base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Sequence[Scene] = ()) -> str:
-    """The whole report; `convention` is empty where no metric of fusion is shown.
+def templates() -> jinja2.Environment:
+    """What renders the pages.
 
     Raises:
         MissingDependencyError: Jinja is not installed.
@@ -73,7 +78,16 @@ def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Se
         import jinja2
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
-    template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+    return environment
+
+
+def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Sequence[Scene] = ()) -> str:
+    """The whole report; `convention` is empty where no metric of fusion is shown.
+
+    Raises:
+        MissingDependencyError: Jinja is not installed.
+    """
+    template = templates().from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
     images = {
         path: base64.b64encode(path.read_bytes()).decode("ascii") for s in sections for path in s.figures.values()
     }
