@@ -113,7 +113,7 @@ def _against(table: Table, done: LabelComparison, reference: str) -> Table:
     header = (*table.header, f"AP50 against {reference}")
     note = (
         "Last column: the difference in AP50 over the whole set, with its 95 % interval by the bootstrap over images "
-        "(the same bootstrap_samples for all)."
+        "(the same draws for all)."
     )
     return Table(table.key, table.title, header, tuple(rows), (note,), table.rules)
 
