@@ -23,6 +23,8 @@ from refinefuse.errors import InputError
 Border: TypeAlias = Literal["valid", "zero", "replicate", "mirror"]
 Kernel: TypeAlias = tuple[float, ...]
 """The weights of one row of a separable window; its column has the same."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue. Source: ITU-R BT.601."""
 
 _BLOCK = 32  # outputs of one banded product: a wider band multiplies more zeros, a narrower one makes more calls
 _WHOLE = 192  # up to this side one band over the whole side is faster, forwards and backwards

@@ -19,12 +19,13 @@ from jaxtyping import Float, UInt8
 from numpy.typing import DTypeLike
 from torch import Tensor
 
+from refinefuse.filters import LUMA
 from refinefuse.image.pixels import Pixels, check_pixels
 
 #: Whose chroma a fused image gets: of the first source, of the second, of both (weighted by saturation), or none.
 Color = Literal["a", "b", "both", "gray"]
 
-_R, _G, _B = 0.299, 0.587, 0.114  # luma weights
+_R, _G, _B = LUMA
 _CB, _CR = (
     2 * (1 - _B),
     2 * (1 - _R),

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from refinefuse.errors import InputError
+from refinefuse.filters import LUMA
 
 Colors = UInt8[np.ndarray, "n 3"]
 
@@ -104,7 +105,7 @@ def find_palette(pixels: UInt8[np.ndarray, "h w c"]) -> FalseColor | None:
         pixels: RGB or RGBA.
     """
     colors = _flat_colors(pixels[..., :3])
-    luma = colors @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = colors @ np.array(LUMA, np.float32)
     chroma = np.stack([(colors[:, 2] - luma) / 1.772, (colors[:, 0] - luma) / 1.402], 1)
     strength = float(np.hypot(*chroma.T).mean())
     if strength < _CHROMA:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinefuse.errors import InputError
+from refinefuse.filters import LUMA
 from refinefuse.metrics.caching import caching
 from refinefuse.metrics.conventions import Convention, chosen_metrics, convention_named
 from refinefuse.metrics.statistics import MetricValue
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 MetricInput: TypeAlias = Union[Tensor, "np.ndarray"]
 """Gray levels 0..255 of any number type: tensors (n, c, h, w), (c, h, w) or (h, w), or arrays (h, w) or (h, w, c)."""
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue. Source: ITU-R BT.601."""
 
 
 def evaluate(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from refinefuse.data.pairs import pair_folders
 from refinefuse.errors import InputError, PairingError, RefineFuseError
+from refinefuse.filters import LUMA
 from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
 from refinefuse.metrics import evaluate
 from refinefuse.metrics.conventions import chosen_metrics, convention_named
@@ -194,7 +195,7 @@ def to_levels(pixels: NDArray[Any], channels: Channels) -> Float[Tensor, "1 c h 
     values = np.atleast_3d(pixels).astype(np.float64) * scale
     color = values[..., :3] if values.shape[-1] >= 3 else values[..., :1].repeat(3, -1)
     if channels == "luma":
-        luma = color @ np.array([0.299, 0.587, 0.114]) if values.shape[-1] >= 3 else color[..., 0]
+        luma = color @ np.array(LUMA) if values.shape[-1] >= 3 else color[..., 0]
         color = luma[..., None]
     levels: NDArray[np.float64] = np.floor(color + 0.5)
     return torch.from_numpy(np.ascontiguousarray(levels.transpose(2, 0, 1)))[None]
