@@ -9,7 +9,7 @@ SAMPLE ?= 300
 SEED ?= 0
 export REFINEFUSE_DATA := $(DATA)
 
-.PHONY: fuse samples test check bench fuzz kills mutants snapshots ablation results detection docs site web web-test napari-test clean
+.PHONY: fuse samples test check bench fuzz kills clients mutants snapshots ablation results detection docs site web web-test napari-test clean
 
 fuse: .venv/installed
 	@PATH="$(BIN):$$PATH" sh examples/first_pair.sh "$(DATA)" out
@@ -104,6 +104,11 @@ kills: .venv/developing
 napari-test: .venv/developing
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[napari]" PyQt6
 	$(BIN)/pytest tests/napari
+
+# What other programs make of our files, in docs/compatibility.md: installs those that are missing from Debian's packages.
+clients: .venv/developing
+	$(BIN)/python tests/clients/run.py --install
+	$(BIN)/python tests/clients/exports.py --write
 
 # The documentation as a web site, in out/site; broken links and anchors fail.
 site: .venv/installed

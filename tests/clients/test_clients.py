@@ -1,0 +1,29 @@
+"""What Python libraries make of our files; `make clients` asks other programs too."""
+
+import pytest
+
+pytest.importorskip("av", reason="needs the extra `video`")
+pytest.importorskip("nibabel", reason="needs the extra `medical`")
+pytest.importorskip("matplotlib", reason="needs the extra `benchmark`")
+
+import networks
+import stills
+import videos
+import volumes
+from outputs import Outputs
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """The files, each made when it is first asked for."""
+    return Outputs(tmp_path_factory.mktemp("clients"))
+
+
+def libraries(module):
+    return [pytest.param(client, id=client.name) for client in module.CLIENTS if not client.program]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [*libraries(stills), *libraries(videos), *libraries(volumes), *libraries(networks)])
+def test_library(outputs, client):
+    assert client.check(outputs)
