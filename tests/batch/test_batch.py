@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from refinefuse.batch.items import BatchItem, find_items, stem
-from refinefuse.batch.ledger import Ledger
 from refinefuse.batch.run import ClusterOptions, run_batch
 from refinefuse.batch.storage import publish, read_bytes
+from refinefuse.batch.store import ResultStore
 from refinefuse.batch.work import BatchOptions, BatchResult, PairWorker
 from refinefuse.errors import InputError, PairingError
 from refinefuse.image.files import write_image
@@ -90,16 +90,16 @@ def test_what_goes_wrong_is_said(pairs):
     assert missing.is_final
 
 
-def test_the_ledger_knows_what_is_done_with_the_same_settings(tmp_path):
-    ledger = Ledger(str(tmp_path), "one")
-    ledger.add(BatchResult("x", "a", "b", "out/x.png", warnings=("dark",)))
-    ledger.add(BatchResult("y", "a", "b", error="broken"))
-    ledger.write()
-    assert Ledger(str(tmp_path), "one").done() == {"x"}
-    assert Ledger(str(tmp_path), "other").done() == set()
+def test_the_store_knows_what_is_done_with_the_same_settings(tmp_path):
+    store = ResultStore(str(tmp_path), "one")
+    store.add(BatchResult("x", "a", "b", "out/x.png", warnings=("dark",)))
+    store.add(BatchResult("y", "a", "b", error="broken"))
+    store.write()
+    assert ResultStore(str(tmp_path), "one").done() == {"x"}
+    assert ResultStore(str(tmp_path), "other").done() == set()
     (tmp_path / "results.parquet" / "z.parquet").write_bytes(b"nothing")
     with pytest.raises(InputError, match="no table of results"):
-        ledger.done()
+        store.done()
 
 
 def workers():

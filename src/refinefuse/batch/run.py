@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from refinefuse.batch.items import BatchItem
-from refinefuse.batch.ledger import Ledger
+from refinefuse.batch.store import ResultStore
 from refinefuse.batch.work import BatchOptions, BatchResult, PairWorker
 from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.inference.fuser import Fuser
@@ -91,8 +91,8 @@ def run_batch(
         raise InputError("A worker needs processors or GPUs.\n  got: 0 of both\nGive `cpus` or `gpus`.")
     if not cluster.gpus:
         options = replace(options, fuser={**options.fuser, "device": "cpu"})
-    ledger = Ledger(output, _settings(options))
-    done = set() if overwrite else ledger.done()
+    store = ResultStore(output, _settings(options))
+    done = set() if overwrite else store.done()
     all_items = list(items)
     todo = [item for item in all_items if item.name not in done]
     summary = BatchSummary(skipped=len(all_items) - len(todo))
@@ -102,14 +102,14 @@ def run_batch(
     try:
         with manual_bar("fusing", len(todo), show=progress) as bar:
             for result in _Dispatcher(ray, options, output, cluster, todo).results():
-                ledger.add(result)
+                store.add(result)
                 _enter(summary, result)
                 bar.update()
                 if cluster.max_failures is not None and len(summary.failed) > cluster.max_failures:
                     summary.stopped = True
                     break
     finally:
-        ledger.write()
+        store.write()
         ray.shutdown()
     return summary
 

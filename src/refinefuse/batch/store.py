@@ -1,4 +1,4 @@
-"""The results of a batch as Parquet files, from which a later run goes on."""
+"""The results of a batch as Parquet files, from which a later run resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "results.parquet"
 _ROWS, _SECONDS = 500, 10.0  # of results that are not written yet: what the end of this process can lose
 
 
-class Ledger:
+class ResultStore:
     """Keeps what became of each pair; what it does not know is done again, with the same bytes.
 
     Args:
@@ -37,7 +37,7 @@ class Ledger:
         """Names of the pairs that earlier runs fused with these settings.
 
         Raises:
-            InputError: a part of the ledger is damaged.
+            InputError: a part of the results is damaged.
         """
         files, path = file_system(self._folder)
         files.invalidate_cache()
