@@ -95,8 +95,8 @@ clean:
 fuzz: .venv/developing
 	$(BIN)/python tests/fuzz/run.py --inputs 10000
 
-# Kills runs of videos at random moments and runs them again: docs/reliability.md. KILLS says how often.
-KILLS ?= 30
+# Kills runs of every kind at random moments and runs them again: docs/reliability.md. KILLS says how often each.
+KILLS ?= 12
 kills: .venv/developing
 	$(BIN)/python tests/kills/run.py --kills $(KILLS)
 

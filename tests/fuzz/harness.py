@@ -58,7 +58,7 @@ class Worker:
         """What becomes of a file."""
         try:
             self.pipe.send(path)
-            if self.pipe.poll(SECONDS):
+            if self._answers():
                 outcome: FuzzResult = self.pipe.recv()
                 if outcome.kind == "memory":
                     self._restart()
@@ -70,6 +70,16 @@ class Worker:
             return FuzzResult("signal", signal.Signals(-code).name if code < 0 else f"exit {code}")
         self._restart()
         return FuzzResult("hang", f"over {SECONDS:g} s")
+
+    def _answers(self) -> bool:
+        """Whether it answers before it has worked for `SECONDS`; on a busy machine it may wait for longer."""
+        end = self._worked() + SECONDS
+        return next((ready for _ in range(20) if (ready := self.pipe.poll(SECONDS)) or self._worked() > end), False)
+
+    def _worked(self) -> float:
+        """Seconds of a processor that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _restart(self) -> None:
         self.close()

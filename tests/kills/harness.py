@@ -1,53 +1,83 @@
-"""Runs that are killed at random moments over an old result, and what is wrong after it. See `run.py`, `volumes.py`."""
+"""Runs that are killed at random moments, and what is wrong after it. `run.py` has the kinds of runs."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import subprocess
-import tempfile
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
 class Runs(ABC):
-    """Runs over one old result; a subclass sets these.
+    """Runs of one command over old results, or over none; a subclass makes the sources and says what is run.
 
     Attributes:
         folder: to work in.
-        old: the bytes of the old result.
+        old: the bytes of the old results, by their names.
         whole: those of a run that nothing disturbed.
         seconds: that such a run takes.
     """
 
     folder: Path
-    old: bytes
-    whole: bytes
+    old: dict[str, bytes]
+    whole: dict[str, bytes]
     seconds: float
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        self.make_sources()
+        self.make_old()
+        self.old = self.results()
+        self.seconds = self.undisturbed()
+        self.whole = self.results()
+
+    @property
     @abstractmethod
+    def command(self) -> Sequence[str]:
+        """The words after `refinefuse`."""
+
+    @abstractmethod
+    def make_sources(self) -> None:
+        """Write what is read."""
+
+    @abstractmethod
+    def make_old(self) -> None:
+        """Write other results to where the new ones will be."""
+
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The results that are there now."""
+
+    def results(self) -> dict[str, bytes]:
+        """Their bytes."""
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in self.files()}
+
+    def put_back(self) -> None:
+        """Put the old results where the new ones will be."""
+        for path in self.files():
+            path.unlink()
+        for name, content in self.old.items():
+            (self.folder / name).write_bytes(content)
+
+    def is_same(self, one: bytes, other: bytes) -> bool:
+        """Whether two files hold the same result."""
+        return one == other
+
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a run, with further arguments, in a process of its own."""
-
-    @abstractmethod
-    def put_back(self) -> None:
-        """Put the old result where the new one will be."""
-
-    @abstractmethod
-    def result(self) -> bytes:
-        """What is there now."""
+        command = [sys.executable, "-m", "refinefuse", *self.command, *words]
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def undisturbed(self, *words: str) -> float:
         """Run to the end, and return the seconds that it took."""
         begin = time.monotonic()
-        if self.start(*words).wait(timeout=300):
+        if self.start(*words).wait(timeout=600):
             raise RuntimeError("the undisturbed run failed")
         return time.monotonic() - begin
 
@@ -57,51 +87,27 @@ class Runs(ABC):
         running = self.start()
         time.sleep(after)
         running.send_signal(number)
-        running.wait(timeout=60)
+        running.wait(timeout=120)
         wrong = []
-        if self.result() not in (self.old, self.whole):
-            wrong.append("the old result is gone and the new one is not complete")
+        if not self._is_old_or_whole():
+            wrong.append("an old result is gone and the new one is not complete")
         if number != signal.SIGKILL and self.leftovers():
             wrong.append("a temporary file stayed")
         self.undisturbed()
-        if self.result() != self.whole:
-            wrong.append("the next run gives other bytes")
+        found = self.results()
+        if found.keys() != self.whole.keys() or not all(self.is_same(found[n], self.whole[n]) for n in found):
+            wrong.append("the next run gives other results")
         if self.leftovers():
             wrong.append("the next run did not remove what was left")
         return wrong
 
+    def _is_old_or_whole(self) -> bool:
+        found = self.results()
+        known = [{n: of[n] for n in found if n in of} for of in (self.old, self.whole)]
+        return self.old.keys() <= found.keys() <= self.old.keys() | self.whole.keys() and all(
+            any(name in of and self.is_same(content, of[name]) for of in known) for name, content in found.items()
+        )
+
     def leftovers(self) -> list[Path]:
         """Temporary files."""
-        return list(self.folder.rglob(".refinefuse*"))
-
-
-def report(description: str, make: Callable[[Path], Sequence[Runs]]) -> int:
-    """Kill runs as the command line says, by each signal in turn, and print a table.
-
-    Args:
-        description: of the script.
-        make: the runs, which may work in a folder.
-
-    Returns:
-        The exit code: 1 if anything is wrong.
-    """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    random = np.random.default_rng(options.seed)
-    kills: Counter[str] = Counter()
-    wrong: Counter[tuple[str, str]] = Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        runs = make(Path(folder))
-        for index in range(options.kills):
-            number, run = SIGNALS[index % 3], runs[index // 3 % len(runs)]
-            for failure in run.kill(number, random.uniform(0.3, 1) * run.seconds):
-                wrong[number.name, failure] += 1
-            kills[number.name] += 1
-    print(f"{'signal':<10}{'kills':>8}{'failures':>10}")
-    for name, count in kills.items():
-        print(f"{name:<10}{count:>8}{sum(times for (one, _), times in wrong.items() if one == name):>10}")
-    for (name, failure), times in wrong.items():
-        print(f"  {times} x {name}: {failure}")
-    return int(bool(wrong))
+        return list(self.folder.rglob(".refinefuse-*.tmp"))
