@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from refinefuse.alignment.align import SimilarityMetric, align
-from refinefuse.alignment.check import check_registration
+from refinefuse.alignment.check import Evidence, find_evidence
 from refinefuse.alignment.edges import luma
 from refinefuse.alignment.transform import TransformType, centering, corners, project
 from refinefuse.data.pairs import pair_folders
@@ -175,24 +175,39 @@ def summary(rows: list[dict[str, object]]) -> str:
     return f"{head}  {'; '.join(cells)}; {good}; {errors}; {rest}; {np.median(off['seconds']):.2f} s"
 
 
+POOL = 10  # pairs of one size whose evidence is added up
+CHECKED = {
+    "as they are": (0, 1, 0), "8 px": (0, 1, 8), "20 px": (0, 1, 20), "3 degrees": (3, 1, 0), "x 1.05": (0, 1.05, 0),
+    "x 0.85": (0, 0.85, 0),
+}  # fmt: skip
+"""Degrees, factor and pixels by which `a` is moved before it is checked."""
+
+
 def checked(name: str, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> str:
-    """How often the check before fusing warns of aligned pairs, and of shifted and scaled ones."""
-    generator, spent = np.random.default_rng(0), 0.0
-    counts: dict[str, list[bool]] = {}
-    for _, a, b in pairs:
-        towards = generator.uniform(0, 2 * np.pi)
-        motions = {f"{r} px": (1.0, r * np.cos(towards), r * np.sin(towards)) for r in (0, 10, 20, 40)}
-        motions |= {"x 0.85": (0.85, 0, 0), "x 1.18": (1.18, 0, 0)}
-        for label, (scale, x, y) in motions.items():
-            about = centering(b.shape)
-            matrix = about @ np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]]) @ np.linalg.inv(about)
-            image = cv2.warpPerspective(a, matrix, b.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-            start = time.process_time()
-            counts.setdefault(label, []).append(bool(check_registration(image, b)))
-            spent += time.process_time() - start
-    cells = [f"{label} {np.mean(found):.0%}" for label, found in counts.items()]
-    cost = 1000 * spent / sum(map(len, counts.values()))
-    return f"{name:<18}check, warned of, of {len(pairs)}: {', '.join(cells)}; {cost:.1f} ms"
+    """How often the check before fusing warns of aligned pairs and of moved ones, one by one and pooled."""
+    generator, start = np.random.default_rng(0), time.process_time()
+    singles: dict[str, list[bool]] = {}
+    pools: dict[str, list[bool]] = {}
+    towards = generator.uniform(0, 2 * np.pi)  # one rig
+    for label, (degrees, scale, shift) in CHECKED.items():
+        by_size: dict[tuple[int, ...], list[Evidence]] = {}
+        for _, a, b in pairs:
+            about, angle = centering(b.shape), np.deg2rad(degrees)
+            c, s, x, y = scale * np.cos(angle), scale * np.sin(angle), shift * np.cos(towards), shift * np.sin(towards)
+            matrix = about @ np.array([[c, -s, x], [s, c, y], [0, 0, 1]]) @ np.linalg.inv(about)
+            moved_a = cv2.warpPerspective(a, matrix, b.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+            if evidence := find_evidence(moved_a, b):
+                singles.setdefault(label, []).append(evidence.misalignment() is not None)
+                by_size.setdefault(b.shape, []).append(evidence)
+        for of_size in by_size.values():
+            generator.shuffle(of_size)
+            for first in range(0, len(of_size) - POOL + 1, POOL):
+                pooled = sum(of_size[first + 1 : first + POOL], of_size[first]).misalignment()
+                pools.setdefault(label, []).append(pooled is not None)
+    lines = [", ".join(f"{label} {np.mean(found):.0%}" for label, found in of.items()) for of in (singles, pools)]
+    cost = 1000 * (time.process_time() - start) / sum(map(len, singles.values()))
+    count = len(next(iter(pools.values()), ()))
+    return f"{name:<18}warned of, of {len(pairs)}: {lines[0]}; of {count} pools of {POOL}: {lines[1]}; {cost:.1f} ms"
 
 
 if __name__ == "__main__":

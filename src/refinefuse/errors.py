@@ -15,6 +15,7 @@ __all__ = [
     "ConfigError",
     "InputError",
     "MissingDependencyError",
+    "PairCheckWarning",
     "PairingError",
     "RefineFuseError",
     "TrainingError",
@@ -38,6 +39,10 @@ class PairingError(RefineFuseError, ValueError):
 
 class AlignmentError(RefineFuseError):
     """Two images that do not lie on each other, and could not be brought to."""
+
+
+class PairCheckWarning(UserWarning):
+    """Something that looks wrong with a pair that was fused all the same: see `refinefuse.inspect_pair`."""
 
 
 class WeightsError(RefineFuseError, ValueError):

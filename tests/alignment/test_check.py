@@ -7,7 +7,7 @@ import pytest
 from scenes import motion, moved
 from scenes import scene as images
 
-from refinefuse.alignment.check import check_registration
+from refinefuse.alignment.check import Pose, check_registration, find_evidence
 from refinefuse.alignment.edges import luma
 
 SIZE = (480, 640)
@@ -38,7 +38,7 @@ def test_an_aligned_pair_raises_no_warning(pair):
 def test_a_shift_is_reported_in_pixels(pair):
     found = check_registration(moved(pair[0], motion(SIZE, (28, -21))), pair[1])
     assert "about 3" in found.message
-    assert found.scale == 1
+    assert found.pose == Pose()
     assert found.shift == pytest.approx((28, -21), abs=5)
     assert found.peak_ratio > 1.1
     assert "right" in found.message
@@ -49,7 +49,25 @@ def test_a_shift_is_reported_in_pixels(pair):
 def test_another_field_of_view(pair, scale):
     found = check_registration(moved(pair[0], motion(SIZE, scale=scale)), pair[1])
     assert "times as large" in found.message
-    assert found.scale == pytest.approx(scale, rel=0.1)
+    assert found.pose.scale == pytest.approx(scale, rel=0.1)
+
+
+@pytest.mark.parametrize("angle", [-3, 3, 8])
+def test_a_rotation_is_reported_in_degrees(pair, angle):
+    found = check_registration(moved(pair[0], motion(SIZE, (14, -9), degrees=angle)), pair[1])
+    assert f"({'counter' * (angle < 0)}clockwise)" in found.message
+    assert found.value == found.pose.angle == pytest.approx(angle, abs=2)
+
+
+def test_pairs_of_one_rig_tell_together_what_each_of_them_hides():
+    """In noise, one small pair says nothing for sure."""
+    size, generator = (96, 128), np.random.default_rng(0)
+    pairs = [[x + 0.4 * generator.standard_normal(size).astype(np.float32) for x in scene(k, size)] for k in range(10)]
+    displaced = [find_evidence(moved(a, motion(size, (4, 0))), b) for a, b in pairs]
+    aligned = [find_evidence(a, b) for a, b in pairs]
+    assert sum(one.misalignment() is not None for one in displaced) < len(pairs) / 2
+    assert sum(displaced[1:], displaced[0]).misalignment().shift == pytest.approx((4, 0), abs=1)
+    assert sum(aligned[1:], aligned[0]).misalignment() is None
 
 
 def test_nothing_is_said_where_nothing_is_known(pair):

@@ -1,13 +1,16 @@
 """One inspection of a pair, as data, behind every door."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import refinefuse
-from refinefuse.errors import AlignmentError, InputError
+from refinefuse.errors import AlignmentError, InputError, PairCheckWarning
 from refinefuse.image.files import write_image
-from refinefuse.inference.inspection import PairWarning, Preview, inspect_pair
+from refinefuse.inference.inspection import PairWarning, PooledCheck, Preview, inspect_pair
 
 
 def thermal(height=120, width=160):
@@ -83,6 +86,60 @@ def test_only_what_is_asked_for_is_looked_for():
     images = tuple(torch.from_numpy(x)[None, None] / 255 for x in (255 - thermal(), thermal()))
     assert Preview(images).inspect(("alignment", "order")) == []
     assert [found.kind for found in Preview(images).inspect(("polarity",))] == ["polarity"]
+
+
+def slice_of_a_head(level):
+    """Black around; `level` inside, and something brighter in a tenth of it."""
+    image = np.zeros((120, 160), np.uint8)
+    image[25:95, 40:120] = level
+    image[40:60, 60:80] = 255
+    return image
+
+
+def test_slices_of_a_patient_ask_for_other_weights():
+    ct, mri = slice_of_a_head(90), slice_of_a_head(140)
+    with pytest.warns(PairCheckWarning, match="weights=medical"):
+        refinefuse.fuse(ct, mri, weights="infrared-visible-nano")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PairCheckWarning)
+        refinefuse.fuse(ct, mri, weights="medical")
+        refinefuse.fuse(thermal(), visible(), weights="infrared-visible-nano")
+
+
+def test_a_saturated_slice_is_measured():
+    (warning,) = inspect_pair(slice_of_a_head(255), slice_of_a_head(140), polarity="white-hot")
+    assert (warning.kind, warning.value) == ("range", 1)
+
+
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: torch.from_numpy(x)[None] / 255, Image.fromarray])
+def test_python_warns_as_the_command_line_does(make):
+    image = scene(2)
+    fuser = refinefuse.Fuser("infrared-visible-nano")
+    with pytest.warns(PairCheckWarning, match="shifted by about 2. pixels"):
+        fuser.fuse(make(np.roll(image, (12, 20), (0, 1))), make(image))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PairCheckWarning)
+        refinefuse.fuse(make(np.roll(image, (12, 20), (0, 1))), make(image), weights=fuser.model, check=False)
+
+
+def test_the_pairs_of_a_folder_are_looked_at_together(tmp_path):
+    for index in range(4):
+        image = scene(index)
+        write_image(tmp_path / "ir" / f"{index}.png", np.roll(image, (12, 20), (0, 1)))
+        write_image(tmp_path / "vi" / f"{index}.png", image)
+    result = refinefuse.fuse_folder(tmp_path / "ir", tmp_path / "vi", tmp_path / "fused")
+    (pooled,) = result.pooled_warnings
+    assert pooled.message.startswith("in 4 pairs together, `a` looks shifted")
+    assert pooled.value == pytest.approx(np.hypot(12, 20), abs=1)
+
+
+def test_a_pool_is_of_pairs_of_one_size_and_fills():
+    pool, images = PooledCheck(), [torch.from_numpy(scene(seed))[None, None] / 255 for seed in range(12)]
+    for image in images:
+        Preview((torch.roll(image, (12, 20), (2, 3)), image)).inspect(("alignment",), pool)
+        Preview((image[..., :100], image[..., :100])).inspect(("alignment",), pool)
+    assert pool.is_full
+    assert pool.warnings[0].message.startswith("in 10 pairs together")
 
 
 def test_sizes_that_differ_are_refused():

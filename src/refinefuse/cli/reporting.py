@@ -77,6 +77,7 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
     print(f"{counts}. See '{output}'.")
     for fitted in result.ranges:
         print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every image (--range-per-image: per image)")
+    _print_warnings(warning.message for warning in result.pooled_warnings)
     by_message: dict[str, list[str]] = {}
     for name, found in result.warnings.items():
         for warning in found:

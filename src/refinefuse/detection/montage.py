@@ -47,7 +47,7 @@ def detect_pair(
             f"{', ...' if len(find.names) > 12 else ''}\n  got: {', '.join(classes)}"
         )
     if fused is None:
-        images["fused"] = np.asarray(Fuser(weights or DEFAULT)(a, b))
+        images["fused"] = np.asarray(Fuser(weights or DEFAULT, check=False)(a, b))
     else:
         images[str(fused)] = read_image(fused)
     sizes = {name: image.shape[:2] for name, image in images.items()}

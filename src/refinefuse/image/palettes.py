@@ -197,7 +197,7 @@ def _thickness(colors: Float32[np.ndarray, "n 3"]) -> float:
     keys = (colors // _CELL).astype(int) @ np.array([64, 8, 1])
     found = []
     for key, count in enumerate(np.bincount(keys, minlength=512)):
-        if count > _LEAST_OF_CELL * len(colors):
+        if count > max(_LEAST_OF_CELL * len(colors), 1):
             spread = np.linalg.eigvalsh(np.cov(colors[keys == key], rowvar=False))
             found.append((float(np.sqrt(max(spread[0] + spread[1], 0))), int(count)))
     found.sort()

@@ -11,6 +11,7 @@ from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import check_target
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.inspection import PooledCheck
 from refinefuse.inference.outputs import OutputFormat, OutputPaths, check_apart, make_folder, suffix_of
 from refinefuse.inference.pipeline import Progress, run
 from refinefuse.inference.provenance import Provenance
@@ -176,12 +177,14 @@ def fuse_folders(
     in_strips = thermal.reads_strips and not alignment.moves
     jobs = [StillJob(name, files, by_source, outputs, True, in_strips) for name, files in todo.items()]
     made_by = Provenance.of(fuser) if provenance else None
+    pool = PooledCheck()
     with Workers(min(len(jobs), Workers.affordable())) as workers:
         writer = StillWriter(
             fuser.color, result, overwrite=overwrite, keep_going=True, provenance=made_by, workers=workers
         )
-        stages = stages_of(fuser, thermal, alignment)
+        stages = stages_of(fuser, thermal, alignment, pool=pool)
         run(StillReader(jobs, fuser, workers), stages, writer, progress=progress, workers=workers)
+    result.pooled_warnings = tuple(pool.warnings)
     return result
 
 

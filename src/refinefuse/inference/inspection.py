@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -12,16 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from refinefuse.alignment.check import check_registration
+from refinefuse.alignment.check import Evidence, find_evidence
 from refinefuse.image.color import to_array, to_ycbcr
 from refinefuse.image.palettes import find_palette
 from refinefuse.image.polarity import polarity_score, saturation
 from refinefuse.image.thermal import looks_raw
-from refinefuse.inference.inputs import ImageInput, check_pair, load_input
+from refinefuse.inference.inputs import ImageInput, LoadedImage, check_pair, load_input
+from refinefuse.weights.store import MEDICAL, shipped
 
-WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "metadata"]
+WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "weights", "metadata"]
 _COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
 _BLACK = 0.05  # luma of the surround of a slice
+_WHITE, _SATURATED = 0.99, 0.2  # luma from which a slice is white, and the fraction of the body that may be
+_POOL = 10  # pairs of one rig that are looked at together
 _BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
 
 
@@ -30,13 +34,13 @@ class PairWarning:
     """One thing that looks wrong with a pair.
 
     Attributes:
-        kind: `alignment` (shift or scale), `order` (the sources look swapped), `polarity` (`a` looks black-hot),
-            `counts` (`a` looks like raw thermal counts), `palette` (`a` is in false color),
-            `range` (much of `a` is clipped or saturated),
+        kind: `alignment` (rotation, scale or shift), `order` (the sources look swapped), `polarity` (`a` looks
+            black-hot), `counts` (`a` looks like raw thermal counts), `palette` (`a` is in false color),
+            `range` (much of `a` is clipped or saturated), `weights` (the weights are made for other images),
             `metadata` (what the files say beside their pixels disagrees, or is lost).
         message: what looks wrong and what to do, as a sentence without its full stop.
-        value: what was measured: the shift in pixels or the scale, the saturation, the polarity score, or the fraction
-            of the range or of the pixels.
+        value: what was measured: the rotation in degrees, the scale or the shift in pixels, the saturation, the
+            polarity score, or the fraction of the range or of the pixels.
         confidence: how sure that is, from 0 to 1; 1 where it is counted and not estimated.
     """
 
@@ -57,26 +61,75 @@ class Preview:
         images: the sources, (1, c, h, w) in [0, 1].
         counts: of each source but the last, the values as stored; None where a range was given for them.
         step: how many pixels of the images lie between two of these.
+        kinds: what can be looked for in them; None: everything.
     """
 
     images: tuple[Tensor, ...]
     counts: tuple[NDArray[Any] | None, ...] = ()
     step: int = 1
+    kinds: tuple[WarningKind, ...] | None = None
 
-    def inspect(self, kinds: Sequence[WarningKind]) -> list[PairWarning]:
-        """What looks wrong with any source beside the last; each message once."""
+    def inspect(self, kinds: Sequence[WarningKind], pool: PooledCheck | None = None) -> list[PairWarning]:
+        """What looks wrong with any source beside the last; each message once.
+
+        Args:
+            kinds: what is looked for.
+            pool: what the first source tells of the alignment of a rig is added to it.
+        """
         *others, last = self.images
+        kinds = [kind for kind in kinds if self.kinds is None or kind in self.kinds]
         found = [_raw_counts(counts) for counts in self.counts if "counts" in kinds and counts is not None]
-        for a in others:
+        for index, a in enumerate(others):
             if "alignment" in kinds:
-                found.append(_misalignment(a, last, self.step))
+                found.append(self._alignment(a, last, pool if index == 0 else None))
+            if _is_slice(a) and _is_slice(last):
+                found += [check(a) for kind, check in _OF_SLICES.items() if kind in kinds]
             colored = _false_color(a) if "palette" in kinds else None
             colored = colored or (_swapped(a, last) if "order" in kinds else None)
             found += [colored] if colored or "polarity" not in kinds else [_black_hot(a)]
         return list(dict.fromkeys(warning for warning in found if warning is not None))
 
+    def _alignment(self, a: Tensor, last: Tensor, pool: PooledCheck | None) -> PairWarning | None:
+        lumas = (to_ycbcr(image).luma[0, 0].numpy() for image in (a, last))
+        evidence = find_evidence(*lumas, poses=pool is None or not pool.is_full)
+        if evidence is None:
+            return None
+        if pool is not None:
+            pool.add(evidence, self.step)
+        return _misalignment(evidence, self.step)
 
-ALL_KINDS: tuple[WarningKind, ...] = ("counts", "alignment", "palette", "order", "polarity")
+
+class PooledCheck:
+    """What the first pairs of one rig tell of its alignment together: far surer than any of them."""
+
+    def __init__(self) -> None:
+        self._evidence: Evidence | None = None
+        self._step = 1
+        self._lock = Lock()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are enough pairs: rotations and scales are looked for no more."""
+        return self._evidence is not None and self._evidence.pairs == _POOL
+
+    def add(self, evidence: Evidence, step: int) -> None:
+        """Add a pair, unless it is of another size than the first, or there are enough."""
+        with self._lock:
+            if self._evidence is None:
+                self._evidence, self._step = evidence, step
+            elif evidence.size == self._evidence.size and not self.is_full:
+                self._evidence += evidence
+
+    @property
+    def warnings(self) -> list[PairWarning]:
+        """One if the pairs, at least two, look misaligned together."""
+        if self._evidence is None or self._evidence.pairs < 2:
+            return []
+        found = _misalignment(self._evidence, self._step)
+        return [] if found is None else [replace(found, message=f"in {self._evidence.pairs} pairs together, {found}")]
+
+
+ALL_KINDS: tuple[WarningKind, ...] = ("counts", "alignment", "palette", "order", "polarity", "range", "weights")
 
 
 def inspect_pair(
@@ -94,11 +147,28 @@ def inspect_pair(
     """
     first, second = load_input(a, "a"), load_input(b, "b")
     check_pair(first, second)
-    kinds = ALL_KINDS if polarity == "auto" else ALL_KINDS[:-1]
-    counts = first.given if isinstance(first.given, np.ndarray) else None
-    batch = zip(torch.split(first.image.cpu(), 1), torch.split(second.image.cpu(), 1), strict=True)
+    return inspect_images(first, second, polarity=polarity)
+
+
+def inspect_images(
+    a: LoadedImage, b: LoadedImage, *, polarity: Literal["auto", "white-hot", "black-hot"] = "auto", weights: str = ""
+) -> tuple[PairWarning, ...]:
+    """`inspect_pair` of what is loaded already, on one grid; `weights` are those that fuse it."""
+    kinds = chosen_kinds(polarity=polarity == "auto", weights=are_for_cameras(weights))
+    counts = a.given if isinstance(a.given, np.ndarray) else None
+    batch = zip(torch.split(a.image.cpu(), 1), torch.split(b.image.cpu(), 1), strict=True)
     found = [warning for images in batch for warning in Preview(images, (counts,)).inspect(kinds)]
     return tuple(dict.fromkeys(found))
+
+
+def chosen_kinds(**wanted: bool) -> tuple[WarningKind, ...]:
+    """All kinds but those that are not wanted."""
+    return tuple(kind for kind in ALL_KINDS if wanted.get(kind, True))
+
+
+def are_for_cameras(weights: str) -> bool:
+    """Whether weights are shipped, and not for slices of patients."""
+    return weights in shipped() and weights != MEDICAL
 
 
 def _raw_counts(counts: NDArray[Any]) -> PairWarning | None:
@@ -111,13 +181,9 @@ def _raw_counts(counts: NDArray[Any]) -> PairWarning | None:
     return PairWarning("counts", message, (int(counts.max()) - int(counts.min())) / 65535)
 
 
-def _misalignment(a: Tensor, b: Tensor, step: int) -> PairWarning | None:
-    luma_a, luma_b = (to_ycbcr(image).luma[0, 0].numpy() for image in (a, b))
-    found = check_registration(luma_a, luma_b, step)
-    if found is None:
-        return None
-    value = found.scale if found.scale != 1 else math.hypot(*found.shift)
-    return PairWarning("alignment", found.message, value, 1 - 1 / found.peak_ratio)
+def _misalignment(evidence: Evidence, step: int) -> PairWarning | None:
+    found = evidence.misalignment(step)
+    return None if found is None else PairWarning("alignment", found.message, found.value, 1 - 1 / found.peak_ratio)
 
 
 def _false_color(a: Tensor) -> PairWarning | None:
@@ -140,6 +206,21 @@ def _is_slice(image: Tensor) -> bool:
         [luma[:height].ravel(), luma[-height:].ravel(), luma[:, :width].ravel(), luma[:, -width:].ravel()]
     )
     return bool((border < _BLACK).float().mean() > 0.98 and (luma < _BLACK).float().mean() > 0.2)
+
+
+def _saturated(a: Tensor) -> PairWarning | None:
+    luma = to_ycbcr(a).luma
+    white = float((luma >= _WHITE).sum() / (luma >= _BLACK).sum().clamp_min(1))
+    message = f"{white:.0%} of the body in `a` is white: its structure is lost; export it in a wider window"
+    return PairWarning("range", message, white) if white > _SATURATED else None
+
+
+def _slices(_: Tensor) -> PairWarning:
+    message = "both sources look like slices of a patient, for which other weights are made: give `weights=medical`"
+    return PairWarning("weights", message, 1.0, 0.5)
+
+
+_OF_SLICES: dict[WarningKind, Callable[[Tensor], PairWarning | None]] = {"range": _saturated, "weights": _slices}
 
 
 def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:

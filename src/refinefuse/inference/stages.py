@@ -10,7 +10,7 @@ from refinefuse.image.georeference import check_georeferences
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
-from refinefuse.inference.inspection import ALL_KINDS, WarningKind
+from refinefuse.inference.inspection import PooledCheck, WarningKind, are_for_cameras, chosen_kinds
 from refinefuse.inference.pipeline import Pair, PairStage
 from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
@@ -23,10 +23,12 @@ class Check:
     Attributes:
         kinds: what is looked for.
         strict: refuse a pair with warnings.
+        pool: what the pairs of one rig tell together is added to it.
     """
 
     kinds: tuple[WarningKind, ...]
     strict: bool = False
+    pool: PooledCheck | None = None
 
     def __call__(self, pair: Pair) -> None:
         """Add warnings to the pair.
@@ -38,7 +40,7 @@ class Check:
         if pair.preview is not None:
             if "alignment" in self.kinds and pair.strip is None:
                 check_georeferences(pair.paths, pair.images[-1].shape[2:])
-            pair.warnings += pair.preview.inspect(self.kinds)
+            pair.warnings += pair.preview.inspect(self.kinds, self.pool)
             pair.preview = None
         if self.strict and pair.warnings:
             sentences = "\n".join(f"{warning.message}." for warning in pair.warnings)
@@ -91,14 +93,18 @@ class Fuse:
 
 
 def stages_of(
-    fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions, timer: StageTimer | None = None
+    fuser: Fuser,
+    thermal: ThermalOptions,
+    alignment: AlignmentOptions,
+    timer: StageTimer | None = None,
+    pool: PooledCheck | None = None,
 ) -> tuple[PairStage, ...]:
     """Check, register and fuse by some options. What is moved is not checked for misalignment."""
-    kinds = [kind for kind in ALL_KINDS if kind != "alignment" or not alignment.moves]
-    if thermal.polarity != "auto":
-        kinds.remove("polarity")
+    kinds = chosen_kinds(
+        alignment=not alignment.moves, polarity=thermal.polarity == "auto", weights=are_for_cameras(fuser.weights)
+    )
     return (
-        Check(tuple(kinds), alignment.strict),
+        Check(kinds, alignment.strict, pool),
         Register(alignment),
         Fuse(fuser, timer or StageTimer("fuse")),
     )

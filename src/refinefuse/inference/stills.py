@@ -54,6 +54,7 @@ class FolderResult:
         failed: what went wrong, by the name of the pair.
         unpaired: the files without a counterpart.
         warnings: what looks wrong, by the name of the pair.
+        pooled_warnings: what looks wrong with the first pairs of a folder together, as those of one rig.
         ranges: the fixed ranges of the sources but the last, if ranges were fitted.
     """
 
@@ -62,6 +63,7 @@ class FolderResult:
     failed: dict[str, str] = field(default_factory=dict)
     unpaired: list[str] = field(default_factory=list)
     warnings: dict[str, tuple[PairWarning, ...]] = field(default_factory=dict)
+    pooled_warnings: tuple[PairWarning, ...] = ()
     ranges: list[IntensityRange] = field(default_factory=list)
 
 

@@ -79,4 +79,4 @@ def fuse_displayed(a: Displayed, b: Displayed, weights: str) -> tuple[NDArray[np
 
 @lru_cache(maxsize=2)
 def _fuser(weights: str) -> Fuser:
-    return Fuser(weights)
+    return Fuser(weights, check=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refinefuse.errors import InputError, RefineFuseError
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.inspection import PairWarning
+from refinefuse.inference.inspection import PairWarning, PooledCheck
 from refinefuse.inference.outputs import check_apart
 from refinefuse.inference.pipeline import Pair, Progress, run
 from refinefuse.inference.provenance import Provenance
@@ -114,7 +114,8 @@ def _fuse(
     reader = VideoReader(*sources, options, encoding, container_of(output), fuser.color, result, (decode_a, decode_b))
     record = partial(_metadata, provenance, sources)
     writer = VideoWriter(output, encoding, sources, options.frame_stride, result, encode, record)
-    stages = stages_of(fuser, options.thermal, options.alignment, fuse)
+    pool = PooledCheck()
+    stages = stages_of(fuser, options.thermal, options.alignment, fuse, pool)
     start = time.perf_counter()
     try:
         run(reader, stages, writer, progress=progress)
@@ -126,6 +127,8 @@ def _fuse(
         result.failure = str(error)
     finally:
         result.seconds = time.perf_counter() - start
+        if pool.warnings:  # surer than what single frames tell
+            result.warnings = [one for one in result.warnings if one.kind != "alignment"] + pool.warnings
         said = [text for source in sources for text in source.remarks]
         result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
     return result

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _WAITING = 4  # decoded frames of each source
-_CHECKED = (0, 50, 500)  # numbers of the pairs of frames that are checked
+_CHECKED = (0, 10, 20, 30, 40, 50, 100, 200, 350, 500)  # numbers of the pairs of frames that are checked
 
 Frames = BoundedQueue[Frame | CorruptFrame]
 
@@ -161,11 +161,17 @@ class VideoReader:
         range_a, range_b = self._range_a or luma_range_of(a.image), luma_range_of(b.image)
         images = range_a.normalize(plane_a), range_b.normalize(plane_b)
         pair = Pair(b.name, images, FrameOrigin(b, range_b), (a.name, b.name), settings=dict(self._settings))
-        if number in (_CHECKED if self._color_a is None else _CHECKED[:1]):
-            shown = (self._color_a if self._color_a is not None else _in_color(a.image)), _in_color(b.image)
-            color_a, color_b = (x if y is None else y for x, y in zip(images, shown, strict=True))
-            pair.preview = Preview((color_a, color_b))
+        if number in _CHECKED:
+            pair.preview = self._preview(number, a, b, images)
         return pair
+
+    def _preview(self, number: int, a: Frame, b: Frame, lumas: tuple[torch.Tensor, ...]) -> Preview:
+        """What is checked of a pair: after the first one its alignment alone where only the luma of `a` is kept."""
+        if self._color_a is not None and number > 0:
+            return Preview(lumas, kinds=("alignment",))
+        shown = (self._color_a if self._color_a is not None else _in_color(a.image)), _in_color(b.image)
+        color_a, color_b = (x if y is None else y for x, y in zip(lumas, shown, strict=True))
+        return Preview((color_a, color_b))
 
 
 def _each_nth(frames: Iterator[Frame], stride: int) -> Iterator[Frame]:
