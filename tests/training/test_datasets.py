@@ -13,6 +13,7 @@ pytest.importorskip("lightning", reason="training needs the extra `train`")
 from refinefuse.training.data_module import FusionDataModule
 from refinefuse.training.datasets import load_datasets
 from refinefuse.training.recipe import TrainingSet, load_recipe
+from refinefuse.training.train import fit_recipe
 
 
 def spoil(path):
@@ -122,3 +123,13 @@ def test_unknown_data_set_is_named(data, tiny):
         load_datasets(replace(tiny, datasets=[TrainingSet(name="TON")]), data)
     with pytest.raises(PairingError, match="'TNO' is not below"):
         load_datasets(replace(tiny, datasets=[TrainingSet(name="TNO")]), data)
+
+
+@pytest.mark.filterwarnings("default")
+def test_too_few_pairs_for_validation_are_reported(data, tiny, tmp_path, caplog, recwarn):
+    for path in [*(data / "ir").iterdir(), *(data / "vi").iterdir()]:
+        if int(path.stem) > 3:
+            path.unlink()
+    fit_recipe(replace(tiny, max_steps=1, val_check_interval=1), data, tmp_path / "run", num_workers=0)
+    assert "No pair is left for validation" in caplog.text
+    assert not [warning for warning in recwarn if "Total length" in str(warning.message)]

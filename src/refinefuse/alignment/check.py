@@ -8,7 +8,7 @@ far surer than any pair. Error rates are in docs/alignment.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,20 +95,21 @@ class Evidence:
     """
 
     size: tuple[int, int]
-    surfaces: NDArray[np.float32]
-    agreement: NDArray[np.float32]
-    repetition: NDArray[np.float32]
+    surfaces: NDArray[Any]
+    agreement: NDArray[Any]
+    repetition: NDArray[Any]
     shifts: tuple[NDArray[Any], NDArray[Any]]
     pairs: int = 1
 
     def __add__(self, other: Evidence) -> Evidence:
         """The evidence of both together; their sizes must be equal."""
-        sums = (x + y for x, y in zip(self._planes, other._planes, strict=True))
-        return Evidence(self.size, *sums, self.shifts, self.pairs + other.pairs)
-
-    @property
-    def _planes(self) -> tuple[NDArray[np.float32], ...]:
-        return self.surfaces, self.agreement, self.repetition
+        return replace(
+            self,
+            surfaces=self.surfaces + other.surfaces,
+            agreement=self.agreement + other.agreement,
+            repetition=self.repetition + other.repetition,
+            pairs=self.pairs + other.pairs,
+        )
 
     def misalignment(self, step: int = 1) -> Misalignment | None:
         """What these pairs say together; `step` pixels of the images lie between two of those that were looked at."""
@@ -156,8 +157,8 @@ def find_evidence(a: Gray, b: Gray, *, poses: bool = True) -> Evidence | None:
     row, column = np.unravel_index(int(agreement.argmax()), agreement.shape)
     still = max(abs(down[row]), abs(right[column])) <= _STILL
     repetition = np.zeros_like(agreement) if still else correlator.surface(directions_b)
-    planes = _surfaces(a, b) if poses else np.zeros((1, 1, 1)), agreement, repetition
-    return Evidence((a.shape[0], a.shape[1]), *(plane.astype(np.float32) for plane in planes), (down, right))
+    surfaces = _surfaces(a, b) if poses else np.zeros((1, 1, 1))
+    return Evidence((a.shape[0], a.shape[1]), surfaces, agreement, repetition, (down, right))
 
 
 def _surfaces(a: Gray, b: Gray) -> Float[np.ndarray, "poses h w"]:

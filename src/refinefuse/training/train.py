@@ -84,7 +84,7 @@ def fit_recipe(
     if weights.exists():
         return weights
     training_data = load_datasets(recipe, data, cache)
-    _report_skipped(training_data)
+    _report_pairs(training_data)
     save_recipe(recipe, output / RECIPE)
     seed_everything(recipe.seed, verbose=progress)
     task = FusionTask(recipe, data)
@@ -105,7 +105,9 @@ def fit_recipe(
 
 
 @rank_zero_only
-def _report_skipped(training_data: TrainingData) -> None:
+def _report_pairs(training_data: TrainingData) -> None:
+    if not training_data.validation:
+        logger.warning("No pair is left for validation: every tenth is kept for it, and there are fewer")
     if training_data.skipped:
         reasons = [f"{label}: {why}" for label, why in training_data.skipped.items()]
         logger.warning("Skipped pairs (%d):\n%s", len(reasons), format_names(reasons))
@@ -206,6 +208,7 @@ def _trainer(
             LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps), CHECKPOINT_SECONDS),
         ],
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if training_data.validation else 0,
         enable_model_summary=False,
         enable_progress_bar=progress,
         log_every_n_steps=20,
