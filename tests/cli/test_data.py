@@ -32,7 +32,7 @@ def test_verify_says_what_is_wrong_and_exits_with_1(run, pairs):
 def test_verify_of_a_folder_without_data_sets(run, pairs):
     code, _, err = run("data", "verify", pairs)
     assert code == 2
-    assert "--b B" in err
+    assert "the second one as --b" in err
 
 
 def test_split_writes_lists_that_training_takes(run, pairs):

@@ -236,7 +236,7 @@ class TestBadInput:
 
     def test_file_is_there(self, fuser, pair, tmp_path):
         (tmp_path / "o.mp4").write_bytes(b"mine")
-        self.refused(fuser, *pair, tmp_path / "o.mp4", "--overwrite", exists=True)
+        self.refused(fuser, *pair, tmp_path / "o.mp4", "`overwrite`", exists=True)
         assert (tmp_path / "o.mp4").read_bytes() == b"mine"
 
     def test_output_is_a_source(self, fuser, pair):
