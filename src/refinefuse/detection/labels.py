@@ -133,16 +133,19 @@ def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMappin
     return ClassMapping(classes[said].removesuffix("*"), classes[said].endswith("*"))
 
 
-def _inside(box: tuple[float, float, float, float], size: Size, path: Path) -> tuple[float, float, float, float]:
-    """A box cut at the edges of its image."""
+def _inside(
+    box: tuple[float, float, float, float], size: Size, path: Path, image: str = ""
+) -> tuple[float, float, float, float]:
+    """A box cut at the edges of its image, which is named where the file holds those of several."""
     left, top, right, bottom = box
     outside = max(-left, -top, right - size.width, bottom - size.height)
     if not all(map(math.isfinite, box)) or outside > OUTSIDE or right <= left or bottom <= top:
+        named = f" '{image}'" if image else ""
         raise InputError(
-            f"A box of '{path}' does not lie in its image.\n"
+            f"A box of '{path}' does not lie in its image{named}.\n"
             f"  expected: left < right within 0..{size.width}, top < bottom within 0..{size.height}\n"
             f"  got: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}\n"
-            "Check that the labels belong to images of this size."
+            "Check that the labels belong to images of this size, or remove this box from the file."
         )
     return max(left, 0), max(top, 0), min(right, size.width), min(bottom, size.height)
 
@@ -284,7 +287,7 @@ def _read_coco(path: Path, sizes: Mapping[str, Size], classes: Mapping[str, str]
     for row in rows:
         name, uncounted = meaning_of(row.word, classes, path)
         if name:
-            box = _inside((row.left, row.top, row.right, row.bottom), sizes[row.image], path)
+            box = _inside((row.left, row.top, row.right, row.bottom), sizes[row.image], path, row.image)
             found[row.image].append(_CocoRow(row.image, name, *box, row.crowd or uncounted))
     return {
         name: make_boxes([row[2:6] for row in of], [row.word for row in of], crowd=[row.crowd for row in of])
