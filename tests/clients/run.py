@@ -14,7 +14,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import networks
+import exported_networks
 import stills
 import videos
 import volumes
@@ -22,7 +22,7 @@ from document import write
 from outputs import Outputs
 from programs import Client
 
-CLIENTS = (*stills.CLIENTS, *videos.CLIENTS, *volumes.CLIENTS, *networks.CLIENTS)
+CLIENTS = (*stills.CLIENTS, *videos.CLIENTS, *volumes.CLIENTS, *exported_networks.CLIENTS)
 HEADER = "| program | version | files | result |\n|---|---|---|---|"
 
 

@@ -6,7 +6,7 @@ pytest.importorskip("av", reason="needs the extra `video`")
 pytest.importorskip("nibabel", reason="needs the extra `medical`")
 pytest.importorskip("matplotlib", reason="needs the extra `benchmark`")
 
-import networks
+import exported_networks
 import stills
 import videos
 import volumes
@@ -24,6 +24,8 @@ def libraries(module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("client", [*libraries(stills), *libraries(videos), *libraries(volumes), *libraries(networks)])
+@pytest.mark.parametrize(
+    "client", [*libraries(stills), *libraries(videos), *libraries(volumes), *libraries(exported_networks)]
+)
 def test_library(outputs, client):
     assert client.check(outputs)
