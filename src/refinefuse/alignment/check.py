@@ -101,8 +101,12 @@ class Evidence:
     shifts: tuple[NDArray[Any], NDArray[Any]]
     pairs: int = 1
 
+    def is_like(self, other: Evidence) -> bool:
+        """Whether both can be added: of one size, and looked at in the same poses."""
+        return self.size == other.size and self.surfaces.shape == other.surfaces.shape
+
     def __add__(self, other: Evidence) -> Evidence:
-        """The evidence of both together; their sizes must be equal."""
+        """The evidence of both together, which must be alike."""
         return replace(
             self,
             surfaces=self.surfaces + other.surfaces,

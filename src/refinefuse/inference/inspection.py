@@ -80,18 +80,20 @@ class Preview:
         kinds = [kind for kind in kinds if self.kinds is None or kind in self.kinds]
         found = [_raw_counts(counts) for counts in self.counts if "counts" in kinds and counts is not None]
         for index, a in enumerate(others):
+            slices = _is_slice(a) and _is_slice(last)
             if "alignment" in kinds:
-                found.append(self._alignment(a, last, pool if index == 0 else None))
-            if _is_slice(a) and _is_slice(last):
+                found.append(self._alignment(a, last, pool if index == 0 else None, poses=not slices))
+            if slices:
                 found += [check(a) for kind, check in _OF_SLICES.items() if kind in kinds]
             colored = _false_color(a) if "palette" in kinds else None
             colored = colored or (_swapped(a, last) if "order" in kinds else None)
             found += [colored] if colored or "polarity" not in kinds else [_black_hot(a)]
         return list(dict.fromkeys(warning for warning in found if warning is not None))
 
-    def _alignment(self, a: Tensor, last: Tensor, pool: PooledCheck | None) -> PairWarning | None:
+    def _alignment(self, a: Tensor, last: Tensor, pool: PooledCheck | None, *, poses: bool) -> PairWarning | None:
+        """By shifts, and where it makes sense by rotations and scales: in PET and SPECT, spots fit in many sizes."""
         lumas = (to_ycbcr(image).luma[0, 0].numpy() for image in (a, last))
-        evidence = find_evidence(*lumas, poses=pool is None or not pool.is_full)
+        evidence = find_evidence(*lumas, poses=poses and (pool is None or not pool.is_full))
         if evidence is None:
             return None
         if pool is not None:
@@ -117,7 +119,7 @@ class PooledCheck:
         with self._lock:
             if self._evidence is None:
                 self._evidence, self._step = evidence, step
-            elif evidence.size == self._evidence.size and not self.is_full:
+            elif evidence.is_like(self._evidence) and not self.is_full:
                 self._evidence += evidence
 
     @property
@@ -205,7 +207,7 @@ def _is_slice(image: Tensor) -> bool:
     border = torch.cat(
         [luma[:height].ravel(), luma[-height:].ravel(), luma[:, :width].ravel(), luma[:, -width:].ravel()]
     )
-    return bool((border < _BLACK).float().mean() > 0.98 and (luma < _BLACK).float().mean() > 0.2)
+    return bool((border < _BLACK).float().mean() > 0.9 and (luma < _BLACK).float().mean() > 0.2)
 
 
 def _saturated(a: Tensor) -> PairWarning | None:
