@@ -10,6 +10,7 @@ from refinefuse.image.files import write_image
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.video.encoder import VideoEncoder
 from refinefuse.inference.video.fuse import fuse_video
 from refinefuse.inference.video.options import VideoOptions, VideoResult
 
@@ -238,6 +239,16 @@ class TestBadInput:
         (tmp_path / "o.mp4").write_bytes(b"mine")
         self.refused(fuser, *pair, tmp_path / "o.mp4", "`overwrite`", exists=True)
         assert (tmp_path / "o.mp4").read_bytes() == b"mine"
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi"])
+    def test_first_frame_cannot_be_written(self, fuser, pair, tmp_path, monkeypatch, suffix):
+        """FFmpeg crashes where it ends an MP4 that has no frame."""
+
+        def refuse(*_):
+            raise InputError("too long")
+
+        monkeypatch.setattr(VideoEncoder, "_check_gap", refuse)
+        self.refused(fuser, *pair, tmp_path / f"o{suffix}", "^too long$")
 
     def test_output_is_a_source(self, fuser, pair):
         with pytest.raises(InputError, match="named twice"):

@@ -162,7 +162,10 @@ class VideoEncoder:
         finished = False
         try:
             with self._writing():
-                self._mux(self._stream.encode(None))
+                if self._last < 0:
+                    self._fill()
+                else:
+                    self._mux(self._stream.encode(None))
                 for tracks in self._tracks:
                     self._container.mux(
                         list(tracks.rest(None if complete and not cut and tracks.name == self._name else self._end))
@@ -173,6 +176,14 @@ class VideoEncoder:
             with suppress(self._errors.FFmpegError, OSError):
                 self._container.close()
             self._publish(complete=finished)
+
+    def _fill(self) -> None:
+        """Encode a blank frame into a file that is thrown away: FFmpeg crashes where it ends an MP4 without any."""
+        context = self._stream.codec_context
+        blank = import_av().VideoFrame(context.width, context.height, context.pix_fmt)
+        blank.pts, blank.time_base = 0, self._time_base
+        for packet in (*self._stream.encode(blank), *self._stream.encode(None)):
+            self._container.mux(packet)
 
     def _publish(self, *, complete: bool) -> None:
         if not complete and self.path.exists():

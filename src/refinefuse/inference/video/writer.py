@@ -114,6 +114,8 @@ class VideoWriter:
         finally:
             if self._encoder.frames:
                 self.result.frames, self.result.path = self._encoder.frames, self._encoder.path
+        if not self._encoder.frames:
+            return
         languages = [one for tracks, _ in self._tracks for one in tracks.languages]
         lost = dropped_metadata(self.sources[-1].metadata, languages, self._encoder.path)
         self.result.warnings += [PairWarning("metadata", text, 1.0) for text in lost]
