@@ -30,6 +30,7 @@ NOT_RUN = {
     r"^refinefuse train\b": "takes hours",
     r"^refinefuse (bench|benchmark)\b": "takes minutes",
     r"CT_FOLDER|ct_series": "needs series of DICOM files",
+    r"s3://|--address": "needs an object store and a Ray cluster",
     r"int8": "needs a calibration set of a useful size",
     r"^# my_": "is a file of the user's",
 }
