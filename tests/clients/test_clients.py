@@ -20,7 +20,9 @@ def outputs(tmp_path_factory):
 
 
 def libraries(module):
-    return [pytest.param(client, id=client.name) for client in module.CLIENTS if not client.program]
+    """OpenVINO at its defaults is left to `make clients`: a training that follows it in one process crashes."""
+    clients = [one for one in module.CLIENTS if not one.program and one.name != "OpenVINO, defaults"]
+    return [pytest.param(one, id=one.name) for one in clients]
 
 
 @pytest.mark.slow
