@@ -21,8 +21,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from refinefuse.batch.cluster import ClusterOptions
 from refinefuse.batch.items import find_items
-from refinefuse.batch.run import ClusterOptions, run_batch
+from refinefuse.batch.run import run_batch
 from refinefuse.batch.work import BatchOptions
 from refinefuse.data.pairs import pair_folders
 from refinefuse.image.files import read_image, write_image

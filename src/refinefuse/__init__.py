@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from refinefuse.inference.alignment_options import AlignmentOptions
     from refinefuse.inference.backend import Backend
     from refinefuse.inference.device import Precision
+    from refinefuse.inference.folder_result import FolderResult
     from refinefuse.inference.folders import fuse_folder
     from refinefuse.inference.fuser import Fuser, FusionResult, fuse, load_model
     from refinefuse.inference.inputs import ImageInput
     from refinefuse.inference.inspection import PairWarning, inspect_pair
     from refinefuse.inference.onnx_export import ExportReport, export_onnx
-    from refinefuse.inference.stills import FolderResult
     from refinefuse.inference.thermal import ThermalOptions
     from refinefuse.inference.tiling import TileSize
     from refinefuse.inference.video.fuse import fuse_video
@@ -54,7 +54,7 @@ _DEFINED_IN = {
     "Backend": "inference.backend",
     "Color": "image.color",
     "ExportReport": "inference.onnx_export",
-    "FolderResult": "inference.stills",
+    "FolderResult": "inference.folder_result",
     "Fuser": "inference.fuser",
     "FusionResult": "inference.fuser",
     "ImageInput": "inference.inputs",

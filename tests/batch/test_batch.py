@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from refinefuse.batch.cluster import ClusterOptions
 from refinefuse.batch.items import BatchItem, find_items, stem
-from refinefuse.batch.run import ClusterOptions, run_batch
+from refinefuse.batch.run import run_batch
 from refinefuse.batch.storage import publish, read_bytes
 from refinefuse.batch.store import ResultStore
 from refinefuse.batch.work import BatchOptions, BatchResult, PairWorker

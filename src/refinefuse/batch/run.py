@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
+from refinefuse.batch.cluster import ClusterOptions
 from refinefuse.batch.items import BatchItem
 from refinefuse.batch.store import ResultStore
 from refinefuse.batch.work import BatchOptions, BatchResult, PairWorker
@@ -20,27 +21,6 @@ from refinefuse.progress import manual_bar
 
 _LOST = 10  # workers that may end while they start, one after the other
 _QUEUED = 2  # pairs that a worker has at a time, so that it never waits for the next
-
-
-@dataclass(frozen=True)
-class ClusterOptions:
-    """What a batch may use of a cluster.
-
-    Attributes:
-        address: `local` (this machine), `auto` (the cluster of this machine), ray://HOST:PORT or HOST:PORT.
-        cpus: processors of a worker.
-        gpus: GPUs of a worker; fractions share one. 0: it computes on the CPU.
-        max_workers: how many at most; None: as many as the cluster has room for, and more when it grows.
-        retries: further tries for a pair whose machine or storage failed.
-        max_failures: pairs that may fail before the batch ends; None: any number.
-    """
-
-    address: str = "local"
-    cpus: float = 1.0
-    gpus: float = 0.0
-    max_workers: int | None = None
-    retries: int = 3
-    max_failures: int | None = None
 
 
 @dataclass
@@ -71,7 +51,7 @@ def run_batch(
     overwrite: bool = False,
     progress: bool = False,
 ) -> BatchSummary:
-    """Fuse many pairs on a cluster. Run again, it goes on where it stopped.
+    """Fuse many pairs on a cluster. Run again, it resumes where it stopped.
 
     Every pair has one result, which appears whole; a pair that is fused twice gets the same bytes.
 

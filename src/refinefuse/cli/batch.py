@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from refinefuse.batch.cluster import ClusterOptions
 from refinefuse.cli.arguments import NetworkArguments, RegistrationArguments, ThermalArguments
 
 EXAMPLES = """\
@@ -12,27 +12,6 @@ EXAMPLES = """\
   refinefuse batch pairs.csv -o s3://bucket/fused --address auto
   refinefuse batch "s3://bucket/ir/*.png" "s3://bucket/vi/*.png" -o s3://bucket/fused --address auto --gpus 0.25
 """
-
-
-@dataclass
-class ClusterArguments:
-    """Cluster.
-
-    Attributes:
-        address: local (this machine), auto (the cluster of this machine), ray://HOST:PORT or HOST:PORT.
-        cpus: Processors of a worker.
-        gpus: GPUs of a worker; fractions share one.
-        max_workers: How many at most; without it, as many as fit.
-        retries: Further tries for a pair whose machine or storage failed.
-        max_failures: End when more pairs than this have failed.
-    """
-
-    address: str = "local"
-    cpus: float = 1.0
-    gpus: float = 0.0
-    max_workers: int | None = None
-    retries: int = 3
-    max_failures: int | None = None
 
 
 def run(
@@ -43,14 +22,14 @@ def run(
     format: Literal["auto", "png", "tiff", "webp", "jpeg"] = "auto",  # noqa: A002  # the name of the option
     png_level: int = 1,
     overwrite: bool = False,
-    cluster: ClusterArguments,
+    cluster: ClusterOptions,
     thermal: ThermalArguments,
     registration: RegistrationArguments,
     network: NetworkArguments,
 ) -> int:
     """Fuse many pairs on a Ray cluster: images, videos or NIfTI volumes.
 
-    Run again, it goes on where it stopped: OUTPUT/results.parquet says what became of each pair. Needs the extra `ray`.
+    Run again, it resumes where it stopped: OUTPUT/results.parquet says what became of each pair. Needs the extra `ray`.
 
     Args:
         pairs: A manifest (.csv or .parquet with columns a, b and, if wanted, name), a folder with ir and vi, or two
@@ -66,14 +45,12 @@ def run(
         registration: How sources are aligned.
         network: What fuses.
     """
-    from dataclasses import asdict
-
     from refinefuse.cli.session import session, stopping_cleanly
     from refinefuse.inference.resources import limit_threads
 
     limit_threads(session.threads)
     from refinefuse.batch.items import absolute, find_items
-    from refinefuse.batch.run import ClusterOptions, run_batch
+    from refinefuse.batch.run import run_batch
     from refinefuse.batch.work import BatchOptions
     from refinefuse.cli.reporting import report_batch
     from refinefuse.errors import InputError
@@ -102,7 +79,7 @@ def run(
             items,
             absolute(output),
             options,
-            ClusterOptions(**asdict(cluster)),
+            cluster,
             overwrite=overwrite,
             progress=not session.quiet,
         )

@@ -9,8 +9,8 @@ from refinefuse.batch.run import BatchSummary
 from refinefuse.cli.session import to_stderr
 from refinefuse.errors import InputError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
+from refinefuse.inference.folder_result import FolderResult
 from refinefuse.inference.fuser import Fuser
-from refinefuse.inference.stills import FolderResult
 from refinefuse.inference.video.options import VideoResult
 from refinefuse.inference.video.sources import VIDEO_EXTENSIONS, is_video
 from refinefuse.inference.volume_options import VolumeResult

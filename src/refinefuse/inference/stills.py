@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, groupby, starmap
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineBuffer
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.image.xmp import add_text
+from refinefuse.inference.folder_result import FolderResult
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import LoadedImage, load_input, restore_format
 from refinefuse.inference.inspection import PairWarning, Preview
@@ -42,29 +43,6 @@ from refinefuse.inference.thermal import RangeReader, ThermalImage, ThermalOptio
 from refinefuse.inference.workers import Workers
 
 _GRAY = 1 / 255  # chroma below which an image is gray
-
-
-@dataclass
-class FolderResult:
-    """What became of a run.
-
-    Attributes:
-        fused: names of the pairs that were fused now.
-        skipped: names of the pairs whose results exist.
-        failed: what went wrong, by the name of the pair.
-        unpaired: the files without a counterpart.
-        warnings: what looks wrong, by the name of the pair.
-        pooled_warnings: what looks wrong with the first pairs of a folder together, as those of one rig.
-        ranges: the fixed ranges of the sources but the last, if ranges were fitted.
-    """
-
-    fused: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    unpaired: list[str] = field(default_factory=list)
-    warnings: dict[str, tuple[PairWarning, ...]] = field(default_factory=dict)
-    pooled_warnings: tuple[PairWarning, ...] = ()
-    ranges: list[IntensityRange] = field(default_factory=list)
 
 
 @dataclass

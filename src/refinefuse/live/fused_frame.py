@@ -43,10 +43,12 @@ def canvas_of(image: VideoFrame) -> VideoFrame:
 def write_text(plane: np.ndarray[Any, Any], text: str) -> None:
     """Write a line at the top left of a luma plane, white with a dark border."""
     size = max(0.4, plane.shape[0] / 1000)
-    place = (round(12 * size), round(30 * size))
+    corner = (round(12 * size), round(30 * size))
     shown = np.ascontiguousarray(plane[: round(45 * size)])
     for level, width in ((0, 4), (255, 1)):
-        cv2.putText(shown, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, level, max(1, round(width * size)), cv2.LINE_AA)
+        cv2.putText(
+            shown, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size, level, max(1, round(width * size)), cv2.LINE_AA
+        )
     plane[: len(shown)] = shown
 
 
