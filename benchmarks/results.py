@@ -22,6 +22,7 @@ from refinefuse.benchmark.summary import penalty
 from refinefuse.cli import main as refinefuse
 from refinefuse.metrics.table import METRICS
 from refinefuse.settings import RECIPES
+from refinefuse.weights.store import shipped
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = RECIPES / "benchmark"
@@ -31,9 +32,9 @@ INTRODUCTION = """# Results
 
 Written by `make results` (benchmarks/results.py) from the shipped benchmark configs; do not edit by hand.
 [benchmark.md](benchmark.md) says how to run them, and how to add a method of your own. The weights are this project's,
-not the paper's. Metrics follow the convention `cddfuse255` ([metrics.md](metrics.md)); the last columns before the
-ranks are the diagnostics, which see what the common metrics reward wrongly. Bold: best among ranked methods; italics:
-second.
+not the paper's: {weights}. Metrics follow the convention
+`cddfuse255` ([metrics.md](metrics.md)); the last columns before the ranks are the diagnostics, which see what the
+common metrics reward wrongly. Bold: best among ranked methods; italics: second.
 """
 
 
@@ -135,7 +136,8 @@ def experiments() -> Iterable[str]:
 
 def main(output: Path) -> int:
     """Run the experiments, then write the document."""
-    parts = [INTRODUCTION.rstrip()]
+    weights = ", ".join(f"`{Path(entry.file).stem}`" for entry in shipped().values())
+    parts = [INTRODUCTION.format(weights=weights).rstrip()]
     for name in experiments():
         code = refinefuse(["benchmark", str(CONFIGS / f"{name}.yaml"), "-o", str(output / name)])
         if code:
