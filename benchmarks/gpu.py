@@ -247,7 +247,7 @@ def _cell(value: Any) -> str:
 
 
 def main() -> None:
-    """Measure what the time suffices for; what fails is reported, and the rest goes on."""
+    """Measure what the time suffices for; what fails is reported, and the rest continues."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=110)
     parser.add_argument("--json", type=Path)

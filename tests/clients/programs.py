@@ -1,4 +1,4 @@
-"""Run other people's programs, and tell their versions."""
+"""Run other people's programs, and report their versions."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def find_evidence(a: Gray, b: Gray, *, poses: bool = True) -> Evidence | None:
         poses: look at other poses than the present one, which takes most of the time.
 
     Returns:
-        None if the two differ in size, which is refused elsewhere, or are too small to tell.
+        None if the two differ in size, which is refused elsewhere, or are too small to say.
     """
     if a.shape != b.shape or min(a.shape) < _SMALLEST:
         return None
@@ -181,7 +181,7 @@ def check_registration(a: Gray, b: Gray, step: int = 1) -> Misalignment | None:
         step: how many pixels of the images lie between two of these.
 
     Returns:
-        None if all looks well, or nothing can be told.
+        None if all looks well, or nothing can be said.
     """
     evidence = find_evidence(a, b)
     return None if evidence is None else evidence.misalignment(step)

@@ -74,7 +74,7 @@ class Preview:
 
         Args:
             kinds: what is looked for.
-            pool: what the first source tells of the alignment of a rig is added to it.
+            pool: what the first source shows of the alignment of a rig is added to it.
         """
         *others, last = self.images
         kinds = [kind for kind in kinds if self.kinds is None or kind in self.kinds]
@@ -102,7 +102,7 @@ class Preview:
 
 
 class PooledCheck:
-    """What the first pairs of one rig tell of its alignment together: far surer than any of them."""
+    """What the first pairs of one rig show of its alignment together: far surer than any of them."""
 
     def __init__(self) -> None:
         self._evidence: Evidence | None = None

@@ -18,7 +18,7 @@ class BoundedQueue(Generic[T]):
     Args:
         size: how many items wait at most; the writer of a full queue waits too.
         drop: drop the oldest item instead: for cameras, which do not wait.
-        is_large: tells items so large that they wait alone; None: there are none.
+        is_large: whether an item is so large that it waits alone; None: none is.
     """
 
     def __init__(self, size: int, *, drop: bool = False, is_large: Callable[[T], bool] | None = None) -> None:

@@ -23,7 +23,7 @@ class Check:
     Attributes:
         kinds: what is looked for.
         strict: refuse a pair with warnings.
-        pool: what the pairs of one rig tell together is added to it.
+        pool: what the pairs of one rig show together is added to it.
     """
 
     kinds: tuple[WarningKind, ...]
