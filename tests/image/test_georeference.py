@@ -30,6 +30,12 @@ def keys(**values):
     return Entry(34735, 3, len(flat), struct.pack(f"<{len(flat)}H", *flat))
 
 
+def cut_keys(end):
+    """Keys whose table ends too early."""
+    flat = [1, 1, 0, 1, 3072, 0, 1, 32633][:end]
+    return Entry(34735, 3, len(flat), struct.pack(f"<{len(flat)}H", *flat))
+
+
 def tags(x=500_000.0, y=5_200_000.0, pixel=0.5, **values):
     return (doubles(33550, pixel, pixel, 0), doubles(33922, 0, 0, 0, x, y, 0), keys(**values or {"projected": 32633}))
 
@@ -57,6 +63,8 @@ def write(tmp_path):
         tags(x=500_000.2),  # less than half a pixel
         matrix_tags(),
         tags(x=500_000.25, y=5_199_999.75, raster=2, projected=32633),  # the center of the first pixel
+        (*tags()[:2], cut_keys(2)),
+        (*tags()[:2], cut_keys(7)),
         tags(projected=32767),  # defined by the user: there is no number to compare
         (),
     ],

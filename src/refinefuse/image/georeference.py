@@ -45,8 +45,9 @@ class Georeference:
             matrix = np.array([[x, 0, east - x * column], [0, -y, north + y * row], [0, 0, 1]])
         else:
             return None
-        keys = np.reshape(numbers.get(_KEYS, [])[4:], (-1, 4))
-        values = {int(key): int(value) for key, location, _, value in keys if location == 0}
+        keys = numbers.get(_KEYS, [])[4:]  # fours of key, location, count and value; a damaged last one is left out
+        fours = zip(*(keys[first::4] for first in range(4)), strict=False)
+        values = {int(key): int(value) for key, location, _, value in fours if location == 0}
         if values.get(_RASTER_TYPE) == _PIXEL_IS_POINT:
             matrix = matrix @ np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
         codes = [values[key] for key in _CRS_KEYS if values.get(key, _USER_DEFINED) != _USER_DEFINED]
