@@ -133,7 +133,9 @@ def test_a_worker_is_killed_and_every_pair_is_there_once(pairs):
 
     killer = threading.Thread(target=kill_one)
     killer.start()
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     summary = run_batch(items, str(out), OPTIONS, ClusterOptions(max_workers=2))
+    assert signal.getsignal(signal.SIGTERM) is on_sigterm
     killer.join()
     assert killed
     assert sorted(summary.fused) == sorted(item.name for item in items[:-1])

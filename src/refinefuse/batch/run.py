@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -117,12 +119,16 @@ def _connect(address: str) -> Any:
     except ImportError as error:
         raise MissingDependencyError("ray", "ray", "A batch") from error
     dashboard = {"include_dashboard": False} if address == "local" else {}
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **dashboard)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"The cluster '{address}' cannot be reached.\n  {error}\nCheck the address, or start one: `ray start`."
         ) from None
+    finally:  # Ray sets a handler of its own, and leaves it behind
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     return ray
 
 
