@@ -53,5 +53,5 @@ def test_the_page_fuses_as_the_package_does(npm: str, tmp_path: Path) -> None:
     run(sys.executable, "export.py", "models")
     run(npm, "run", "build")
     reference = tmp_path / "reference"
-    run(sys.executable, "tests/reference.py", str(reference))
+    run(sys.executable, "tests/reference.py", str(reference), PYTHONPATH=str(WEB.parent / "tools"))
     run(npm, "run", "test:browser", REFINEFUSE_WEB_REFERENCE=str(reference), REFINEFUSE_PYTHON=sys.executable)
