@@ -1,4 +1,4 @@
-"""Measure fusion on one NVIDIA GPU, within two minutes: rates, shares of the peaks, large images, and what costs time.
+"""Measure fusion on one NVIDIA GPU, in two minutes: rates, fractions of the peaks, large images, and what costs time.
 
 Usage: PYTHONPATH=src python benchmarks/gpu.py [--seconds 110] [--json gpu.json]. Prints Markdown. It needs torch,
 numpy, opencv-python-headless, tifffile, safetensors, tqdm, typing-extensions and jaxtyping, and no network.

@@ -59,7 +59,7 @@ def test_a_rotation_is_reported_in_degrees(pair, angle):
     assert found.value == found.pose.angle == pytest.approx(angle, abs=2)
 
 
-def test_pairs_of_one_rig_tell_together_what_each_of_them_hides():
+def test_pairs_of_one_rig_show_together_what_each_of_them_hides():
     """In noise, one small pair says nothing for sure."""
     size, generator = (96, 128), np.random.default_rng(0)
     pairs = [[x + 0.4 * generator.standard_normal(size).astype(np.float32) for x in scene(k, size)] for k in range(10)]

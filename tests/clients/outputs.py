@@ -121,7 +121,7 @@ class Outputs:
 
     @cached_property
     def videos(self) -> dict[str, Path]:
-        """By extension: two seconds at 10 frames a second, with German sound, subtitles, time and place."""
+        """By extension: two seconds at 10 frames per second, with German audio, subtitles, time and location."""
         frames = [np.dstack([scene(index, 96, 128, seed) for seed in (1, 2, 3)]) for index in range(FRAMES)]
         a = write_video(self.folder / "a.mkv", [frame[..., 0] for frame in frames])
         b = write_video(

@@ -106,7 +106,7 @@ def _tags(outputs: Outputs) -> str:
         assert found["ProfileDescription"].startswith("sRGB"), f"{name}: {found['ProfileDescription']}"
         if name != "x.webp":
             assert round(found.get("XResolution") or found["PixelsPerUnitX"] * 0.0254) == 300, name
-    return "time, place, maker, profile in PNG, JPEG, TIFF, WebP; 300 dpi in all but WebP, which holds none"
+    return "time, location, maker, profile in PNG, JPEG, TIFF, WebP; 300 dpi in all but WebP, which holds none"
 
 
 def _pngcheck(outputs: Outputs) -> str:

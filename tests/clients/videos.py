@@ -52,7 +52,7 @@ def _opencv(suffix: str, path: Path) -> None:
 
     capture = cv2.VideoCapture(str(path))
     rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    assert round(rate, 3) == RATE, f"{suffix}: {rate} frames a second"
+    assert round(rate, 3) == RATE, f"{suffix}: {rate} frames per second"
     assert abs(count - FRAMES) <= 2, f"{suffix}: {count} frames by the duration of the file, sound included"
     frames = []
     while (got := capture.read())[0]:
@@ -69,7 +69,7 @@ def _ffprobe(suffix: str, path: Path) -> None:
     kinds = {stream["codec_type"]: stream for stream in found["streams"]}
     video, sound = kinds["video"], kinds["audio"]
     assert video["nb_read_frames"] == str(FRAMES), f"{suffix}: {video['nb_read_frames']} frames"
-    assert video["avg_frame_rate"] == f"{RATE}/1", f"{suffix}: {video['avg_frame_rate']} frames a second"
+    assert video["avg_frame_rate"] == f"{RATE}/1", f"{suffix}: {video['avg_frame_rate']} frames per second"
     assert abs(float(found["format"]["start_time"])) < 0.07, f"{suffix}: starts at {found['format']['start_time']}"
     assert abs(float(found["format"]["duration"]) - FRAMES / RATE) < 0.13, f"{suffix}: {found['format']['duration']} s"
     if suffix != ".avi":

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -216,3 +218,10 @@ class TestGamut:
         source, _ = self.pair()
         chroma = to_ycbcr(restore_color(source.luma, source, source)).chroma
         torch.testing.assert_close(chroma, source.chroma, atol=2e-6, rtol=0)
+
+    def test_a_batch_is_its_images(self):
+        (source, luma), count = self.pair(), 3
+        parts = [(luma * (0.4 + 0.2 * i), replace(source, chroma=source.chroma.flip(1 + i))) for i in range(count)]
+        batch = YCbCrImage(source.luma.expand(count, -1, -1, -1), torch.cat([part.chroma for _, part in parts]))
+        images = restore_color(torch.cat([part for part, _ in parts]), batch, batch)
+        assert torch.equal(images, torch.cat([restore_color(luma, part, part) for luma, part in parts]))

@@ -39,7 +39,7 @@ def test_results_come_in_order_and_few_items_are_under_way():
     assert most <= 5
 
 
-def test_an_error_arrives_in_its_place():
+def test_an_error_arrives_in_order():
     with Workers(2) as workers:
         results = workers.map(lambda number: 1 // (number - 3), range(9))
         assert [next(results) for _ in range(3)] == [-1, -1, -1]

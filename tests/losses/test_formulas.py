@@ -22,6 +22,7 @@ def planes():
     y, x = np.mgrid[0:40, 0:44]
     rng = np.random.default_rng(0)
     a = 60 + 40 * (x > 20) + 5 * np.sin(y / 3) + 110 * ((y > 8) & (y < 16) & (x > 5) & (x < 13))
+    a += np.clip(3 * (x - 22), 0, 60) * ((y > 8) & (y < 16))  # warmer and warmer
     b = 90 + 50 * (y > 25) + 6 * np.cos(x / 4) - 70 * ((y > 28) & (x > 30))
     fused = 0.55 * a + 0.5 * b + 25 * np.sin(x / 2) + rng.normal(0, 2, a.shape)
     stack = [np.stack([z, z[::-1, ::-1] * 0.9]) for z in (fused, a, b)]
@@ -73,7 +74,16 @@ def overshoot(f, a, b):
     return [(np.maximum(above, 0) + np.maximum(below, 0)) / 255], [f.size]
 
 
-@pytest.mark.parametrize("literal", [intensity, gradient, edge_recall, hot_target, overshoot])
+def coarse_level(f, a, b):
+    """The Gaussian of 4 pixels, 12 to each side, with the border repeated."""
+    hot = np.clip((a - np.median(a) - 30) / 40, 0, 1)
+    wanted = (a + b) / 4 + (b + hot * np.maximum(a - b, 0)) / 2
+    weights = np.exp(-(np.arange(-12, 13) ** 2) / 32)
+    windows = sliding_window_view(np.pad(f - wanted, 12, mode="edge"), (25, 25))
+    return [np.abs(np.einsum("ijkl,k,l->ij", windows, weights, weights) / weights.sum() ** 2) / 255], [f.size]
+
+
+@pytest.mark.parametrize("literal", [intensity, gradient, edge_recall, hot_target, overshoot, coarse_level])
 def test_equals_the_formula(literal, planes):
     batch = [literal(*(x[i, 0].numpy() for x in planes)) for i in range(2)]
     expected = 0.0

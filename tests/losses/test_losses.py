@@ -5,7 +5,14 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from refinefuse.losses import HOT_TARGET_MARGIN, TERMS, LossWeights, fusion_loss
+from refinefuse.losses import (
+    HOT_TARGET_MARGIN,
+    TERMS,
+    LossWeights,
+    coarse_level_loss,
+    fusion_loss,
+    object_recall_loss,
+)
 
 NONE = LossWeights(**dict.fromkeys(asdict(LossWeights()), 0.0))
 
@@ -108,3 +115,24 @@ def test_crops_of_one_pair_are_correlated_together():
     _, apart = fusion_loss(*crops, replace(NONE, scd=1.0))
     torch.testing.assert_close(together["scd"], expected["scd"])
     assert not torch.isclose(together["scd"], apart["scd"], rtol=1e-4)
+
+
+def test_only_edges_of_objects_count():
+    a = torch.zeros(1, 1, 64, 64)
+    a[..., 16:48, 8:24] = 200
+    a[..., 16:48, 40:56] = 200
+    objects = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    objects[..., 16:48, 8:24] = True
+    b = torch.zeros_like(a)
+    fused = a.clone()
+    fused[..., 32:] = 0  # the second is lost, and nobody labeled it
+    assert object_recall_loss(fused, a, b, objects) == 0
+    assert object_recall_loss(a - fused, a, b, objects) > 0.4
+
+
+def test_the_coarse_level_is_the_mean_where_nothing_is_hot_and_brighter_where_it_is():
+    a, b = torch.full((1, 1, 64, 64), 80.0), torch.full((1, 1, 64, 64), 120.0)
+    assert coarse_level_loss((a + 3 * b) / 4, a, b) == pytest.approx(0, abs=1e-6)
+    a[..., :8] = 220
+    mean, hot = (a + b) / 2, (a + b) / 4 + torch.maximum(a, b) / 2
+    assert coarse_level_loss(hot, a, b) < 1e-6 < coarse_level_loss(mean, a, b)

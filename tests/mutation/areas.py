@@ -46,6 +46,8 @@ EQUIVALENT = [
     ("*", "@lru_cache  ->", "the same value, computed once more: slower"),
     ("network/pretrained.py", "@abstractmethod  ->", "nobody makes an instance of the base class"),
     ("image/color.py", 'color >= "both"', "of `a`, `b` and `both` only the last is not less than `both`"),
+    ("image/color.py", r"itemsize == 1.*->.*itemsize (==|is) 0", "32 bits on the way to 8: the same values, slower"),
+    ("image/color.py", r"copy=False.*->.*copy=True", "the same values, copied once more"),
     ("image/color.py", r"chroma\[:, 1: 3\]", "chroma has two channels: the slice ends with the second"),
     ("image/medical/intensity.py", r"\"percentile\", 1, _HOTTEST", "of this range only the upper end is used"),
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),

@@ -11,7 +11,7 @@ pytest.importorskip("lightning", reason="training needs the extra `train`")
 from refinefuse import write_image
 from refinefuse.data.crops import UNLABELED, Augmentation, PairCropDataset
 from refinefuse.errors import ConfigError, InputError, PairingError
-from refinefuse.losses import LossWeights, coarse_level_loss, object_recall_loss
+from refinefuse.losses import LossWeights
 from refinefuse.training.datasets import load_datasets
 from refinefuse.training.segmenter import Segmenter, segmentation_loss
 from refinefuse.training.train import fit_recipe
@@ -52,27 +52,6 @@ def test_a_pair_without_labels_is_unlabeled():
         [pair], [1.0], size=32, crops=1, context_size=8, augmentation=Augmentation(), length=1, seed=0
     )
     assert (dataset[0].labels == UNLABELED).all()
-
-
-def test_only_edges_of_objects_count():
-    a = torch.zeros(1, 1, 64, 64)
-    a[..., 16:48, 8:24] = 200
-    a[..., 16:48, 40:56] = 200
-    objects = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
-    objects[..., 16:48, 8:24] = True
-    b = torch.zeros_like(a)
-    fused = a.clone()
-    fused[..., 32:] = 0  # the second is lost, and nobody labeled it
-    assert object_recall_loss(fused, a, b, objects) == 0
-    assert object_recall_loss(a - fused, a, b, objects) > 0.4
-
-
-def test_the_coarse_level_is_the_mean_where_nothing_is_hot_and_brighter_where_it_is():
-    a, b = torch.full((1, 1, 64, 64), 80.0), torch.full((1, 1, 64, 64), 120.0)
-    assert coarse_level_loss((a + 3 * b) / 4, a, b) == pytest.approx(0, abs=1e-6)
-    a[..., :8] = 220
-    mean, hot = (a + b) / 2, (a + b) / 4 + torch.maximum(a, b) / 2
-    assert coarse_level_loss(hot, a, b) < 1e-6 < coarse_level_loss(mean, a, b)
 
 
 def test_the_segmenter_learns_what_is_bright():

@@ -106,7 +106,7 @@ class Evidence:
         return self.size == other.size and self.surfaces.shape == other.surfaces.shape
 
     def __add__(self, other: Evidence) -> Evidence:
-        """The evidence of both together, which must be alike."""
+        """The evidence of both together; `is_like` must hold for them."""
         return replace(
             self,
             surfaces=self.surfaces + other.surfaces,

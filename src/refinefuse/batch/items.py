@@ -62,8 +62,8 @@ def find_items(sources: Sequence[str], pair_by: str | None = None) -> list[Batch
 def stem(url: str) -> str:
     """The name of a file without its extension (.nii.gz is one)."""
     name = PurePosixPath(urlsplit(url).path if "://" in url else url).name
-    ending = next((ending for ending in NIFTI_EXTENSIONS[::-1] if name.lower().endswith(ending)), None)
-    return name[: -len(ending)] if ending else PurePosixPath(name).stem
+    suffix = next((suffix for suffix in NIFTI_EXTENSIONS[::-1] if name.lower().endswith(suffix)), None)
+    return name[: -len(suffix)] if suffix else PurePosixPath(name).stem
 
 
 def _paired(in_a: list[str], in_b: list[str], pair_by: str | None) -> list[BatchItem]:
@@ -74,7 +74,7 @@ def _paired(in_a: list[str], in_b: list[str], pair_by: str | None) -> list[Batch
     if not shared:
         raise PairingError(
             f"The two sources have no file name in common, so nothing can be paired.\n  a: {len(known[0])} files\n"
-            f"  b: {len(known[1])} files\nName the files of a pair alike, or give `pair_by` or a manifest."
+            f"  b: {len(known[1])} files\nGive both files of a pair the same name, or give `pair_by` or a manifest."
         )
     return [BatchItem(name, known[0][str(first[name])], known[1][str(second[name])]) for name in shared]
 

@@ -67,7 +67,7 @@ class DownstreamStudy:
         num_train: how many images are trained on (with folds, for the first).
         num_test: how many are tested.
         trained: how many networks were trained now.
-        kept: how many had been trained already.
+        reused: how many had been trained already.
         remarks: what is missing.
         failures: what went wrong.
     """
@@ -78,7 +78,7 @@ class DownstreamStudy:
     num_train: int = 0
     num_test: int = 0
     trained: int = 0
-    kept: int = 0
+    reused: int = 0
     remarks: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -132,7 +132,7 @@ class DownstreamRunner:
             for number, fold in enumerate(folds)
         }
         todo = [job for job in jobs.values() if not job.output.is_file()]
-        self.study.trained, self.study.kept = len(todo), len(jobs) - len(todo)
+        self.study.trained, self.study.reused = len(todo), len(jobs) - len(todo)
         for _ in progress(self._train(todo), len(todo), "training networks"):
             pass
         for task in self._schedules():

@@ -1,4 +1,4 @@
-"""Where GeoTIFF tags place images: a pair whose tags place it apart is refused.
+"""Where on the map images are, by their GeoTIFF tags: a pair of different locations is refused.
 
 Source: OGC GeoTIFF standard 1.1 (19-008r4), section 7 (keys) and annex B (raster space).
 """
@@ -35,7 +35,7 @@ class Georeference:
 
     @classmethod
     def of(cls, metadata: Metadata) -> Self | None:
-        """What the tags of an image say; None if they give no place, or the image was stored on its side."""
+        """What the tags of an image say; None if they give no position, or the image was stored on its side."""
         numbers = {entry.tag: entry.numbers() for entry in metadata.upright().geotiff}
         scale, tie, flat = (numbers.get(tag, []) for tag in (_SCALE, _TIE_POINT, _MATRIX))
         if len(flat) == 16:
@@ -74,7 +74,7 @@ def check_georeferences(paths: Sequence[str], shape: tuple[int, ...]) -> None:
         last = found[-1]
         if other is not None and last is not None and _lie_apart(other, last, shape):
             raise InputError(
-                f"The GeoTIFF tags of `a` and `b` place them apart.\n  a: {other}   '{name}'\n  b: {last}   "
+                f"The GeoTIFF tags of `a` and `b` give different locations.\n  a: {other}   '{name}'\n  b: {last}   "
                 f"'{paths[-1]}'\nBring `a` onto the grid of `b` first (gdalwarp does), or align them by content "
                 "(`align`)."
             )

@@ -39,7 +39,7 @@ class Metadata:
         png_color: chunks of a PNG that say how its values are meant (gAMA, cHRM, cICP, sRGB).
         geotiff: GeoTIFF and GDAL tags.
         extra_bands: bands of a TIFF that are neither color nor alpha, and were left out.
-        is_cog: whether it is laid out as a cloud-optimized GeoTIFF with overviews.
+        is_cog: whether it is organized as a cloud-optimized GeoTIFF with overviews.
     """
 
     orientation: int = 1

@@ -133,7 +133,7 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
 
     Raises:
         InputError: if they differ in height, width, number or device, one is a tensor and the other is not, or they are
-            files whose GeoTIFF tags place them apart.
+            files whose GeoTIFF tags give different locations.
     """
     if isinstance(a.given, Tensor) != isinstance(b.given, Tensor):
         kinds = [type(source.given).__name__ for source in (a, b)]

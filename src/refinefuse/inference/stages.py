@@ -35,7 +35,7 @@ class Check:
 
         Raises:
             AlignmentError: if it has warnings and they are refused.
-            InputError: if GeoTIFF tags place its images apart.
+            InputError: if GeoTIFF tags give its images different locations.
         """
         if pair.preview is not None:
             if "alignment" in self.kinds and pair.strip is None:
