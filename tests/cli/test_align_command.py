@@ -96,6 +96,16 @@ def test_what_cannot_be_aligned_is_refused_and_nothing_is_written(shifted, run):
     assert not (shifted / "out.png").exists()
 
 
+def test_a_refusal_names_the_type_of_transform_that_works(shifted, images, run):
+    write_image(shifted / "turned.png", moved(images[2], motion(images[2].shape[:2], (6, -4), degrees=6)))
+    for command, option in (("align", []), ("fuse", ["--align"])):
+        given = [command, shifted / "turned.png", shifted / "b.png", "-o", shifted / f"{command}.png", *option]
+        code, _, err = run(*given, "--transform-type", "translation")
+        assert code == 1
+        assert "give --transform-type rigid" in err
+        assert run(*given, "--transform-type", "rigid")[0] == 0
+
+
 def test_folders_continue_where_one_fails(rig, run):
     code, out, err = run("align", rig / "ir", rig / "vi", "-o", rig / "out")
     assert code == 1

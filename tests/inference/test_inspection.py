@@ -2,12 +2,14 @@
 
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import refinefuse
+from refinefuse.alignment.check import check_registration
 from refinefuse.errors import AlignmentError, InputError, PairCheckWarning
 from refinefuse.image.files import write_image
 from refinefuse.inference.inspection import PairWarning, PooledCheck, Preview, inspect_pair
@@ -108,7 +110,34 @@ def test_slices_of_a_patient_ask_for_other_weights():
 
 def test_a_saturated_slice_is_measured():
     (warning,) = inspect_pair(slice_of_a_head(255), slice_of_a_head(140), polarity="white-hot")
-    assert (warning.kind, warning.value) == ("range", 1)
+    assert (warning.kind, round(warning.value, 1)) == ("range", 1)
+
+
+def head(body, *, skull=0, shift=(0, 0)):
+    """An ellipse on black, with something in it and a skull so thick."""
+    image = np.zeros((256, 256), np.uint8)
+    inside = np.zeros_like(image)
+    for picture, thickness in ((image, 0), (inside, skull)):
+        cv2.ellipse(picture, (128 + shift[0], 128 + shift[1]), (80 - thickness, 100 - thickness), 0, 0, 360, 255, -1)
+    return np.where(inside > 0, body, image).astype(np.uint8)
+
+
+def test_a_white_skull_is_no_saturation():
+    skull = head(80, skull=14)
+    assert (skull == 255).sum() > 0.2 * (skull > 0).sum()
+    assert inspect_pair(skull, head(140), polarity="white-hot") == ()
+
+
+def test_slices_are_shifted_if_their_bodies_are():
+    """Spots of uptake fit the edges of an MRI elsewhere too, which says nothing of the heads."""
+    texture = 60 + scene(2, 256, 256) // 2
+    moved = np.roll(texture, (10, 18), (0, 1))
+    mri = head(texture)
+    (found,) = inspect_pair(head(moved, shift=(18, 10)), mri, polarity="white-hot")
+    assert (found.kind, round(found.value)) == ("alignment", 21)
+    images = [image / np.float32(255) for image in (head(moved), mri)]
+    assert check_registration(*images) is not None  # as images of two cameras
+    assert inspect_pair(head(moved), mri, polarity="white-hot") == ()
 
 
 @pytest.mark.parametrize("make", [lambda x: x, lambda x: torch.from_numpy(x)[None] / 255, Image.fromarray])

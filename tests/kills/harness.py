@@ -1,7 +1,12 @@
-"""Runs that are killed at random moments, and what is wrong after it. `run.py` has the kinds of runs."""
+"""Runs that are killed at random moments, and what is wrong after it. `run.py` has the kinds of runs.
+
+SIGKILL hits the process alone, as the kernel does it when memory is short; SIGTERM and SIGINT hit its process group, as
+`timeout`, Slurm, systemd and a terminal do it.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SECONDS_TO_END = 120
 
 
 class Runs(ABC):
@@ -21,12 +27,14 @@ class Runs(ABC):
         old: the bytes of the old results, by their names.
         whole: those of a run that nothing disturbed.
         seconds: that such a run takes.
+        longest: seconds of work that a kill lost at most, where it may lose only so much.
     """
 
     folder: Path
     old: dict[str, bytes]
     whole: dict[str, bytes]
     seconds: float
+    longest = 0.0
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,7 +80,13 @@ class Runs(ABC):
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a run, with further arguments, in a process of its own."""
         command = [sys.executable, "-m", "refinefuse", *self.command, *words]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a process group of its own
+        )
 
     def undisturbed(self, *words: str) -> float:
         """Run to the end, and return the seconds that it took."""
@@ -86,9 +100,16 @@ class Runs(ABC):
         self.put_back()
         running = self.start()
         time.sleep(after)
-        running.send_signal(number)
-        running.wait(timeout=120)
+        os.kill(running.pid if number == signal.SIGKILL else -running.pid, number)
+        moment = time.time()
         wrong = []
+        try:
+            running.wait(timeout=SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            wrong.append(f"it had not ended {SECONDS_TO_END} s after the signal")
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+        wrong += self.lost(moment)
         if not self._is_old_or_whole():
             wrong.append("an old result is gone and the new one is not complete")
         if number != signal.SIGKILL and self.leftovers():
@@ -100,6 +121,10 @@ class Runs(ABC):
         if self.leftovers():
             wrong.append("the next run did not remove what was left")
         return wrong
+
+    def lost(self, moment: float) -> list[str]:
+        """What a run that was killed at a moment lost beyond what it may."""
+        return []
 
     def _is_old_or_whole(self) -> bool:
         found = self.results()

@@ -1,4 +1,5 @@
-"""Kill runs at random moments: `python tests/kills/run.py --kills 12`. Prints a row per kind and what went wrong.
+"""Kill runs at random moments: `python tests/kills/run.py --kills 12`. Prints a row per kind, with the longest
+training that was lost, and what went wrong.
 
 Whatever kills a run, each old result is there unchanged or the new one is complete; the next run gives what a run gives
 that nothing disturbed, and removes what the killed one left.
@@ -11,6 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from signal import Signals
 
 import numpy as np
 
@@ -30,7 +32,7 @@ RECIPE = """\
 name: tiny
 datasets: [{a: ir, b: vi, weight: 1}]
 network: {channels: [4, 6], context_size: 8, context_channels: 4, num_heads: 2, num_interactions: 1}
-max_steps: 400
+max_steps: 200
 batch_size: 2
 crop_size: 32
 """
@@ -167,7 +169,7 @@ class Dicom(Nifti):
 
 
 class Training(Runs):
-    """A training, from the start; the next run resumes it, up to rounding."""
+    """A training with a data worker, from the start; the next run resumes it, up to rounding."""
 
     @property
     def command(self) -> list[str]:
@@ -188,6 +190,14 @@ class Training(Runs):
     def files(self) -> list[Path]:
         """The trained weights."""
         return sorted(self.folder.glob("run/tiny.safetensors"))
+
+    def lost(self, moment: float) -> list[str]:
+        """Training since the last checkpoint, or since the start: at most a minute; by SIGTERM one is written."""
+        saved = [self.folder / "run" / name for name in ("recipe.yaml", "last.ckpt")]
+        times = [path.stat().st_mtime for path in saved if path.exists()]
+        seconds = moment - max(times, default=moment)
+        self.longest = max(self.longest, seconds)
+        return ["more than a minute of training was lost"] if seconds > 60 else []
 
     def put_back(self) -> None:
         """Remove the run."""
@@ -245,20 +255,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="KIND")
     parser.add_argument("--kills", type=int, default=12, help="of each kind")
+    parser.add_argument("--signals", nargs="+", choices=[s.name for s in SIGNALS], default=[s.name for s in SIGNALS])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     failures = 0
-    print(f"{'kind':<12}{'kills':>8}{'failures':>10}", flush=True)
+    print(f"{'kind':<12}{'kills':>8}{'failures':>10}{'s lost':>10}", flush=True)
     for kind in options.kinds:
         wrong: Counter[tuple[str, str]] = Counter()
         with tempfile.TemporaryDirectory() as folder:
             runs = KINDS[kind](Path(folder) / kind)
             for index in range(options.kills):
-                number = SIGNALS[index % len(SIGNALS)]
+                number = Signals[options.signals[index % len(options.signals)]]
                 for failure in runs.kill(number, random.uniform(0.3, 1) * runs.seconds):
                     wrong[number.name, failure] += 1
-        print(f"{kind:<12}{options.kills:>8}{sum(wrong.values()):>10}", flush=True)
+        print(f"{kind:<12}{options.kills:>8}{sum(wrong.values()):>10}{runs.longest:>10.0f}", flush=True)
         for (name, failure), times in wrong.items():
             print(f"  {times} x {name}: {failure}", flush=True)
         failures += sum(wrong.values())

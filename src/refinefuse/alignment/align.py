@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from refinefuse.alignment.edges import Mask, luma
-from refinefuse.alignment.mutual_information import check_mutual, refine_mutual
+from refinefuse.alignment.mutual_information import MODELS, check_mutual, refine_mutual
 from refinefuse.alignment.refine import (
     COARSE,
     FINE,
@@ -31,6 +32,7 @@ SimilarityMetric = Literal["edges", "mutual-information"]
 #: What may change; `auto` is a similarity, or an affine transform where the edges agree clearly better under it.
 TransformChoice: TypeAlias = TransformType | Literal["auto"]
 
+_FROM_STIFF_TO_FREE: tuple[TransformType, ...] = ("translation", "rigid", "similarity", "affine", "homography")
 _STARTS = 3  # motions of the search that are refined
 _NEAR = 0.04  # of the longer side: corners nearer to each other on average are those of one motion
 _ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
@@ -114,6 +116,28 @@ def align(
     if stiff and transform_type == "auto":
         return _align(inputs, "affine", metric)
     return replace(found, rejection_reasons=(*found.rejection_reasons, *stiff))
+
+
+def find_working_type(
+    look: Callable[..., Alignment], tried: TransformChoice, metric: SimilarityMetric = "edges"
+) -> TransformType | None:
+    """Look for a freer type of transform by which a pair can be aligned that could not be as it was tried.
+
+    Stiffer ones are not tried: what a free one leaves in doubt, they may seem to settle, and be wrong.
+
+    Args:
+        look: `align` of the pair.
+        tried: the type that it could not be aligned by.
+        metric: what `look` compares.
+
+    Returns:
+        The stiffest one whose result can be trusted; None if there is none.
+    """
+    if tried == "bspline":
+        return None
+    freer = _FROM_STIFF_TO_FREE[_FROM_STIFF_TO_FREE.index("affine" if tried == "auto" else tried) + 1 :]
+    known = (one for one in freer if metric == "edges" or one in MODELS)
+    return next((one for one in known if look(transform_type=one).is_reliable), None)
 
 
 def _align(inputs: RegistrationInputs, transform_type: TransformType, metric: SimilarityMetric) -> Alignment:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from refinefuse.alignment.align import Alignment, SimilarityMetric, TransformChoice, align
-from refinefuse.alignment.transform import Transform
+from refinefuse.alignment.align import Alignment, SimilarityMetric, TransformChoice, align, find_working_type
+from refinefuse.alignment.transform import Transform, TransformType
 from refinefuse.alignment.warp import warp_and_fill
 from refinefuse.atomic import check_writable
 from refinefuse.data.pairs import Pair, pair_folders
@@ -46,16 +47,11 @@ class AlignOptions:
         """
         if self.transform is not None:
             return self.transform, None
-        masks = (None if path is None else _mask(path) for path in (self.mask_a, self.mask_b))
-        alignment = align(
-            a,
-            b,
-            transform_type=self.transform_type,
-            metric=self.metric,
-            **dict(zip(("mask_a", "mask_b"), masks, strict=True)),
-        )
+        mask_a, mask_b = (None if path is None else _mask(path) for path in (self.mask_a, self.mask_b))
+        look = partial(align, a, b, metric=self.metric, mask_a=mask_a, mask_b=mask_b)
+        alignment = look(transform_type=self.transform_type)
         if not alignment.is_reliable:
-            raise AlignmentError(refusal(alignment))
+            raise AlignmentError(_refusal(alignment, find_working_type(look, self.transform_type, self.metric)))
         return alignment.transform, alignment
 
 
@@ -74,14 +70,16 @@ class AlignFolderResult:
     unpaired: list[str] = field(default_factory=list)
 
 
-def refusal(alignment: Alignment) -> str:
-    """Why an alignment is not to be trusted, and what to do."""
+def _refusal(alignment: Alignment, working: TransformType | None) -> str:
+    """Why an alignment is not to be trusted, and what to do; `working` is a type of transform by which it could be."""
     reasons = "\n".join(f"  {reason}" for reason in alignment.rejection_reasons)
-    return (
-        f"The pair could not be aligned, so nothing was written.\n{reasons}\n"
-        "Try another `transform_type`, mask what differs (`mask_a`, `mask_b`), or use the transform of another pair of "
-        "the same two cameras (`transform`)."
+    remedy = (
+        "No freer `transform_type` does better: mask what differs (`mask_a`, `mask_b`), or use the transform of "
+        "another pair of the same two cameras (`transform`)."
+        if working is None
+        else f"Another type of transform can be trusted: give `transform_type={working}`."
     )
+    return f"The pair could not be aligned, so nothing was written.\n{reasons}\n{remedy}"
 
 
 def align_files(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from refinefuse.alignment.align import TransformChoice, align
+from refinefuse.alignment.align import TransformChoice
 from refinefuse.alignment.transform import Transform
 from refinefuse.alignment.warp import warp_and_fill
-from refinefuse.errors import AlignmentError, InputError
+from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor
-from refinefuse.inference.align_files import refusal
+from refinefuse.inference.align_files import AlignOptions
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,5 @@ class AlignmentOptions:
             InputError: the transform was made for other sizes, or the images are too small to be aligned.
         """
         moving, fixed = (to_array(image, np.float32) for image in (a, b))
-        transform = self.transform
-        if transform is None:
-            found = align(moving, fixed, transform_type=self.transform_type)
-            if not found.is_reliable:
-                raise AlignmentError(refusal(found))
-            transform = found.transform
+        transform, _ = AlignOptions(self.transform_type, transform=self.transform).find(moving, fixed)
         return to_tensor(warp_and_fill(moving, fixed, transform)[0]), transform

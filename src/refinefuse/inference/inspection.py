@@ -13,18 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from refinefuse.alignment.check import Evidence, find_evidence
+from refinefuse.alignment.check import Evidence, Misalignment, find_evidence
 from refinefuse.image.color import to_array, to_ycbcr
 from refinefuse.image.palettes import find_palette
 from refinefuse.image.polarity import polarity_score, saturation
+from refinefuse.image.slices import Luma, body_offset, is_slice, white_area
 from refinefuse.image.thermal import looks_raw
 from refinefuse.inference.inputs import ImageInput, LoadedImage, check_pair, load_input
 from refinefuse.weights.store import MEDICAL, shipped
 
 WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "weights", "metadata"]
 _COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
-_BLACK = 0.05  # luma of the surround of a slice
-_WHITE, _SATURATED = 0.99, 0.2  # luma from which a slice is white, and the fraction of the body that may be
+_SATURATED = 0.2  # fraction of the body in a slice that may be white
+_CLEAR, _ALONG = 1.3, 0.3  # for slices: how many times better a shift agrees, and the part of it that the bodies show
 _POOL = 10  # pairs of one rig that are looked at together
 _BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
 
@@ -80,25 +81,25 @@ class Preview:
         kinds = [kind for kind in kinds if self.kinds is None or kind in self.kinds]
         found = [_raw_counts(counts) for counts in self.counts if "counts" in kinds and counts is not None]
         for index, a in enumerate(others):
-            slices = _is_slice(a) and _is_slice(last)
+            lumas = _luma(a), _luma(last)
+            of_patient = is_slice(lumas[1])
             if "alignment" in kinds:
-                found.append(self._alignment(a, last, pool if index == 0 else None, poses=not slices))
-            if slices:
-                found += [check(a) for kind, check in _OF_SLICES.items() if kind in kinds]
+                pooled = pool if index == 0 else None
+                found.append(_shifted_slices(*lumas, self.step) if of_patient else self._alignment(*lumas, pooled))
+            if of_patient and is_slice(lumas[0]):
+                found += [check(lumas[0]) for kind, check in _OF_SLICES.items() if kind in kinds]
             colored = _false_color(a) if "palette" in kinds else None
             colored = colored or (_swapped(a, last) if "order" in kinds else None)
             found += [colored] if colored or "polarity" not in kinds else [_black_hot(a)]
         return list(dict.fromkeys(warning for warning in found if warning is not None))
 
-    def _alignment(self, a: Tensor, last: Tensor, pool: PooledCheck | None, *, poses: bool) -> PairWarning | None:
-        """By shifts, and where it makes sense by rotations and scales: in PET and SPECT, spots fit in many sizes."""
-        lumas = (to_ycbcr(image).luma[0, 0].numpy() for image in (a, last))
-        evidence = find_evidence(*lumas, poses=poses and (pool is None or not pool.is_full))
+    def _alignment(self, a: Luma, last: Luma, pool: PooledCheck | None) -> PairWarning | None:
+        evidence = find_evidence(a, last, poses=pool is None or not pool.is_full)
         if evidence is None:
             return None
         if pool is not None:
             pool.add(evidence, self.step)
-        return _misalignment(evidence, self.step)
+        return _misalignment(evidence.misalignment(self.step))
 
 
 class PooledCheck:
@@ -127,7 +128,7 @@ class PooledCheck:
         """One if the pairs, at least two, look misaligned together."""
         if self._evidence is None or self._evidence.pairs < 2:
             return []
-        found = _misalignment(self._evidence, self._step)
+        found = _misalignment(self._evidence.misalignment(self._step))
         return [] if found is None else [replace(found, message=f"in {self._evidence.pairs} pairs together, {found}")]
 
 
@@ -183,13 +184,12 @@ def _raw_counts(counts: NDArray[Any]) -> PairWarning | None:
     return PairWarning("counts", message, (int(counts.max()) - int(counts.min())) / 65535)
 
 
-def _misalignment(evidence: Evidence, step: int) -> PairWarning | None:
-    found = evidence.misalignment(step)
+def _misalignment(found: Misalignment | None) -> PairWarning | None:
     return None if found is None else PairWarning("alignment", found.message, found.value, 1 - 1 / found.peak_ratio)
 
 
 def _false_color(a: Tensor) -> PairWarning | None:
-    if a.shape[1] < 3 or _is_slice(a):  # PET and SPECT are shown in false color on purpose
+    if a.shape[1] < 3 or is_slice(_luma(a)):  # PET and SPECT are shown in false color on purpose
         return None
     found = find_palette(to_array(a, np.uint8))
     if found is None:
@@ -200,29 +200,32 @@ def _false_color(a: Tensor) -> PairWarning | None:
     return PairWarning("palette", message, found.fraction)
 
 
-def _is_slice(image: Tensor) -> bool:
-    """Whether an image has a black surround, as slices of a patient have."""
-    luma = to_ycbcr(image).luma[0, 0]
-    height, width = (max(side // 32, 1) for side in luma.shape)
-    border = torch.cat(
-        [luma[:height].ravel(), luma[-height:].ravel(), luma[:, :width].ravel(), luma[:, -width:].ravel()]
-    )
-    return bool((border < _BLACK).float().mean() > 0.9 and (luma < _BLACK).float().mean() > 0.2)
+def _shifted_slices(a: Luma, last: Luma, step: int) -> PairWarning | None:
+    """Only a clear shift that the bodies show too: spots of PET and SPECT fit the edges of an MRI in many places."""
+    evidence = find_evidence(a, last, poses=False)
+    found = None if evidence is None else evidence.misalignment(step)
+    if found is None or found.peak_ratio < _CLEAR:
+        return None
+    along = step * body_offset(a, last) @ found.shift / np.square(found.shift).sum()
+    return _misalignment(found) if along > _ALONG else None
 
 
-def _saturated(a: Tensor) -> PairWarning | None:
-    luma = to_ycbcr(a).luma
-    white = float((luma >= _WHITE).sum() / (luma >= _BLACK).sum().clamp_min(1))
-    message = f"{white:.0%} of the body in `a` is white: its structure is lost; export it in a wider window"
+def _saturated(a: Luma) -> PairWarning | None:
+    white = white_area(a)
+    message = f"{white:.0%} of the body in `a` is one white area: its structure is lost; export it in a wider window"
     return PairWarning("range", message, white) if white > _SATURATED else None
 
 
-def _slices(_: Tensor) -> PairWarning:
+def _luma(image: Tensor) -> Luma:
+    return to_ycbcr(image).luma[0, 0].numpy()
+
+
+def _slices(_: Luma) -> PairWarning:
     message = "both sources look like slices of a patient, for which other weights are made: give `weights=medical`"
     return PairWarning("weights", message, 1.0, 0.5)
 
 
-_OF_SLICES: dict[WarningKind, Callable[[Tensor], PairWarning | None]] = {"range": _saturated, "weights": _slices}
+_OF_SLICES: dict[WarningKind, Callable[[Luma], PairWarning | None]] = {"range": _saturated, "weights": _slices}
 
 
 def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:
@@ -234,7 +237,7 @@ def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:
 
 
 def _black_hot(a: Tensor) -> PairWarning | None:
-    score = polarity_score(to_ycbcr(a).luma[0, 0].numpy()) if saturation(a) < _GRAY else 0.0
+    score = polarity_score(_luma(a)) if saturation(a) < _GRAY else 0.0
     if score >= _BLACK_HOT:
         return None
     message = (
