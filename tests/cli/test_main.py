@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
 import refinefuse
 from refinefuse.cli import COMMANDS
+from refinefuse.cli.session import insisting
 from refinefuse.errors import MissingDependencyError, optional
 
 
@@ -99,3 +101,17 @@ def test_a_broken_library_is_no_missing_one(error):
     with pytest.raises(type(error), match=str(error)) as raised, optional("train", "Training"):
         raise error
     assert not isinstance(raised.value, MissingDependencyError)
+
+
+def test_an_interruption_that_python_ignores_comes_again():
+    class Callback:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def work():
+        Callback()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt), insisting():
+        work()

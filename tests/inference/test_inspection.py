@@ -152,13 +152,13 @@ def test_python_warns_as_the_command_line_does(make):
 
 
 def test_the_pairs_of_a_folder_are_looked_at_together(tmp_path):
-    for index in range(4):
+    for index in range(5):
         image = scene(index)
         write_image(tmp_path / "ir" / f"{index}.png", np.roll(image, (12, 20), (0, 1)))
         write_image(tmp_path / "vi" / f"{index}.png", image)
     result = refinefuse.fuse_folder(tmp_path / "ir", tmp_path / "vi", tmp_path / "fused")
     (pooled,) = result.pooled_warnings
-    assert pooled.message.startswith("in 4 pairs together, `a` looks shifted")
+    assert pooled.message.startswith("in 5 pairs together, `a` looks shifted")
     assert pooled.value == pytest.approx(np.hypot(12, 20), abs=1)
 
 

@@ -8,12 +8,22 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
 from importlib import import_module
 from types import ModuleType
 
 import refinefuse
 from refinefuse.cli import parsing
-from refinefuse.cli.session import Terminated, limit_pixels, reopen_closed_streams, session, to_stderr, wait_passively
+from refinefuse.cli.session import (
+    Terminated,
+    insisting,
+    limit_pixels,
+    reopen_closed_streams,
+    session,
+    stopping_cleanly,
+    to_stderr,
+    wait_passively,
+)
 from refinefuse.errors import AlignmentError, RefineFuseError
 
 COMMANDS = (
@@ -24,6 +34,8 @@ COMMANDS = (
 """Each is the function `run` in `refinefuse.cli.COMMAND` (`data list`: data_list), in the order of the help."""
 FAMILY = ("fuse", "video", "volume", "align")
 """Commands whose options are mistaken for one another's."""
+TRAINING = ("train", "detect train", "downstream")
+"""Lightning ends these on SIGTERM, with a checkpoint, unless somebody else waits for it."""
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 GLOBAL_OPTIONS = """\
 global options:
@@ -91,16 +103,16 @@ def _dispatch(words: list[str]) -> int:
     found = parser.parse(words[length:])
     session.threads = found.get("threads", 0)
     limit_pixels(found["max_pixels"])
-    module = module_of(command)
-    if session.quiet:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a device
-            before, sys.stdout = sys.stdout, nowhere
-            try:
-                return parsing.call(module.run, found)
-            finally:
-                sys.stdout = before
-    code = parsing.call(module.run, found)
-    sys.stdout.flush()
+    run = module_of(command).run
+    with ExitStack() as stack:
+        stack.enter_context(insisting())
+        if command not in TRAINING:
+            stack.enter_context(stopping_cleanly())
+        if session.quiet:
+            nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123  # a device
+            stack.enter_context(redirect_stdout(nowhere))
+        code = parsing.call(run, found)
+        sys.stdout.flush()
     return code
 
 

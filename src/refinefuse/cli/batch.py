@@ -45,7 +45,7 @@ def run(
         registration: How sources are aligned.
         network: What fuses.
     """
-    from refinefuse.cli.session import session, stopping_cleanly
+    from refinefuse.cli.session import session
     from refinefuse.inference.resources import limit_threads
 
     limit_threads(session.threads)
@@ -74,13 +74,12 @@ def run(
         png_level,
     )
     items = find_items([absolute(source) for source in pairs], pair_by)
-    with stopping_cleanly():
-        summary = run_batch(
-            items,
-            absolute(output),
-            options,
-            cluster,
-            overwrite=overwrite,
-            progress=not session.quiet,
-        )
+    summary = run_batch(
+        items,
+        absolute(output),
+        options,
+        cluster,
+        overwrite=overwrite,
+        progress=not session.quiet,
+    )
     return report_batch(summary, output)

@@ -110,7 +110,7 @@ def run(
         registration: How sources are aligned.
         network: What fuses.
     """
-    from refinefuse.cli.session import prepare, session, stopping_cleanly
+    from refinefuse.cli.session import prepare, session
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_folder, report_pair
@@ -124,24 +124,21 @@ def run(
     loader = Loader(lambda: network.load(DEFAULT, results.color))
     options = thermal.options(per_image=thermal.range_per_image, palette=thermal.palette), registration.options()
     overwrite, provenance, progress = results.overwrite, not results.no_provenance, not session.quiet
-    with stopping_cleanly():
-        if any(source.is_dir() for source in sources):
-            outputs = results.paths(None, "")
-            folder = fuse_folders(
-                loader,
-                sources,
-                outputs,
-                *options,
-                pair_by=folders.pair_by,
-                recursive=folders.recursive,
-                overwrite=overwrite,
-                provenance=provenance,
-                progress=progress,
-            )
-            return report_folder(folder, outputs.output, loader)
-        suffix = ".tif" if any(source.suffix.lower() in (".tif", ".tiff") for source in sources) else ".png"
-        outputs = results.paths(sources[-1].stem, suffix)
-        pair = fuse_files(
-            loader, sources, outputs, *options, overwrite=overwrite, provenance=provenance, progress=progress
+    if any(source.is_dir() for source in sources):
+        outputs = results.paths(None, "")
+        folder = fuse_folders(
+            loader,
+            sources,
+            outputs,
+            *options,
+            pair_by=folders.pair_by,
+            recursive=folders.recursive,
+            overwrite=overwrite,
+            provenance=provenance,
+            progress=progress,
         )
-        return report_pair(pair, outputs.output, loader)
+        return report_folder(folder, outputs.output, loader)
+    suffix = ".tif" if any(source.suffix.lower() in (".tif", ".tiff") for source in sources) else ".png"
+    outputs = results.paths(sources[-1].stem, suffix)
+    pair = fuse_files(loader, sources, outputs, *options, overwrite=overwrite, provenance=provenance, progress=progress)
+    return report_pair(pair, outputs.output, loader)

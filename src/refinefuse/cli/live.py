@@ -88,7 +88,7 @@ def run(
         thermal: How A is read.
         network: What fuses.
     """
-    from refinefuse.cli.session import prepare, stopping_cleanly
+    from refinefuse.cli.session import prepare
 
     prepare()
     from refinefuse.cli.arguments import load_given
@@ -105,8 +105,7 @@ def run(
     )
     _check(outputs)
     view = LiveView(network.load("infrared-visible-small", live.color), a, b, options)
-    with stopping_cleanly():
-        return _report(view.run(_open(outputs, view)))
+    return _report(view.run(_open(outputs, view)))
 
 
 def _check(outputs: OutputArguments) -> None:

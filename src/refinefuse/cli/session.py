@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,3 +99,26 @@ def stopping_cleanly() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def insisting() -> Iterator[None]:
+    """Inside, an interruption that Python ignores comes again.
+
+    It ignores whatever is raised in a destructor or in the callback of a weak reference: a run that Ctrl-C meets there
+    would go on to its end.
+    """
+    before = sys.unraisablehook
+
+    def again(ignored: sys.UnraisableHookArgs) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            before(ignored)
+            return
+        number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
+        threading.Timer(0.1, _thread.interrupt_main, [number]).start()  # later: what is raised here is ignored too
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

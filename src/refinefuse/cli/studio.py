@@ -33,10 +33,10 @@ def run(
     """
     from contextlib import suppress
 
-    from refinefuse.cli.session import session, stopping_cleanly
+    from refinefuse.cli.session import session
     from refinefuse.studio.serve import serve
 
-    with suppress(KeyboardInterrupt), stopping_cleanly():  # this is how it ends
+    with suppress(KeyboardInterrupt):  # this is how it ends
         serve(
             host,
             port,

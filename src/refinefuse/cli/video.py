@@ -79,7 +79,7 @@ def run(
         thermal: How A is read.
         network: What fuses.
     """
-    from refinefuse.cli.session import prepare, session, stopping_cleanly
+    from refinefuse.cli.session import prepare, session
 
     prepare()
     from refinefuse.cli.arguments import load_given
@@ -101,15 +101,14 @@ def run(
         ),
     )
     loader = Loader(lambda: network.load(DEFAULT, results.color))
-    with stopping_cleanly():
-        outcome = fuse_videos(
-            loader,
-            a,
-            b,
-            results.output,
-            options,
-            overwrite=results.overwrite,
-            progress=not session.quiet,
-            provenance=not results.no_provenance,
-        )
+    outcome = fuse_videos(
+        loader,
+        a,
+        b,
+        results.output,
+        options,
+        overwrite=results.overwrite,
+        progress=not session.quiet,
+        provenance=not results.no_provenance,
+    )
     return report_video(outcome, loader)

@@ -96,7 +96,7 @@ def run(
         registration: Whether sources are registered.
         network: What fuses.
     """
-    from refinefuse.cli.session import prepare, session, stopping_cleanly
+    from refinefuse.cli.session import prepare, session
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_volume
@@ -121,15 +121,14 @@ def run(
     )
     outputs = OutputPaths(results.output, results.weight_map, results.montage)
     loader = Loader(lambda: network.load(MEDICAL))
-    with stopping_cleanly():
-        outcome = fuse_volumes(
-            loader,
-            paths,
-            outputs,
-            options,
-            align=registration.transform_type if registration.align else None,
-            overwrite=results.overwrite,
-            provenance=not results.no_provenance,
-            progress=not session.quiet,
-        )
+    outcome = fuse_volumes(
+        loader,
+        paths,
+        outputs,
+        options,
+        align=registration.transform_type if registration.align else None,
+        overwrite=results.overwrite,
+        provenance=not results.no_provenance,
+        progress=not session.quiet,
+    )
     return report_volume(outcome, loader)

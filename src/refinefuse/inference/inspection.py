@@ -26,7 +26,7 @@ WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "ra
 _COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
 _SATURATED = 0.2  # fraction of the body in a slice that may be white
 _CLEAR, _ALONG = 1.3, 0.3  # for slices: how many times better a shift agrees, and the part of it that the bodies show
-_POOL = 10  # pairs of one rig that are looked at together
+_FEWEST, _POOL = 5, 10  # pairs of one rig that are looked at together, at least and at most
 _BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
 
 
@@ -125,8 +125,8 @@ class PooledCheck:
 
     @property
     def warnings(self) -> list[PairWarning]:
-        """One if the pairs, at least two, look misaligned together."""
-        if self._evidence is None or self._evidence.pairs < 2:
+        """One if the pairs, if there are enough, look misaligned together."""
+        if self._evidence is None or self._evidence.pairs < _FEWEST:
             return []
         found = _misalignment(self._evidence.misalignment(self._step))
         return [] if found is None else [replace(found, message=f"in {self._evidence.pairs} pairs together, {found}")]
