@@ -37,6 +37,7 @@ def write_video(
     sound=False,
     sounds=(),
     subtitles=(),
+    telemetry=None,
     metadata=None,
     chapters=(),
     tags=None,
@@ -53,6 +54,7 @@ def write_video(
         sound: a tone from the start.
         sounds: of each track the codec, samples (1, n), the second at which they start, and metadata.
         subtitles: of each track the codec and metadata; "one" and "two" from 0.2 s and 0.6 s on, 0.2 s each.
+        telemetry: codec of a track of data: two packets of 0.4 s.
         metadata: of the file.
         chapters: as `av` takes them.
         tags: attributes of the codec context.
@@ -72,6 +74,7 @@ def write_video(
             sounds = [("aac", 0.6 * np.sin(np.arange(RATE * len(frames) // rate) / 5).astype(np.float32)[None], 0, {})]
         tracks = [_sound_track(file, *one) for one in sounds]
         texts = [_text_track(file, *one) for one in subtitles]
+        texts += [_data_track(file, telemetry)] if telemetry else []
         if chapters:
             file.set_chapters(list(chapters))
         packets = _video_packets(stream, frames, pixel_format, rate, stamps, start)
@@ -128,6 +131,23 @@ def _text_track(file, codec, metadata):
     return packets
 
 
+TELEMETRY = (b"47.1 N, 8.5 E", b"47.2 N, 8.6 E")
+
+
+def _data_track(file, codec):
+    track = file.add_data_stream(codec)
+
+    def packets():
+        for index, data in enumerate(TELEMETRY):
+            packet = av.Packet(data)
+            packet.stream, packet.time_base = track, Fraction(1, 1000)
+            packet.pts = packet.dts = 400 * index
+            packet.duration = 400
+            yield packet
+
+    return packets
+
+
 _STYLES = (
     b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name, Fontname, Fontsize, PrimaryColour\r\n"
     b"Style: Default,Arial,16,&HFFFFFF\r\n\r\n[Events]\r\nFormat: Layer, Start, End, Style, Text\r\n"
@@ -169,6 +189,14 @@ def subtitles_of(path):
             for packet in packets
             for text in packet.decode()
         ]
+
+
+def telemetry_of(path):
+    """What the tracks hold that are neither video nor audio nor subtitles, with its seconds."""
+    with av.open(str(path)) as file:
+        others = [one for one in file.streams if one.type in ("data", "unknown")]
+        packets = [packet for packet in file.demux(others) if packet.size] if others else []
+        return [(round(float(packet.pts * packet.time_base), 2), bytes(packet)) for packet in packets]
 
 
 def plane(frame, index=0):

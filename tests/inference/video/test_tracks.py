@@ -1,10 +1,11 @@
 """Sound, subtitles, chapters and metadata of the sources, in every container: there, in step, and named."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import av, beep, onset, read_video, scene, subtitles_of, times, write_video
+from clips import TELEMETRY, av, beep, onset, read_video, scene, subtitles_of, telemetry_of, times, write_video
 
 from refinefuse.inference.video.fuse import fuse_video
 from refinefuse.inference.video.options import VideoOptions
@@ -81,7 +82,7 @@ def test_sound_that_a_container_cannot_hold_is_encoded_anew_and_that_is_said(
     b = write(tmp_path / name, sounds=[(codec, beep(2, 0.5), 0, {})])
     outcome = fuse(fuser, a, b, tmp_path / f"o{suffix}")
     assert [one[0] for one in streams_of(tmp_path / f"o{suffix}", "audio")] == [expected]
-    assert bool(said(outcome, "sound", f"encoded as {expected}")) == (expected not in codec)
+    assert bool(said(outcome, "audio track", f"encoded as {expected}")) == (expected not in codec)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -134,7 +135,19 @@ def test_subtitles_are_kept(fuser, a, tmp_path, name, codec, suffix):
 
 def test_subtitles_that_are_lost_are_named(fuser, a, tmp_path):
     b = write(tmp_path / "b.mkv", subtitles=[("subrip", {})])
-    assert said(fuse(fuser, a, b, tmp_path / "o.avi"), "subtitles", "subrip", "lost", "avi")
+    assert said(fuse(fuser, a, b, tmp_path / "o.avi"), "subtitle track", "subrip", "lost", "avi")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("name", "codec"), [("b.mp4", "bin_data"), ("b.ts", "klv"), ("b.ts", "timed_id3")])
+def test_telemetry_is_kept_or_its_loss_is_said(fuser, a, tmp_path, name, codec, suffix):
+    b = write(tmp_path / name, telemetry=codec)
+    assert [data for _, data in telemetry_of(b)] == list(TELEMETRY)
+    outcome = fuse(fuser, a, b, tmp_path / f"o{suffix}")
+    kept = telemetry_of(tmp_path / f"o{suffix}")
+    assert kept in ([], [(0.0, TELEMETRY[0]), (0.4, TELEMETRY[1])])
+    assert bool(said(outcome, "telemetry track", codec, "lost")) == (not kept)
+    assert kept or suffix != Path(name).suffix
 
 
 def test_chapters_move_with_the_video(fuser, a, tmp_path):

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,21 +117,35 @@ def container_of(path: Path) -> Container:
 def holds(container: Container, add_stream: Callable[[Any], Any]) -> bool:
     """Whether a file format can hold a stream, by its muxer's own word: it writes the head of a file in memory.
 
+    Of telemetry that is not enough: some tracks that muxers take cannot be found again, so one is written and read.
+
     Args:
         container: the format.
-        add_stream: adds the stream to an output that is open.
+        add_stream: adds the stream to an output that is open, and returns it.
     """
-    av = import_av()
-    output = av.open(io.BytesIO(), "w", format=container.format)
+    av, file = import_av(), io.BytesIO()
+    output = av.open(file, "w", format=container.format)
     try:
-        add_stream(output)
+        stream = add_stream(output)
         output.start_encoding()
+        if stream.type == "data":
+            output.mux(_sample_packet(stream))
+            output.close()
+            file.seek(0)
+            with av.open(file, format=container.format) as found:
+                return len(found.streams) == 1
     except (av.error.FFmpegError, ValueError, LookupError):
         return False
     finally:
         with suppress(av.error.FFmpegError):
             output.close()
     return True
+
+
+def _sample_packet(stream: Any) -> Any:
+    packet = import_av().Packet(bytes(16))
+    packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 1000), 0, 0
+    return packet
 
 
 def pixel_format(codec: Encoding, source: VideoFormat, size: tuple[int, int]) -> str:

@@ -14,7 +14,10 @@ from refinefuse.inference.video.frames import import_av
 from refinefuse.inference.video.tags import of_track
 from refinefuse.inference.video.transcode import SoundEncoder, SubtitleEncoder, TrackCopy, TrackWork
 
-_NAMES = {"audio": "sound", "subtitle": "subtitles", "data": "telemetry", "attachment": "attachment", "video": "video"}
+_NAMES = {
+    "audio": "audio track", "subtitle": "subtitle track", "data": "telemetry track", "attachment": "attachment",
+    "video": "second video",
+}  # fmt: skip
 _LATE = 10  # seconds after the end of the video within which a packet of before may lie in the file
 
 
