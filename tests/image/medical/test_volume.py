@@ -236,10 +236,13 @@ class TestNifti:
         with pytest.raises(InputError, match="all voxels"):
             read_nifti(tmp_path / "x.nii")
 
-    @pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 400])
-    def test_no_nifti(self, tmp_path, content):
+    @pytest.mark.parametrize(
+        ("content", "got"),
+        [(b"", "0 bytes"), (b"\0" * 400, "400 bytes"), (b"NRRD0005\n", "NRRD"), (b"\x89PNG\r\n\x1a\n", "png")],
+    )
+    def test_no_nifti(self, tmp_path, content, got):
         (tmp_path / "x.nii").write_bytes(content)
-        with pytest.raises(InputError, match="no NIfTI file"):
+        with pytest.raises(InputError, match=f"(?s)no NIfTI file.*got: {got}"):
             read_nifti(tmp_path / "x.nii")
 
     def test_truncated(self, tmp_path):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image.medical.volume import MAX_VOXELS, NOT_A_DEVICE, Modality, Volume, check_voxel_count, load
+from refinefuse.image.structure import file_format, foreign_format
 
 NIFTI_EXTENSIONS: tuple[str, ...] = (".nii", ".nii.gz")
 _WORDS: dict[Modality, set[str]] = {
@@ -114,7 +115,8 @@ def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int, 
     size = {int.from_bytes(start[:4], order) for order in ("little", "big")}
     kind = nibabel.Nifti1Image if 348 in size else nibabel.Nifti2Image if 540 in size else None
     if kind is None:
-        raise InputError(_damaged(path, f"{len(start)} bytes without a NIfTI header"))
+        name = foreign_format(start) or file_format(start)
+        raise InputError(_damaged(path, name or f"{len(start)} bytes without a NIfTI header"))
     try:
         with nibabel.imageglobals.LoggingOutputSuppressor():
             header = kind.header_class(start[: kind.header_class.sizeof_hdr], check=True)  # without its extensions
