@@ -10,7 +10,7 @@ from refinefuse.image.files import write_image
 from refinefuse.inference import runtimes
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.onnx_export import export_onnx
-from refinefuse.inference.runtimes import RuntimeCheck, check_file
+from refinefuse.inference.runtimes import RuntimeCheck, check_file, package_fused
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.model import RefineFuse
 
@@ -145,6 +145,21 @@ def test_calibration_folders_of_any_name(network, folders, tmp_path):
     assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) > 0
     assert [entry.domain for entry in model.opset_import] == [""]
     Fuser(report.path)
+
+
+def test_int8_is_checked_with_a_scene_and_not_with_noise_that_no_scale_was_made_for(network, monkeypatch):
+    seen = {"int8": [], "float32": []}
+    for precision, sources in seen.items():
+
+        def load(content, form, sources=sources):
+            return lambda a, b: sources.append(a) or package_fused(network, a, b), "float32"
+
+        monkeypatch.setattr(runtimes, "RUNTIMES", {"onnxruntime": ("onnxruntime", load)})
+        check_file(b"", GraphForm(), precision, network)
+    scenes, both = seen.values()
+    assert all(torch.equal(one, other) for one, other in zip(scenes[:-1], both[:-1:2], strict=True))
+    assert torch.equal(scenes[-1], both[-1][:1].expand(2, -1, -1, -1))
+    assert not torch.equal(both[-1][0], both[-1][1])
 
 
 def test_a_file_that_no_runtime_confirms_is_not_written(network):
