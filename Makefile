@@ -47,9 +47,10 @@ results: .venv/developing
 detection: .venv/developing
 	$(BIN)/python benchmarks/detection.py runs/detection
 
-# The documents that are made from tables, and the file of the public surface.
+# The documents that are made from tables, the file of the public surface, and the site.
 docs: .venv/developing
 	for file in tools/*.py; do $(BIN)/python $$file || exit 1; done
+	$(MAKE) site
 
 # What the weights make of small pairs, and the help texts, recorded anew: after a change that is meant. Look at the diff.
 snapshots: .venv/developing

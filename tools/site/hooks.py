@@ -1,11 +1,14 @@
-"""What mkdocs makes when it builds the site: the command reference from the help, and the images of the gallery."""
+"""What mkdocs makes when it builds the site: the command reference, the images of the gallery, the search of files."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from refinefuse import Fuser
 from refinefuse.cli import COMMANDS, module_of, overview, parser_of, parsing
@@ -18,9 +21,18 @@ _QUALITY = 88  # of JPEG
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated files to those of `docs`."""
     files.append(File.generated(config, "commands.md", content=command_reference()))
+    script = Path(__file__).with_name("iframe-worker.js").read_text(encoding="utf-8")
+    files.append(File.generated(config, "assets/iframe-worker.js", content=script))
     for name in SAMPLES:
         files.append(File.generated(config, f"gallery/{name}.jpg", content=gallery_image(name)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let the search put the choice of weights before the many pages that mention weights."""
+    if page.file.src_uri == "which-weights.md":
+        page.meta["search"] = {"boost": 4}
+    return markdown
 
 
 def command_reference() -> str:

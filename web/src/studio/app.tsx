@@ -22,7 +22,7 @@ import { VolumeResult } from "./volume";
 
 const KINDS: Record<Kind, string> = { images: "Images", folders: "Folders", videos: "Videos", volumes: "Volumes" };
 const HINTS: Record<Kind, string> = {
-  images: "Choose an infrared and a visible image, or a CT and an MRI slice. They are fused at once.",
+  images: "Choose an infrared and a visible image, or a CT and an MRI slice. Fusing then starts by itself.",
   folders: "Choose two folders. Images with the same name, whatever their extension, become a pair.",
   videos: "Choose two videos of the same scene that start at the same time.",
   volumes: "Choose two registered volumes: NIfTI files, or all DICOM files of a series.",

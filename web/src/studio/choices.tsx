@@ -73,7 +73,7 @@ export function Choices() {
       )}
       {kind.value === "videos" && (
         <label class="field">
-          Fuse every n-th frame
+          Fuse every nth frame
           <input
             type="number"
             min={1}
@@ -196,7 +196,7 @@ function Ends({ range, onChange }: { range: string; onChange(range: string): voi
 /** How A is brought onto B. */
 function AlignmentChoices() {
   const choice = alignmentChoice.value;
-  const texts: Record<string, string> = { none: "None: already aligned" };
+  const texts: Record<string, string> = { none: "Already aligned" };
   if (kind.value !== "videos") texts["automatic"] = "Automatic";
   if (kind.value === "images") texts["hand"] = "By hand";
   texts["saved"] = "Saved transform";
@@ -236,8 +236,8 @@ function ByHand() {
   );
   return (
     <>
-      {field("dx", "Right (pixels of B)", 1)}
-      {field("dy", "Down (pixels of B)", 1)}
+      {field("dx", "Move A right (pixels of B)", 1)}
+      {field("dy", "Move A down (pixels of B)", 1)}
       {field("scale", "Scale of A", 0.005)}
       <button type="button" onClick={() => align("hand", CENTERED)}>
         Reset
@@ -343,7 +343,7 @@ function VolumeChoices() {
           checked={given.anonymize}
           onChange={(event) => change({ anonymize: event.currentTarget.checked })}
         />
-        Leave out patient and study
+        Leave out patient and study data
       </label>
     </>
   );

@@ -29,14 +29,15 @@ export function Live({ kind, messages }: { kind: "videos" | "cameras"; messages:
       width: width.value,
     });
     const shown = (rate: number) => {
+      if (kind === "cameras" && !video.srcObject) return; // stopped while this frame was fused
       setVersion((count) => count + 1);
       status.value = `${size(canvases.fused)} pixels, ${rate.toFixed(1)} frames per second.`;
     };
-    const loop = new LiveLoop(engine, a.current!, b.current!, canvases, options, shown, report);
+    const video = b.current!;
+    const loop = new LiveLoop(engine, a.current!, video, canvases, options, shown, report);
     void loop.run();
     const follow = () => loop.follow();
     const events = ["play", "pause", "seeked"] as const;
-    const video = b.current!;
     for (const event of events) video.addEventListener(event, follow);
     return () => {
       loop.stop();
@@ -143,6 +144,16 @@ function VideoFiles({ a, b }: Pair) {
 function CameraChoice({ a, b }: Pair) {
   const [cameras, setCameras] = useState<MediaDeviceInfo[]>([]);
   const [chosen, setChosen] = useState({ a: "", b: "" });
+  const [running, setRunning] = useState(false);
+  const stop = () => {
+    for (const { current } of [a, b]) {
+      if (!current) continue;
+      stopStream(current.srcObject as MediaStream | null);
+      current.srcObject = null;
+    }
+    setRunning(false);
+    status.value = "Stopped.";
+  };
   const find = async () => {
     problem.value = null;
     try {
@@ -164,9 +175,15 @@ function CameraChoice({ a, b }: Pair) {
         if (!video) continue;
         stopStream(video.srcObject as MediaStream | null);
         video.srcObject = await openCamera(id);
+        video.srcObject.getVideoTracks()[0].onended = () => {
+          stop();
+          report(new InputError("A camera was disconnected.", "Connect it again, then press Start."));
+        };
         await video.play();
       }
+      setRunning(true);
     } catch (error) {
+      stop();
       report(error);
     }
   };
@@ -192,8 +209,8 @@ function CameraChoice({ a, b }: Pair) {
               </select>
             </label>
           ))}
-          <button type="button" class="primary" onClick={() => void start()}>
-            Start
+          <button type="button" class="primary" onClick={() => (running ? stop() : void start())}>
+            {running ? "Stop" : "Start"}
           </button>
         </>
       )}

@@ -127,8 +127,8 @@ function AlignmentFields() {
   return (
     <fieldset>
       <legend>Alignment</legend>
-      <NumberField name="dx" label="Right (pixels of B)" step={1} />
-      <NumberField name="dy" label="Down (pixels of B)" step={1} />
+      <NumberField name="dx" label="Move A right (pixels of B)" step={1} />
+      <NumberField name="dy" label="Move A down (pixels of B)" step={1} />
       <NumberField name="scale" label="Scale of A" step={0.005} />
       <div class="row">
         <button type="button" onClick={() => (alignment.value = CENTERED)}>

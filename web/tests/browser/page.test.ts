@@ -144,8 +144,8 @@ test("a shift is noticed, and taken back", async () => {
   await fused(page);
   await page.getByText("25 pixels to the right and 14 pixels down").waitFor();
   await page.getByRole("button", { name: "Move A back" }).click();
-  await expect.poll(() => page.getByLabel("Right (pixels of B)").inputValue()).toBe("-25");
-  expect(await page.getByLabel("Down (pixels of B)").inputValue()).toBe("-14");
+  await expect.poll(() => page.getByLabel("Move A right (pixels of B)").inputValue()).toBe("-25");
+  expect(await page.getByLabel("Move A down (pixels of B)").inputValue()).toBe("-14");
   await fused(page);
   expect(await page.getByText("A looks shifted").count()).toBe(0);
 });
@@ -156,8 +156,8 @@ test("an alignment by hand is saved as a transform that gives the same image", a
   await fused(page);
   const plain = await downloaded(page, "Download fused image");
   expect(await difference(plain, reference("smoke", "fused.png"))).toBeLessThanOrEqual(1);
-  await page.getByLabel("Right (pixels of B)").fill("12");
-  await page.getByLabel("Right (pixels of B)").press("Enter");
+  await page.getByLabel("Move A right (pixels of B)").fill("12");
+  await page.getByLabel("Move A right (pixels of B)").press("Enter");
   await page.getByRole("button", { name: "Save transform" }).and(page.locator(":enabled")).waitFor();
   const byHand = await downloaded(page, "Download fused image");
   expect(byHand.equals(plain)).toBe(false);
@@ -318,6 +318,10 @@ test("two cameras are fused live", async () => {
   await page.getByRole("button", { name: "Cameras" }).click();
   await page.getByRole("button", { name: "Find cameras" }).click();
   await page.getByText("2 cameras found").waitFor();
+  await page.getByRole("button", { name: "Start" }).click();
+  await page.getByText(/frames per second/).waitFor();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("Stopped.").waitFor();
   await page.getByRole("button", { name: "Start" }).click();
   await page.getByText(/frames per second/).waitFor();
   await page.getByRole("button", { name: "Images" }).click();
