@@ -7,7 +7,7 @@ import pytest
 
 from refinefuse import Fuser, NetworkConfig, RefineFuse
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "alignment")]
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,15 @@ import urllib.request
 import numpy as np
 import pytest
 import torch
+from scenes import scene
 from streams import FakeCamera, age, clock_image, read_clock
 
 from refinefuse import AlignmentOptions, Rig
 from refinefuse.cli import main
 from refinefuse.errors import InputError
 from refinefuse.live.adapt import AdaptiveRange, SteadyContext, SteadyImage
+from refinefuse.live.camera import LiveFrame
+from refinefuse.live.offset import ClockOffset
 from refinefuse.live.outputs import Pipe, Push, Recording
 from refinefuse.live.run import LiveOptions, LiveView
 from refinefuse.live.server import MjpegServer
@@ -173,7 +176,7 @@ def test_a_full_disk_ends_the_recording_alone(fuser, tmp_path):
     view = LiveView(fuser, a, b, LiveOptions())
     server = MjpegServer("0", view.state)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
     try:
         result = view.run([Recording(tmp_path / "f.mp4", overwrite=False), server])
     finally:
@@ -247,3 +250,60 @@ def test_still_areas_flicker_less_and_moving_ones_keep_nothing():
     flicker = [float(torch.diff(torch.stack(frames)[:, *still], dim=0).std()) for frames in (plain, results)]
     assert flicker[1] < 0.9 * flicker[0]
     assert torch.equal(results[-1][0, 0, 12:18, 18:21], plain[-1][0, 0, 12:18, 18:21])  # just left: no ghost
+
+
+def test_a_rig_of_other_cameras_is_noticed(fuser, tmp_path, caplog):
+    a, b = scene(3)
+    size = b.shape
+    files = [write_file(tmp_path / f"{name}.mkv", [image] * 3) for name, image in (("a", np.roll(a, 20, 1)), ("b", b))]
+    transforms = [Rig(size, size, np.array([[1.0, 0, x], [0, 1, 0], [0, 0, 1]])).transform() for x in (20, -15)]
+    for transform, warned in zip(transforms, (False, True), strict=True):
+        caplog.clear()
+        LiveView(fuser, *files, LiveOptions(alignment=AlignmentOptions(transform=transform))).run([])
+        assert ("Is the rig that of these cameras?" in caplog.text) == warned
+
+
+def moving(rate, delay, seconds, seed, *, form="gray"):
+    """Frames of a camera whose frames come late: a bar that moves at random, before noise of the camera's own."""
+    moments = np.arange(0, seconds, 0.01)
+    position = np.cumsum(
+        np.abs(np.random.default_rng(5).normal(size=len(moments) // 30 + 1).repeat(30)[: len(moments)])
+    )
+    noise = np.random.default_rng(seed)
+    for number, moment in enumerate(np.arange(seed / 100, seconds - 1, 1 / rate)):
+        image = 100 + noise.normal(0, 2, (48, 64))
+        image[:, int(np.interp(moment, moments, position)) % 54 :][:, :10] += 80
+        yield LiveFrame(moment + delay, number, av.VideoFrame.from_ndarray(image.round().astype(np.uint8), format=form))
+
+
+def measured(a, b):
+    """What is known at the end of the offset of two cameras."""
+    offset, frames = ClockOffset(), list(b)
+    for one in a:
+        offset.add(one, min(frames, key=lambda frame: abs(frame.time - one.time)))
+    return offset.seconds
+
+
+@pytest.mark.parametrize("delay", [-0.24, 0.0, 0.31])
+def test_the_offset_of_the_clocks_is_measured_from_motion(delay):
+    assert measured(moving(25, delay, 16, 1), moving(9, 0, 16, 2)) == pytest.approx(delay, abs=0.02)
+
+
+def test_without_motion_no_offset_is_made_up():
+    generator = np.random.default_rng(0)
+    still = [
+        [LiveFrame(number / 25, number, av.VideoFrame.from_ndarray(image, format="gray"))
+         for number, image in enumerate(generator.integers(90, 110, (400, 48, 64), np.uint8))]
+        for _ in "ab"
+    ]  # fmt: skip
+    assert measured(*still) == 0
+
+
+@pytest.mark.parametrize(("offset", "matched"), [(0.2, (0.8, 0.6)), (-0.2, (0.6, 0.8)), (None, (0.8, 0.8))])
+def test_frames_of_one_moment_are_matched(fuser, offset, matched):
+    view = LiveView(fuser, "a", "b", LiveOptions(offset=offset))
+    image = av.VideoFrame.from_ndarray(clock_image(SIZE), format="gray")
+    for camera in (view._a, view._b):
+        camera.state = "live"
+        camera._frames.extend(LiveFrame(number / 10, number, image) for number in range(9))
+    assert tuple(frame.time for frame in view._match(view._b.latest())) == matched

@@ -60,6 +60,14 @@ def test_frames_that_have_nothing_in_common_are_refused(rig_frames):
         calibrate_rig([(np.full(SIZE, 90, np.uint8), b) for _, b in frames])
 
 
+def test_positions_that_all_frames_show_wrong_are_refused(rig_frames):
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    grid = x + 6 * np.sin(y / 10), y + 6 * np.sin(x / 10)
+    frames = [(cv2.remap(a, *grid, cv2.INTER_LINEAR), b) for a, b in rig_frames[0]]
+    with pytest.raises(AlignmentError, match=r"half of the positions lie \d\.\d pixels or more off the fit"):
+        calibrate_rig(frames)
+
+
 def test_frames_that_cannot_be_used(rig_frames):
     frames = rig_frames[0]
     with pytest.raises(InputError, match=r"expected: 5 or more pairs\n  got: 2"):

@@ -49,7 +49,7 @@ class LiveArguments:
         rig: Apply this rig to A, from `refinefuse rig calibrate`.
         distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
         transform: Apply this transform to A, from `refinefuse align --save-transform`.
-        offset: Milliseconds by which camera A is later than camera B.
+        offset: Milliseconds by which camera A is later than camera B; without it, measured where something moves.
         color: Source of the color.
         overlay: Write frame rate and latency into the image.
         timeout: Seconds to wait for the first frames.
@@ -59,7 +59,7 @@ class LiveArguments:
     rig: Path | None = None
     distance: float | None = None
     transform: Path | None = None
-    offset: float = 0.0
+    offset: float | None = None
     color: Literal["b", "gray"] = "b"
     overlay: bool = False
     timeout: float = 10.0
@@ -98,7 +98,7 @@ def run(
     options = LiveOptions(
         thermal=thermal.options(),
         alignment=AlignmentOptions(transform=load_given(live.transform, live.rig, live.distance)),
-        offset=live.offset / 1000,
+        offset=None if live.offset is None else live.offset / 1000,
         overlay=live.overlay,
         timeout=live.timeout,
         duration=live.duration,

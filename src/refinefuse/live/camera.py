@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CameraState = Literal["connecting", "live", "lost", "ended"]
 
 _OPENING, _SILENCE = 5.0, 2.0  # seconds until a camera counts as absent, and as lost
-_RETRY = 0.5  # seconds between two tries
-_KEPT = 16  # latest frames, for matching
+_RETRY = 0.2  # seconds between two tries
+_KEPT = 32  # latest frames, for matching: half a second at 60 Hz
 _MEASURED = 50  # arrivals from which the rate is taken
 _PROMPT = {"fflags": "nobuffer", "flags": "low_delay", "fpsprobesize": "0", "analyzeduration": "500000"}
 

@@ -18,12 +18,14 @@ import torch
 from refinefuse.errors import InputError
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.inspection import Preview, chosen_kinds
 from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.inference.video.color_range import luma_plane, luma_range_of, neutral_chroma, with_luma
 from refinefuse.inference.video.frames import listening
 from refinefuse.live.adapt import AdaptiveRange, SteadyContext, SteadyImage
 from refinefuse.live.camera import Camera, LiveFrame
 from refinefuse.live.fused_frame import FusedFrame, canvas_of, write_text
+from refinefuse.live.offset import LARGEST, ClockOffset
 from refinefuse.live.outputs import Output
 
 _WAIT = 0.1  # seconds between two looks at what was asked
@@ -40,7 +42,7 @@ class LiveOptions:
     Attributes:
         thermal: range and polarity of `a`. Without a range, that of raw counts follows the scene slowly.
         alignment: where in `a` each pixel of `b` lies, as a transform.
-        offset: seconds by which a frame of `a` comes later than a frame of `b` of the same moment.
+        offset: seconds by which a frame of `a` comes later than a frame of `b` of the same moment; None: measured.
         overlay: write rate and latency into the image.
         timeout: seconds to wait for the first frames.
         duration: seconds after which it ends; None: never.
@@ -51,7 +53,7 @@ class LiveOptions:
 
     thermal: ThermalOptions = field(default_factory=ThermalOptions)
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
-    offset: float = 0.0
+    offset: float | None = None
     overlay: bool = False
     timeout: float = 10.0
     duration: float | None = None
@@ -62,8 +64,8 @@ class LiveOptions:
         for name, value in (("timeout", self.timeout), ("duration", self.duration)):
             if value is not None and not value > 0:
                 raise InputError(f"`{name}` must be above 0 seconds.\n  got: {value:g}")
-        if not abs(self.offset) <= 1:
-            raise InputError(f"`offset` must be from -1 to 1 second.\n  got: {self.offset:g}")
+        if self.offset is not None and not abs(self.offset) <= LARGEST:
+            raise InputError(f"`offset` must be from -{LARGEST} to {LARGEST} seconds.\n  got: {self.offset:g}")
 
 
 @dataclass
@@ -119,6 +121,7 @@ class LiveView:
         self._range = AdaptiveRange(options.thermal.range)
         self._context, self._image = SteadyContext(), SteadyImage()
         self._leader, self._number = self._b, -1
+        self._offset = ClockOffset()
         self._start = 0.0
 
     def state(self) -> dict[str, Any]:
@@ -129,11 +132,18 @@ class LiveView:
             "latency_p99_ms": round(1000 * self.result.latency(99), 1),
             "frames": self.result.frames,
             "dropped": self.result.dropped,
+            "offset_ms": round(1000 * self.offset, 1),
             "cameras": [
                 {"name": one.name, "state": one.state, "reason": one.reason, "fps": round(one.rate, 1)}
                 for one in (self._a, self._b)
             ],
         }
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which camera `a` is later than `b`: as given, or as measured so far."""
+        given = self._options.offset
+        return self._offset.seconds if given is None else given
 
     def run(self, outputs: Sequence[Output]) -> LiveResult:
         """Fuse until a file ends, the time is over, or the user stops it; all outputs are closed then.
@@ -222,17 +232,26 @@ class LiveView:
             return None
         self.result.dropped += max(0, newest.number - self._number - 1) if self._number >= 0 else 0
         self._number = newest.number
-        offset = self._options.offset
-        leads_b = self._leader is self._b
-        a = self._a.nearest(newest.time + offset) if leads_b else newest
-        b = newest if leads_b else self._b.nearest(newest.time - offset)
+        a, b = self._match(newest)
         for frame, size, name in ((a, self._sizes[0], "a"), (b, self._sizes[1], "b")):
             if frame is not None and frame.size != size:
                 raise InputError(
                     f"The size of `{name}` changed within the stream.\n  expected: {size[0]} x {size[1]}\n"
                     f"  got: {frame.size[0]} x {frame.size[1]}\nStart again, with the rig of that size."
                 )
+        if a is not None and b is not None and self._options.offset is None and self._offset.add(a, b):
+            _log.info("camera '%s' is %.0f ms later than '%s'", self._a.name, 1000 * self.offset, self._b.name)
         return None if b is None else self._fuse(a, b, newest.time)
+
+    def _match(self, newest: LiveFrame) -> tuple[LiveFrame | None, LiveFrame | None]:
+        """Frames of one moment: the newest of the camera that sets the rate, or an older one if the other is late."""
+        leads_b = self._leader is self._b
+        other = self._a if leads_b else self._b
+        late = self.offset if leads_b else -self.offset  # of the other camera
+        if late > 0 and other.state == "live":
+            newest = self._leader.nearest(newest.time - late) or newest
+        matched = other.nearest(newest.time + late)
+        return (matched, newest) if leads_b else (newest, matched)
 
     def _fuse(self, a: LiveFrame | None, b: LiveFrame, moment: float) -> FusedFrame:
         canvas = canvas_of(b.image)
@@ -249,6 +268,8 @@ class LiveView:
             moving = self._thermal(a)
             if self._options.alignment.moves:
                 moving, _ = self._options.alignment.register(moving, fixed)
+            if self.result.frames == 0 and not missing_b:
+                self._inspect(moving, fixed)
             fused = moving if missing_b else self._predict(moving, fixed, moment)
             luma_range.put(fused, plane)
         if self._options.overlay:
@@ -258,6 +279,12 @@ class LiveView:
                 plane, f"{self._leader.rate:.1f} fps  {milliseconds:.0f} ms{'  lost: ' * bool(lost)}{', '.join(lost)}"
             )
         return FusedFrame(moment, canvas)
+
+    def _inspect(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        """Warn of first frames that do not lie on each other: a rig of other cameras, or of one that was moved."""
+        for warning in Preview((a, b)).inspect(chosen_kinds(polarity=self._options.thermal.polarity == "auto")):
+            hint = " Is the rig that of these cameras?" if self._options.alignment.moves else ""
+            _log.warning("in the first frames, %s.%s", warning, hint if warning.kind == "alignment" else "")
 
     def _thermal(self, a: LiveFrame) -> torch.Tensor:
         prepared = with_luma(a.image)

@@ -195,6 +195,11 @@ def _quality(found: Fit, surfaces: CellSurfaces, joint: JointCells, frames: int)
         (sufficient, "some of the frames decide alone: the others show too few edges"),
         (agreeing >= _AGREEING, f"only {agreeing:.0%} of the positions agree with each other"),
         (
+            residual <= allowed,
+            f"half of the positions lie {residual:.1f} pixels or more off the fit, {allowed:.1f} are allowed: do the "
+            "frames show one scene only?",
+        ),
+        (
             quality.corner_error <= allowed,
             f"the corners are known to {quality.corner_error:.1f} pixels only, {allowed:.1f} are allowed",
         ),

@@ -1,0 +1,108 @@
+"""How much later the frames of one camera come than those of the other, from when something moves before both."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from refinefuse.inference.video.color_range import luma_plane, with_luma
+
+if TYPE_CHECKING:
+    from refinefuse.live.camera import LiveFrame
+
+LARGEST = 0.5  # seconds that are looked for
+_STEP = 0.01  # seconds between two lags
+_SPAN, _ENOUGH = 20.0, 10.0  # seconds of motion that are compared, at most and at least
+_EVERY = 2.0  # seconds between two comparisons
+_SMOOTH = 0.12  # seconds: about a frame of the slowest cameras
+_SURE = 0.7  # correlation from which a lag counts
+_RIVAL, _APART = 0.8, 0.15  # of the best correlation, and seconds from it: another lag that fits as well
+_AGREED = 0.03  # seconds up to which two comparisons agree
+_THUMBNAIL = (64, 48)
+
+
+class ClockOffset:
+    """Compares when the images of two cameras change, and knows the offset once two comparisons agree.
+
+    Attributes:
+        seconds: by which a frame of `a` comes later than one of `b` of the same moment; 0 until it is known.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._motions = _Motion(), _Motion()
+        self._last: float | None = None
+        self._next = 0.0
+
+    def add(self, a: LiveFrame, b: LiveFrame) -> bool:
+        """Look at the frames that are fused; true if the offset is a new one."""
+        for motion, frame in zip(self._motions, (a, b), strict=True):
+            motion.add(frame)
+        now = max(a.time, b.time)
+        if now < self._next:
+            return False
+        self._next = now + _EVERY
+        found, before = self._compare(), self._last
+        self._last = found
+        if found is None or before is None or abs(found - before) > _AGREED or abs(found - self.seconds) < _STEP:
+            return False
+        self.seconds = found
+        return True
+
+    def _compare(self) -> float | None:
+        """The lag at which both change alike; None if that is not clear."""
+        begin, end = (pick(one.span[side] for one in self._motions) for side, pick in enumerate((max, min)))
+        if end - begin < _ENOUGH:
+            return None
+        grid = np.arange(max(begin, end - _SPAN), end, _STEP)
+        a, b = (motion.sampled(grid) for motion in self._motions)
+        reach = round(LARGEST / _STEP)
+        windows = np.lib.stride_tricks.sliding_window_view(a, len(b) - 2 * reach)
+        scores = _correlation(windows, b[reach:-reach])
+        best = int(scores.argmax())
+        away = abs(np.arange(len(scores)) - best) * _STEP > _APART
+        if not 0 < best < len(scores) - 1 or scores[best] < _SURE or scores[away].max() > _RIVAL * scores[best]:
+            return None
+        left, top, right = scores[best - 1 : best + 2]
+        return float((best - reach + (left - right) / (2 * (left - 2 * top + right))) * _STEP)
+
+
+class _Motion:
+    """How much the image of a camera changed from frame to frame."""
+
+    def __init__(self) -> None:
+        self._changes: deque[tuple[float, float]] = deque()  # moments, and the sum of all changes until then
+        self._before: Float[np.ndarray, "h w"] | None = None
+
+    def add(self, frame: LiveFrame) -> None:
+        if self._changes and frame.time <= self._changes[-1][0]:
+            return
+        small = cv2.resize(luma_plane(with_luma(frame.image)), _THUMBNAIL, interpolation=cv2.INTER_AREA)
+        image = small.astype(np.float32)
+        total = self._changes[-1][1] if self._changes else 0.0
+        change = 0.0 if self._before is None else float(np.abs(image - self._before).mean())
+        self._changes.append((frame.time, total + change))
+        self._before = image
+        while frame.time - self._changes[0][0] > _SPAN + 1:
+            self._changes.popleft()
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The first and the last moment."""
+        return self._changes[0][0], self._changes[-1][0]
+
+    def sampled(self, grid: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """Change per step around the moments of a grid."""
+        times, totals = np.array(self._changes).T
+        return np.interp(grid + _SMOOTH / 2, times, totals) - np.interp(grid - _SMOOTH / 2, times, totals)
+
+
+def _correlation(windows: Float[np.ndarray, "lags n"], signal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " lags"]:
+    windows, signal = windows - windows.mean(1, keepdims=True), signal - signal.mean()
+    scale = np.sqrt((windows**2).sum(1) * (signal**2).sum())
+    scores: Float[np.ndarray, " lags"] = windows @ signal / np.maximum(scale, 1e-9)
+    return scores
