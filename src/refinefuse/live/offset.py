@@ -98,7 +98,8 @@ class _Motion:
     def sampled(self, grid: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Change per step around the moments of a grid."""
         times, totals = np.array(self._changes).T
-        return np.interp(grid + _SMOOTH / 2, times, totals) - np.interp(grid - _SMOOTH / 2, times, totals)
+        after, before = (np.interp(grid + side * _SMOOTH / 2, times, totals) for side in (1, -1))
+        return np.asarray(after - before)
 
 
 def _correlation(windows: Float[np.ndarray, "lags n"], signal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " lags"]:
