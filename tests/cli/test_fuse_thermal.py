@@ -119,6 +119,14 @@ def test_a_broken_frame_costs_one_image(sequence, run):
     assert "ir/2.png" in err
 
 
+def test_a_folder_of_broken_frames_says_why_of_the_first(sequence, run):
+    for path in (sequence / "ir").iterdir():
+        path.write_bytes(b"no image")
+    code, _, err = run("fuse", sequence / "ir", sequence / "vi", "-o", sequence / "out", "--range", "percentile:1,99")
+    assert code == 2
+    assert f"Cannot read '{min((sequence / 'ir').iterdir())}'" in err
+
+
 def test_black_hot(tmp_path, visible, run):
     write_image(tmp_path / "white.png", np.round(scene() * 255).astype(np.uint8))
     write_image(tmp_path / "black.png", 255 - np.round(scene() * 255).astype(np.uint8))

@@ -1,6 +1,7 @@
 """Other runtimes compute what torch computes: whole images, regions, any size."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -55,6 +56,20 @@ def test_a_region_is_that_of_the_whole(model):
     region = model.predict(a, b, context, Region(21, 40, 30, 50))
     torch.testing.assert_close(region.fused, whole.fused[..., 21:51, 40:90], atol=1e-5, rtol=0)
     torch.testing.assert_close(region.weight_map, whole.weight_map[..., 21:51, 40:90], atol=1e-5, rtol=0)
+
+
+def test_threads_that_share_a_model_get_the_images_of_one(model):
+    """Every backend, as one `Fuser` in a server has them."""
+    pairs = [torch.rand(2, 1, 1, 96, 128, generator=torch.Generator().manual_seed(seed)) for seed in range(8)]
+
+    @torch.inference_mode()
+    def fuse(pair):
+        return model.predict(*pair, model.encode_context(*pair)).fused
+
+    alone = [fuse(pair) for pair in pairs]
+    with ThreadPoolExecutor(8) as threads:
+        for index, fused in enumerate(threads.map(fuse, 3 * pairs)):
+            assert torch.equal(fused, alone[index % 8])
 
 
 def test_the_file_takes_whole_images_of_any_size(network, exported):

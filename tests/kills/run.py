@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from signal import Signals
+from signal import SIGINT, Signals, default_int_handler, signal
 
 import numpy as np
 
@@ -258,6 +258,7 @@ def main() -> int:
     parser.add_argument("--signals", nargs="+", choices=[s.name for s in SIGNALS], default=[s.name for s in SIGNALS])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal(SIGINT, default_int_handler)  # a shell lets what it runs in the background ignore it, and so would the runs
     random = np.random.default_rng(options.seed)
     failures = 0
     print(f"{'kind':<12}{'kills':>8}{'failures':>10}{'s lost':>10}", flush=True)

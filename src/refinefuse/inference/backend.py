@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,12 +111,16 @@ class OpenVinoModel(OnnxModel):
         core = openvino.Core()
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         try:
-            request = core.compile_model(core.read_model(graph), "CPU", settings).create_infer_request()
+            compiled = core.compile_model(core.read_model(graph), "CPU", settings)
         except RuntimeError as error:
             raise InputError(f"OpenVINO cannot open the ONNX model.\n  {error}") from error
 
+        local = threading.local()  # a request serves one thread at a time
+
         def run(feed: Feed) -> list[np.ndarray]:
-            results = request.infer(feed, True)  # without a copy of the inputs
+            if not hasattr(local, "request"):
+                local.request = compiled.create_infer_request()
+            results = local.request.infer(feed, True)  # without a copy of the inputs
             return [results[name].copy() for name in RESULTS]
 
         return run

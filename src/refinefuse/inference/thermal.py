@@ -95,6 +95,8 @@ class ThermalOptions:
         depth = _depth_of(files)
         frames = (counts for counts in _readable(files) if counts.dtype == depth)
         if self.range is not None:
+            if depth is None and files:
+                read_counts(files[0])  # none can be read: its reason is the reason
             return replace(self.with_range(self.range.fit(frames)), depth=depth)
         with suppress(InputError):  # one value only: an image
             if (found := default_range(frames)) is not None:
