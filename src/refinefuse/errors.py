@@ -7,7 +7,7 @@ its kinds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 __all__ = [
@@ -102,7 +102,7 @@ def check_field(holds: bool, name: str, rule: str, value: object) -> None:
         raise ConfigError(f"`{name}` must be {rule}.\n  got: {value!r}")
 
 
-def format_names(names: list[str], limit: int = 5) -> str:
+def format_names(names: Sequence[str], limit: int = 5) -> str:
     """At most `limit` names, one per line and quoted, then how many more there are."""
     lines = [f"  '{name}'" for name in names[:limit]]
     if len(names) > limit:

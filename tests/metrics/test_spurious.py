@@ -1,5 +1,6 @@
 """What the two metrics of edges and curves that neither source has see, and what they do not."""
 
+import oracle
 import pytest
 import torch
 from images import tensors, triplet
@@ -42,3 +43,13 @@ def test_noise_of_single_pixels_is_not_counted_much(metric):
     fused, a, b = tensors(*triplet(96, 96))
     noise = torch.randn(fused.shape, generator=torch.Generator().manual_seed(0), dtype=fused.dtype)
     assert float(metric((a + b) / 2 + 3 * noise, a, b)) < 1
+
+
+@BOTH
+def test_equals_the_literal_program_on_a_slanted_curve(metric):
+    _, a, b = tensors(*triplet(90, 100))
+    y, x = (torch.arange(n, dtype=a.dtype) for n in (90, 100))
+    fused = (a + b) / 2 - 60 * torch.exp(-(((x + 0.7 * y[:, None] - 80) / 12) ** 2))
+    expected = getattr(oracle, metric.__name__)(*(image[0, 0].numpy() for image in (fused, a, b)))
+    assert expected > 1
+    assert float(metric(fused, a, b)) == pytest.approx(expected, rel=1e-9)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from images import tensors, triplet
 
+from refinefuse import metrics
 from refinefuse.metrics import METRICS
 
 SIZE = 165
@@ -35,3 +36,8 @@ def test_upper_bounds_are_reached(key, black_and_white):
     sources = (halves, halves, halves) if key in ("SD", "VAR") else (black, white, white)
     assert float(values(key, *sources)) == pytest.approx(black_and_white)
     assert METRICS[key].upper_bound == black_and_white
+
+
+def test_a_name_that_is_none_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'ssmi'"):
+        metrics.ssmi  # noqa: B018

@@ -9,6 +9,7 @@ AREAS: dict[str, tuple[list[str], list[str]]] = {
         ["metrics/*.py"],
         [
             "tests/metrics/test_values.py",
+            "tests/metrics/test_spurious.py",
             "tests/tools/test_metrics_guide.py",
             "tests/metrics/test_table.py",
             "tests/metrics/test_constant.py",
@@ -50,8 +51,10 @@ EQUIVALENT = [
     ("image/color.py", r"copy=False.*->.*copy=True", "the same values, copied once more"),
     ("image/color.py", r"chroma\[:, 1: 3\]", "chroma has two channels: the slice ends with the second"),
     ("image/medical/intensity.py", r"\"percentile\", 1, _HOTTEST", "of this range only the upper end is used"),
+    ("image/medical/intensity.py", r"\[:, 0, ::-1\].*->.*\[:, -1, ::-1\]", "there is one column"),
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
     ("metrics/evaluate.py", r"triplet\[ ?1\]\.shape", "all three have one shape"),
+    ("metrics/conventions.py", "stretch=True.*->.*stretch=False", "of whole levels a stretch makes no two the same"),
     ("metrics/vif.py", r"_SMALLEST = \( ?1[68],", "the finest scale is always there"),
     ("metrics/statistics.py", r"first\) \* \(keys", "of truth values `*` is `&`"),
     ("metrics/statistics.py", r"2\*\*15.*->", "the size of strips decides only the speed"),

@@ -48,7 +48,7 @@ class DatasetEntry:
         b: folder of the second source (visible, PET, SPECT, MRI beside CT).
         pattern: which names, as in a shell; `*N` are those that end in N.
         stride: take every so many of them, from the first on.
-        only: just these names.
+        names: just these.
     """
 
     name: str
@@ -124,17 +124,17 @@ class CostEntry:
 
 @dataclass(frozen=True)
 class LabelEntry:
-    """Labels of a set.
+    """Labels of a dataset.
 
     Args:
         dataset: the dataset.
         format: yolo (one text file per image), voc (one XML file per image), coco (one JSON file) or mask (an image of
             class numbers, of which boxes are made).
         path: their folder, or the JSON file, relative to the folder of the datasets.
-        classes_from: the dataset of the catalog whose map of classes holds; by default the one of the set's name.
+        classes_from: the dataset of the catalog whose map of classes holds; by default the one of the dataset's name.
         classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
             the end says that such objects were not separated.
-        name: what tables call it; by default the set's name.
+        name: what tables call it; by default the dataset's name.
     """
 
     dataset: str
@@ -153,7 +153,7 @@ class LabelEntry:
         """The map of classes.
 
         Raises:
-            ConfigError: none is given, and the catalog has none for this form.
+            ConfigError: none is given, and the catalog has none for this format.
         """
         return class_mapping(
             self.format, self.classes_from or (self.dataset if self.dataset in CATALOG else None), self.classes

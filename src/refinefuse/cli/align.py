@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from refinefuse.cli.session import to_stderr
+from refinefuse.cli.session import print_failures
 
 if TYPE_CHECKING:
     from refinefuse.alignment.align import Alignment
@@ -120,17 +120,10 @@ def _align_volumes(a: Path, b: Path, results: ResultArguments, search: SearchArg
 
 
 def _report(outcome: AlignFolderResult, output: Path) -> int:
-    from refinefuse.errors import format_names
-
     for name, alignment in outcome.done.items():
         print(f"{name}: {_describe(alignment) or 'moved.'}")
     print(f"{len(outcome.done)} aligned, {len(outcome.failed)} failed. See '{output}'.")
-    for name, message in outcome.failed.items():
-        to_stderr(f"\n{name}: {message}")
-    if outcome.unpaired:
-        count = f"{len(outcome.unpaired)} unpaired files (no file of the same name in the other folder):"
-        to_stderr(f"\n{count}\n{format_names(outcome.unpaired)}")
-    return 1 if outcome.failed or outcome.unpaired else 0
+    return print_failures(outcome.failed, outcome.unpaired)
 
 
 def _describe(found: Alignment | None) -> str:

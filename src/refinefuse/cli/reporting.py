@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from refinefuse.batch.run import BatchSummary
-from refinefuse.cli.session import to_stderr
+from refinefuse.cli.session import print_failures, to_stderr
 from refinefuse.errors import InputError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
 from refinefuse.inference.folder_result import FolderResult
@@ -78,36 +78,21 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
     for fitted in result.ranges:
         print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every image (--range-per-image: per image)")
     _print_warnings(warning.message for warning in result.pooled_warnings)
-    by_message: dict[str, list[str]] = {}
-    for name, found in result.warnings.items():
-        for warning in found:
-            by_message.setdefault(warning.message, []).append(name)
-    for message, names in by_message.items():
-        to_stderr(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}")
-    for name, message in result.failed.items():
-        to_stderr(f"\n{name}: {message}")
-    if result.unpaired:
-        count = f"{len(result.unpaired)} unpaired files (no file of the same name in the other folder):"
-        to_stderr(f"\n{count}\n{format_names(result.unpaired)}")
+    _print_by_message((warning.message, name) for name, found in result.warnings.items() for warning in found)
+    code = print_failures(result.failed, result.unpaired)
     print(loader.describe())
-    return 1 if result.failed or result.unpaired else 0
+    return code
 
 
 def report_batch(summary: BatchSummary, output: str) -> int:
     """Report on a batch."""
     counts = f"{len(summary.fused)} fused, {summary.skipped} skipped, {len(summary.failed)} failed"
     print(f"{counts}. See '{output}'.")
-    by_message: dict[str, list[str]] = {}
-    for name, messages in summary.warnings.items():
-        for message in messages:
-            by_message.setdefault(message, []).append(name)
-    for message, names in by_message.items():
-        to_stderr(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}")
-    for name, message in summary.failed.items():
-        to_stderr(f"\n{name}: {message}")
+    _print_by_message((message, name) for name, messages in summary.warnings.items() for message in messages)
+    code = print_failures(summary.failed)
     if summary.stopped:
         to_stderr("\nToo many pairs failed, so the batch ended early (--max-failures).")
-    return 1 if summary.failed else 0
+    return code
 
 
 def report_video(result: VideoResult, loader: Loader) -> int:
@@ -146,3 +131,12 @@ def report_volume(result: VolumeResult, loader: Loader) -> int:
 def _print_warnings(messages: Iterable[str]) -> None:
     for message in messages:
         to_stderr(f"warning: {message}.")
+
+
+def _print_by_message(warnings: Iterable[tuple[str, str]]) -> None:
+    """Warnings and the pairs that they are of: each message once."""
+    by_message: dict[str, list[str]] = {}
+    for message, name in warnings:
+        by_message.setdefault(message, []).append(name)
+    for message, names in by_message.items():
+        to_stderr(f"warning, in {len(names)} of the pairs: {message}.\n{format_names(names)}")

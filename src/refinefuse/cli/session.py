@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -46,6 +46,18 @@ def to_stderr(message: str) -> None:
         return f"{flag} {found[2] or ''}".rstrip() if flag in session.options else found[0]
 
     print(re.sub(r"`(\w+)(?:=([^`]+))?`", option, message), file=sys.stderr)
+
+
+def print_failures(failed: Mapping[str, str], unpaired: Sequence[str] = ()) -> int:
+    """Print what failed in a run over a folder, and which files have no counterpart; the exit code."""
+    from refinefuse.errors import format_names
+
+    for name, message in failed.items():
+        to_stderr(f"\n{name}: {message}")
+    if unpaired:
+        count = f"{len(unpaired)} unpaired files (no file of the same name in the other folder):"
+        to_stderr(f"\n{count}\n{format_names(unpaired)}")
+    return 1 if failed or unpaired else 0
 
 
 def reopen_closed_streams() -> None:

@@ -41,10 +41,10 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a set of images.
+    """The labels of a dataset.
 
     Attributes:
-        form: how they are written.
+        format: how they are written.
         path: their folder; of COCO JSON the file.
         classes: what a label calls an object (a name, or a number as text) -> what it is called here; an empty text
             leaves it out, a star at the end makes it a region that does not count.

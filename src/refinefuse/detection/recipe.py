@@ -41,8 +41,8 @@ class DetectorRecipe:
     """A detector's fine-tuning.
 
     Args:
-        start: the detector to start from: a folder, or `hf://owner/name` on the Hugging Face Hub.
-        sets: labeled images.
+        pretrained: the detector to start from: a folder, or `hf://owner/name` on the Hugging Face Hub.
+        datasets: labeled images.
         classes: which classes; those of the new detector.
         method: the fusion method: a source as in a config of `refinefuse benchmark`, or infrared or visible.
         max_steps: optimizer steps.
@@ -67,7 +67,7 @@ class DetectorRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_field(bool(self.datasets), "datasets", "at least one labeled set", "none")
+        check_field(bool(self.datasets), "datasets", "at least one labeled dataset", "none")
         check_field(bool(self.classes), "classes", "at least one class", "none")
         check_field(len(set(self.classes)) == len(self.classes), "classes", "different names", self.classes)
         check_field(bool(re.fullmatch(r"[^*]*", self.method)), "method", "one method", self.method)

@@ -43,7 +43,7 @@ class Limits:
         upload: MiB of one file.
         storage: MiB of one user in all.
         files: in one job.
-        jobs: of one user.
+        max_jobs: of one user.
         waiting: jobs of all users that wait.
         hours: after which a job that nobody looks at is deleted.
     """

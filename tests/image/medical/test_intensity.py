@@ -62,6 +62,10 @@ class TestRanges:
     def test_windows(self, text, low, high):
         assert parse_window(text) == counts(low, high)
 
+    def test_a_kind_that_is_known_changes_nothing(self):
+        scan = volume([1, 2], is_inverted=True)
+        assert with_kind(scan, "".join("CT")) is scan  # as read from a header: no constant of the program
+
     def test_percentiles_by_modality(self):
         values = np.arange(10001.0)
         mri, pet = (range_of(volume(values, kind), None, None, None) for kind in ("MR", "PT"))
