@@ -39,11 +39,11 @@ bench: .venv/developing
 ablation: .venv/developing
 	$(BIN)/python benchmarks/ablation.py runs/ablation
 
-# Every experiment of recipes/benchmark but detection, and docs/results.md from it; resumes where it stopped.
+# Every experiment of recipes/benchmark but detection and segmentation, and docs/results.md from it; resumes where it stopped.
 results: .venv/developing
 	$(BIN)/python benchmarks/results.py runs/benchmark
 
-# The detection study, and the results in docs/detection.md from it; resumes where it stopped.
+# The studies of detection and segmentation, and the results in docs/detection.md from them; resumes where it stopped.
 detection: .venv/developing
 	$(BIN)/python benchmarks/detection.py runs/detection
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -125,8 +125,11 @@ def _mismatch(where: str, expected: str, value: object) -> ConfigError:
 def _value(hint: Any, value: object, where: str) -> object:
     """The value of a field, checked against its type."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):  # only `X | None` occurs
-        return None if value is None else _value(arguments[0], value, where)
+    if origin in (Union, UnionType):  # only `X | None` and `X | list[X]` occur
+        if value is None and NoneType in arguments:
+            return None
+        listed = [each for each in arguments if get_origin(each) is list]
+        return _value(listed[0] if listed and isinstance(value, list) else arguments[0], value, where)
     if origin is Literal:
         if value not in arguments:
             raise _mismatch(where, " or ".join(map(str, arguments)), value)

@@ -156,6 +156,27 @@ def test_boxes_that_were_found_elsewhere(study, capsys):
         start(study, CONFIG.replace("yolox.onnx", "{method}.json"))
 
 
+def test_several_detectors_are_compared(study, capsys):
+    write_yolox(study / "second.onnx", decoded=True)
+    (study / "second.txt").write_text("\n".join(f"class{n}" if n != 2 else "car" for n in range(80)))
+    text = CONFIG.replace('"{data_root}/yolox.onnx"', '["{data_root}/*.onnx", "found/{dataset}/{method}.json"]')
+    boxes = study.parent / "out" / "boxes"
+    with pytest.raises(PairingError, match="There are no boxes"):
+        start(study, text)
+    start(study)
+    text = text.replace("found/", f"{boxes}/")
+    capsys.readouterr()
+    assert start(study, text) == 0
+    assert "A detector looked at 0 images; 60 reused" in capsys.readouterr().out
+    rows = {name: list(row.values()) for name, row in table(study, "Set-detectors").items()}
+    assert rows["maximum"][0] == rows["maximum"][1] == rows["maximum"][2] == rows["maximum"][3] == pytest.approx(1)
+    header = (study.parent / "out" / "tables" / "Set-detectors.md").read_text().splitlines()[2]
+    assert header == "|  | second: AP50 ↑ | yolox: AP50 ↑ | boxes: AP50 ↑ | mean: AP50 ↑ | mean rank ↓ |"
+    assert table(study, "Set-second-detection") == table(study, "Set-yolox-detection")
+    assert (boxes / "second" / "Set" / "maximum.json").is_file()
+    assert (study.parent / "out" / "missed-Set-second.html").is_file()
+
+
 def test_a_method_that_lacks_images_is_said_and_left_out(study, capsys):
     (study / "results/Set/Mine/1D.png").unlink()
     assert start(study) == 0
@@ -176,6 +197,8 @@ def test_images_without_labels_are_no_part_of_it(study, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "error", "said"),
     [
+        ('"{data_root}/yolox.onnx"', "[]", ConfigError, "at least one"),
+        ("yolox.onnx", "*.pt", InputError, "There is no detector"),
         ("classes: [vehicle]", "classes: []", ConfigError, "at least one class"),
         ("{dataset: Set, format: yolo", "{dataset: Other, format: yolo", ConfigError, "of the datasets Set"),
         ("format: yolo", "format: pascal", ConfigError, "pascal"),

@@ -98,6 +98,39 @@ def test_anchors(tmp_path, scale, bounded):
     assert found.scores.min() > 0.99
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_anchors_that_share_their_classes(tmp_path, flat):
+    """As YOLO-FastestV2 has it: three boxes of each cell, three times objectness, the classes; after the sigmoid."""
+    anchor, strides = [[[10, 12], [24, 24], [40, 40]]] * 2, [16, 32]
+    outputs = [np.zeros((1, 3 * 5 + 2, SIDE // stride, SIDE // stride)) for stride in strides]
+    for name, box in FOUND.items():
+        x, y = cell_of(box, 16)
+        offset = np.array(center_of(box)) / 16 - (x, y)
+        size = np.array([box[2] - box[0], box[3] - box[1]]) / 24
+        outputs[0][0, 4:8, y, x] = [*((offset + 0.5) / 2), *(np.sqrt(size) / 2)]
+        outputs[0][0, 13, y, x] = 0.9
+        outputs[0][0, 15:, y, x] = [0.8 * (name == kind) for kind in ("person", "car")]
+    if flat:
+        outputs = [np.concatenate([output[0].reshape(17, -1) for output in outputs], 1).T]
+    settings = {
+        "head": "anchors", "classes": ["person", "car"], "strides": strides, "anchors": anchor, "bounded_sizes": True
+    }  # fmt: skip
+    found = check(write_detector(tmp_path / "d.onnx", outputs, settings))
+    assert found.scores == pytest.approx([0.72, 0.72], abs=1e-4)
+
+
+def test_one_map_of_centers(tmp_path):
+    """As FastestDet has it."""
+    output, cell = np.zeros((1, 5 + 2, 4, 4)), SIDE / 4
+    for name, box in FOUND.items():
+        x, y = cell_of(box, cell)
+        offset = np.arctanh(np.array(center_of(box)) / cell - (x, y))
+        size = logit(np.array([box[2] - box[0], box[3] - box[1]]) / SIDE)
+        output[0, :, y, x] = [0.9, *offset, *size, *(0.8 * (name == kind) for kind in ("person", "car"))]
+    found = check(write_detector(tmp_path / "d.onnx", [output], {"head": "center", "classes": ["person", "car"]}))
+    assert found.scores == pytest.approx([0.9**0.6 * 0.8**0.4] * 2, abs=1e-4)
+
+
 def distribution_outputs(bins, scale, classes_first):
     outputs, stride = by_scale(4 * bins + 2), STRIDES[scale]
     for name, box in FOUND.items():
@@ -210,6 +243,7 @@ def test_what_goes_in_is_ordered_and_normalized(tmp_path):
         ({"head": "anchors", "classes": ["car"], "anchors": [[[1, 2]]]}, "anchors"),
         ({"head": "decoded", "classes": ["car"], "std": [0, 1, 1]}, "std"),
         ({"head": "priors", "classes": ["car"], "priors": [[1, 2]]}, "priors"),
+        ({"head": "decoded", "classes": ["car"], "size": [64]}, "size"),
     ],
 )
 def test_settings_that_say_nothing_sound_are_refused(tmp_path, settings, said):
@@ -218,7 +252,7 @@ def test_settings_that_say_nothing_sound_are_refused(tmp_path, settings, said):
         open_detector(path)
 
 
-@pytest.mark.parametrize("head", ["decoded", "distribution", "priors", "heat-map", "anchors"])
+@pytest.mark.parametrize("head", ["decoded", "distribution", "priors", "heat-map", "anchors", "center"])
 def test_outputs_that_do_not_fit_their_settings_are_refused(tmp_path, head):
     settings = {"head": head, "classes": ["a", "b", "c"], "anchors": [[[1, 2]]] * 3}
     path = write_detector(tmp_path / "d.onnx", [np.zeros((1, 5, 9))], settings)
@@ -231,3 +265,13 @@ def test_a_network_without_one_image_as_input_is_refused(tmp_path):
     path = write_detector(tmp_path / "d.onnx", [decoded_rows()[None]], settings, image=(1, 1, SIDE, SIDE))
     with pytest.raises(InputError, match="one image of fixed size"):
         open_detector(path)
+
+
+def test_a_network_that_leaves_its_size_open_gets_it_from_the_settings(tmp_path):
+    settings, rows = {"head": "decoded", "classes": ["person", "car"]}, decoded_rows()[None]
+    with pytest.raises(InputError, match="`size` in its settings"):
+        open_detector(write_detector(tmp_path / "open.onnx", [rows], settings, image=(1, 3, "h", "w")))
+    check(write_detector(tmp_path / "d.onnx", [rows], {**settings, "size": [SIDE, SIDE]}, image=(1, 3, "h", "w")))
+    other = write_detector(tmp_path / "other.onnx", [rows], {**settings, "size": [SIDE, 2 * SIDE]})
+    with pytest.raises(InputError, match=r"(?s)another size.*expected: 64 x 64.*got: 64 x 128"):
+        open_detector(other)

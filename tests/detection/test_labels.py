@@ -135,6 +135,7 @@ def test_masks_become_boxes(tmp_path):
     mask[20:40, 30:50] = 2
     mask[43:60, 30:50] = 2  # three rows below: the same person behind a rail
     mask[70:75, 100:120] = 2  # too low to be asked for
+    mask[80:90, 150:159] = 2  # of too few pixels
     mask[20:40, 50:90] = 1  # touches the person, but is of another class
     write_image(tmp_path / "1.png", mask)
     classes = CATALOG["MSRS"].classes["mask"]
@@ -145,6 +146,7 @@ def test_masks_become_boxes(tmp_path):
     assert messages == {
         ("person", 30, 20, 50, 60, False),
         ("person", 100, 70, 120, 75, True),
+        ("person", 150, 80, 159, 90, True),
         ("car", 50, 20, 90, 40, False),
     }
     mask[0, 0] = 77

@@ -13,6 +13,7 @@ from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.detection.labels import LabelFormat, class_mapping
 from refinefuse.errors import PairingError, check_field, format_names
 from refinefuse.metrics.conventions import CONVENTIONS
+from refinefuse.segmentation.evaluation import OTHER
 from refinefuse.settings import read_settings
 
 
@@ -165,9 +166,9 @@ class DetectionEntry:
     """What a detector finds in each source and in each fused image.
 
     Args:
-        detector: FILE.onnx (YOLOX), a folder or `hf://owner/name` (transformers), or
-            boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; `{data_root}` and
-            `{config_dir}` as in a method's `spec`.
+        detector: FILE.onnx (YOLOX; others with FILE.yaml beside it), a folder or `hf://owner/name` (transformers), or
+            boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; or a list of these,
+            which are compared. `{data_root}` and `{config_dir}` as in a method's `spec`, and `*` in the last part.
         labels: with what it is compared.
         classes: which classes.
         class_aliases: what the detector calls -> what that counts as: {truck: car}.
@@ -175,7 +176,7 @@ class DetectionEntry:
         gray: also look at every image without its color.
     """
 
-    detector: str
+    detector: str | list[str]
     labels: list[LabelEntry]
     classes: list[str]
     class_aliases: dict[str, str] = field(default_factory=dict)
@@ -183,14 +184,54 @@ class DetectionEntry:
     gray: bool = False
 
     def __post_init__(self) -> None:
-        titles = [entry.title for entry in self.labels]
-        check_field(bool(self.labels), "labels", "at least one entry", "none")
-        check_field(len(set(titles)) == len(titles), "labels", "entries of different names", ", ".join(titles))
-        check_field(
-            all(is_folder_name(t) for t in titles), "labels", "entries with the name of a file", ", ".join(titles)
-        )
-        check_field(bool(self.classes), "classes", "at least one class", "none")
-        check_field("all" not in self.subsets, "subsets", "names other than all", ", ".join(self.subsets))
+        check_field(bool(self.detectors), "detector", "at least one", "none")
+        _check_labels(self.labels, self.classes, self.subsets)
+
+    @property
+    def detectors(self) -> list[str]:
+        """All of `detector`."""
+        return [self.detector] if isinstance(self.detector, str) else self.detector
+
+
+@dataclass(frozen=True)
+class SegmentationEntry:
+    """What ready-trained segmentation networks make of each source and of each fused image.
+
+    Args:
+        network: FILE.onnx with FILE.yaml beside it, or a list of these; paths as those of detectors.
+        labels: the masks with which they are compared.
+        classes: which classes; of a network, those that it knows.
+        class_aliases: what a network or a mask calls -> what that counts as: {rider: person}.
+        subsets: parts of a dataset by their names, as in a shell: {day: "*D", night: "*N"}.
+    """
+
+    network: str | list[str]
+    labels: list[LabelEntry]
+    classes: list[str]
+    class_aliases: dict[str, str] = field(default_factory=dict)
+    subsets: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_field(bool(self.networks), "network", "at least one", "none")
+        _check_labels(self.labels, self.classes, self.subsets)
+        formats = {entry.format for entry in self.labels}
+        check_field(formats == {"mask"}, "format", "mask, for segmentation", ", ".join(sorted(formats)))
+        distinct = len(set(self.classes)) == len(self.classes) < OTHER
+        check_field(distinct, "classes", f"different names, fewer than {OTHER}", ", ".join(self.classes))
+
+    @property
+    def networks(self) -> list[str]:
+        """All of `network`."""
+        return [self.network] if isinstance(self.network, str) else self.network
+
+
+def _check_labels(labels: list[LabelEntry], classes: list[str], subsets: dict[str, str]) -> None:
+    titles = [entry.title for entry in labels]
+    check_field(bool(labels), "labels", "at least one entry", "none")
+    check_field(len(set(titles)) == len(titles), "labels", "entries of different names", ", ".join(titles))
+    check_field(all(is_folder_name(t) for t in titles), "labels", "entries with the name of a file", ", ".join(titles))
+    check_field(bool(classes), "classes", "at least one class", "none")
+    check_field("all" not in subsets, "subsets", "names other than all", ", ".join(subsets))
 
 
 @dataclass(frozen=True)
@@ -201,9 +242,11 @@ class BenchmarkConfig:
         title: the heading of the report.
         methods: what is compared; the first one is what the others are tested against.
         datasets: on which images.
-        metrics: names of metrics; common, diagnostics and all stand for several. None, if `detection` is asked for.
+        metrics: names of metrics; common, diagnostics and all stand for several. None, if `detection` or
+            `segmentation` is asked for.
         convention: whose definitions; `refinefuse metrics` lists them.
-        detection: also let a detector look at the images, and compare what it finds with labels.
+        detection: also let detectors look at the images, and compare what they find with labels.
+        segmentation: also let segmentation networks look at the images, and compare what they say with masks.
         degradations: also fuse under worse degradation, and draw curves. Only methods that can be run take part.
         cost: also measure what a pair costs.
         paired_differences: also show every method as its difference from the first one, as an ablation does.
@@ -217,6 +260,7 @@ class BenchmarkConfig:
     metrics: list[str] = field(default_factory=lambda: ["common", "diagnostics"])
     convention: str = "cddfuse255"
     detection: DetectionEntry | None = None
+    segmentation: SegmentationEntry | None = None
     degradations: list[DegradationEntry] = field(default_factory=list)
     cost: CostEntry | None = None
     paired_differences: bool = False
@@ -236,13 +280,12 @@ class BenchmarkConfig:
         check_field(len(set(names)) == len(names), "datasets", "datasets of different names", ", ".join(names))
         check_field(len(set(kinds)) == len(kinds), "degradations", "each kind once", ", ".join(kinds))
         check_field(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
-        check_field(bool(self.metrics) or self.detection is not None, "metrics", "at least one metric", "none")
+        studies = [study for study in (self.detection, self.segmentation) if study is not None]
+        check_field(bool(self.metrics) or bool(studies), "metrics", "at least one metric", "none")
         check_field(self.scenes >= 0, "scenes", "0 or more", self.scenes)
         unknown = [grid.dataset for grid in self.grids if grid.dataset not in names]
         check_field(not unknown, "grids", f"of the datasets {', '.join(names)}", ", ".join(unknown))
-        unknown = (
-            [entry.dataset for entry in self.detection.labels if entry.dataset not in names] if self.detection else []
-        )
+        unknown = [entry.dataset for study in studies for entry in study.labels if entry.dataset not in names]
         check_field(not unknown, "labels", f"of the datasets {', '.join(names)}", ", ".join(unknown))
 
 

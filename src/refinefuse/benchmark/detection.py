@@ -1,4 +1,4 @@
-"""The detection study: the same detector on both sources and on every fused image, compared with labels.
+"""The detection study: the same detectors on both sources and on every fused image, compared with labels.
 
 What was found is kept in the store under a checksum of the image, of the detector and of the code, so that a change
 touches what depends on it alone.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,12 @@ import cv2
 import numpy as np
 
 from refinefuse.benchmark.config import DetectionEntry, ImageDataset, LabelEntry, MethodEntry, PathVariables
+from refinefuse.benchmark.detection_comparison import (
+    DetectionRow,
+    LabelComparison,
+    compare_with_labels,
+    read_found,
+)
 from refinefuse.benchmark.grids import Shown, to_display
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
 from refinefuse.benchmark.methods import Method, fuse_checked
@@ -25,10 +30,8 @@ from refinefuse.benchmark.sources import find_methods
 from refinefuse.data.pairs import Pair
 from refinefuse.detection.boxes import Boxes, make_boxes
 from refinefuse.detection.detectors import locate_detector, merge_classes, open_detector
-from refinefuse.detection.evaluation import DRAWS, DetectionMetrics, evaluate_detections
 from refinefuse.detection.labels import Labels, Size
-from refinefuse.detection.predictions import read_predictions
-from refinefuse.errors import ConfigError, PairingError, RefineFuseError
+from refinefuse.errors import ConfigError, InputError, RefineFuseError
 from refinefuse.image.color import to_rgb8, with_source_color
 from refinefuse.image.files import read_image
 from refinefuse.image.pixels import Pixels
@@ -36,12 +39,11 @@ from refinefuse.progress import progress_bar
 
 SOURCES = ("infrared", "visible")
 """What the rows of `a` and `b` are called."""
-ALL = "all"
 _CODE = tuple(
     f"refinefuse.{name}"
     for name in (
-        "detection.yolox", "detection.heads", "detection.onnx_detector", "detection.suppression",
-        "detection.transformer", "image.color",
+        "detection.yolox", "detection.heads", "detection.onnx_detector", "detection.onnx_input",
+        "detection.suppression", "detection.transformer", "image.color",
     )
 )  # fmt: skip
 
@@ -63,14 +65,6 @@ def seen_by(source: str, variables: PathVariables) -> Callable[[Pixels, Pixels],
         found = ", ".join(method.name for method in methods)
         raise ConfigError(f"The method must be one, and one that can be run.\n  got: {source} ({found})")
     return lambda a, b: with_source_color(fuse_checked(methods[0], a, b), b)
-
-
-class DetectionRow(NamedTuple):
-    """One row of a table on one set: whose images, with their color or without."""
-
-    row: str
-    dataset: str
-    gray: bool
 
 
 @dataclass(frozen=True)
@@ -98,29 +92,11 @@ class DetectionJob:
 
 
 @dataclass
-class LabelComparison:
-    """One table: what was found, against one set of labels.
-
-    Attributes:
-        entry: the labels.
-        labels: by image.
-        rows: the sources and the methods that have all labeled images.
-        agreements: by row, with color and without, and by group; `all` is the whole set.
-        remarks: what is missing.
-    """
-
-    entry: LabelEntry
-    labels: Mapping[str, Boxes]
-    rows: list[str] = field(default_factory=list)
-    agreements: dict[tuple[str, bool, str], DetectionMetrics] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-
-@dataclass
 class Study:
-    """What a study gives.
+    """What one detector gives.
 
     Attributes:
+        detector: what tables call it; empty if it is the only one.
         found: the boxes by row and image.
         comparisons: one for each entry of labels.
         looked: how many images were looked at now.
@@ -128,6 +104,7 @@ class Study:
         failures: what went wrong.
     """
 
+    detector: str = ""
     found: dict[DetectionRow, dict[str, Boxes]] = field(default_factory=dict)
     comparisons: list[LabelComparison] = field(default_factory=list)
     looked: int = 0
@@ -135,7 +112,7 @@ class Study:
     failures: list[str] = field(default_factory=list)
 
 
-def run_study(
+def run_studies(
     entry: DetectionEntry,
     variables: PathVariables,
     methods: Sequence[Method],
@@ -144,8 +121,8 @@ def run_study(
     output: Path,
     num_workers: int,
     progress: bool | None,
-) -> Study:
-    """DetectionJob at all images that were not looked at yet, and compare.
+) -> list[Study]:
+    """Look at all images that were not looked at yet, with every detector, and compare.
 
     Args:
         entry: the study.
@@ -158,19 +135,60 @@ def run_study(
         progress: show a progress bar on standard error; None on a terminal only.
 
     Raises:
-        RefineFuseError: the detector or the labels cannot be used, or an extra is missing.
+        RefineFuseError: a detector or the labels cannot be used, or an extra is missing.
     """
-    study = Study()
     labeled = {one.dataset for one in entry.labels}
     sets = [images for images in sets if images.name in labeled]
     labels = [_read_labels(one, variables, sets) for one in entry.labels]  # before the long work
-    if entry.detector.endswith(".json"):
-        _read_found(study, entry, variables, methods, sets)
-    else:
-        _look(study, entry, variables, _images(methods, sets, results), output, num_workers, progress)
-    for one, boxes in zip(entry.labels, labels, strict=True):
-        study.comparisons.append(_compare(study, entry, one, boxes))
-    return study
+    sources = find_networks(entry.detectors, variables, "detector")
+    located = {name: None if source.endswith(".json") else locate_detector(source) for name, source in sources.items()}
+    for detector in located.values():  # one that cannot be used is refused before the long work
+        if detector is not None:
+            open_detector(detector)
+    studies = []
+    for name, detector in located.items():
+        study = Study(name if len(located) > 1 else "")
+        if detector is None:
+            slugs = {**{row: row for row in SOURCES}, **{method.name: method.slug for method in methods}}
+            study.found = read_found(entry, sources[name], slugs, sets)
+            study.cached = sum(map(len, study.found.values()))
+        else:
+            images = iter_rows(methods, sets, results)
+            _look(study, entry, detector, images, output, num_workers, progress)
+        for one, boxes in zip(entry.labels, labels, strict=True):
+            title = f"{one.title}-{study.detector}" if study.detector else one.title
+            study.comparisons.append(compare_with_labels(entry, LabelComparison(one, title, boxes), study.found))
+        studies.append(study)
+    return studies
+
+
+def find_networks(entries: Sequence[str], variables: PathVariables, what: str) -> dict[str, str]:
+    """The networks that a config names, by what tables call them: the file or folder without extension.
+
+    Args:
+        entries: paths, in whose last part `*` may stand for several.
+        variables: where they begin; `{dataset}` and `{method}` stay.
+        what: what they are called in messages.
+
+    Raises:
+        InputError: a pattern fits nothing.
+        ConfigError: two have the same name.
+    """
+    named: dict[str, str] = {}
+    for entry in entries:
+        path = Path(variables.fill(entry))
+        found = sorted(map(str, path.parent.glob(path.name))) if "*" in path.name else [variables.fill(entry)]
+        if not found:
+            raise InputError(f"There is no {what} '{path}'.\nCheck the path.")
+        for source in found:
+            parts = [part for part in Path(source).parts if "{" not in part] or [source]
+            name = Path(parts[-1]).stem if source.endswith((".onnx", ".json")) else parts[-1]
+            if name in named:
+                raise ConfigError(
+                    f"Two {what}s have the same name '{name}': rename a file.\n  {named[name]}\n  {source}"
+                )
+            named[name] = source
+    return named
 
 
 def _read_labels(entry: LabelEntry, variables: PathVariables, sets: Sequence[ImageDataset]) -> dict[str, Boxes]:
@@ -180,35 +198,41 @@ def _read_labels(entry: LabelEntry, variables: PathVariables, sets: Sequence[Ima
     return Labels(entry.format, path, entry.meanings()).read(sizes)
 
 
-def _images(
-    methods: Sequence[Method], sets: Sequence[ImageDataset], results: Results
-) -> Iterator[tuple[str, str, Pair, Path, Path]]:
-    """Row, set and pair of everything that is looked at, its file, and the file that gives its color."""
+class RowImage(NamedTuple):
+    """An image that networks look at: row, set and pair, the file, and the file that gives its color."""
+
+    row: str
+    dataset: str
+    pair: Pair
+    image: Path
+    color: Path
+
+
+def iter_rows(methods: Sequence[Method], sets: Sequence[ImageDataset], results: Results) -> Iterator[RowImage]:
+    """Everything that networks look at: both sources, and the fused images."""
     taken = [method.name for method in methods if method.name in SOURCES]
     if taken:
         raise ConfigError(f"A study calls the sources {' and '.join(SOURCES)}: give the method '{taken[0]}' a `name`.")
     for images in sets:
         for pair in images.pairs:
-            yield SOURCES[0], images.name, pair, pair.a, pair.a
-            yield SOURCES[1], images.name, pair, pair.b, pair.b
+            yield RowImage(SOURCES[0], images.name, pair, pair.a, pair.a)
+            yield RowImage(SOURCES[1], images.name, pair, pair.b, pair.b)
             for method in methods:
                 path = results.images.get((method.name, images.name, pair.name))
                 if path is not None:
-                    yield method.name, images.name, pair, path, pair.b
+                    yield RowImage(method.name, images.name, pair, path, pair.b)
 
 
 def _look(
     study: Study,
     entry: DetectionEntry,
-    variables: PathVariables,
-    images: Iterator[tuple[str, str, Pair, Path, Path]],
+    detector: Path,
+    images: Iterator[RowImage],
     output: Path,
     num_workers: int,
     progress: bool | None,
 ) -> None:
-    detector = locate_detector(variables.fill(entry.detector))
-    open_detector(detector)  # a detector that cannot be used is refused before the long work
-    identity = _identity(detector)
+    identity = network_checksum(detector, *_CODE)
     looks = [
         DetectionJob(DetectionRow(row, dataset, gray), pair.name, path, color, detector)
         for row, dataset, pair, path, color in images
@@ -232,11 +256,11 @@ def _look(
         store.close()
 
 
-def _identity(detector: Path) -> str:
-    """A checksum over what decides what a detector finds."""
-    files = sorted(p for p in detector.iterdir() if p.suffix in (".json", ".safetensors")) if detector.is_dir() else []
-    beside = [detector, *(detector.with_suffix(suffix) for suffix in (".txt", ".yaml"))] if not files else []
-    return checksum(*(file_checksum(p) for p in (*files, *beside) if p.is_file()), code_checksum(*_CODE))
+def network_checksum(network: Path, *code: str) -> str:
+    """A checksum over what decides what a network says: its files, and modules of this project."""
+    files = sorted(p for p in network.iterdir() if p.suffix in (".json", ".safetensors")) if network.is_dir() else []
+    beside = [network, *(network.with_suffix(suffix) for suffix in (".txt", ".yaml"))] if not files else []
+    return checksum(*(file_checksum(p) for p in (*files, *beside) if p.is_file()), code_checksum(*code))
 
 
 def _collect(
@@ -267,50 +291,3 @@ def _packed(boxes: Boxes) -> list[list[Any]]:
 
 def _unpacked(rows: Sequence[Sequence[Any]]) -> Boxes:
     return make_boxes([row[2:] for row in rows], [row[0] for row in rows], [row[1] for row in rows])
-
-
-def _read_found(
-    study: Study,
-    entry: DetectionEntry,
-    variables: PathVariables,
-    methods: Sequence[Method],
-    sets: Sequence[ImageDataset],
-) -> None:
-    """The boxes of files, one file per row and dataset."""
-    slugs = {**{name: name for name in SOURCES}, **{method.name: method.slug for method in methods}}
-    for images in sets:
-        names = [pair.name for pair in images.pairs]
-        for row, slug in slugs.items():
-            path = Path(variables.fill(entry.detector, images.name).replace("{method}", slug))
-            if path.is_file():
-                found = read_predictions(path, names)
-                study.found[DetectionRow(row, images.name, gray=False)] = {
-                    name: merge_classes(boxes, entry.class_aliases).select_classes(entry.classes)
-                    for name, boxes in found.items()
-                }
-                study.cached += len(names)
-    if not study.found:
-        raise PairingError(
-            f"There are no boxes '{entry.detector}' for any of the rows:\n  {', '.join(slugs.values())}\n"
-            "Put {dataset} and {method} into the path, and name the files so."
-        )
-
-
-def _compare(study: Study, entry: DetectionEntry, labeled: LabelEntry, labels: Mapping[str, Boxes]) -> LabelComparison:
-    done = LabelComparison(labeled, labels)
-    here = [where for where in study.found if where.dataset == labeled.dataset]
-    for where in here:
-        found = study.found[where]
-        missing = [name for name in labels if name not in found]
-        if missing:
-            done.remarks.append(f"{where.row} lacks {len(missing)} of {len(labels)} labeled images: not compared.")
-            continue
-        if where.row not in done.rows:
-            done.rows.append(where.row)
-        for group, pattern in {ALL: "*", **entry.subsets}.items():
-            chosen = {name: boxes for name, boxes in labels.items() if fnmatchcase(name, pattern)}
-            if chosen:
-                done.agreements[where.row, where.gray, group] = evaluate_detections(
-                    chosen, found, entry.classes, 0 if where.gray else DRAWS
-                )
-    return done

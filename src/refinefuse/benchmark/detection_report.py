@@ -13,13 +13,15 @@ from jaxtyping import Float
 from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark import grids
 from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset
-from refinefuse.benchmark.detection import SOURCES, DetectionRow, LabelComparison, Study
+from refinefuse.benchmark.detection import SOURCES, Study
+from refinefuse.benchmark.detection_comparison import ALL, DetectionRow, LabelComparison
 from refinefuse.benchmark.detection_tables import detection_figure, detection_tables
 from refinefuse.benchmark.drawn import FigureCache
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.missed import missed_table, write_missed_page
 from refinefuse.benchmark.report import Scene, Section, scene
 from refinefuse.benchmark.runner import Results
+from refinefuse.benchmark.side_by_side import Measured, side_by_side
 from refinefuse.data.pairs import Pair
 from refinefuse.detection.boxes import Boxes, coco_json
 from refinefuse.detection.drawing import draw_boxes
@@ -49,10 +51,10 @@ class StudyReport:
 
     def section(self, done: LabelComparison, failures: Sequence[str]) -> Section:
         """Tables and a figure of one comparison."""
-        section = Section(f"{done.entry.title}, detection", remarks=[*done.remarks, *failures])
+        section = Section(f"{done.title}, detection", remarks=[*done.remarks, *failures])
         if done.rows:
             section.tables += detection_tables(done, self.classes, self.methods[0].name)
-            path = self.output / "figures" / f"{done.entry.title}-detection"
+            path = self.output / "figures" / f"{done.title}-detection"
             ours = [method.name for method in self.methods if method.kind == "weights"]
             shows = [*done.agreements.items()], ours
             drawn = self.drawn.draw(path, shows, lambda: detection_figure(done, ours))
@@ -77,9 +79,9 @@ class StudyReport:
         shown = [row for row in (*SOURCES, self.methods[0].name) if row in by_row]
         if len(shown) <= len(SOURCES) or not objects:
             return
-        section.tables.append(missed_table(done.entry.title, objects, done.rows))
-        path = self.output / f"missed-{done.entry.title}.html"
-        write_missed_page(path, done.entry.title, objects, shown, lambda name: self._panels(pairs[name], shown, images))
+        section.tables.append(missed_table(done.title, objects, done.rows))
+        path = self.output / f"missed-{done.title}.html"
+        write_missed_page(path, done.title, objects, shown, lambda name: self._panels(pairs[name], shown, images))
         section.remarks.append(f"What is missed in {shown[-1]} is shown in {path.name}.")
 
     def _panels(self, pair: Pair, rows: Sequence[str], images: ImageDataset) -> dict[str, grids.Shown]:
@@ -97,7 +99,7 @@ class StudyReport:
                 continue
             files = {pair.name: pair.b.name for pair in folders[where.dataset].pairs if pair.name in found}
             boxes = {file: found[name] for name, file in files.items()}
-            path = self.output / "boxes" / where.dataset / f"{slugs.get(where.row, where.row)}.json"
+            path = self.output / "boxes" / study.detector / where.dataset / f"{slugs.get(where.row, where.row)}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text_atomic(path, coco_json(boxes))
 
@@ -122,10 +124,33 @@ class StudyReport:
                 for row, image in self._panels(pairs[name], done.rows, images).items()
                 if row in by_row
             }
-            path = self.output / "grids" / f"{done.entry.title}-{name}-boxes"
+            path = self.output / "grids" / f"{done.title}-{name}-boxes"
             self.drawn.draw(path, panels, partial(grids.grid, panels, []))
-            shown.append(scene(f"{done.entry.title}, {name}, boxes", panels))
+            shown.append(scene(f"{done.title}, {name}, boxes", panels))
         return shown
+
+
+def compared_detectors(studies: Sequence[Study], methods: Sequence[Method]) -> list[Section]:
+    """For each set of labels a section that compares several detectors."""
+    sections = []
+    for labels in dict.fromkeys(done.entry.title for study in studies for done in study.comparisons):
+        networks = {
+            study.detector: {row: _measured(done, row) for row in done.rows}
+            for study in studies
+            for done in study.comparisons
+            if done.entry.title == labels and done.rows
+        }
+        if len(networks) > 1:
+            title = f"{labels}, detection by {len(networks)} detectors"
+            ours = [method.name for method in methods if method.kind == "weights"]
+            tables = side_by_side(f"{labels}-detectors", title, "AP50", networks, ours)
+            sections.append(Section(title, tables))
+    return sections
+
+
+def _measured(done: LabelComparison, row: str) -> Measured:
+    metrics = done.agreements[row, False, ALL]
+    return Measured(metrics.ap50, metrics.bootstrap_samples[0])
 
 
 def _luma(path: Path) -> Float[np.ndarray, "h w"]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from refinefuse.benchmark.detection import ALL, SOURCES, LabelComparison
+from refinefuse.benchmark.detection import SOURCES
+from refinefuse.benchmark.detection_comparison import ALL, LabelComparison
 from refinefuse.benchmark.figures import OTHERS, OURS, new_figure
 from refinefuse.detection.evaluation import SIZES, DetectionMetrics, interval
 from refinefuse.scoring.rendering import ARROWS, Cell, Table, format_value, marks
@@ -44,7 +45,7 @@ def detection_tables(done: LabelComparison, classes: Sequence[str], reference: s
         for key in _PRECISION
     ]
     recall = [_Column(f"{g}, {size}", g, _of_size(size)) for g in groups for size in SIZES]
-    title = done.entry.title
+    title = done.title
     first = _table(done, f"{title}-detection", f"{title}: detection, {_asked(done, classes)}", precision)
     tables = [
         _against(first, done, reference),

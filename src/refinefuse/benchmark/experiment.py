@@ -13,12 +13,14 @@ from refinefuse.benchmark import figures, grids, tables
 from refinefuse.benchmark.classical import CLASSICAL
 from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset, PathVariables, find_set
 from refinefuse.benchmark.cost import Cost, as_csv, costs_of
-from refinefuse.benchmark.detection import Study, run_study
-from refinefuse.benchmark.detection_report import StudyReport
+from refinefuse.benchmark.detection import Study, run_studies
+from refinefuse.benchmark.detection_report import StudyReport, compared_detectors
 from refinefuse.benchmark.drawn import FigureCache
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
 from refinefuse.benchmark.runner import Results, Runner, to_long_csv
+from refinefuse.benchmark.segmentation import SegmentationStudy, run_segmentation
+from refinefuse.benchmark.segmentation_tables import segmentation_sections
 from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import DatasetScores, compare, mean_ranks, rank_groups, scores_of
 from refinefuse.errors import InputError
@@ -40,14 +42,16 @@ class Experiment:
     Attributes:
         config: the config.
         results: all scores.
-        study: what a detector found, if the config asks for it.
+        studies: what each detector found, if the config asks for it.
+        segmentations: what each segmentation network said, if the config asks for it.
         sections: what the report says, set by set.
         scenes: the pairs that it shows.
     """
 
     config: BenchmarkConfig
     results: Results
-    study: Study | None = None
+    studies: list[Study] = field(default_factory=list)
+    segmentations: list[SegmentationStudy] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     scenes: list[Scene] = field(default_factory=list)
 
@@ -82,8 +86,15 @@ def run_experiment(
         costs = _costs(config, methods, variables, output, done)
         writer = _Writer(config, methods, output, done, costs)
         if config.detection is not None:
-            done.study = run_study(config.detection, variables, methods, sets, results, output, num_workers, progress)
-            _report_study(StudyReport(config, methods, results, output), done, sets)
+            done.studies = run_studies(
+                config.detection, variables, methods, sets, results, output, num_workers, progress
+            )
+            _report_studies(StudyReport(config, methods, results, output), done, sets)
+        if config.segmentation is not None:
+            done.segmentations = run_segmentation(
+                config.segmentation, variables, methods, sets, results, output, num_workers, progress
+            )
+            done.sections += segmentation_sections(done.segmentations, methods)
         scores = [scores_of(results, methods, images) for images in sets]
         for images, score in zip(sets, scores, strict=True):
             writer.write_set(images, score)
@@ -122,17 +133,19 @@ def _costs(
     return costs
 
 
-def _report_study(report: StudyReport, done: Experiment, sets: Sequence[ImageDataset]) -> None:
+def _report_studies(report: StudyReport, done: Experiment, sets: Sequence[ImageDataset]) -> None:
     by_name = {images.name: images for images in sets}
-    study = done.study or Study()
-    report.write_boxes(study, sets)
-    for comparison in study.comparisons:
-        dataset = comparison.entry.dataset
-        failures = [text for text in study.failures if f", {dataset}, " in text.partition(":")[0]]
-        section = report.section(comparison, failures)
-        report.write_missed(study, comparison, by_name[dataset], section)
-        done.sections.append(section)
-        done.scenes += report.scenes(study, comparison, by_name[dataset])
+    done.sections += compared_detectors(done.studies, report.methods)
+    for study in done.studies:
+        report.write_boxes(study, sets)
+        for comparison in study.comparisons:
+            dataset = comparison.entry.dataset
+            failures = [text for text in study.failures if f", {dataset}, " in text.partition(":")[0]]
+            section = report.section(comparison, failures)
+            report.write_missed(study, comparison, by_name[dataset], section)
+            done.sections.append(section)
+            if study is done.studies[0]:
+                done.scenes += report.scenes(study, comparison, by_name[dataset])
 
 
 class _Writer:

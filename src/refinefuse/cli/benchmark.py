@@ -15,7 +15,7 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
 
     Args:
         config: a YAML file, or the name of a shipped one: ablation, comparison, cost, degradations, detection,
-            generalization, medical.
+            generalization, medical, segmentation.
         output: the folder of the results: scores.csv, report.html, tables, figures, grids, fused images.
         data_root: the folder below which the config's sets lie; by default the environment variable REFINEFUSE_DATA, or
             the current folder.
@@ -50,10 +50,12 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
             print(f"note: {remark}")
     results = done.results
     print(f"{results.fused} images fused, {results.scored} scored, {results.cached} reused from an earlier run.")
-    if done.study is not None:
-        print(f"A detector looked at {done.study.looked} images; {done.study.cached} reused from an earlier run.")
+    for what, studies in (("detector", done.studies), ("segmentation network", done.segmentations)):
+        if studies:
+            looked, cached = sum(study.looked for study in studies), sum(study.cached for study in studies)
+            print(f"A {what} looked at {looked} images; {cached} reused from an earlier run.")
     print(f"See '{output / 'report.html'}'.")
-    failures = [*done.results.failures, *(done.study.failures if done.study else [])]
+    failures = [text for part in (done.results, *done.studies, *done.segmentations) for text in part.failures]
     for failure in failures:
         to_stderr(f"failed: {failure}")
     return 1 if failures else 0

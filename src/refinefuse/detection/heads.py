@@ -19,6 +19,8 @@ Array = Float[np.ndarray, "..."]
 Outputs = Sequence[Array]
 CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 """By which SSD divides what it predicts of centers and sizes."""
+OBJECTNESS_POWER = 0.6
+"""By which FastestDet weighs objectness against the class."""
 
 
 class Found(NamedTuple):
@@ -115,7 +117,7 @@ def distribution(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[i
 
 
 def anchors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """Cells with anchors: for each anchor x, y, width, height, objectness and the classes, as logits.
+    """Cells with anchors: for each anchor x, y, width, height, objectness and the classes.
 
     Source: J. Redmon, A. Farhadi, "YOLOv3: an incremental improvement", arXiv 1804.02767, 2018; with
     `bounded_sizes` the form of YOLOv5 and its kin, whose centers reach half a cell further and whose sizes are at most
@@ -124,16 +126,43 @@ def anchors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
     corners, scores = [], []
     scales = zip(_scales(outputs, settings, size), settings.anchors, strict=True)
     for (rows, stride, centers), of_scale in scales:
-        for number, anchor in enumerate(of_scale):
-            own = rows.reshape(len(rows), len(of_scale), -1)[:, number]
-            moved, sizes = _sigmoid(own[:, :2]), own[:, 2:4].clip(-10, 10)
+        for own, anchor in zip(_by_anchor(rows, len(of_scale), len(settings.classes)), of_scale, strict=True):
+            known = settings.scores == "probabilities"
+            inside = own[:, :5] if known else _sigmoid(own[:, :5])
             if settings.bounded_sizes:
-                moved, sizes = 2 * moved - 0.5, (2 * _sigmoid(sizes)) ** 2
+                moved, sizes = 2 * inside[:, :2] - 0.5, (2 * inside[:, 2:4]) ** 2
             else:
-                sizes = np.exp(sizes)
+                moved, sizes = inside[:, :2], np.exp(own[:, 2:4].clip(-10, 10))
             corners.append(_corners((centers - 0.5 + moved) * stride, sizes * np.asarray(anchor)))
-            scores.append(_sigmoid(own[:, 4:5]) * _probabilities(own[:, 5:], settings))
+            scores.append(inside[:, 4:] * _probabilities(own[:, 5:], settings))
     return Found(np.concatenate(corners), np.concatenate(scores))
+
+
+def _by_anchor(rows: Float[np.ndarray, "n c"], num_anchors: int, num_classes: int) -> list[Float[np.ndarray, "n d"]]:
+    """Box, objectness and classes of each anchor.
+
+    Where the channels have room for one list of classes alone, all anchors share it, as in YOLO-FastestV2: the boxes of
+    all anchors, then their objectness, then the classes.
+    """
+    if num_anchors == 1 or rows.shape[1] != 5 * num_anchors + num_classes:
+        return list(rows.reshape(len(rows), num_anchors, -1).swapaxes(0, 1))
+    boxes, objectness, classes = np.split(rows, [4 * num_anchors, 5 * num_anchors], axis=1)
+    return [np.hstack([boxes[:, 4 * n : 4 * n + 4], objectness[:, n : n + 1], classes]) for n in range(num_anchors)]
+
+
+def center(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
+    """One map: objectness, the center's offset from the cell's corner, width and height, the classes.
+
+    Source: FastestDet (github.com/dog-qiuqiu/FastestDet): offsets by a hyperbolic tangent, in cells; sizes by a
+    sigmoid, as parts of the input; the score is objectness to the power 0.6 by class to the power 0.4.
+    """
+    rows = outputs[0].reshape(5 + len(settings.classes), -1).T
+    height, width = outputs[0].shape[2:]
+    cell = np.array([size[1] / width, size[0] / height])
+    centers = (_centers(height, width) - 0.5 + np.tanh(rows[:, 1:3])) * cell
+    sizes = _sigmoid(rows[:, 3:5]) * (size[1], size[0])
+    scores = rows[:, :1] ** OBJECTNESS_POWER * _probabilities(rows[:, 5:], settings) ** (1 - OBJECTNESS_POWER)
+    return Found(_corners(centers, sizes), scores)
 
 
 def heat_map(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
@@ -177,6 +206,7 @@ def decoded(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
 
 HEADS: Mapping[str, Callable[..., Found]] = {
     "anchors": anchors,
+    "center": center,
     "decoded": decoded,
     "distribution": distribution,
     "heat-map": heat_map,

@@ -11,7 +11,7 @@ import codecs
 import json
 import math
 import xml.etree.ElementTree as ET  # the files are the user's own
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -62,13 +62,35 @@ class Labels:
         """
         if self.format == "coco":
             return [stem_of(str(image["file_name"])) for image in _coco(self.path)["images"]]
-        return list(self._files())
+        return list(self.files())
 
-    def _files(self) -> dict[str, Path]:
+    def files(self) -> dict[str, Path]:
+        """The file of each image's labels, where each image has its own.
+
+        Raises:
+            InputError: there is no such folder.
+        """
         if not self.path.is_dir():
             raise InputError(f"There is no folder of labels '{self.path}'.\nCheck the path.")
         files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in SUFFIXES[self.format])
         return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
+
+    def shared(self, images: Collection[str]) -> list[str]:
+        """Which of these images have labels.
+
+        Raises:
+            PairingError: none.
+            InputError: the folder or file is missing, or is none.
+        """
+        names = self.names()
+        shared = [name for name in images if name in set(names)]
+        if not shared:
+            raise PairingError(
+                f"The labels belong to other images: no name is shared.\n"
+                f"labels in '{self.path}' ({len(names)}):\n{format_names(names)}\n"
+                f"images ({len(images)}):\n{format_names(list(images))}"
+            )
+        return shared
 
     def read(self, sizes: Mapping[str, Size]) -> dict[str, Boxes]:
         """The labels of those images that have some; an empty label is an image without objects.
@@ -81,17 +103,10 @@ class Labels:
             InputError: a label cannot be read, was made for an image of other proportions, has a box outside it, or
                 a class that the map does not know.
         """
-        names = self.names()
-        shared = [name for name in sizes if name in set(names)]
-        if not shared:
-            raise PairingError(
-                f"The labels belong to other images: no name is shared.\n"
-                f"labels in '{self.path}' ({len(names)}):\n{format_names(names)}\n"
-                f"images ({len(sizes)}):\n{format_names(list(sizes))}"
-            )
+        shared = self.shared(sizes)
         if self.format == "coco":
             return _read_coco(self.path, {name: sizes[name] for name in shared}, self.classes)
-        files, reader = self._files(), _READERS[self.format]
+        files, reader = self.files(), _READERS[self.format]
         return {name: reader(files[name], sizes[name], self.classes) for name in shared}
 
 
@@ -311,7 +326,12 @@ def _span(bbox: Sequence[float], scale: float) -> tuple[float, float, float, flo
     return x, y, x + w, y + h
 
 
-def _read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
+def read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> tuple[np.ndarray, dict[int, ClassMapping]]:
+    """A mask, and what its numbers mean.
+
+    Raises:
+        InputError: it cannot be read, is of another size, or has a number that the map does not know.
+    """
     mask = read_image(path)
     if mask.ndim != 2 or mask.shape != tuple(size):
         raise InputError(
@@ -319,7 +339,11 @@ def _read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
             f"  expected: {size.height} x {size.width}, one channel of class numbers\n"
             f"  got: {' x '.join(map(str, mask.shape))}"
         )
-    meanings = {int(n): meaning_of(str(n), classes, path) for n in np.unique(mask)}
+    return mask, {int(n): meaning_of(str(n), classes, path) for n in np.unique(mask)}
+
+
+def _read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
+    mask, meanings = read_mask(path, size, classes)
     boxes = boxes_of_mask(mask, {number: meaning.name for number, meaning in meanings.items() if meaning.name})
     uncounted = {meaning.name for meaning in meanings.values() if meaning.crowd}
     return replace(boxes, crowd=boxes.crowd | np.isin(boxes.classes, list(uncounted)))

@@ -1,0 +1,95 @@
+"""What a detector found in the images of every row, here or elsewhere, compared with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from refinefuse.benchmark.config import DetectionEntry, ImageDataset, LabelEntry
+from refinefuse.detection.boxes import Boxes
+from refinefuse.detection.detectors import merge_classes
+from refinefuse.detection.evaluation import DRAWS, DetectionMetrics, evaluate_detections
+from refinefuse.detection.predictions import read_predictions
+from refinefuse.errors import PairingError
+
+ALL = "all"
+
+
+class DetectionRow(NamedTuple):
+    """One row of a table on one set: whose images, with their color or without."""
+
+    row: str
+    dataset: str
+    gray: bool
+
+
+@dataclass
+class LabelComparison:
+    """One table: what was found, against one set of labels.
+
+    Attributes:
+        entry: the labels.
+        title: what tables call it: that of the labels, and the detector if there are several.
+        labels: by image.
+        rows: the sources and the methods that have all labeled images.
+        agreements: by row, with color and without, and by group; `all` is the whole set.
+        remarks: what is missing.
+    """
+
+    entry: LabelEntry
+    title: str
+    labels: Mapping[str, Boxes]
+    rows: list[str] = field(default_factory=list)
+    agreements: dict[tuple[str, bool, str], DetectionMetrics] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def read_found(
+    entry: DetectionEntry, source: str, slugs: Mapping[str, str], sets: Sequence[ImageDataset]
+) -> dict[DetectionRow, dict[str, Boxes]]:
+    """The boxes of files, one file per row and dataset.
+
+    Raises:
+        PairingError: there is none.
+        InputError: one cannot be read.
+    """
+    boxes: dict[DetectionRow, dict[str, Boxes]] = {}
+    for images in sets:
+        for row, slug in slugs.items():
+            path = Path(source.replace("{dataset}", images.name).replace("{method}", slug))
+            if path.is_file():
+                found = read_predictions(path, [pair.name for pair in images.pairs])
+                boxes[DetectionRow(row, images.name, gray=False)] = {
+                    name: merge_classes(one, entry.class_aliases).select_classes(entry.classes)
+                    for name, one in found.items()
+                }
+    if not boxes:
+        raise PairingError(
+            f"There are no boxes '{source}' for any of the rows:\n  {', '.join(slugs.values())}\n"
+            "Put {dataset} and {method} into the path, and name the files so."
+        )
+    return boxes
+
+
+def compare_with_labels(
+    entry: DetectionEntry, done: LabelComparison, found: Mapping[DetectionRow, Mapping[str, Boxes]]
+) -> LabelComparison:
+    """Fill in a comparison; a row that lacks labeled images is left out, and said."""
+    for where in (where for where in found if where.dataset == done.entry.dataset):
+        here = found[where]
+        missing = [name for name in done.labels if name not in here]
+        if missing:
+            done.remarks.append(f"{where.row} lacks {len(missing)} of {len(done.labels)} labeled images: not compared.")
+            continue
+        if where.row not in done.rows:
+            done.rows.append(where.row)
+        for group, pattern in {ALL: "*", **entry.subsets}.items():
+            chosen = {name: boxes for name, boxes in done.labels.items() if fnmatchcase(name, pattern)}
+            if chosen:
+                done.agreements[where.row, where.gray, group] = evaluate_detections(
+                    chosen, here, entry.classes, 0 if where.gray else DRAWS
+                )
+    return done

@@ -1,0 +1,252 @@
+"""The segmentation study: ready-trained networks on both sources and on every fused image, compared with masks.
+
+How many pixels agree is kept in the store under a checksum of image, mask, network, classes and code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from refinefuse.benchmark.config import ImageDataset, LabelEntry, PathVariables, SegmentationEntry
+from refinefuse.benchmark.detection import RowImage, find_networks, iter_rows, network_checksum
+from refinefuse.benchmark.detection_comparison import ALL
+from refinefuse.benchmark.grids import to_display
+from refinefuse.benchmark.identity import checksum, file_checksum
+from refinefuse.benchmark.methods import Method
+from refinefuse.benchmark.result_store import ResultStore
+from refinefuse.benchmark.runner import Results, in_processes
+from refinefuse.detection.labels import Labels, Size, read_mask
+from refinefuse.errors import ConfigError, RefineFuseError
+from refinefuse.image.files import read_image
+from refinefuse.progress import progress_bar
+from refinefuse.segmentation.evaluation import (
+    IGNORED,
+    OTHER,
+    SegmentationMetrics,
+    count_pixels,
+    evaluate_segmentation,
+)
+from refinefuse.segmentation.onnx_segmenter import open_segmenter
+
+_CODE = tuple(
+    f"refinefuse.{name}" for name in ("segmentation", "detection.onnx_input", "image.color", "benchmark.segmentation")
+)
+
+
+@dataclass(frozen=True)
+class SegmentationJob:
+    """What one step is to do: one image, as it is looked at, its mask and the network.
+
+    Attributes:
+        where: the image.
+        mask: the file.
+        network: the file.
+        known: the number of each class of the network among those that are asked for, or `OTHER`.
+        meanings: what a number in the mask means.
+        classes: what is asked for.
+        aliases: what a mask calls -> what that counts as.
+    """
+
+    where: RowImage
+    mask: Path
+    network: Path
+    known: tuple[int, ...]
+    meanings: tuple[tuple[str, str], ...]
+    classes: tuple[str, ...]
+    aliases: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class SegmentationStudy:
+    """What one network gives for one set of masks.
+
+    Attributes:
+        title: what tables call it.
+        network: what tables call the network.
+        labels: the masks.
+        classes: those that both know.
+        num_images: how many have a mask.
+        rows: by row and group of images; `all` is the whole set.
+        looked: how many images were looked at now.
+        cached: how many were in the result store already.
+        remarks: what is missing.
+        failures: what went wrong.
+    """
+
+    title: str
+    network: str
+    labels: LabelEntry
+    classes: tuple[str, ...]
+    num_images: int = 0
+    rows: dict[str, dict[str, SegmentationMetrics]] = field(default_factory=dict)
+    looked: int = 0
+    cached: int = 0
+    remarks: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def run_segmentation(
+    entry: SegmentationEntry,
+    variables: PathVariables,
+    methods: Sequence[Method],
+    sets: Sequence[ImageDataset],
+    results: Results,
+    output: Path,
+    num_workers: int,
+    progress: bool | None,
+) -> list[SegmentationStudy]:
+    """Look at all images that were not looked at yet, with every network, and compare.
+
+    Args:
+        entry: the study.
+        variables: where the config's paths begin.
+        methods: whose fused images.
+        sets: the datasets.
+        results: what was fused.
+        output: the folder of the results, with the store.
+        num_workers: how many processes.
+        progress: show a progress bar on standard error; None on a terminal only.
+
+    Raises:
+        RefineFuseError: a network or the masks cannot be used, or an extra is missing.
+    """
+    networks = {name: Path(path) for name, path in find_networks(entry.networks, variables, "network").items()}
+    todo = []
+    for labels in entry.labels:
+        images = next(one for one in sets if one.name == labels.dataset)
+        masks = _masks(entry, labels, variables, images)  # all is checked before the long work
+        for name, network in networks.items():
+            known = tuple(_known(entry, open_segmenter(network).names, network))
+            classes = tuple(c for n, c in enumerate(entry.classes) if n in known)
+            title = f"{labels.title}-{name}" if len(networks) > 1 else labels.title
+            study = SegmentationStudy(title, name, labels, classes, len(masks))
+            if len(classes) < len(entry.classes):
+                absent = ", ".join(c for c in entry.classes if c not in classes)
+                study.remarks.append(f"{name} does not know {absent}: the mean is over the other classes.")
+            todo.append((study, images, masks, network, known))
+    store = ResultStore(output / "results.jsonl")
+    try:
+        for study, images, masks, network, known in todo:
+            meanings = tuple(study.labels.meanings().items())
+            rows = [one for one in iter_rows(methods, [images], results) if one.pair.name in masks]
+            jobs = [
+                SegmentationJob(one, masks[one.pair.name], network, known, meanings, tuple(entry.classes),
+                                tuple(entry.class_aliases.items()))
+                for one in rows
+            ]  # fmt: skip
+            counts = _look(study, jobs, store, num_workers, progress)
+            _evaluate(study, entry, counts, list(masks))
+    finally:
+        store.close()
+    return [study for study, *_ in todo]
+
+
+def _known(entry: SegmentationEntry, names: Sequence[str], network: Path) -> Iterator[int]:
+    """The number of each class of a network among those that are asked for."""
+    called = [entry.class_aliases.get(name, name) for name in names]
+    if not set(called) & set(entry.classes):
+        raise ConfigError(
+            f"The network '{network}' knows none of the classes.\n  expected: {', '.join(entry.classes)}\n"
+            f"  got: {', '.join(names)}\nSay in `class_aliases` what its classes count as."
+        )
+    return (entry.classes.index(name) if name in entry.classes else OTHER for name in called)
+
+
+def _masks(
+    entry: SegmentationEntry, labels: LabelEntry, variables: PathVariables, images: ImageDataset
+) -> dict[str, Path]:
+    """The mask of each image that has one."""
+    meanings = labels.meanings()
+    folder = Labels("mask", variables.data_root / variables.fill(labels.path, labels.dataset), meanings)
+    called = {name.removesuffix("*") for name in meanings.values()}
+    missing = sorted(set(entry.classes) - {entry.class_aliases.get(name, name) for name in called})
+    if missing:
+        raise ConfigError(
+            f"The masks of '{labels.title}' do not show {', '.join(missing)}.\n  expected: some of {', '.join(called)}"
+        )
+    files = folder.files()
+    pairs = {pair.name: pair for pair in images.pairs}
+    masks = {name: files[name] for name in folder.shared(pairs)}
+    for name, path in masks.items():
+        read_mask(path, Size(*read_image(pairs[name].b).shape[:2]), meanings)
+    return masks
+
+
+def _look(
+    study: SegmentationStudy,
+    jobs: Sequence[SegmentationJob],
+    store: ResultStore,
+    num_workers: int,
+    progress: bool | None,
+) -> dict[str, dict[str, list[float]]]:
+    """How many pixels agree, by row and image."""
+    identity = network_checksum(jobs[0].network, *_CODE) if jobs else ""
+    keys = {job: _key(job, identity) for job in jobs}
+    todo = list({key: job for job, key in keys.items() if not store.scores(key)}.values())
+    study.looked, study.cached = len(todo), len(jobs) - len(todo)
+    steps = in_processes(look_at, todo, num_workers)
+    for job, found in progress_bar(f"segmenting, {study.network}", steps, total=len(todo), show=progress):
+        if isinstance(found, str):
+            study.failures.append(f"{job.where.row}, {job.where.dataset}, {job.where.pair.name}: {found}")
+        else:
+            store.add_scores(keys[job], dict(zip(_columns(job), found, strict=True)))
+    counts: dict[str, dict[str, list[float]]] = {}
+    for job, key in keys.items():
+        kept = store.scores(key)
+        if kept:
+            counts.setdefault(job.where.row, {})[job.where.pair.name] = [kept[column] for column in _columns(job)]
+    return counts
+
+
+def _columns(job: SegmentationJob) -> list[str]:
+    return [f"{name}: {what}" for name in job.classes for what in ("in both", "in the mask", "found")]
+
+
+def _key(job: SegmentationJob, identity: str) -> str:
+    files = map(file_checksum, (job.where.image, job.where.color, job.mask))
+    return checksum(*files, identity, str((job.known, job.meanings, job.classes, job.aliases)))
+
+
+def look_at(job: SegmentationJob) -> list[float] | str:
+    """How many pixels of one image agree, class by class, or what went wrong."""
+    try:
+        pixels = to_display(job.where.image, job.where.color)
+        size = Size(*read_image(job.where.pair.b).shape[:2])
+        mask, meanings = read_mask(job.mask, size, dict(job.meanings))
+        if pixels.shape[:2] != size:
+            return f"the image has another size than its mask: {pixels.shape[0]} x {pixels.shape[1]}"
+        known, aliases = np.full(256, OTHER, np.uint8), dict(job.aliases)
+        known[: len(job.known)] = job.known
+        asked = np.full(256, OTHER, np.uint8)
+        for number, (name, uncounted) in meanings.items():
+            name = aliases.get(name, name)
+            asked[number] = IGNORED if uncounted else job.classes.index(name) if name in job.classes else OTHER
+        predicted = known[open_segmenter(job.network)(pixels)]
+        return count_pixels(asked[mask], predicted, len(job.classes)).ravel().astype(float).tolist()
+    except RefineFuseError as error:
+        return str(error)
+
+
+def _evaluate(
+    study: SegmentationStudy,
+    entry: SegmentationEntry,
+    counts: Mapping[str, Mapping[str, list[float]]],
+    names: Sequence[str],
+) -> None:
+    chosen = [entry.classes.index(name) for name in study.classes]
+    for row, by_image in counts.items():
+        missing = len(set(names) - set(by_image))
+        if missing:
+            study.remarks.append(f"{row} lacks {missing} of {len(names)} images with a mask: not compared.")
+            continue
+        study.rows[row] = {}
+        for group, pattern in {ALL: "*", **entry.subsets}.items():
+            here = [by_image[name] for name in names if fnmatchcase(name, pattern)]
+            if here:
+                table = np.array(here).reshape(len(here), len(entry.classes), 3)
+                study.rows[row][group] = evaluate_segmentation(table[:, chosen])

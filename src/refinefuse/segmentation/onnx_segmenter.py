@@ -1,0 +1,99 @@
+"""Semantic segmentation networks in ONNX files: a YAML file of the same name beside the file says how they are fed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from refinefuse.detection.onnx_input import OnnxInput, OnnxInputSettings
+from refinefuse.errors import ConfigError, InputError, check_field
+from refinefuse.settings import read_settings
+
+MOST_CLASSES = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxSegmenterSettings(OnnxInputSettings):
+    """How a segmentation network is fed and read; classes in the order of the output, the background among them.
+
+    Args:
+        output: scores (logits or probabilities, one map per class) or class-numbers (one map).
+    """
+
+    output: Literal["scores", "class-numbers"] = "scores"
+    letterbox: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_field(len(self.classes) <= MOST_CLASSES, "classes", f"at most {MOST_CLASSES}", len(self.classes))
+
+
+class OnnxSegmenter:
+    """A segmentation network in an ONNX file with one image as input.
+
+    Args:
+        path: the ONNX file: one input (1, 3, h, w), whose first output is (1, k, h', w') or (1, h', w').
+
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+        ConfigError: there are no settings, or they cannot be used.
+        InputError: the file is missing, cannot be opened, or has another input.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise InputError(f"There is no segmentation network '{path}'.\nCheck the path.")
+        settings = path.with_suffix(".yaml")
+        self.settings = read_settings(OnnxSegmenterSettings, settings, "settings of the segmentation network")
+        self.names = tuple(self.settings.classes)
+        self._input = OnnxInput(path, self.settings, "segmentation network")
+
+    def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
+        """The number of the class of every pixel of an RGB image."""
+        outputs, (_, _, filled) = self._input.run(pixels)
+        size = (pixels.shape[1], pixels.shape[0])
+        maps = self._maps(np.asarray(outputs[0]))
+        height, width = (round(f * m / s) for f, m, s in zip(filled, maps.shape[-2:], self._input.size, strict=True))
+        maps = maps[..., : max(1, height), : max(1, width)]
+        if maps.ndim == 2:
+            return cv2.resize(maps.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        best = np.full((size[1], size[0]), -np.inf, np.float32)
+        number = np.zeros(best.shape, np.uint8)
+        for index, scores in enumerate(maps):  # one class at a time: all of them in full size are a lot of memory
+            enlarged = cv2.resize(scores.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+            number[enlarged > best] = index
+            np.maximum(best, enlarged, out=best)
+        return number
+
+    def _maps(self, output: np.ndarray) -> np.ndarray:
+        """Scores (k, h, w), or class numbers (h, w)."""
+        scored = self.settings.output == "scores"
+        shape, count = output.shape, len(self.names)
+        fits = output.ndim == 4 and shape[:2] == (1, count if scored else 1)
+        fits = fits or (not scored and output.ndim == 3 and shape[0] == 1)
+        if not fits:
+            expected = f"(1, {count}, h, w), one map for each of the {count} classes" if scored else "(1, h, w)"
+            raise ConfigError(
+                f"The output of '{self.path}' does not fit its settings (output: {self.settings.output}).\n"
+                f"  expected: {expected}\n  got: {shape}"
+            )
+        maps = output[0] if scored else output.reshape(shape[-2:])
+        if not scored and not (maps.min() >= 0 and maps.max() < count):
+            raise ConfigError(
+                f"'{self.path}' gives class numbers without a name.\n  expected: 0 to {count - 1}\n"
+                f"  got: {maps.min()} to {maps.max()}\nName all classes in its settings."
+            )
+        return np.asarray(maps)
+
+
+@lru_cache(maxsize=4)
+def open_segmenter(path: Path) -> OnnxSegmenter:
+    """Load a segmentation network; a second call gives the same one."""
+    return OnnxSegmenter(path)
