@@ -91,25 +91,34 @@ class DetectionJob:
         return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, -1) if self.where.gray else rgb
 
 
-@dataclass
-class Study:
+@dataclass(kw_only=True)
+class Looks:
+    """How often a network looked.
+
+    Attributes:
+        looked: how many images were looked at now.
+        cached: how many were in the result store already.
+        failures: what went wrong.
+    """
+
+    looked: int = 0
+    cached: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Study(Looks):
     """What one detector gives.
 
     Attributes:
         detector: what tables call it; empty if it is the only one.
         found: the boxes by row and image.
         comparisons: one for each entry of labels.
-        looked: how many images were looked at now.
-        cached: how many were in the result store already.
-        failures: what went wrong.
     """
 
     detector: str = ""
     found: dict[DetectionRow, dict[str, Boxes]] = field(default_factory=dict)
     comparisons: list[LabelComparison] = field(default_factory=list)
-    looked: int = 0
-    cached: int = 0
-    failures: list[str] = field(default_factory=list)
 
 
 def run_studies(
@@ -147,7 +156,7 @@ def run_studies(
             open_detector(detector)
     studies = []
     for name, detector in located.items():
-        study = Study(name if len(located) > 1 else "")
+        study = Study(detector=name if len(located) > 1 else "")
         if detector is None:
             slugs = {**{row: row for row in SOURCES}, **{method.name: method.slug for method in methods}}
             study.found = read_found(entry, sources[name], slugs, sets)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from refinefuse.benchmark.config import ImageDataset, LabelEntry, PathVariables, SegmentationEntry
-from refinefuse.benchmark.detection import RowImage, find_networks, iter_rows, network_checksum
+from refinefuse.benchmark.detection import Looks, RowImage, find_networks, iter_rows, network_checksum
 from refinefuse.benchmark.detection_comparison import ALL
 from refinefuse.benchmark.grids import to_display
 from refinefuse.benchmark.identity import checksum, file_checksum
@@ -61,8 +61,8 @@ class SegmentationJob:
     aliases: tuple[tuple[str, str], ...]
 
 
-@dataclass
-class SegmentationStudy:
+@dataclass(kw_only=True)
+class SegmentationStudy(Looks):
     """What one network gives for one set of masks.
 
     Attributes:
@@ -72,10 +72,7 @@ class SegmentationStudy:
         classes: those that both know.
         num_images: how many have a mask.
         rows: by row and group of images; `all` is the whole set.
-        looked: how many images were looked at now.
-        cached: how many were in the result store already.
         remarks: what is missing.
-        failures: what went wrong.
     """
 
     title: str
@@ -84,10 +81,7 @@ class SegmentationStudy:
     classes: tuple[str, ...]
     num_images: int = 0
     rows: dict[str, dict[str, SegmentationMetrics]] = field(default_factory=dict)
-    looked: int = 0
-    cached: int = 0
     remarks: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
 
 
 def run_segmentation(
@@ -124,7 +118,7 @@ def run_segmentation(
             known = tuple(_known(entry, open_segmenter(network).names, network))
             classes = tuple(c for n, c in enumerate(entry.classes) if n in known)
             title = f"{labels.title}-{name}" if len(networks) > 1 else labels.title
-            study = SegmentationStudy(title, name, labels, classes, len(masks))
+            study = SegmentationStudy(title=title, network=name, labels=labels, classes=classes, num_images=len(masks))
             if len(classes) < len(entry.classes):
                 absent = ", ".join(c for c in entry.classes if c not in classes)
                 study.remarks.append(f"{name} does not know {absent}: the mean is over the other classes.")

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from refinefuse.benchmark.detection import SOURCES
 from refinefuse.detection.evaluation import interval
 from refinefuse.scoring.ranking import ranks_of
-from refinefuse.scoring.rendering import ARROWS, Cell, Table, format_value, marks
+from refinefuse.scoring.rendering import ARROWS, Cell, Mark, Table, format_value, marks
 
 MEAN = "mean"
 
@@ -74,7 +74,7 @@ def _mean_ranks(networks: Rows, rows: Sequence[str]) -> dict[str, float]:
     return {row: float(np.mean([of.get(row, 1) for of in ranks])) for row in methods}
 
 
-def _value(measured: Measured, mark: str) -> Cell:
+def _value(measured: Measured, mark: Mark) -> Cell:
     low, high = interval(measured.samples)
     return Cell(format_value(measured.value), measured.value, mark, f"{format_value(low)} to {format_value(high)}")
 
@@ -99,5 +99,5 @@ def difference(one: Measured, other: Measured) -> Cell:
     """One value minus another, with its interval."""
     low, high = interval(one.samples - other.samples)
     value = one.value - other.value
-    mark = "best" if low > 0 else "second" if high < 0 else ""
+    mark: Mark = "best" if low > 0 else "second" if high < 0 else ""
     return Cell(f"{value:+.3f} ({low:+.3f} to {high:+.3f})", value, mark)

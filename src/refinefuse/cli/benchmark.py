@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from refinefuse.cli.session import to_stderr
+
+if TYPE_CHECKING:
+    from refinefuse.benchmark.detection import Looks
 
 
 def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 0) -> int:
@@ -50,12 +55,13 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
             print(f"note: {remark}")
     results = done.results
     print(f"{results.fused} images fused, {results.scored} scored, {results.cached} reused from an earlier run.")
-    for what, studies in (("detector", done.studies), ("segmentation network", done.segmentations)):
+    kinds: dict[str, Sequence[Looks]] = {"detector": done.studies, "segmentation network": done.segmentations}
+    for what, studies in kinds.items():
         if studies:
             looked, cached = sum(study.looked for study in studies), sum(study.cached for study in studies)
             print(f"A {what} looked at {looked} images; {cached} reused from an earlier run.")
     print(f"See '{output / 'report.html'}'.")
-    failures = [text for part in (done.results, *done.studies, *done.segmentations) for text in part.failures]
+    failures = [*results.failures, *(text for studies in kinds.values() for one in studies for text in one.failures)]
     for failure in failures:
         to_stderr(f"failed: {failure}")
     return 1 if failures else 0

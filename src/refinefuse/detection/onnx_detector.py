@@ -82,4 +82,6 @@ class OnnxDetector:
                 f"The outputs of '{self.path}' do not fit its settings (head: {self.settings.head}).\n"
                 f"  outputs: {', '.join(str(output.shape) for output in outputs)}\n  {error}"
             ) from None
-        return select_boxes(corners / np.tile(prepared.scale, 2), scores, self.names, pixels.shape[:2])
+        return select_boxes(
+            corners / np.tile(prepared.scale, 2), scores, self.names, (pixels.shape[0], pixels.shape[1])
+        )
