@@ -87,9 +87,9 @@ SECTIONS = {
     ),
     "ablation": Chapter(
         "Ablation",
-        "What each part of the network and of its training brings: every row but the first two was trained without "
-        "one, all by the same budget, a small part of that of the shipped weights (`make ablation`). "
-        "`all-parts-again` is the whole by another seed: what is not larger than its differences is chance.",
+        "What each part of the network and of its training brings: every row but the first was trained without "
+        "one, all by the same budget, a small part of that of the shipped weights (`make ablation`). A number at the "
+        "end is another seed: what is not larger than the differences of `all-parts-2` and `-3` is chance.",
         ("TNO-differences", "RoadScene-differences"),
     ),
     "cost": Chapter("Cost", "All methods interleaved in one run.", ("cost",)),
