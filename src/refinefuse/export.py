@@ -2,7 +2,8 @@
 
 The graph takes `a`, luma in [0, 1], (batch, 1, height, width), and `b`, of the same size, luma or RGB in [0, 1]. It
 returns `fused`, which has the channels of `b`, and `weight_map`. Inside, the grid statistics of the sources are named
-`STATS`: cut there, it fuses single regions (`region_graph`).
+`STATS`, their lumas up to multiples of the stride `PADDED`, and what the head is told `RULES`: cut there, it computes
+what the head needs for single regions (`region_graph`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 SOURCES, RESULTS = ["a", "b"], ["fused", "weight_map"]
 STATS = ["stats_a", "stats_b"]
+PADDED = ["padded_a", "padded_b"]
+RULES = "rules_"
+"""The start of the names of what the head is told: of each order of the pair, of each scale."""
 CHECKSUM_KEY = "refinefuse.sha256"
 """Metadata of a file: what its graph was when it was written."""
 OPSET = 18
@@ -122,7 +126,7 @@ class _Graph(nn.Module):
         self.size = size
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
-        """The fused image, the weight map of `a`, and the grid statistics of both sources."""
+        """The fused image, the weight map of `a`, the and what the graph can be cut at, as it is named."""
         config = self.model.config
         height, width = self.size or a.shape[2:]
         colored = to_ycbcr(b)
@@ -131,11 +135,13 @@ class _Graph(nn.Module):
         edges = (0, -width % config.stride, 0, -height % config.stride)
         padded_a, padded_b = (F.pad(x, edges, mode="replicate") for x in lumas)
         context = self.model.encode_context_from_stats(stats_a, stats_b)
-        output = self.model.predict_padded(padded_a, padded_b, context)
+        rules = self.model.rules(padded_a, padded_b, context, config.contrast)
+        by_order = zip(rules, self.model.orders(padded_a, padded_b), strict=True)
+        output = self.model.mean_of_orders([self.model.head(told, *pair, config.contrast) for told, pair in by_order])
         fused, weight_map = (plane[..., :height, :width] for plane in output)
         if colored.chroma is not None:
             fused = restore_color(fused, YCbCrImage(a), colored)
-        return fused, weight_map, stats_a, stats_b
+        return fused, weight_map, stats_a, stats_b, padded_a, padded_b, *(rule for told in rules for rule in told)
 
 
 def cpu_copy(model: RefineFuse) -> RefineFuse:
@@ -190,6 +196,7 @@ def _traced(model: RefineFuse, opset: int, form: GraphForm) -> bytes:
     """What torch exports."""
     network = _lowered(cpu_copy(model), getattr(torch, form.precision))
     file = io.BytesIO()
+    count = len(model.config.channels) * (2 if model.config.symmetric else 1)
     axes = {0: "batch"} if form.batch_size is None else {}
     axes |= {2: "height", 3: "width"} if form.size is None else {}
     with warnings.catch_warnings(), torch.inference_mode():
@@ -202,7 +209,7 @@ def _traced(model: RefineFuse, opset: int, form: GraphForm) -> bytes:
             dynamo=False,
             opset_version=opset,
             input_names=SOURCES,
-            output_names=RESULTS + STATS,
+            output_names=RESULTS + STATS + PADDED + [f"{RULES}{index}" for index in range(count)],
             dynamic_axes=dict.fromkeys(SOURCES + RESULTS, axes) if axes else None,
         )
     return file.getvalue()
@@ -219,7 +226,7 @@ def _lowered(model: RefineFuse, dtype: torch.dtype) -> RefineFuse:
 
 def _name_results(graph: Any, form: GraphForm) -> None:
     """Name the values at which the graph can be cut, which are no results, and the dimensions of the results."""
-    inner = [output for output in graph.output if output.name in STATS]
+    inner = [output for output in graph.output if output.name not in RESULTS]
     for output in inner:
         graph.output.remove(output)
         graph.value_info.append(output)
@@ -237,8 +244,14 @@ def _simplified(model: ModelProto) -> ModelProto:
 
 
 def region_graph(model: ModelProto) -> ModelProto:
-    """The part of an exported model that fuses a region: from the images and the statistics of the whole pair."""
-    part: ModelProto = import_onnx("Using an ONNX file").utils.Extractor(model).extract_model(SOURCES + STATS, RESULTS)
+    """The part of an exported model that knows what is told to the head, or in old files makes the fused image.
+
+    It takes a region of the images, and the statistics of the whole pair.
+    """
+    sources = PADDED if any(info.name == PADDED[0] for info in model.graph.value_info) else SOURCES
+    rules = sorted(info.name for info in model.graph.value_info if info.name.startswith(RULES))
+    extractor = import_onnx("Using an ONNX file").utils.Extractor(model)
+    part: ModelProto = extractor.extract_model(sources + STATS, rules or RESULTS)
     return part
 
 

@@ -4,8 +4,8 @@ import pytest
 from torch.nn import functional as F
 
 from golden import LEVELS, WEIGHTS, fused_path, image_difference, score_differences
+from refinefuse.inference.cpu import CpuHead
 from refinefuse.network.context import Context
-from refinefuse.network.head import FusionHead
 from refinefuse.network.refinement import upsample
 from refinefuse.network.semantic import GlobalCrossAttention
 
@@ -22,13 +22,13 @@ def test_scores_are_the_recorded_ones(weights):
 
 def exchange_detail(monkeypatch):
     """The head takes the detail of `a` for that of `b`, and the other way round."""
-    fuse = FusionHead.forward
+    fuse = CpuHead.__call__
 
-    def forward(self, features, a, b, *more):
+    def exchanged(self, rules, a, b):
         coarse_a, coarse_b = (upsample(F.avg_pool2d(x, 8), 8) for x in (a, b))
-        return fuse(self, features, coarse_a + (b - coarse_b), coarse_b + (a - coarse_a), *more)
+        return fuse(self, rules, coarse_a + (b - coarse_b), coarse_b + (a - coarse_a))
 
-    monkeypatch.setattr(FusionHead, "forward", forward)
+    monkeypatch.setattr(CpuHead, "__call__", exchanged)
 
 
 def attend_to_itself(monkeypatch):

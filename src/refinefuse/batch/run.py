@@ -122,7 +122,7 @@ def _connect(address: str) -> Any:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **dashboard)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # where a node takes too long to start, Ray raises one without a class of its own
         raise InputError(
             f"The cluster '{address}' cannot be reached.\n  {error}\nCheck the address, or start one: `ray start`."
         ) from None

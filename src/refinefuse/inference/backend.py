@@ -6,29 +6,33 @@ import copy
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from refinefuse.errors import InputError, WeightsError, optional
-from refinefuse.export import RESULTS, SOURCES, STATS, region_graph, to_onnx
+from refinefuse.export import RESULTS, region_graph, to_onnx
+from refinefuse.inference.cpu import CpuHead, OnCpu
 from refinefuse.inference.device import resolve_device
 from refinefuse.inference.onnx_file import config_of, read_onnx
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel
 from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
+from refinefuse.network.refinement import GradualRefinement, interpolate
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
 Feed = dict[str, np.ndarray]
+_BLOCK = 16  # channels that onnxruntime computes at a time, with AVX-512
 
 
 def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "onnx") -> Any:
@@ -59,7 +63,7 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
         raise InputError(f"{called} cannot be opened.\n  {error}") from None
 
 
-class OnnxModel(FusionModel):
+class OnnxModel(OnCpu):
     """A network that another runtime computes on the CPU, from an ONNX file of this package.
 
     Its context is the pair of grid statistics itself: the graph computes the tokens anew for every region, which costs
@@ -72,12 +76,16 @@ class OnnxModel(FusionModel):
 
     def __init__(self, model: ModelProto, threads: int) -> None:
         self.config = config_of(model)
-        self.run = self.load(region_graph(model).SerializeToString(), threads)
+        self.head = CpuHead(self.config)
+        part = region_graph(model)
+        self.inputs = [given.name for given in part.graph.input]
+        self.results = [output.name for output in part.graph.output]
+        self.run = self.load(part.SerializeToString(), self.results, threads)
 
     @staticmethod
     @abstractmethod
-    def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
-        """Prepare a graph: the function that maps its inputs by name to its outputs in order."""
+    def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
+        """Prepare a graph: the function that maps its inputs by name to these of its outputs."""
 
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
         """The grid statistics as they are."""
@@ -85,26 +93,31 @@ class OnnxModel(FusionModel):
 
     def predict_padded(self, a: Tensor, b: Tensor, context: Context) -> FusionOutput:
         """Fuse an image whose sides are multiples of the stride."""
-        given = zip(SOURCES + STATS, (a, b, *context), strict=True)
+        given = zip(self.inputs, (a, b, *context), strict=True)
         outputs = self.run({name: np.ascontiguousarray(x.numpy(), np.float32) for name, x in given})
-        return FusionOutput(*(torch.from_numpy(np.asarray(x)) for x in outputs))
+        found = [torch.from_numpy(np.asarray(x)) for x in outputs]
+        if self.results == RESULTS:
+            return FusionOutput(*found)
+        orders = self.orders(a, b)
+        scales = len(self.config.channels)
+        return self.mean_of_orders([self.head(found[scales * k :][:scales], *pair) for k, pair in enumerate(orders)])
 
 
 class OnnxRuntimeModel(OnnxModel):
     """By Microsoft's onnxruntime."""
 
     @staticmethod
-    def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
+    def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
         """Prepare a graph for the CPU."""
         session = onnx_session(graph, threads, "The backend onnxruntime")
-        return lambda feed: session.run(RESULTS, feed)
+        return lambda feed: session.run(results, feed)
 
 
 class OpenVinoModel(OnnxModel):
     """By Intel's OpenVINO: the fastest on Intel's processors, above all for quantized networks."""
 
     @staticmethod
-    def load(graph: bytes, threads: int) -> Callable[[Feed], list[np.ndarray]]:
+    def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
         """Prepare a graph for the CPU, in float32 where it is not quantized."""
         with optional("openvino", "The backend openvino"):
             import openvino
@@ -120,8 +133,8 @@ class OpenVinoModel(OnnxModel):
         def run(feed: Feed) -> list[np.ndarray]:
             if not hasattr(local, "request"):
                 local.request = compiled.create_infer_request()
-            results = local.request.infer(feed, True)  # without a copy of the inputs
-            return [results[name].copy() for name in RESULTS]
+            found = local.request.infer(feed, True)  # without a copy of the inputs
+            return [found[name].copy() for name in results]
 
         return run
 
@@ -193,8 +206,32 @@ def load_backend(
     else:
         network = pretrained(weights, "cpu" if backend in BACKENDS else device, contrast)
     if backend in BACKENDS:
-        return BACKENDS[backend](to_onnx(copy.deepcopy(network)), torch.get_num_threads())
+        own = copy.deepcopy(network)
+        graph = _onnxruntime_graph(own) if backend == "onnxruntime" else to_onnx(own)
+        return BACKENDS[backend](graph, torch.get_num_threads())
     return ready(network, device)
+
+
+def _onnxruntime_graph(network: RefineFuse) -> ModelProto:
+    """The graph that onnxruntime computes fastest; the network is changed.
+
+    Groups of channels that do not fill its blocks become dense, with zeros between them: more arithmetic, and yet two
+    to three times faster. Enlargements are of the kind that works on these blocks.
+    """
+    for layer in network.modules():
+        if isinstance(layer, GradualRefinement):
+            layer.enlarge = interpolate  # type: ignore[method-assign]
+        elif isinstance(layer, nn.Conv2d) and layer.groups > 1 and (width := layer.weight.shape[1]) % _BLOCK:
+            starts = range(0, layer.in_channels, width)
+            groups = zip(starts, layer.weight.detach().chunk(layer.groups), strict=True)
+            dense = [F.pad(x, (0, 0, 0, 0, k, layer.in_channels - width - k)) for k, x in groups]
+            layer.weight, layer.groups = nn.Parameter(torch.cat(dense)), 1
+    graph = to_onnx(network)
+    for node in graph.graph.node:
+        for attribute in node.attribute:
+            if attribute.s == b"pytorch_half_pixel":  # the same, but for results of one pixel
+                attribute.s = b"half_pixel"
+    return graph
 
 
 def _with_contrast(network: RefineFuse, contrast: float) -> RefineFuse:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from refinefuse.errors import InputError
 from refinefuse.image.color import order_invariant_sum
+from refinefuse.inference.cpu import CpuModel
 from refinefuse.inference.cuda import CudaModel, Uploader
 from refinefuse.inference.device import Precision, resolve_device, resolve_precision
 from refinefuse.inference.resources import free_memory, free_on_gpu
@@ -39,6 +40,8 @@ class LumaFuser:
         self.device = next(model.parameters()).device if isinstance(model, RefineFuse) else resolve_device("cpu")
         self.dtype = resolve_precision(precision, self.device)
         self._network, self._uploader = model, None
+        if self.device.type == "cpu" and isinstance(model, RefineFuse):
+            self._network = CpuModel(model)
         if self.device.type == "cuda" and isinstance(model, RefineFuse):
             self._network, self._uploader = CudaModel(model, self.dtype), Uploader(self.device)
         check_tile(tile, model.halo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -93,6 +94,18 @@ class FusionModel(ABC):
         return self.encode_context_from_stats(
             grid_statistics(a, self.config.context_size), grid_statistics(b, self.config.context_size)
         )
+
+    def orders(self, a: Tensor, b: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The pair, and of a symmetric network the pair the other way round too."""
+        return [(a, b), (b, a)] if self.config.symmetric else [(a, b)]
+
+    @staticmethod
+    def mean_of_orders(outputs: Sequence[FusionOutput]) -> FusionOutput:
+        """One output from those of `orders`."""
+        if len(outputs) == 1:
+            return outputs[0]
+        one, other = outputs
+        return FusionOutput((one.fused + other.fused) / 2, (one.weight_map + (1 - other.weight_map)) / 2)
 
     @property
     def halo(self) -> int:

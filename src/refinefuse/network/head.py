@@ -78,22 +78,27 @@ class FusionHead(nn.Module):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]  # torch types a module of a list as any module
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
+    def rules(
+        self, features: Sequence[Tensor], contrast: Float[Tensor, "n 1 1 1"] | float, dtype: torch.dtype = torch.float32
+    ) -> list[Tensor]:
+        """What the features of every scale decide, shallow to deep: values in [-1, 1] for each of their cells."""
+        rules = [layer(x).to(dtype) for layer, x in zip(self.predict, features, strict=True)]
+        by_contrast = zip(rules, self.by_contrast, strict=False)  # for the level, `contrast` is a factor already
+        rules[: len(self.by_contrast)] = [rule + contrast * slope for rule, slope in by_contrast]
+        return [torch.tanh(rule).contiguous() for rule in rules]
+
     def forward(
         self,
-        features: Sequence[Tensor],
+        rules: Sequence[Tensor],
         a: Float[Tensor, "n 1 h w"],
         b: Float[Tensor, "n 1 h w"],
         contrast: Float[Tensor, "n 1 1 1"] | float,
     ) -> FusionOutput:
-        """The fused image, from the features of every scale, shallow to deep; float32 whatever the features are."""
-        rules = [layer(x).to(a.dtype) for layer, x in zip(self.predict, features, strict=True)]
-        by_contrast = zip(rules, self.by_contrast, strict=False)  # for the level, `contrast` is a factor already
-        rules[: len(self.by_contrast)] = [rule + contrast * slope for rule, slope in by_contrast]
-        bounded = [torch.tanh(rule).contiguous() for rule in rules]
-        by_block = zip(torch.split(bounded[0], self.counts, 1), self.sides, strict=True)
+        """The fused image, by `rules`."""
+        by_block = zip(torch.split(rules[0], self.counts, 1), self.sides, strict=True)
         mix, *fine = (F.pixel_shuffle(x, side) for x, side in by_block)
         weight = (mix + 1) / 2
-        *gains, level = *fine, *bounded[1:]
+        *gains, level = *fine, *rules[1:]
         *detail_a, base_a = bands(a, len(gains) + 1)
         *detail_b, base_b = bands(b, len(gains) + 1)
         fused = self._level(level, base_a, base_b, contrast)

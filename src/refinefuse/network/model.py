@@ -109,17 +109,17 @@ class RefineFuse(Pretrained, FusionModel):
             contrast: in training, of each pair; None takes that of the config.
         """
         level = self.config.contrast if contrast is None else contrast
-        if not self.config.symmetric:
-            return self._predict_order(a, b, context, level)
-        # One after the other: in one batch, sums are taken in another order for the second image of some sizes.
-        contexts = [Context(*tokens) for tokens in zip(*(both.chunk(2) for both in context), strict=True)]
-        one, other = self._predict_order(a, b, contexts[0], level), self._predict_order(b, a, contexts[1], level)
-        weight_map = (one.weight_map + (1 - other.weight_map)) / 2
-        return FusionOutput((one.fused + other.fused) / 2, weight_map)
+        by_order = zip(self.rules(a, b, context, level), self.orders(a, b), strict=True)
+        return self.mean_of_orders([self.head(rules, *pair, level) for rules, pair in by_order])
 
-    def _predict_order(self, a: Tensor, b: Tensor, context: Context, contrast: float | Tensor) -> FusionOutput:
-        output: FusionOutput = self.head(self.decoder(self._encode(torch.cat([a, b], 1), context)), a, b, contrast)
-        return output
+    def rules(self, a: Tensor, b: Tensor, context: Context, contrast: Tensor | float) -> list[list[Tensor]]:
+        """What the features decide (`FusionHead.rules`), for each of `orders`."""
+        orders = self.orders(a, b)
+        # One after the other: in one batch, sums are taken in another order for the second image of some sizes.
+        contexts = [Context(*tokens) for tokens in zip(*(both.chunk(len(orders)) for both in context), strict=True)]
+        pairs = zip(orders, contexts, strict=True)
+        features = [self.decoder(self._encode(torch.cat(pair, 1), tokens)) for pair, tokens in pairs]
+        return [self.head.rules(scales, contrast, a.dtype) for scales in features]
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
         """Fused features of every scale, shallow to deep."""

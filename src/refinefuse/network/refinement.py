@@ -15,8 +15,11 @@ from refinefuse.network.blocks import ResidualBlock
 
 def upsample(x: Tensor, factor: int) -> Tensor:
     """Bilinear enlargement by a whole factor; the grid of cells stays aligned with the image."""
-    if factor == 2 and torch.onnx.is_in_onnx_export():
-        return _doubled(x)
+    return _doubled(x) if factor == 2 and torch.onnx.is_in_onnx_export() else interpolate(x, factor)
+
+
+def interpolate(x: Tensor, factor: int) -> Tensor:
+    """The same by the operator of torch, which is a `Resize` in exported graphs too."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
@@ -47,6 +50,8 @@ class GradualRefinement(nn.Module):
         deep: channels of the deep features, at half the size.
     """
 
+    enlarge = staticmethod(upsample)
+
     def __init__(self, shallow: int, deep: int) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(deep, shallow, 1)
@@ -55,7 +60,7 @@ class GradualRefinement(nn.Module):
 
     def forward(self, shallow: Float[Tensor, "n c h w"], deep: Float[Tensor, "n d i j"]) -> Float[Tensor, "n c h w"]:
         """Shallow features (n, c, h, w) refined by deep ones (n, d, h / 2, w / 2)."""
-        meaning = upsample(self.reduce(deep), 2)
+        meaning = self.enlarge(self.reduce(deep), 2)
         gate = torch.sigmoid(self.gate(torch.cat([shallow, meaning], 1)))
         refined: Tensor = self.block(shallow * gate + meaning)
         return refined
