@@ -220,7 +220,7 @@ def _onnxruntime_graph(network: RefineFuse) -> ModelProto:
     """
     for layer in network.modules():
         if isinstance(layer, GradualRefinement):
-            layer.enlarge = interpolate  # type: ignore[method-assign]
+            layer.enlarge = interpolate
         elif isinstance(layer, nn.Conv2d) and layer.groups > 1 and (width := layer.weight.shape[1]) % _BLOCK:
             starts = range(0, layer.in_channels, width)
             groups = zip(starts, layer.weight.detach().chunk(layer.groups), strict=True)

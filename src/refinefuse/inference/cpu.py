@@ -39,8 +39,8 @@ class CpuHead:
 
     def __call__(self, rules: Sequence[Tensor], a: Tensor, b: Tensor) -> FusionOutput:
         """The fused images (n, 1, h, w) by the rules of each scale (n, c, i, j)."""
-        images = zip(*(x.numpy() for x in (a, b, *rules)), strict=True)
-        outputs = [self._fuse(x[0], y[0], planes) for x, y, *planes in images]
+        told = zip(*(rule.numpy() for rule in rules), strict=True)
+        outputs = [self._fuse(x[0], y[0], planes) for x, y, planes in zip(a.numpy(), b.numpy(), told, strict=True)]
         if len(outputs) == 1:
             return FusionOutput(*(torch.from_numpy(plane)[None, None] for plane in outputs[0]))
         return FusionOutput(*(torch.from_numpy(np.stack(planes)[:, None]) for planes in zip(*outputs, strict=True)))
@@ -48,7 +48,7 @@ class CpuHead:
     def _fuse(self, a: Plane, b: Plane, planes: Sequence[NDArray[np.float32]]) -> tuple[Plane, Plane]:
         blocks = np.split(planes[0], np.cumsum(self.counts[:-1]))
         mix, *fine = (_unfold(block, side) for block, side in zip(blocks, self.sides, strict=True))
-        *gains, level = *fine, *planes[1:]
+        gains, level = [*fine, *planes[1:-1]], planes[-1]
         weight = mix[0]
         weight += 1
         weight /= 2
@@ -70,7 +70,7 @@ class CpuHead:
 
 
 def _detail(rule: NDArray[np.float32], weight: Plane, a: Plane, b: Plane) -> Plane:
-    alone = _halved(cv2.absdiff(a, b))
+    alone = _halved(abs(a - b))
     alone /= _halved(abs(a) + abs(b)) + np.float32(NEGLIGIBLE)
     by_blocks = rule.shape[1:] == alone.shape
     first, second = (_doubled(gain * alone) for gain in rule) if by_blocks else rule * _doubled(alone)
@@ -87,7 +87,7 @@ def _bands(x: Plane, count: int) -> list[Plane]:
     parts = []
     for _ in range(count):
         smaller = _halved(x)
-        parts.append(cv2.subtract(x, _doubled(smaller)))
+        parts.append(x - _doubled(smaller))
         x = smaller
     return [*parts, x]
 
@@ -95,15 +95,13 @@ def _bands(x: Plane, count: int) -> list[Plane]:
 def _halved(x: Plane) -> Plane:
     """Means of 2 x 2 pixels."""
     height, width = x.shape
-    half: Plane = cv2.resize(x, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return half
+    return np.asarray(cv2.resize(x, (width // 2, height // 2), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _doubled(x: Plane) -> Plane:
     """Bilinear enlargement."""
     height, width = x.shape
-    double: Plane = cv2.resize(x, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
-    return double
+    return np.asarray(cv2.resize(x, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _unfold(x: NDArray[np.float32], side: int) -> NDArray[np.float32]:
