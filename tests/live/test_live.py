@@ -254,12 +254,19 @@ def test_still_areas_flicker_less_and_moving_ones_keep_nothing():
 
 def test_a_rig_of_other_cameras_is_noticed(fuser, tmp_path, caplog):
     a, b = scene(3)
-    size = b.shape
-    files = [write_file(tmp_path / f"{name}.mkv", [image] * 3) for name, image in (("a", np.roll(a, 20, 1)), ("b", b))]
-    transforms = [Rig(size, size, np.array([[1.0, 0, x], [0, 1, 0], [0, 0, 1]])).transform() for x in (20, -15)]
-    for transform, warned in zip(transforms, (False, True), strict=True):
+    images = {"a": np.roll(a, 20, 1), "b": b}
+    files = [write_file(tmp_path / f"{name}.mkv", [image] * 60, rate=1) for name, image in images.items()]
+    for x, warned in ((20, False), (-15, True)):
         caplog.clear()
-        LiveView(fuser, *files, LiveOptions(alignment=AlignmentOptions(transform=transform))).run([])
+        rig = Rig(b.shape, b.shape, np.array([[1.0, 0, x], [0, 1, 0], [0, 0, 1]]))
+        view = LiveView(fuser, *files, LiveOptions(alignment=AlignmentOptions(transform=rig.transform())))
+        thread = in_background(view, [])
+        end = time.monotonic() + 30
+        while view.result.frames == 0 and time.monotonic() < end:
+            time.sleep(0.05)
+        view._options = LiveOptions(duration=0.01)
+        thread.join(20)
+        assert view.result.frames
         assert ("Is the rig that of these cameras?" in caplog.text) == warned
 
 
