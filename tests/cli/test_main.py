@@ -61,6 +61,12 @@ def test_doctor(run):
         assert word in out
 
 
+@pytest.mark.parametrize(("policy", "warned"), [("passive", False), ("ACTIVE", True)])
+def test_doctor_warns_of_threads_that_spin(run, monkeypatch, policy, warned):
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    assert ("warning: threads" in run("doctor")[1]) == warned
+
+
 def test_help_and_import_do_not_load_torch():
     program = (
         "import sys, refinefuse; from refinefuse.cli import main; main(['--help']); main(['--version']);"

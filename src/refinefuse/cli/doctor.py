@@ -34,7 +34,7 @@ def run() -> int:
     for package in CORE:
         print(f"  {package:<24}{_version(package)}")
     sound = True
-    for title, section in (("devices", _devices), ("weights", _weights)):
+    for title, section in (("devices", _devices), ("threads", _threads), ("weights", _weights)):
         print(title)
         try:
             for line in section():
@@ -52,6 +52,19 @@ def _devices() -> list[str]:
     from refinefuse.inference.device import available_devices
 
     return [", ".join(available_devices())]
+
+
+def _threads() -> list[str]:
+    """What this process may use; a warning where threads that wait would take the processor from other jobs."""
+    import os
+
+    from refinefuse.inference.resources import usable_cores
+
+    policy = os.environ.get("OMP_WAIT_POLICY", "")
+    found = [f"{usable_cores()} usable processors, OMP_WAIT_POLICY={policy}"]
+    if policy.upper() != "PASSIVE":
+        found.append("warning: threads that wait spin, up to 12 times slower beside other jobs: set it to PASSIVE")
+    return found
 
 
 def _weights() -> list[str]:
