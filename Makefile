@@ -32,7 +32,7 @@ lowest: .venv/developing
 	.venv-lowest/bin/pytest -m "not slow" -W default $(LOWEST)
 
 bench: .venv/developing
-	$(BIN)/refinefuse bench --threads 1 --reference
+	$(BIN)/python benchmarks/performance.py docs/performance.md
 	for file in benchmarks/bench_*.py; do PYTHONPATH=tools $(BIN)/python $$file || exit 1; done
 
 # The networks of the ablation, which `make results` then compares.
