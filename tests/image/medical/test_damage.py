@@ -162,9 +162,12 @@ class TestValues:
         assert volume.units == ("SUV" if modality == "PT" else "HU")
         assert volume.values.min() == 0
 
-    def test_monochrome1_of_some_slices(self, tmp_path):
-        changed(write_series(tmp_path / "s", head())[2], PhotometricInterpretation="MONOCHROME1")
-        with pytest.raises(InputError, match="PhotometricInterpretation"):
+    @pytest.mark.parametrize(
+        ("keyword", "value"), [("PhotometricInterpretation", "MONOCHROME1"), ("Units", "CNTS"), ("Modality", "MR")]
+    )
+    def test_slices_whose_values_mean_something_else(self, tmp_path, keyword, value):
+        changed(write_series(tmp_path / "s", head(), **pet_tags())[2], **{keyword: value})
+        with pytest.raises(InputError, match=f"do not agree in {keyword}"):
             read_dicom(tmp_path / "s")
 
     @pytest.mark.parametrize("padding", [{"PixelPaddingValue": 4095},

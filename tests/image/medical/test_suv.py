@@ -116,3 +116,10 @@ def test_what_is_missing_is_named(tmp_path, name):
     volume = read_dicom(tmp_path / "p")
     assert volume.units != "SUV"
     assert ("times of" if name == "SeriesTime" else name) in volume.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "other", [header(PatientWeight=70.0), header(DecayCorrection="ADMIN"), injected(RadionuclideTotalDose=3e8)]
+)
+def test_slices_that_give_different_factors(other):
+    assert "the slices do not agree in" in reason(header(), other)

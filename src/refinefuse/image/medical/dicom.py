@@ -19,6 +19,7 @@ from refinefuse.image.medical.volume import MAX_VOXELS, Modality, Volume, check_
 __all__ = ["is_dicom", "read_dicom"]
 
 _MODALITIES: dict[str, Modality] = {"CT": "CT", "MR": "MR", "PT": "PT", "NM": "NM"}
+_ONE_PER_SERIES = ("Modality", "Units", "SUVType", "PhotometricInterpretation")
 
 
 def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_VOXELS) -> Volume:
@@ -48,10 +49,11 @@ def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_V
 def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:
     affine = stack_affine(stack)
     check_affine(affine, path)
-    values, valid = _values(path, stack)
     header = stack.slices[0].header
-    notes = list(series.warnings)
     headers = [one.header for one in stack.slices]
+    _check_agreement(path, headers)
+    values, valid = _values(path, stack)
+    notes = list(series.warnings)
     if stack.count != len(stack.slices):
         values, valid = _evenly_spaced(values, valid, stack)
         nearest = np.abs(stack.depths[:, None] - np.arange(stack.count)).argmin(0)
@@ -82,7 +84,7 @@ def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:
         window=_window(header),
         warnings=tuple(notes),
         valid=valid,
-        is_inverted=_is_inverted(path, headers) and modality in ("MR", ""),
+        is_inverted=text(header, "PhotometricInterpretation") == "MONOCHROME1" and modality in ("MR", ""),
     )
 
 
@@ -149,19 +151,15 @@ def _evenly_spaced(
     return even, mask
 
 
-def _is_inverted(path: Path, headers: list[Any]) -> bool:
-    """Whether the series is displayed inverted (MONOCHROME1).
-
-    Raises:
-        InputError: some slices are and some are not.
-    """
-    kinds = {text(header, "PhotometricInterpretation") for header in headers}
-    if "MONOCHROME1" in kinds and len(kinds) > 1:
-        raise InputError(
-            f"The slices of '{path}' do not agree in PhotometricInterpretation.\n  expected: one for the series\n"
-            f"  got: {', '.join(sorted(kinds))}\nPass the slices of one kind in a folder of their own."
-        )
-    return kinds == {"MONOCHROME1"}
+def _check_agreement(path: Path, headers: list[Any]) -> None:
+    """Raise if slices differ in what their values mean."""
+    for keyword in _ONE_PER_SERIES:
+        kinds = {text(header, keyword) or "nothing" for header in headers}
+        if len(kinds) > 1:
+            raise InputError(
+                f"The slices of '{path}' do not agree in {keyword}.\n  expected: one for the series\n"
+                f"  got: {', '.join(sorted(kinds))}\nPass the slices of one kind in a folder of their own."
+            )
 
 
 def _window(header: Any) -> tuple[float, float] | None:

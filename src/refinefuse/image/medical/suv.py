@@ -15,6 +15,11 @@ _MAX_HALF_LIVES_OVERNIGHT = 5.0  # if the date of the injection is not given and
 _DATED = timedelta(hours=6)  # half-life of tracers that may have been injected on any day: the date must be given
 _WEIGHT = (0.01, 500.0)  # kg: from a mouse up
 _DOSE = (1e5, 2e10)  # Bq; below it, the dose was most likely given in MBq or mCi
+_OF_SERIES = ("Units", "SUVType", "CorrectedImage", "DecayCorrection", "PatientWeight")
+_OF_DOSE = (
+    *("RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartDateTime"),
+    "RadiopharmaceuticalStartTime",
+)
 _PER_KG = (2e4, 2e9)  # Bq per kg of body weight at the time of the scan
 
 
@@ -34,6 +39,9 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
         The factor and an empty string, or None and the reason.
     """
     header = headers[0]
+    differing = _differing(headers)
+    if differing:
+        return None, f"the slices do not agree in {', '.join(differing)}"
     if text(header, "Units") == "GML":
         kind = text(header, "SUVType") or "BW"
         return (1.0, "") if kind == "BW" else (None, f"the file's SUV is of type {kind}, not by body weight")
@@ -73,6 +81,13 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
             f"the dose per kg at the scan must be {_PER_KG[0]:g} to {_PER_KG[1]:g} Bq, and is {decayed / weight:g}",
         )
     return weight * 1000 / decayed, ""
+
+
+def _differing(headers: Sequence[Any]) -> list[str]:
+    """What one factor for the series follows from, and differs between its slices."""
+    radio = [(header.get("RadiopharmaceuticalInformationSequence") or [{}])[0] for header in headers]
+    parts = [(name, headers) for name in _OF_SERIES] + [(name, radio) for name in _OF_DOSE]
+    return [name for name, sources in parts if len({text(source, name) for source in sources}) > 1]
 
 
 def _elapsed(headers: Sequence[Any], radio: Any, half_life: timedelta) -> tuple[timedelta | None, str]:
