@@ -41,8 +41,12 @@ def max_abs_difference(expected, got):
 
 @pytest.fixture(params=sorted(BACKENDS))
 def model(request, exported):
-    pytest.importorskip(request.param, reason=f"the backend {request.param} is not installed")
-    return BACKENDS[request.param](exported, threads=1)
+    return load(request.param, exported)
+
+
+def load(backend, exported):
+    pytest.importorskip(backend, reason=f"the backend {backend} is not installed")
+    return BACKENDS[backend](exported, threads=1)
 
 
 def test_every_size_is_that_of_torch(network, model):
@@ -58,8 +62,10 @@ def test_a_region_is_that_of_the_whole(model):
     torch.testing.assert_close(region.weight_map, whole.weight_map[..., 21:51, 40:90], atol=1e-5, rtol=0)
 
 
-def test_threads_that_share_a_model_get_the_images_of_one(model):
+@pytest.mark.parametrize("backend", ["torch", *sorted(BACKENDS)])
+def test_threads_that_share_a_model_get_the_images_of_one(network, exported, backend):
     """Every backend, as one `Fuser` in a server has them."""
+    model = network if backend == "torch" else load(backend, exported)
     pairs = [torch.rand(2, 1, 1, 96, 128, generator=torch.Generator().manual_seed(seed)) for seed in range(8)]
 
     @torch.inference_mode()

@@ -56,6 +56,22 @@ def test_black_hot_is_a_score_with_its_probability():
     assert kinds(255 - thermal(), visible(), polarity="white-hot") == []
 
 
+@pytest.mark.parametrize("source", ["a", "b"])
+def test_two_channels_are_named_unless_the_second_looks_like_alpha(source):
+    def found(alpha):
+        pair = {"a": thermal(), "b": visible()[..., 0]}
+        pair[source] = np.dstack((pair[source], alpha))
+        return [(warning.kind, warning.message) for warning in inspect_pair(**pair)]
+
+    ((kind, message),) = found(visible()[..., 1])
+    assert kind == "alpha"
+    assert f"`{source}` has two channels, which are read as gray + alpha" in message
+    mask = np.full((120, 160), 255, np.uint8)
+    assert found(mask) == []
+    mask[:60], mask[60:70] = 0, 128
+    assert found(mask) == []
+
+
 def test_a_swapped_pair_is_no_question_of_polarity():
     (warning,) = inspect_pair(visible(), 255 - thermal())
     assert (warning.kind, warning.confidence) == ("order", 1)

@@ -72,7 +72,10 @@ def _weights() -> list[str]:
 
     for name in shipped():
         locate(name)
-    return [f"{name:<24}{entry.num_parameters:,} parameters: {entry.intended_use}" for name, entry in shipped().items()]
+    width = max(map(len, shipped())) + 1
+    return [
+        f"{name:<{width}}{entry.num_parameters:,} parameters: {entry.intended_use}" for name, entry in shipped().items()
+    ]
 
 
 def _version(package: str) -> str:

@@ -22,8 +22,9 @@ from refinefuse.image.thermal import looks_raw
 from refinefuse.inference.inputs import ImageInput, LoadedImage, check_pair, load_input
 from refinefuse.weights.store import MEDICAL, shipped
 
-WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "weights", "metadata"]
+WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "weights", "alpha", "metadata"]
 _COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
+_PARTLY = 0.5  # fraction of an alpha channel that may be neither opaque nor transparent
 _SATURATED = 0.2  # fraction of the body in a slice that may be white
 _CLEAR, _ALONG = 1.3, 0.3  # for slices: how many times better a shift agrees, and the part of it that the bodies show
 _FEWEST, _POOL = 5, 10  # pairs of one rig that are looked at together, at least and at most
@@ -38,7 +39,8 @@ class PairWarning:
         kind: `alignment` (rotation, scale or shift), `order` (the sources look swapped), `polarity` (`a` looks
             black-hot), `counts` (`a` looks like raw thermal counts), `palette` (`a` is in false color),
             `range` (much of `a` is clipped or saturated), `weights` (the weights are made for other images),
-            `metadata` (what the files say beside their pixels disagrees, or is lost).
+            `alpha` (the second of two channels does not look like alpha), `metadata` (what the files say beside
+            their pixels disagrees, or is lost).
         message: what looks wrong and what to do, as a sentence without its full stop.
         value: what was measured: the rotation in degrees, the scale or the shift in pixels, the saturation, the
             polarity score, or the fraction of the range or of the pixels.
@@ -80,6 +82,8 @@ class Preview:
         *others, last = self.images
         kinds = [kind for kind in kinds if self.kinds is None or kind in self.kinds]
         found = [_raw_counts(counts) for counts in self.counts if "counts" in kinds and counts is not None]
+        if "alpha" in kinds:
+            found += [*(_two_channels(a, "a") for a in others), _two_channels(last, "b")]
         for index, a in enumerate(others):
             lumas = _luma(a), _luma(last)
             of_patient = is_slice(lumas[1])
@@ -132,7 +136,16 @@ class PooledCheck:
         return [] if found is None else [replace(found, message=f"in {self._evidence.pairs} pairs together, {found}")]
 
 
-ALL_KINDS: tuple[WarningKind, ...] = ("counts", "alignment", "palette", "order", "polarity", "range", "weights")
+ALL_KINDS: tuple[WarningKind, ...] = (
+    "counts",
+    "alignment",
+    "palette",
+    "order",
+    "polarity",
+    "range",
+    "weights",
+    "alpha",
+)
 
 
 def inspect_pair(
@@ -186,6 +199,19 @@ def _raw_counts(counts: NDArray[Any]) -> PairWarning | None:
 
 def _misalignment(found: Misalignment | None) -> PairWarning | None:
     return None if found is None else PairWarning("alignment", found.message, found.value, 1 - 1 / found.peak_ratio)
+
+
+def _two_channels(image: Tensor, source: str) -> PairWarning | None:
+    """An alpha channel is opaque or transparent nearly everywhere; what is not may be a color channel."""
+    if image.shape[1] != 2:
+        return None
+    alpha = image[:, 1]
+    partly = float(((alpha > 0) & (alpha < 1)).float().mean())
+    message = (
+        f"`{source}` has two channels, which are read as gray + alpha, but {partly:.0%} of the second is neither "
+        "opaque nor transparent: give gray, RGB or RGBA if it is no alpha channel"
+    )
+    return PairWarning("alpha", message, partly) if partly > _PARTLY else None
 
 
 def _false_color(a: Tensor) -> PairWarning | None:
