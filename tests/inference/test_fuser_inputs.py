@@ -186,3 +186,13 @@ def test_arrays_and_tensors_without_values_are_refused(fuser):
         fuser(sparse, torch.rand(24, 24))
     with pytest.raises(InputError, match="meta"):
         fuser(torch.rand(24, 24, device="meta"), torch.rand(24, 24))
+
+
+def test_a_fuser_says_what_it_is(fuser):
+    assert repr(fuser) == "Fuser('infrared-visible', color='b', device='cpu', contrast=0.75)"
+
+
+def test_the_path_of_a_volume_is_answered_with_what_fuses_it(tmp_path):
+    (tmp_path / "ct.nii.gz").write_bytes(b"\x1f\x8b\x08\0")
+    with pytest.raises(InputError, match="`fuse_volume`"):
+        refinefuse.fuse(tmp_path / "ct.nii.gz", tmp_path / "ct.nii.gz")

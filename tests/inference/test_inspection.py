@@ -72,6 +72,12 @@ def test_two_channels_are_named_unless_the_second_looks_like_alpha(source):
     assert found(mask) == []
 
 
+def test_a_swapped_pair_with_the_pale_colors_of_a_night_is_one():
+    pale = np.dstack([visible()[..., 0] // 2 + 60] * 3)
+    pale[..., 0] += 12
+    assert kinds(pale, thermal()) == ["order"]
+
+
 def test_a_swapped_pair_is_no_question_of_polarity():
     (warning,) = inspect_pair(visible(), 255 - thermal())
     assert (warning.kind, warning.confidence) == ("order", 1)

@@ -10,6 +10,7 @@ from images import tensors, triplet
 
 from refinefuse.errors import InputError
 from refinefuse.metrics import COMMON, CONVENTIONS, DIAGNOSTICS, METRICS, evaluate
+from refinefuse.metrics.conventions import convention_named
 
 
 def test_the_example_runs():
@@ -151,6 +152,10 @@ def test_unknown_names():
         evaluate(*images, metrics=["ENT"])
     with pytest.raises(InputError, match="no convention"):
         evaluate(*images, convention="mine")
+
+
+def test_conventions_in_any_case():
+    assert convention_named("CDDFuse") is convention_named("cddfuse")
 
 
 def test_names_in_any_case():

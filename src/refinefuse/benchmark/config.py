@@ -346,6 +346,12 @@ def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
         PairingError: a folder is missing, an image is unpaired, or nothing is chosen.
     """
     a, b = variables.data_root / entry.a, variables.data_root / entry.b
+    if absent := [f"'{folder}'" for folder in (a, b) if not folder.is_dir()]:
+        raise PairingError(
+            f"The dataset '{entry.name}' has no folder {' and '.join(absent)}.\n"
+            "Give the folder that holds the datasets (--data-root), or name datasets of your own in the config; "
+            "`refinefuse data list` says where the public ones come from."
+        )
     pairing = pair_folders(a, b)
     alone = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
     if alone:

@@ -33,6 +33,7 @@ _SIGNATURES = {
 # Formats that are not read, by what their files begin with (or hold from byte 4 on, for those of the MP4 family).
 _FOREIGN = {
     b"NRRD": "NRRD",
+    b"\x1f\x8b": "a gzip file (a volume in it: `fuse_volume`)",
     b"%PDF": "PDF",
     b"SIMPLE  =": "FITS",
     b"v/1\x01": "OpenEXR",

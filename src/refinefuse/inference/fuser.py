@@ -141,6 +141,9 @@ class Fuser(LumaFuser):
         super().__init__(load_backend(weights, backend, device, contrast), precision, tile)
         logger.info("Weights %s, contrast %g, %s on %s", self.weights, self.contrast, self.dtype, self.device)
 
+    def __repr__(self) -> str:
+        return f"Fuser({self.weights!r}, color={self.color!r}, device='{self.device}', contrast={self.contrast:g})"
+
     @property
     def contrast(self) -> float:
         """How far the level goes from the mean of the sources, 0 to 1."""

@@ -23,7 +23,7 @@ from refinefuse.inference.inputs import ImageInput, LoadedImage, check_pair, loa
 from refinefuse.weights.store import MEDICAL, shipped
 
 WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "weights", "alpha", "metadata"]
-_COLORED, _GRAY = 0.02, 0.004  # mean distance of the chroma from gray
+_COLORED, _GRAY = 0.01, 0.004  # mean distance of the chroma from gray
 _PARTLY = 0.5  # fraction of an alpha channel that may be neither opaque nor transparent
 _SATURATED = 0.2  # fraction of the body in a slice that may be white
 _CLEAR, _ALONG = 1.3, 0.3  # for slices: how many times better a shift agrees, and the part of it that the bodies show

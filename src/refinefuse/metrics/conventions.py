@@ -186,14 +186,14 @@ CONVENTIONS: dict[str, Convention] = {row.key: row for row in _ROWS}
 
 
 def convention_named(key: str) -> Convention:
-    """The convention of that name.
+    """The convention of that name, in any case.
 
     Raises:
         InputError: if there is none.
     """
-    if key not in CONVENTIONS:
+    if key.lower() not in CONVENTIONS:
         raise InputError(f"There is no convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  got: {key}")
-    return CONVENTIONS[key]
+    return CONVENTIONS[key.lower()]
 
 
 def chosen_metrics(keys: str | Iterable[str], convention: Convention) -> list[str]:
