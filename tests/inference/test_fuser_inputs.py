@@ -171,7 +171,7 @@ def test_an_illegal_access_is_not_called_out_of_memory(fuser, monkeypatch):
     def failing(*_):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(type(fuser.model), "predict", failing)
+    monkeypatch.setattr(type(fuser.model), "rules", failing)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         fuser(image(8, 8), image(8, 8))
 
