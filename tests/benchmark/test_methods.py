@@ -14,6 +14,7 @@ from refinefuse.benchmark.figures import critical_difference
 from refinefuse.benchmark.grids import select_zoom_region
 from refinefuse.benchmark.jobs import source_correlation
 from refinefuse.benchmark.methods import Method, fuse_checked
+from refinefuse.benchmark.onnx_file import open_onnx
 from refinefuse.benchmark.sources import find_methods
 from refinefuse.benchmark.summary import (
     Comparison,
@@ -176,3 +177,17 @@ def test_the_zoom_goes_where_edges_differ_and_not_where_the_sky_does():
 def test_a_method_named_by_dots_alone_stays_in_its_folder():
     assert Method("..", "folder", "", True).slug == "__"
     assert Method("a/../b", "folder", "", True).slug == "a_.._b"
+
+
+def test_an_onnx_file_that_cannot_be_computed_is_named(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, path = onnx.helper, tmp_path / "fixed.onnx"
+    a, b, fused = (
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 1, 1]) for name in ("a", "b", "f")
+    )
+    graph = helper.make_graph([helper.make_node("Max", ["a", "b"], ["f"])], "fixed", [a, b], [fused])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    luma = np.zeros((8, 8), np.float32)
+    with pytest.raises(InputError, match=r"fixed.onnx' cannot be computed"):
+        open_onnx(path)(luma, luma)

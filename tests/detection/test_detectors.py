@@ -134,3 +134,10 @@ def test_boxes_are_drawn_into_a_copy():
     assert canvas[50, 20].tolist() == [255, 176, 0]
     assert canvas[15, 65].tolist() == [255, 255, 255]
     assert not canvas[30:45, 15:35].any()
+
+
+def test_class_names_that_are_no_utf8(tmp_path):
+    path = write_yolox(tmp_path / "two.onnx", classes=2)
+    path.with_suffix(".txt").write_bytes(b"c\xfcr\nbus\n")
+    with pytest.raises(InputError, match="expected: UTF-8"):
+        open_detector(path)

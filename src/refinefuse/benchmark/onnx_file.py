@@ -8,7 +8,7 @@ import numpy as np
 
 from refinefuse.benchmark.classical import Luma, Rule
 from refinefuse.errors import InputError
-from refinefuse.inference.backend import onnx_session
+from refinefuse.inference.backend import onnx_session, run_onnx
 
 
 def open_onnx(path: Path) -> Rule:
@@ -31,7 +31,7 @@ def open_onnx(path: Path) -> Rule:
     def fuse(a: Luma, b: Luma) -> Luma:
         planes = [np.repeat(x[None, None], 3 if c == 3 else 1, 1) for x, c in zip((a, b), channels, strict=True)]
         feed = {entry.name: plane for entry, plane in zip(inputs, planes, strict=True)}
-        fused: Luma = session.run(None, feed)[0][0].mean(0)
+        fused: Luma = run_onnx(session, feed, path)[0][0].mean(0)
         return fused
 
     return fuse

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from refinefuse.errors import InputError, check_field
-from refinefuse.inference.backend import onnx_session
+from refinefuse.inference.backend import onnx_session, run_onnx
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -70,7 +70,7 @@ class OnnxInput:
     """
 
     def __init__(self, path: Path, settings: OnnxInputSettings, what: str) -> None:
-        self.settings = settings
+        self.path, self.settings = path, settings
         self.session: onnxruntime.InferenceSession = onnx_session(path, 1, f"A {what} in an ONNX file", "detection")
         inputs = self.session.get_inputs()
         shape = inputs[0].shape
@@ -92,7 +92,7 @@ class OnnxInput:
     def run(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[list[np.ndarray], Prepared]:
         """What the network makes of an RGB image, and what went in."""
         prepared = self._prepare(pixels)
-        return self.session.run(None, {self.name: prepared.values}), prepared
+        return run_onnx(self.session, {self.name: prepared.values}, self.path), prepared
 
     def _prepare(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Prepared:
         (height, width), (tall, wide) = self.size, pixels.shape[:2]

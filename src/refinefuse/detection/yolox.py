@@ -18,7 +18,7 @@ from refinefuse.detection.cells import STRIDES, cells_of, decode
 from refinefuse.detection.coco import COCO_CLASSES
 from refinefuse.detection.suppression import select_boxes
 from refinefuse.errors import InputError
-from refinefuse.inference.backend import onnx_session
+from refinefuse.inference.backend import onnx_session, run_onnx
 
 _GRAY = 114
 _RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels
@@ -68,7 +68,10 @@ class Yolox:
         if count == len(COCO_CLASSES):
             return COCO_CLASSES
         file = self.path.with_suffix(".txt")
-        names = tuple(file.read_text(encoding="utf-8").split("\n")) if file.is_file() else ()
+        try:
+            names = tuple(file.read_text(encoding="utf-8").split("\n")) if file.is_file() else ()
+        except UnicodeDecodeError as error:
+            raise InputError(f"Cannot read the class names '{file}'.\n  expected: UTF-8\n  got: {error}") from None
         names = tuple(name.strip() for name in names if name.strip())
         if count < 1 or len(names) != count:
             raise InputError(
@@ -81,7 +84,7 @@ class Yolox:
         """What it finds in an RGB image, at most 300 boxes, the surest first."""
         padded, scale = self._letterbox(pixels)
         feed = {self._input: np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32)}
-        output = self._session.run(None, feed)[0]
+        output = run_onnx(self._session, feed, self.path)[0]
         if output.shape != (1, self._num_cells, 5 + len(self.names)):
             raise self._refusal([output.shape], [(1, 3, self.height, self.width)])
         rows = output[0]

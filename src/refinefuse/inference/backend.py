@@ -63,6 +63,21 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
         raise InputError(f"{called} cannot be opened.\n  {error}") from None
 
 
+def run_onnx(session: Any, feed: Feed, path: Path) -> list[np.ndarray]:
+    """All outputs of a session for these inputs.
+
+    Raises:
+        InputError: naming the file, if its network cannot be computed.
+    """
+    try:
+        found: list[np.ndarray] = session.run(None, feed)
+    except Exception as error:  # as above
+        raise InputError(
+            f"The network of the ONNX file '{path}' cannot be computed.\n  got: {error}\nExport it again."
+        ) from None
+    return found
+
+
 class OnnxModel(OnCpu):
     """A network that another runtime computes on the CPU, from an ONNX file of this package.
 
