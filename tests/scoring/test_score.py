@@ -63,7 +63,7 @@ def test_three_files(folders, capsys):
 
 def test_files_hold_every_image_and_the_convention(folders, capsys):
     names = [str(folders / f"out.{kind}") for kind in ("csv", "json", "tex")]
-    score(*paths(folders, "fused"), metrics="EN,SD", convention="tang", csv=names[0], json=names[1], latex=names[2])
+    score(*paths(folders, "fused"), metrics="EN,SD", convention="Tang", csv=names[0], json=names[1], latex=names[2])
     rows = list(csv.DictReader((folders / "out.csv").read_text().splitlines()))
     assert [(r["method"], r["image"]) for r in rows] == [(m, n) for m in ("average", "maximum") for n in NAMES]
     document = json.loads((folders / "out.json").read_text())

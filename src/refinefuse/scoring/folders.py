@@ -235,7 +235,8 @@ def score_triplets(
         progress: show a progress bar on standard error; None on a terminal only.
     """
     triplets = list(triplets)
-    keys = chosen_metrics(metrics, convention_named(convention))
+    rules = convention_named(convention)
+    keys = chosen_metrics(metrics, rules)
     scores: dict[str, dict[str, dict[str, float]]] = {}
     failures: list[str] = []
 
@@ -256,7 +257,7 @@ def score_triplets(
 
     for _ in progress_bar("scoring", collect(), total=len(triplets), show=progress):
         pass
-    return ScoreTable(convention, tuple(keys), scores, tuple(failures))
+    return ScoreTable(rules.key, tuple(keys), scores, tuple(failures))
 
 
 def _in_parallel(
