@@ -9,13 +9,13 @@ not done again. The ablation joins when benchmarks/ablation.py has put networks 
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark.summary import penalty
@@ -47,7 +47,7 @@ class Chapter(NamedTuple):
     figures: tuple[str, ...] = ()
 
 
-_FIGURES = ("ranks-14", "critical-difference-14", "quality-cost-9", "images")
+_FIGURES = ("ranks-16", "quality-cost-9", "images")
 SECTIONS = {
     "comparison": Chapter(
         "Comparison",
@@ -105,8 +105,11 @@ def section(name: str, folder: Path) -> str:
         behind = not_first(folder / "tables" / f"{table}.csv") if name in ("comparison", "medical") else []
         parts += [f"`infrared-visible` is not first in: {'; '.join(behind)}."] if behind else []
     (DOCS / "results").mkdir(exist_ok=True)
+    for stale in (DOCS / "results").glob(f"{name}-*.png"):
+        stale.unlink()
     for figure in chapter.figures:
-        shutil.copyfile(folder / "figures" / f"{figure}.png", DOCS / "results" / f"{name}-{figure}.png")
+        with Image.open(folder / "figures" / f"{figure}.png") as drawn:  # few colors: a third of the bytes
+            drawn.convert("RGB").quantize(64).save(DOCS / "results" / f"{name}-{figure}.png", optimize=True)
         parts.append(f"![{figure.replace('-', ' ')}](results/{name}-{figure}.png)")
     return "\n\n".join(parts)
 

@@ -198,3 +198,12 @@ def test_real_pairs(data_folder, folder, seen):
         still = np.linalg.norm(own.map_points(ends) - ends, axis=1).mean()
         errors.append(off(found.transform, matrix) - still if found.is_reliable else np.inf)
     assert np.median(errors) < 1.5
+
+
+@pytest.mark.parametrize("given", ["ir.png", [[0, 1]], None])
+def test_what_is_no_array_is_refused_by_its_type(given):
+    gray = np.zeros((32, 32), np.uint8)
+    with pytest.raises(
+        InputError, match=f"`b` cannot be aligned: this is no array.*\n.*\n  got: {type(given).__name__}"
+    ):
+        align(gray, given)

@@ -31,7 +31,17 @@ def assert_alike(expected, got, batch=1):
             torch.testing.assert_close(x, y, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("changes", [{}, {"symmetric": True}, {"patch_size": 1}, {"patch_size": 2, "channels": (4, 8)}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"symmetric": True},
+        {"patch_size": 1},
+        {"patch_size": 2, "channels": (4, 8)},
+        {"channels": (8,)},
+        {"patch_size": 1, "channels": (8,)},
+    ],
+)
 def test_the_network_is_that_of_torch(changes):
     model = network(**changes)
     assert_alike(model, CpuModel(model))

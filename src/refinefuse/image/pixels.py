@@ -22,8 +22,14 @@ def check_pixels(pixels: Pixels) -> None:
         pixels: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16, or float32 in [0, 1].
 
     Raises:
-        InputError: another shape, no pixels at all, another dtype, or float values that are not finite or leave [0, 1].
+        InputError: no array, another shape, no pixels at all, another dtype, or float values that are not finite or
+            leave [0, 1].
     """
+    if not isinstance(pixels, np.ndarray):  # a caller without a type checker
+        raise InputError(
+            f"this is no array of pixels.\n  expected: a NumPy array\n  got: {type(pixels).__name__}\n"
+            "Read a file with read_image first; numpy.asarray makes an array of a list or an image of PIL."
+        )
     if isinstance(pixels, np.ma.MaskedArray) and np.ma.getmaskarray(pixels).any():
         raise InputError(
             "a masked array cannot be fused: its masked pixels have no value.\n"

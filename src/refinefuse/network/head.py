@@ -105,7 +105,7 @@ class FusionHead(nn.Module):
         weights = [weight]
         for _ in gains[1:]:
             weights.append(F.avg_pool2d(weights[-1], 2))
-        for gain, w, x, y in zip(gains[::-1], weights[::-1], detail_a[::-1], detail_b[::-1], strict=True):
+        for gain, w, x, y in zip(gains[::-1], weights[: len(gains)][::-1], detail_a[::-1], detail_b[::-1], strict=True):
             fused = upsample(fused, 2) + _detail(gain, w, x, y)
         return FusionOutput(fused.clamp(0, 1), weight)
 
