@@ -349,7 +349,7 @@ def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
     if absent := [f"'{folder}'" for folder in (a, b) if not folder.is_dir()]:
         raise PairingError(
             f"The dataset '{entry.name}' has no folder {' and '.join(absent)}.\n"
-            "Give the folder that holds the datasets (--data-root), or name datasets of your own in the config; "
+            "Give the folder that holds the datasets (`data_root`), or name datasets of your own in the config; "
             "`refinefuse data list` says where the public ones come from."
         )
     pairing = pair_folders(a, b)
