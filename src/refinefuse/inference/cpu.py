@@ -48,7 +48,8 @@ class CpuHead:
     def _fuse(self, a: Plane, b: Plane, planes: Sequence[NDArray[np.float32]]) -> tuple[Plane, Plane]:
         blocks = np.split(planes[0], np.cumsum(self.counts[:-1]))
         mix, *fine = (_unfold(block, side) for block, side in zip(blocks, self.sides, strict=True))
-        *gains, level = [*fine, *planes[1:]]
+        gains = [*fine, *planes[1:]]
+        level = gains.pop()
         weight = mix[0]
         weight += 1
         weight /= 2
