@@ -13,7 +13,7 @@ import torch
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.tiff_strips import TiffReader, write_tiff
 from refinefuse.inference.record import RECORD_NAME
-from refinefuse.network.model import RefineFuse
+from refinefuse.network.fusion_model import FusionModel
 
 
 def names(folder):
@@ -123,14 +123,14 @@ def test_a_later_montage_leaves_existing_results_alone(pairs, run):
 
 
 def test_an_unforeseen_error_costs_one_pair(pairs, run, monkeypatch):
-    predict = RefineFuse.predict
+    predict = FusionModel.predict
 
     def failing(self, a, b, context, window=None):
         if a.shape[-1] == 31:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return predict(self, a, b, context, window)
 
-    monkeypatch.setattr(RefineFuse, "predict", failing)
+    monkeypatch.setattr(FusionModel, "predict", failing)
     for path in (pairs / "ir/2.png", pairs / "vi/2.bmp"):
         write_image(path, np.zeros((24, 31), np.uint8), overwrite=True)
     code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
