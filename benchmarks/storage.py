@@ -22,8 +22,6 @@ from typing import Any
 
 import fsspec
 from cluster import WEIGHTS, cut_pairs
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 from refinefuse.batch.cluster import ClusterOptions
 from refinefuse.batch.items import find_items
@@ -80,6 +78,9 @@ def main() -> None:
         "AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",
     }  # fmt: skip
+    from moto.server import DomainDispatcherApplication, create_backend_app  # not among the project's dependencies
+    from werkzeug.serving import make_server
+
     app = Unreliable(DomainDispatcherApplication(create_backend_app), 0.0, 0.0)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", PORT, app, threaded=True)
