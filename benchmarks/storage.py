@@ -39,7 +39,7 @@ class Unreliable:
 
     Args:
         app: what answers the others.
-        throttled: fraction of requests that are told to slow down.
+        throttled: fraction of requests that are answered by "slow down".
         failing: fraction of requests that fail.
     """
 

@@ -2,7 +2,7 @@
 
 The graph takes `a`, luma in [0, 1], (batch, 1, height, width), and `b`, of the same size, luma or RGB in [0, 1]. It
 returns `fused`, which has the channels of `b`, and `weight_map`. Inside, the grid statistics of the sources are named
-`STATS`, their lumas up to multiples of the stride `PADDED`, and what the head is told `RULES`: cut there, it computes
+`STATS`, their lumas up to multiples of the stride `PADDED`, and the rules of the head `RULES`: cut there, it computes
 what the head needs for single regions (`region_graph`).
 """
 
@@ -37,7 +37,7 @@ SOURCES, RESULTS = ["a", "b"], ["fused", "weight_map"]
 STATS = ["stats_a", "stats_b"]
 PADDED = ["padded_a", "padded_b"]
 RULES = "rules_"
-"""The start of the names of what the head is told: of each order of the pair, of each scale."""
+"""How the names of the rules of the head begin, for each order of the pair and each scale; their number follows."""
 CHECKSUM_KEY = "refinefuse.sha256"
 """Metadata of a file: what its graph was when it was written."""
 OPSET = 18
@@ -126,7 +126,7 @@ class _Graph(nn.Module):
         self.size = size
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
-        """The fused image, the weight map of `a`, the and what the graph can be cut at, as it is named."""
+        """The fused image, the weight map of `a`, and what the graph can be cut at, in the order of the names."""
         config = self.model.config
         height, width = self.size or a.shape[2:]
         colored = to_ycbcr(b)
@@ -137,11 +137,20 @@ class _Graph(nn.Module):
         context = self.model.encode_context_from_stats(stats_a, stats_b)
         rules = self.model.rules(padded_a, padded_b, context, config.contrast)
         by_order = zip(rules, self.model.orders(padded_a, padded_b), strict=True)
-        output = self.model.mean_of_orders([self.model.head(told, *pair, config.contrast) for told, pair in by_order])
+        head = self.model.head
+        output = self.model.mean_of_orders([head(rule, *pair, config.contrast) for rule, pair in by_order])
         fused, weight_map = (plane[..., :height, :width] for plane in output)
         if colored.chroma is not None:
             fused = restore_color(fused, YCbCrImage(a), colored)
-        return fused, weight_map, stats_a, stats_b, padded_a, padded_b, *(rule for told in rules for rule in told)
+        return (
+            fused,
+            weight_map,
+            stats_a,
+            stats_b,
+            padded_a,
+            padded_b,
+            *(rule for of_order in rules for rule in of_order),
+        )
 
 
 def cpu_copy(model: RefineFuse) -> RefineFuse:
@@ -244,12 +253,13 @@ def _simplified(model: ModelProto) -> ModelProto:
 
 
 def region_graph(model: ModelProto) -> ModelProto:
-    """The part of an exported model that knows what is told to the head, or in old files makes the fused image.
+    """The part of an exported model that computes the rules of the head, or in old files the fused image.
 
     It takes a region of the images, and the statistics of the whole pair.
     """
     sources = PADDED if any(info.name == PADDED[0] for info in model.graph.value_info) else SOURCES
-    rules = sorted(info.name for info in model.graph.value_info if info.name.startswith(RULES))
+    names = (info.name for info in model.graph.value_info if info.name.startswith(RULES))
+    rules = sorted(names, key=lambda name: int(name.removeprefix(RULES)))
     extractor = import_onnx("Using an ONNX file").utils.Extractor(model)
     part: ModelProto = extractor.extract_model(sources + STATS, rules or RESULTS)
     return part

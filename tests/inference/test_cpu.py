@@ -59,6 +59,13 @@ def test_onnxruntime_computes_groups_of_channels_as_they_are():
     assert model.encoders[0].block.conv1.groups == 2
 
 
+def test_more_than_ten_rules_keep_their_order():
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    model = network(channels=(4,) * 6, num_heads=2, symmetric=True, patch_size=1)
+    assert_alike(model, load_backend(model, "onnxruntime"))
+
+
 def test_a_file_of_an_earlier_version_is_computed_as_a_whole():
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnx", reason="the extra onnx is not installed")

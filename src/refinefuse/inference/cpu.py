@@ -39,8 +39,8 @@ class CpuHead:
 
     def __call__(self, rules: Sequence[Tensor], a: Tensor, b: Tensor) -> FusionOutput:
         """The fused images (n, 1, h, w) by the rules of each scale (n, c, i, j)."""
-        told = zip(*(rule.numpy() for rule in rules), strict=True)
-        outputs = [self._fuse(x[0], y[0], planes) for x, y, planes in zip(a.numpy(), b.numpy(), told, strict=True)]
+        by_image = zip(*(rule.numpy() for rule in rules), strict=True)
+        outputs = [self._fuse(x[0], y[0], planes) for x, y, planes in zip(a.numpy(), b.numpy(), by_image, strict=True)]
         if len(outputs) == 1:
             return FusionOutput(*(torch.from_numpy(plane)[None, None] for plane in outputs[0]))
         return FusionOutput(*(torch.from_numpy(np.stack(planes)[:, None]) for planes in zip(*outputs, strict=True)))
