@@ -63,7 +63,8 @@ def test_the_results_cover_every_shipped_config(tmp_path):
     table = tmp_path / "t.csv"
     rows = ["infrared-visible,7,x,1.1,1,yes", "A †,8,x,0.8,2,yes", "B,9,x,1,3,no"]
     table.write_text("\n".join(["method,EN ↑,EN ↑ interval,noise_gain ◦,rank of 9,ranked", *rows]))
-    assert results.not_first(table) == ["EN (A)"]
+    assert results.not_first(table, "infrared-visible") == ["EN (A)"]
+    assert results.not_first(table, "B") == []
 
 
 def test_a_run_gives_all_that_is_promised(data, config, tmp_path, capsys, drawn_figures):
