@@ -2,8 +2,8 @@
 
 The graph takes `a`, luma in [0, 1], (batch, 1, height, width), and `b`, of the same size, luma or RGB in [0, 1]. It
 returns `fused`, which has the channels of `b`, and `weight_map`. Inside, the grid statistics of the sources are named
-`STATS`, their lumas up to multiples of the stride `PADDED`, and the rules of the head `RULES`: cut there, it computes
-what the head needs for single regions (`region_graph`).
+`STATS`, their lumas up to multiples of the stride `PADDED`, and the rules of the head `RULES`: cut there, it
+fuses single regions (`region_graph`), or computes the rules for them (`rules_graph`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import io
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -253,15 +253,22 @@ def _simplified(model: ModelProto) -> ModelProto:
 
 
 def region_graph(model: ModelProto) -> ModelProto:
-    """The part of an exported model that computes the rules of the head, or in old files the fused image.
+    """The part of an exported model that fuses a region: from the images and the statistics of the whole pair."""
+    return _part(model, SOURCES + STATS, RESULTS)
 
-    It takes a region of the images, and the statistics of the whole pair.
+
+def rules_graph(model: ModelProto) -> ModelProto:
+    """The part of an exported model that computes the rules of the head for a region; of old files, `region_graph`.
+
+    It takes a region whose sides are multiples of the stride, and the statistics of the whole pair.
     """
-    sources = PADDED if any(info.name == PADDED[0] for info in model.graph.value_info) else SOURCES
     names = (info.name for info in model.graph.value_info if info.name.startswith(RULES))
     rules = sorted(names, key=lambda name: int(name.removeprefix(RULES)))
-    extractor = import_onnx("Using an ONNX file").utils.Extractor(model)
-    part: ModelProto = extractor.extract_model(sources + STATS, rules or RESULTS)
+    return _part(model, PADDED + STATS, rules) if rules else region_graph(model)
+
+
+def _part(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> ModelProto:
+    part: ModelProto = import_onnx("Using an ONNX file").utils.Extractor(model).extract_model(inputs, outputs)
     return part
 
 

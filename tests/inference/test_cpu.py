@@ -79,3 +79,23 @@ def test_a_file_of_an_earlier_version_is_computed_as_a_whole():
     old = OnnxRuntimeModel(graph, threads=1)
     assert (old.inputs[0], old.results[0]) == ("a", "fused")
     assert_alike(model, old)
+
+
+@torch.inference_mode()
+def test_a_region_is_fused_from_its_pixels_and_the_statistics_of_the_pair():
+    """The graph that the browser page runs."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    from refinefuse.export import region_graph, to_onnx
+    from refinefuse.network.context import grid_statistics
+
+    model = network()
+    a, b = torch.rand(2, 1, 1, 64, 96, generator=torch.Generator().manual_seed(1))
+    region = slice(16, 48)
+    session = onnxruntime.InferenceSession(region_graph(to_onnx(model)).SerializeToString())
+    feed = {"a": a[..., region, :], "b": b[..., region, :]}
+    feed |= {f"stats_{name}": grid_statistics(x, CONFIG.context_size) for name, x in (("a", a), ("b", b))}
+    fused, weight_map = session.run(["fused", "weight_map"], {name: x.numpy() for name, x in feed.items()})
+    expected = model.predict(feed["a"], feed["b"], model.encode_context(a, b))
+    torch.testing.assert_close(expected.fused, torch.from_numpy(fused), atol=2e-5, rtol=0)
+    torch.testing.assert_close(expected.weight_map, torch.from_numpy(weight_map), atol=2e-5, rtol=0)

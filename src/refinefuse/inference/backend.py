@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinefuse.errors import InputError, WeightsError, optional
-from refinefuse.export import RESULTS, region_graph, to_onnx
+from refinefuse.export import RESULTS, rules_graph, to_onnx
 from refinefuse.inference.cpu import CpuHead, OnCpu
 from refinefuse.inference.device import resolve_device
 from refinefuse.inference.onnx_file import config_of, read_onnx
@@ -92,7 +92,7 @@ class OnnxModel(OnCpu):
     def __init__(self, model: ModelProto, threads: int) -> None:
         self.config = config_of(model)
         self.head = CpuHead(self.config)
-        part = region_graph(model)
+        part = rules_graph(model)
         self.inputs = [given.name for given in part.graph.input]
         self.results = [output.name for output in part.graph.output]
         self.run = self.load(part.SerializeToString(), self.results, threads)
