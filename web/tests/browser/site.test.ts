@@ -22,7 +22,7 @@ test.skipIf(!existsSync(HOME)).each([
   const page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE);
   await page.goto(pathToFileURL(HOME).href);
-  await page.getByPlaceholder("Search").fill(query);
+  await page.getByPlaceholder("Search").pressSequentially(query); // the search listens to keys, not to the value
   const first = page.locator(".md-search-result__link").first();
   await first.click();
   await expect.poll(() => page.locator("article h1").textContent()).toContain(title);
