@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from refinefuse.errors import InputError
+from refinefuse.paths import as_path
 
 _HAS_LOCKS = os.name == "posix"
 if _HAS_LOCKS:
@@ -102,7 +103,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         InputError: the system refuses to write.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        as_path(path).parent.mkdir(parents=True, exist_ok=True)
         with replace_when_done(path) as temporary:
             yield temporary
     except OSError as error:
@@ -141,7 +142,7 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: it is a folder, there can be no folder for it, or the file exists and must not be replaced.
     """
-    if path.is_dir():
+    if as_path(path).is_dir():
         raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")
     above = next((folder for folder in path.parents if os.path.lexists(folder)), path.parent)
     if not above.is_dir():

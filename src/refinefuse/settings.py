@@ -18,6 +18,7 @@ import yaml
 
 from refinefuse.atomic import write_atomic
 from refinefuse.errors import ConfigError, format_names
+from refinefuse.paths import as_path
 from refinefuse.renamed import renamed
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def locate_settings(name: str | os.PathLike[str], folder: str = "") -> Path:
     Raises:
         ConfigError: if there is neither such a file nor such a name.
     """
-    path, shipped = Path(name), RECIPES / folder
+    path, shipped = as_path(name), RECIPES / folder
     if path.is_file():
         return path
     names = sorted(file.stem for file in shipped.glob("*.yaml"))
@@ -177,7 +178,7 @@ def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:
         ConfigError: if the folder cannot be created, or holds another recipe.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        as_path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"Cannot create the folder '{folder}': {error.strerror}.\nChoose another one.") from error
     path = folder / name

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from jaxtyping import Bool, Float
 from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels
+from refinefuse.paths import as_path
 
 #: The kinds of transform, from the fewest to the most degrees of freedom; each one contains those before it.
 TransformType = Literal["translation", "rigid", "similarity", "affine", "homography", "bspline"]
@@ -139,13 +141,14 @@ class Transform:
         bent = " after a smooth displacement" if self.displacement is not None else ""
         return f"{self.transform_type} [{rows}]{bent}"
 
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the transform as JSON, whole or not at all.
 
         Raises:
             InputError: the file exists, or cannot be written.
         """
-        check_writable(path, overwrite=overwrite)
+        target = as_path(path)
+        check_writable(target, overwrite=overwrite)
         record = {
             "format": _FORMAT,
             "transform_type": self.transform_type,
@@ -154,15 +157,16 @@ class Transform:
             "matrix": self.matrix.tolist(),
             "displacement": None if self.displacement is None else self.displacement.tolist(),
         }
-        write_atomic(path, (json.dumps(record, indent=1) + "\n").encode())
+        write_atomic(target, (json.dumps(record, indent=1) + "\n").encode())
 
 
-def load_transform(path: Path) -> Transform:
+def load_transform(path: str | os.PathLike[str]) -> Transform:
     """Read a transform that `Transform.save` wrote.
 
     Raises:
         InputError: the file is missing, is no such file, or holds a transform that cannot be inverted.
     """
+    path = as_path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

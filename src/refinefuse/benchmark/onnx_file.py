@@ -8,7 +8,7 @@ import numpy as np
 
 from refinefuse.benchmark.classical import Luma, Rule
 from refinefuse.errors import InputError
-from refinefuse.inference.backend import onnx_session, run_onnx
+from refinefuse.inference.onnx_session import onnx_session, run_onnx
 
 
 def open_onnx(path: Path) -> Rule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 EXTRAS = {
     "align": ("SimpleITK",),
     "benchmark": ("matplotlib", "jinja2", "scipy", "pywavelets"),
-    "detection": ("onnxruntime", "faster-coco-eval", "transformers", "scipy"),
+    "detection": ("onnx", "onnxruntime", "faster-coco-eval", "transformers", "scipy"),
     "hub": ("huggingface-hub",),
     "medical": ("pydicom", "nibabel", "scipy", "python-gdcm"),
     "napari": ("napari", "npe2"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from refinefuse.data.catalog import DatasetInfo, Folders
 from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.errors import ConfigError, InputError, PairingError, format_names
+from refinefuse.paths import as_path
 
 
 def training_root(given: Path | None) -> Path:
@@ -19,7 +20,7 @@ def training_root(given: Path | None) -> Path:
         InputError: if it is no folder, or there is neither.
     """
     root = given or os.environ.get("REFINEFUSE_DATA")
-    if not root or not Path(root).is_dir():
+    if not root or not as_path(root).is_dir():
         got = f"'{root}', which is no folder" if root else "nothing"
         raise InputError(
             f"Training needs the folder of the datasets.\n  got: {got}\nGive `data_root`, or set REFINEFUSE_DATA."
@@ -34,7 +35,7 @@ def benchmark_root(given: Path | None) -> Path:
         InputError: if it is no folder.
     """
     root = given or Path(os.environ.get("REFINEFUSE_DATA") or ".")
-    if not root.is_dir():
+    if not as_path(root).is_dir():
         raise InputError(
             f"The folder of the datasets does not exist: '{root}'.\nGive `data_root`, or set REFINEFUSE_DATA."
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from refinefuse.data.timestamps import TIME, pair_by_time
 from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
+from refinefuse.paths import as_path
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def pair_folders(
         PairingError: a folder is missing or holds no image, two files of one folder have the same name, or the
             folders have no name in common; or the expression is invalid.
     """
-    in_a, in_b = _images(Path(a), recursive), _images(Path(b), recursive)
+    in_a, in_b = _images(as_path(a), recursive), _images(as_path(b), recursive)
     in_a, in_b = match_names(in_a, in_b, pair_by)
     shared = sorted(in_a.keys() & in_b.keys(), key=_natural)
     if not shared:
@@ -156,7 +157,7 @@ def check_distinct(*sources: Path) -> None:
     Raises:
         PairingError: with its name.
     """
-    real = [os.path.realpath(path) for path in sources]
+    real = [os.path.realpath(as_path(path)) for path in sources]
     if twice := next((path for path, other in zip(sources, real, strict=True) if real.count(other) > 1), None):
         raise PairingError(f"'{twice}' is given twice.\n  expected: two different sources\nPass the other source.")
 
@@ -167,7 +168,7 @@ def images_in(folder: str | os.PathLike[str]) -> list[Path]:
     Raises:
         PairingError: as `pair_folders`.
     """
-    return list(_images(Path(folder)).values())
+    return list(_images(as_path(folder)).values())
 
 
 def _images(folder: Path, recursive: bool = False) -> dict[str, Path]:

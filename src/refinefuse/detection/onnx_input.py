@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from refinefuse.errors import InputError, check_field
-from refinefuse.inference.backend import onnx_session, run_onnx
+from refinefuse.inference.onnx_session import onnx_session, run_onnx
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -18,7 +18,7 @@ from refinefuse.detection.cells import STRIDES, cells_of, decode
 from refinefuse.detection.coco import COCO_CLASSES
 from refinefuse.detection.suppression import select_boxes
 from refinefuse.errors import InputError
-from refinefuse.inference.backend import onnx_session, run_onnx
+from refinefuse.inference.onnx_session import onnx_session, run_onnx
 
 _GRAY = 114
 _RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels

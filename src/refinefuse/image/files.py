@@ -22,6 +22,7 @@ from refinefuse.image.metadata import Metadata, apply_orientation, parse_metadat
 from refinefuse.image.pixels import Pixels, check_pixels
 from refinefuse.image.thermal import Counts, check_counts
 from refinefuse.image.tiff import decode_tiff, decode_valid
+from refinefuse.paths import as_path
 
 #: The file extensions (lower case) that are taken for images, and that `write_image` knows.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
@@ -55,7 +56,7 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
         InputError: a missing file, a folder, no image, or one that is truncated, empty, CMYK, animated, of several
             pages, of another pixel type (signed, 32 bit, ...), or float outside [0, 1].
     """
-    return _read(Path(path), check_pixels, _decode)
+    return _read(as_path(path), check_pixels, _decode)
 
 
 def read_counts(path: str | os.PathLike[str]) -> Counts:
@@ -80,7 +81,7 @@ def read_counts(path: str | os.PathLike[str]) -> Counts:
         counts = _without_copies(pixels)
         return counts if mask.all() or counts.ndim != 2 else np.ma.MaskedArray(counts, ~mask)
 
-    return _read(Path(path), check_counts, decode)
+    return _read(as_path(path), check_counts, decode)
 
 
 def _without_copies(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from refinefuse.export import RESULTS, rules_graph, to_onnx
 from refinefuse.inference.cpu import CpuHead, OnCpu
 from refinefuse.inference.device import resolve_device
 from refinefuse.inference.onnx_file import config_of, read_onnx
+from refinefuse.inference.onnx_session import Feed, onnx_session
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel
 from refinefuse.network.head import FusionOutput
@@ -31,51 +32,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
-Feed = dict[str, np.ndarray]
 _BLOCK = 16  # channels that onnxruntime computes at a time, with AVX-512
-
-
-def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "onnx") -> Any:
-    """An onnxruntime session on the CPU.
-
-    Args:
-        model: an ONNX file, or what one holds.
-        threads: of the runtime.
-        purpose: what needs it, as the start of a sentence.
-        extra: the extra that brings onnxruntime there.
-
-    Raises:
-        MissingDependencyError: if onnxruntime is not installed.
-        InputError: if the model cannot be opened.
-    """
-    with optional(extra, purpose):
-        import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Threads that wait by spinning take the processor from torch's, which prepare and finish every image.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    source = str(model) if isinstance(model, Path) else model
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
-        called = f"The ONNX file '{model}'" if isinstance(model, Path) else "The ONNX model"
-        raise InputError(f"{called} cannot be opened.\n  {error}") from None
-
-
-def run_onnx(session: Any, feed: Feed, path: Path) -> list[np.ndarray]:
-    """All outputs of a session for these inputs.
-
-    Raises:
-        InputError: naming the file, if its network cannot be computed.
-    """
-    try:
-        found: list[np.ndarray] = session.run(None, feed)
-    except Exception as error:  # as above
-        raise InputError(
-            f"The network of the ONNX file '{path}' cannot be computed.\n  got: {error}\nExport it again."
-        ) from None
-    return found
 
 
 class OnnxModel(OnCpu):

@@ -31,6 +31,7 @@ from refinefuse.inference.inspection import inspect_images
 from refinefuse.inference.lumas import LumaFuser
 from refinefuse.inference.tiling import TileSize
 from refinefuse.network.model import RefineFuse
+from refinefuse.paths import as_path
 from refinefuse.weights.store import DEFAULT, locate
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class Fuser(LumaFuser):
 
 
 def _file_of(weights: str | os.PathLike[str]) -> Path:
-    return Path(weights) if is_exported(weights) else locate(weights)
+    return as_path(weights) if is_exported(weights) else locate(weights)
 
 
 @overload
@@ -271,7 +272,7 @@ def _kept_fuser(weights: str, state: tuple[int, ...], **options: Any) -> Fuser:
 
 def _state_of(weights: str | os.PathLike[str]) -> tuple[int, ...]:
     """What changes with a weights file; empty for weights that never change: shipped ones and those of the Hub."""
-    if not Path(weights).exists():
+    if not as_path(weights).exists():
         return ()
     stat = locate(weights).stat()
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

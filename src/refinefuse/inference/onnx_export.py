@@ -15,6 +15,7 @@ from refinefuse.image.files import check_target
 from refinefuse.inference.parity import QuantizationReport, calibration_pairs, quantization_report
 from refinefuse.inference.runtimes import RUNTIMES, ExportPrecision, RuntimeCheck, check_file, package_fused
 from refinefuse.network.model import RefineFuse
+from refinefuse.paths import as_path
 
 CALIBRATION_FOLDERS = (("ir", "vi"), ("a", "b"))
 
@@ -109,9 +110,9 @@ def _two_folders(
     data: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]],
 ) -> tuple[Path, Path]:
     if isinstance(data, tuple):
-        return Path(data[0]), Path(data[1])
+        return as_path(data[0]), as_path(data[1])
     for names in CALIBRATION_FOLDERS:
-        a, b = (Path(data) / name for name in names)
+        a, b = (as_path(data) / name for name in names)
         if a.is_dir() and b.is_dir():
             return a, b
     raise InputError(

@@ -9,6 +9,7 @@ from refinefuse.errors import ConfigError, WeightsError
 from refinefuse.export import CHECKSUM_KEY, RESULTS, SOURCES, graph_checksum, import_onnx
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.pretrained import CONFIG_KEY
+from refinefuse.paths import as_path
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -25,7 +26,7 @@ def read_onnx(path: Path) -> ModelProto:
     from google.protobuf.message import DecodeError  # comes with onnx
 
     try:
-        model: ModelProto = onnx.load_from_string(path.read_bytes())
+        model: ModelProto = onnx.load_from_string(as_path(path).read_bytes())
         _check_contents(path, model, onnx)
         onnx.checker.check_model(model)
     except OSError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from refinefuse.errors import InputError
+from refinefuse.paths import as_path
 
 OutputFormat: TypeAlias = Literal["auto", "png", "tiff", "webp", "jpeg"]
 _SUFFIXES = {"auto": None, "png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
@@ -68,6 +69,8 @@ def check_apart(outputs: Sequence[Path], sources: Sequence[Path], *, inside: boo
     Raises:
         InputError: naming the path.
     """
+    for path in (*outputs, *sources):
+        as_path(path)
     within = [path for path in outputs if inside and any(_is_below(path, source) for source in sources)]
     if within:
         raise InputError(

@@ -19,7 +19,7 @@ from torch import Tensor
 from refinefuse.errors import InputError
 from refinefuse.export import RESULTS, SOURCES, GraphForm
 from refinefuse.image.color import YCbCrImage, restore_color, to_tensor, to_ycbcr
-from refinefuse.inference.backend import onnx_session
+from refinefuse.inference.onnx_session import onnx_session
 from refinefuse.network.fusion_model import FusionModel
 from refinefuse.samples import read_sample
 

@@ -18,6 +18,7 @@ from refinefuse._version import __version__
 from refinefuse.atomic import replace_when_done
 from refinefuse.errors import ConfigError, WeightsError, format_names, optional
 from refinefuse.network.config import NetworkConfig
+from refinefuse.paths import as_path
 from refinefuse.weights import store
 
 CONFIG_KEY, VERSION_KEY, LICENSE_KEY = "refinefuse.config", "refinefuse.version", "refinefuse.license"
@@ -102,7 +103,7 @@ class Pretrained(nn.Module):
         Raises:
             WeightsError: if a file cannot be written.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "config.json").write_text(self.config.to_json() + "\n", encoding="utf-8")
@@ -164,7 +165,7 @@ class Pretrained(nn.Module):
         Raises:
             WeightsError: if the file cannot be written.
         """
-        path = Path(path)
+        path = as_path(path)
         tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in self.state_dict().items()}
         metadata = {"format": "pt", CONFIG_KEY: self.config.to_json(), VERSION_KEY: __version__}
         if license or self.license:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from refinefuse.alignment.transform import Transform, project, size_of
 from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
+from refinefuse.paths import as_path
 from refinefuse.rig.lens import Lens
 
 _FORMAT = "refinefuse-rig-1"
@@ -61,7 +63,7 @@ class LensTransform(Transform):
         lenses = [f"; lens of {name}: {lens.describe()}" for name, lens in named if lens is not None]
         return super().describe() + "".join(lenses)
 
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Refuse: a transform file holds no lens.
 
         Raises:
@@ -162,13 +164,14 @@ class Rig:
         depth = float(self.matrix[2] @ [*center[0], 1])
         return replace(self, parallax=np.array([*shift * depth, 0.0]))
 
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the rig as JSON, whole or not at all.
 
         Raises:
             InputError: the file exists, or cannot be written.
         """
-        check_writable(path, overwrite=overwrite)
+        target = as_path(path)
+        check_writable(target, overwrite=overwrite)
         record = {
             "format": _FORMAT,
             "size_moving": list(self.size_moving),
@@ -180,7 +183,7 @@ class Rig:
             "parallax": None if self.parallax is None else self.parallax.tolist(),
             "quality": None if self.quality is None else vars(self.quality),
         }
-        write_atomic(path, (json.dumps(record, indent=1) + "\n").encode())
+        write_atomic(target, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def holds_rig(path: Path) -> bool:
@@ -192,12 +195,13 @@ def holds_rig(path: Path) -> bool:
     return isinstance(record, dict) and record.get("format") == _FORMAT
 
 
-def load_rig(path: Path) -> Rig:
+def load_rig(path: str | os.PathLike[str]) -> Rig:
     """Read a rig that `Rig.save` wrote.
 
     Raises:
         InputError: the file is missing, or holds no rig.
     """
+    path = as_path(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -17,6 +17,7 @@ from refinefuse.image.medical.formats import is_volume
 from refinefuse.image.medical.fused import read_fused
 from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.image.medical.volume import display_orientation, reorient
+from refinefuse.paths import as_path
 from refinefuse.scoring.folders import Channels, ScoringTask, Triplet, file_method, find_triplets, to_levels
 
 
@@ -55,7 +56,7 @@ def find_task(fused: Sequence[Path], a: Path, b: Path, options: VolumeOptions) -
         PairingError: volumes and images are mixed; else as `find_triplets`.
         InputError: a volume cannot be read, or its grid has no overlap with a source.
     """
-    paths = [*fused, a, b]
+    paths = [as_path(path) for path in (*fused, a, b)]
     volumes = [path for path in paths if is_volume(path)]
     if not volumes:
         if options != VolumeOptions():

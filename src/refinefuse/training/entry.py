@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import torch
 
 from refinefuse.data.layout import training_root
 from refinefuse.errors import InputError, optional
+from refinefuse.paths import as_path
 from refinefuse.training.recipe import Recipe, load_recipe
 
 Accelerator: TypeAlias = Literal["auto", "cpu", "cuda", "mps"]
@@ -55,18 +55,20 @@ def train(
         MissingDependencyError: if the extra `train` is not installed.
     """
     _check_options(accelerator, devices, num_nodes, num_workers)
-    root = training_root(None if data_root is None else Path(data_root))
+    root = training_root(None if data_root is None else as_path(data_root))
+    folder, kept = as_path(output), None if cache is None else as_path(cache)
+    settings = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     with optional("train", "Training"):
         from refinefuse.training.train import fit_recipe
     return fit_recipe(
-        recipe if isinstance(recipe, Recipe) else load_recipe(recipe),
+        settings,
         root,
-        Path(output),
+        folder,
         num_workers=num_workers,
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
-        cache=None if cache is None else Path(cache),
+        cache=kept,
         progress=progress,
     )
 

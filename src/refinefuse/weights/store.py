@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from refinefuse.errors import WeightsError, format_names, optional
+from refinefuse.paths import as_path
 
 DEFAULT = "infrared-visible"
 MEDICAL = "medical"
@@ -104,7 +105,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
                 f"  got: {found}\nInstall refinefuse again."
             )
         return entry.path
-    path = Path(weights)
+    path = as_path(weights)
     if path.is_dir():
         path = path / FILE_NAME
         if not path.is_file():

@@ -1,0 +1,78 @@
+"""Sessions of onnxruntime, also for networks of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from refinefuse.errors import InputError, optional
+
+Feed = dict[str, np.ndarray]
+
+
+def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "onnx") -> Any:
+    """An onnxruntime session on the CPU.
+
+    Args:
+        model: an ONNX file, or what one holds.
+        threads: of the runtime.
+        purpose: what needs it, as the start of a sentence.
+        extra: the extra that brings onnxruntime there.
+
+    Raises:
+        MissingDependencyError: if onnx or onnxruntime is not installed.
+        InputError: if the model cannot be opened, or has a `Loop`, which may never end.
+    """
+    with optional(extra, purpose):
+        import onnx
+        import onnxruntime
+    _check_bounded(model, onnx)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that wait by spinning take the processor from torch's, which prepare and finish every image.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
+        raise InputError(f"{_called(model)} cannot be opened.\n  {error}") from None
+
+
+def _called(model: bytes | Path) -> str:
+    return f"The ONNX file '{model}'" if isinstance(model, Path) else "The ONNX model"
+
+
+def _check_bounded(model: bytes | Path, onnx: Any) -> None:
+    """Refuse a `Loop`, the one operator whose work nothing in the file bounds, at any depth."""
+    try:
+        content = onnx.load_from_string(model.read_bytes() if isinstance(model, Path) else model)
+    except Exception as error:  # protobuf's errors and those of the file system have no common class
+        raise InputError(f"{_called(model)} cannot be opened.\n  {error}") from None
+    pending = [content.graph, *content.functions]
+    while pending:
+        for node in pending.pop().node:
+            if node.op_type == "Loop":
+                raise InputError(
+                    f"{_called(model)} has a Loop ('{node.name}'), and nothing says how often it goes round.\n"
+                    "Export the network without it: with a fixed number of steps, written out."
+                )
+            for attribute in node.attribute:
+                pending += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+
+
+def run_onnx(session: Any, feed: Feed, path: Path) -> list[np.ndarray]:
+    """All outputs of a session for these inputs.
+
+    Raises:
+        InputError: naming the file, if its network cannot be computed.
+    """
+    try:
+        found: list[np.ndarray] = session.run(None, feed)
+    except Exception as error:  # as above
+        raise InputError(
+            f"The network of the ONNX file '{path}' cannot be computed.\n  got: {error}\nExport it again."
+        ) from None
+    return found

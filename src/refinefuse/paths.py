@@ -1,0 +1,35 @@
+"""Paths as users give them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from refinefuse.errors import InputError
+
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+_SHOWN = 60
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path that the system can look up, whether anything lies there or not.
+
+    Raises:
+        InputError: it holds a NUL character, is too long, or leads through symbolic links in a circle.
+    """
+    found = Path(path)
+    try:
+        found.stat()
+    except ValueError as error:  # a NUL character, or half of a surrogate pair
+        raise _impossible(path, str(error)) from None
+    except OSError as error:
+        if error.errno in _IMPOSSIBLE:
+            raise _impossible(path, error.strerror or str(error)) from None
+    return found
+
+
+def _impossible(path: str | os.PathLike[str], reason: str) -> InputError:
+    name = os.fspath(path)
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    return InputError(f"There can be no file {shown!r}: {reason[0].lower()}{reason[1:]}.\nGive another path.")
