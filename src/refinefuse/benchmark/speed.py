@@ -11,12 +11,12 @@ import statistics
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from refinefuse._version import __version__
 from refinefuse.benchmark.cost import added_memory, ratio, reference, time_interleaved
 from refinefuse.errors import InputError
 from refinefuse.inference.backend import BACKENDS, Backend, is_exported
@@ -169,7 +169,7 @@ def as_json(speeds: Sequence[SpeedResult], repeats: int) -> str:
         row = asdict(speed)
         row = row.pop("setup") | row
         rows.append({name: None if isinstance(x, float) and math.isnan(x) else x for name, x in row.items()})
-    about = {"version": version("refinefuse"), "torch": torch.__version__, "cpu": platform.processor()}
+    about = {"version": __version__, "torch": torch.__version__, "cpu": platform.processor()}
     return json.dumps({**about, "repeats": repeats, "results": rows}, indent=2) + "\n"
 
 

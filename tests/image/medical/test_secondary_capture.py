@@ -9,6 +9,7 @@ import pytest
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 
+from refinefuse._version import __version__
 from refinefuse.errors import InputError
 from refinefuse.image.medical.dicom import read_dicom
 from refinefuse.image.medical.secondary_capture import DerivationText, check_series_folder, write_secondary_capture
@@ -149,6 +150,48 @@ def test_anonymized_results_hold_nothing_of_any_element(tmp_path):
     assert not [marker for marker in markers if marker.encode() in content]
     written(tmp_path / "named", [source])
     assert b"MARK00100010" in (tmp_path / "named/fused.dcm").read_bytes()  # so the test can fail
+
+
+#: Annex E of PS3.15, table E.1-1, basic profile: the elements that an anonymized result has, and what they hold.
+REPLACED = {
+    "AccessionNumber": "", "ContentDate": "19000101", "ContentTime": "000000", "DeidentificationMethod": "RefineFuse",
+    "DerivationDescription": "Fusion of MRI", "ImageComments": "Made by RefineFuse", "Laterality": "",
+    "Manufacturer": "RefineFuse", "ManufacturerModelName": "RefineFuse", "PatientBirthDate": "",
+    "PatientID": "ANONYMOUS-", "PatientName": "Anonymous^Patient", "PatientSex": "", "PositionReferenceIndicator": "",
+    "ReferringPhysicianName": "", "SeriesDescription": "Fused MRI", "SoftwareVersions": __version__,
+    "StudyDate": "19000101", "StudyID": "1", "StudyTime": "000000",
+}  # fmt: skip
+NEW_UIDS = {"FrameOfReferenceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyInstanceUID"}
+#: What says how pixels are stored, shown and placed, and that the profile does not name.
+OF_PIXELS = {
+    "BitsAllocated", "BitsStored", "BurnedInAnnotation", "Columns", "ContributingEquipmentSequence", "ConversionType",
+    "DeidentificationMethodCodeSequence", "FrameIncrementPointer", "HighBit", "ImageType", "InstanceNumber",
+    "LongitudinalTemporalInformationModified", "Modality", "NumberOfFrames", "PatientIdentityRemoved",
+    "PatientOrientation", "PerFrameFunctionalGroupsSequence", "PhotometricInterpretation", "PixelData",
+    "PixelRepresentation", "PlanarConfiguration", "PresentationLUTShape", "RescaleIntercept", "RescaleSlope",
+    "RescaleType", "Rows", "SamplesPerPixel", "SeriesNumber", "SharedFunctionalGroupsSequence", "SOPClassUID",
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")  # as above
+@pytest.mark.parametrize("color", [True, False])
+def test_every_element_of_an_anonymized_result_is_accounted_for(color, tmp_path):
+    """Each is ours, new, or says how pixels are stored: all others of the profile's table are absent."""
+    for path in write_series(tmp_path / "mr", head((12, 10, 3))):
+        marked(path)
+    source = read_dicom(tmp_path / "mr")
+    dataset, _, _ = written(tmp_path / "out", [source], anonymize=True, color=color)
+    elements = {element.keyword: element for element in dataset}
+    assert not [element for element in dataset.iterall() if element.tag.is_private]
+    assert elements.keys() <= REPLACED.keys() | NEW_UIDS | OF_PIXELS
+    for keyword, start in REPLACED.items():
+        found = str(elements[keyword].value)
+        assert found.startswith(start) if start else found == "", keyword
+    old = {str(element.value) for element in source.headers[0].iterall() if element.VR == "UI"}
+    assert not NEW_UIDS - elements.keys()
+    assert not {str(elements[keyword].value) for keyword in NEW_UIDS} & old
+    dates = {str(element.value) for element in dataset.iterall() if element.VR in ("DA", "DT", "TM")}
+    assert dates == {"", "19000101", "000000"}
 
 
 def test_the_profile_of_anonymization_is_declared(sources, tmp_path):

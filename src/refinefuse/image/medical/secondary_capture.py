@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refinefuse._version import __version__
 from refinefuse.atomic import replace_when_done
 from refinefuse.errors import InputError
 from refinefuse.image.medical.elements import quiet_pydicom, text, uid
@@ -137,7 +137,7 @@ def _dataset(
     patients = [source.headers[0] for source in sources if source.headers]
     digest = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
     series = [text(header, "SeriesInstanceUID") for header in patients]
-    entropy = None if anonymize else [digest, str(affine.tolist()), version("refinefuse"), *provenance, *series]
+    entropy = None if anonymize else [digest, str(affine.tolist()), __version__, *provenance, *series]
     dataset = pydicom.Dataset()
     add_identity(dataset, patients, entropy, anonymize=anonymize)
     dataset.SOPClassUID = _COLOR if images.ndim == 4 else _GRAY
@@ -163,12 +163,12 @@ def _add_description(dataset: Any, sources: Sequence[Volume], patients: list[Any
     dataset.DerivationDescription = " ".join(filter(None, (f"Fusion of {kinds}.", provenance.summary, NOT_A_DEVICE)))
     dataset.ImageComments = NOT_A_DEVICE
     dataset.Manufacturer = dataset.ManufacturerModelName = "RefineFuse"
-    dataset.SoftwareVersions = version("refinefuse")
+    dataset.SoftwareVersions = __version__
     equipment = _item(
         PurposeOfReferenceCodeSequence=[_code(*_PROCESSING)],
         Manufacturer="RefineFuse",
         ManufacturerModelName="RefineFuse",
-        SoftwareVersions=version("refinefuse"),
+        SoftwareVersions=__version__,
         ContributionDescription=f"Image fusion. {provenance.record}".strip(),
     )
     dataset.ContributingEquipmentSequence = [equipment]
