@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from trainable import write_trainable_yolox
+from trainable import write_trainable_segmenter, write_trainable_yolox
 
 from refinefuse.cli.downstream import run
 from refinefuse.downstream.config import Schedule, load_downstream_config
 from refinefuse.downstream.evaluation import Evaluation, evaluate_segmentation, intersection_over_union
-from refinefuse.downstream.segmenter import SegmentationUNet, class_weights, confusion
+from refinefuse.downstream.segmenter import PretrainedSegmenter, SegmentationUNet, class_weights, confusion
 from refinefuse.downstream.tables import task_tables
 from refinefuse.downstream.training import batches, rate_at
 from refinefuse.errors import ConfigError, InputError, PairingError
@@ -163,6 +163,46 @@ def test_a_training_that_fails_costs_that_training_alone(data, capsys):
 def test_what_cannot_be_used_is_refused_before_any_training(data, old, new, error, said):
     with pytest.raises(error, match=said):
         start(data, CONFIG.replace(old, new))
+    assert not (data.parent / "out" / "trainings").exists()
+
+
+def test_a_segmentation_network_from_a_file_is_fine_tuned(data, capsys):
+    write_trainable_segmenter(data / "street.onnx")
+    config = CONFIG.replace("num_seeds: 2", 'num_seeds: 1\nsegmenter: "{data_root}/street.onnx"')
+    assert start(data, config) == 0
+    out = capsys.readouterr().out
+    assert "street fine-tuned, trained on 4 images" in out
+    before = {name for name in trainings(data) if name.startswith("segmentation")}
+    (data / "street.yaml").write_text("classes: [street, vehicle]\nchannels: rgb\n")
+    start(data, config)
+    assert {
+        name for name in trainings(data) if name.startswith("segmentation")
+    } > before  # fed differently: trained anew
+
+
+def test_a_network_from_a_file_sees_images_as_its_settings_say_and_learns(tmp_path):
+    network = PretrainedSegmenter(write_trainable_segmenter(tmp_path / "street.onnx"), 3)
+    images = torch.rand(1, 3, 32, 64) * 255
+    fed = (images[:, [2, 1, 0]] - torch.tensor([90.0, 80, 70])[:, None, None]) / 255
+    expected = network.classify(network.network(fed))
+    torch.testing.assert_close(network(images), expected)
+    network(images).square().mean().backward()
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("extra", "settings", "error", "said"),
+    [
+        (("Erf",), "classes: [street, vehicle]", InputError, "Erf"),
+        ((), "classes: []", ConfigError, "at least one class"),
+        ((), None, ConfigError, "settings of the segmentation network"),
+    ],
+)
+def test_a_segmentation_network_that_cannot_be_trained_is_refused(data, extra, settings, error, said):
+    path = write_trainable_segmenter(data / "street.onnx", extra).with_suffix(".yaml")
+    path.write_text(settings) if settings else path.unlink()
+    with pytest.raises(error, match=said):
+        start(data, CONFIG.replace("num_seeds: 2", 'segmenter: "{data_root}/street.onnx"'))
     assert not (data.parent / "out" / "trainings").exists()
 
 

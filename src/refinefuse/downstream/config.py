@@ -76,6 +76,8 @@ class DownstreamConfig:
         detection: the schedule of the detector; without it there is none.
         detected: which classes the detector is to find.
         detector: a YOLOX in an ONNX file, to start the detector from; `{data_root}` and `{config_dir}` as in `spec`.
+        segmenter: a segmentation network in an ONNX file, its settings beside it, to start from; by default a U-Net
+            starts from random weights. Trained in float32 whatever `precision` says.
         size: height and width to which all images are reduced.
         subsets: parts of the test pairs by their names, as in a shell: {day: "*D", night: "*N"}.
         num_seeds: how many trainings of each network; they differ in the order of the images and in random weights.
@@ -92,6 +94,7 @@ class DownstreamConfig:
     detection: Schedule | None = None
     detected: list[str] = field(default_factory=list)
     detector: str = ""
+    segmenter: str = ""
     size: list[int] = field(default_factory=lambda: [288, 384])
     subsets: dict[str, str] = field(default_factory=dict)
     num_seeds: int = 3
@@ -112,6 +115,8 @@ class DownstreamConfig:
             known = bool(self.detected) and set(self.detected) <= set(self.classes[1:])
             check_field(known, "detected", f"some of {', '.join(self.classes[1:])}", ", ".join(self.detected))
             check_field(self.detector.endswith(".onnx"), "detector", "FILE.onnx", self.detector)
+        if self.segmenter:
+            check_field(self.segmenter.endswith(".onnx"), "segmenter", "FILE.onnx", self.segmenter)
 
 
 def load_downstream_config(path: Path) -> DownstreamConfig:

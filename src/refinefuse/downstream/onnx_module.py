@@ -1,7 +1,7 @@
-"""An ONNX detector as a torch module whose weights can be trained.
+"""The network of an ONNX file as a torch module whose weights can be trained.
 
-Only the operators of convolutional networks such as YOLOX are known. Batch normalization is folded into the
-convolutions of such files, so that nothing depends on the batch.
+Only the operators of convolutional networks such as YOLOX and ESPNet are known. Batch normalization becomes a scale and
+a shift, which are trained as other weights are, so that nothing depends on the batch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class OnnxModule(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        onnx = import_onnx("Training a detector from an ONNX file")
+        onnx = import_onnx("Training a network from an ONNX file")
         try:
             graph = onnx.load(str(path)).graph
         except Exception as error:  # protobuf and onnx raise whatever a damaged byte leads them to
@@ -55,9 +55,15 @@ class OnnxModule(nn.Module):
             )
             for node in graph.node
         ]
-        fixed = {name for kind, inputs, *_ in self.nodes if kind == "Resize" for name in inputs}
+        for kind, inputs, output, attributes in self.nodes:
+            if kind == "BatchNormalization":
+                scale, shift, mean, variance = (constants[name] for name in inputs[1:])
+                scale = scale / (variance + attributes.get("epsilon", 1e-5)).sqrt()
+                inputs[1:] = f"{output}/scale", f"{output}/shift"
+                constants |= {inputs[1]: scale, inputs[2]: shift - mean * scale}
+        weights = {name for kind, inputs, *_ in self.nodes if kind != "Resize" for name in inputs}
         self.trained = nn.ParameterDict(
-            {_key(n): x for n, x in constants.items() if x.is_floating_point() and x.numel() and n not in fixed}
+            {_key(n): x for n, x in constants.items() if x.is_floating_point() and x.numel() and n in weights}
         )
         self.constants = {n: x for n, x in constants.items() if _key(n) not in self.trained}
 
@@ -81,6 +87,21 @@ def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None
         x, weight, bias, attributes.get("strides", [1, 1]), (top, left), attributes.get("dilations", [1, 1]),
         attributes.get("group", 1),
     )  # fmt: skip
+
+
+def _conv_transpose(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    top, left, *_ = attributes.get("pads", [0, 0, 0, 0])
+    return F.conv_transpose2d(
+        x, weight, bias, attributes.get("strides", [1, 1]), (top, left), attributes.get("output_padding", [0, 0]),
+        attributes.get("group", 1), attributes.get("dilations", [1, 1]),
+    )  # fmt: skip
+
+
+def _average_pool(attributes: Attributes, x: Tensor) -> Tensor:
+    top, left, *_ = attributes.get("pads", [0, 0, 0, 0])
+    counted = bool(attributes.get("count_include_pad", 0))
+    strides = attributes.get("strides", [1, 1])
+    return F.avg_pool2d(x, attributes["kernel_shape"], strides, (top, left), count_include_pad=counted)
 
 
 def _max_pool(attributes: Attributes, x: Tensor) -> Tensor:
@@ -107,10 +128,15 @@ def _reshape(attributes: Attributes, x: Tensor, shape: Tensor) -> Tensor:
 
 OPERATORS: Mapping[str, Callable[..., Tensor]] = {
     "Add": lambda _, x, y: x + y,
+    "AveragePool": _average_pool,
+    "BatchNormalization": lambda _, x, scale, shift: x * scale[:, None, None] + shift[:, None, None],
     "Concat": lambda attributes, *parts: torch.cat(parts, attributes["axis"]),
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "MaxPool": _max_pool,
     "Mul": lambda _, x, y: x * y,
+    "PRelu": lambda _, x, slope: F.prelu(x, slope.flatten()),
+    "Relu": lambda _, x: x.relu(),
     "Reshape": _reshape,
     "Resize": _resize,
     "Sigmoid": lambda _, x: x.sigmoid(),

@@ -11,8 +11,6 @@ from refinefuse.downstream.study import DownstreamStudy
 from refinefuse.downstream.tables import task_tables
 from refinefuse.scoring import rendering
 
-_NETWORK = {"segmentation": "U-Net trained from scratch", "detection": "YOLOX fine-tuned"}
-
 
 def study_sections(study: DownstreamStudy) -> list[Section]:
     """One section of each task; the first method is what the other rows are compared with."""
@@ -22,8 +20,13 @@ def study_sections(study: DownstreamStudy) -> list[Section]:
         if folds
         else (f"trained on {study.num_train} images, tested on {study.num_test}")
     )
+    start = Path(study.config.segmenter).stem
+    network = {
+        "segmentation": f"{start} fine-tuned" if start else "U-Net trained from scratch",
+        "detection": "YOLOX fine-tuned",
+    }
     sections = [
-        Section(f"{task.capitalize()}", task_tables(task, f"{_NETWORK[task]}, {split}", rows, study.reference))
+        Section(f"{task.capitalize()}", task_tables(task, f"{network[task]}, {split}", rows, study.reference))
         for task, rows in study.evaluations.items()
         if rows
     ]

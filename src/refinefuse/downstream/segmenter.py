@@ -1,19 +1,25 @@
-"""A small segmentation network, which every method's images train anew from the same random weights.
+"""Segmentation networks that every method's images train anew: a small one from random weights, or one from a file.
 
-Source: O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI
-2015. Differs: a cell of the first scale is a patch of 4 x 4 pixels, features are added instead of concatenated on the
-way up, and each scale has few channels, so that a training takes minutes on one thread.
+Source of the small one: O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image
+segmentation", MICCAI 2015. Differs: a cell of the first scale is a patch of 4 x 4 pixels, features are added instead of
+concatenated on the way up, and each scale has few channels, so that a training takes minutes on one thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from refinefuse.downstream.onnx_module import OnnxModule
+from refinefuse.segmentation.onnx_segmenter import OnnxSegmenterSettings
+from refinefuse.settings import read_settings
 
 CHANNELS = (32, 64, 96, 128)
 PATCH_SIZE = 4
@@ -57,6 +63,43 @@ class SegmentationUNet(nn.Module):
             x = layer(features.pop() + F.interpolate(narrow(x), scale_factor=2.0, mode="nearest"))
         scores = self.classify(x).float()
         return F.interpolate(scores, scale_factor=float(PATCH_SIZE), mode="bilinear", align_corners=False)
+
+
+class PretrainedSegmenter(nn.Module):
+    """A segmentation network from an ONNX file, with a layer on top that makes of its classes those of a study.
+
+    Args:
+        path: the file, with its settings beside it, as a benchmark takes them; the order of its input is all that is
+            kept of those: images go in as large as they are.
+        num_classes: with the ground.
+
+    Raises:
+        ConfigError: there are no settings, or they cannot be used.
+        InputError: the file cannot be read, or has an operator that cannot be trained here.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, path: Path, num_classes: int) -> None:
+        super().__init__()
+        settings = read_settings(
+            OnnxSegmenterSettings, path.with_suffix(".yaml"), "settings of the segmentation network"
+        )
+        self.flipped = settings.channels == "bgr"
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(getattr(settings, name))[:, None, None])
+        self.network = OnnxModule(path)
+        self.classify = nn.Conv2d(len(settings.classes), num_classes, 1)
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k h w"]:
+        """A score per class and pixel, of images in 0..255 whose sides the network's strides divide."""
+        given = (images.flip(1) if self.flipped else images).sub(self.mean).div(self.std)
+        with torch.autocast(
+            images.device.type, enabled=False
+        ):  # gradients of dilated convolutions are wrong in bfloat16
+            scores = self.classify(self.network(given))
+        return F.interpolate(scores, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def class_weights(masks: UInt8[np.ndarray, "n h w"], num_classes: int) -> Float32[np.ndarray, " k"]:

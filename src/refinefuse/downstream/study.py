@@ -32,7 +32,9 @@ from refinefuse.downstream.dataset import (
     read_labeled,
 )
 from refinefuse.downstream.evaluation import ALL, Evaluation, evaluate_boxes, evaluate_segmentation
+from refinefuse.downstream.segmenter import PretrainedSegmenter
 from refinefuse.downstream.training import Part, Training, run_training
+from refinefuse.downstream.yolox_training import open_trainable
 from refinefuse.errors import ConfigError, PairingError
 from refinefuse.inference.device import resolve_device
 
@@ -100,7 +102,8 @@ class DownstreamRunner:
         self.config, self.variables, self.output, self.num_workers = config, variables, output, num_workers
         self.device = str(resolve_device(device))
         self.size = (config.size[0], config.size[1])
-        self.detector = Path(variables.fill(config.detector))
+        given = {"segmentation": config.segmenter, "detection": config.detector}
+        self.starts = {task: variables.fill(path) for task, path in given.items() if path}
         self.study = DownstreamStudy(config)
 
     def run(self, progress: Progress) -> DownstreamStudy:
@@ -112,7 +115,7 @@ class DownstreamRunner:
         config = self.config
         methods = find_methods(config.methods, self.variables, ["train", "test"])
         self.study.reference = methods[0].name
-        detection = file_checksum(self.detector) if config.detection else ""
+        starts = self._check_starts()
         test = self._read(config.test)
         train = self._read(config.train) if config.train else test
         shared = sorted({p.b.resolve() for p in train.pairs} & {p.b.resolve() for p in test.pairs})
@@ -125,7 +128,7 @@ class DownstreamRunner:
         self.study.num_train, self.study.num_test = len(folds[0].train), len(test.pairs)
         rows = self._images(methods, train, test, progress)
         jobs = {
-            (task, row, seed, number): self._job(task, schedule, images, (train, test), fold, seed, detection)
+            (task, row, seed, number): self._job(task, schedule, images, (train, test), fold, seed, starts[task])
             for seed in range(config.num_seeds)
             for row, images in rows.items()
             for task, schedule in self._schedules().items()
@@ -142,6 +145,19 @@ class DownstreamRunner:
                 if all(path.is_file() for of_seed in results for path in of_seed):
                     self.study.evaluations[task][row] = self._evaluate(task, results, folds, test)
         return self.study
+
+    def _check_starts(self) -> dict[Task, str]:
+        """A checksum of what each network starts from; a file that cannot be trained is refused before any training."""
+        checksums: dict[Task, str] = dict.fromkeys(self._schedules(), "")
+        for task in checksums.keys() & self.starts.keys():
+            path = Path(self.starts[task])
+            if task == "detection":
+                open_trainable(path, self.config.detected)
+                checksums[task] = file_checksum(path)
+            else:
+                PretrainedSegmenter(path, len(self.config.classes))
+                checksums[task] = checksum(file_checksum(path), file_checksum(path.with_suffix(".yaml")))
+        return checksums
 
     def _read(self, entry: LabeledPairs) -> LabeledSet:
         config = self.config
@@ -217,7 +233,7 @@ class DownstreamRunner:
         labeled: tuple[LabeledSet, LabeledSet],
         fold: Fold,
         seed: int,
-        detection: str,
+        start: str,
     ) -> Training:
         config = self.config
         classes = config.classes if task == "segmentation" else config.detected
@@ -227,13 +243,22 @@ class DownstreamRunner:
         ]
         key = checksum(
             task, *(job.file.checksum for job in images), *(labels.checksum for labels in labeled), str(fold),
-            str(astuple(schedule)), str(seed), *classes, detection if task == "detection" else "", config.precision,
+            str(astuple(schedule)), str(seed), *classes, start, config.precision,
             "" if self.device == "cpu" else self.device.partition(":")[0], code_checksum(*_CODE),
         )  # fmt: skip
         row = images[1].method.slug if images[1].method else images[1].file.row
         path = self.output / "trainings" / f"{task}-{row}-{seed}-{key[:16]}.npz"
         return Training(
-            task, parts[0], parts[1], schedule, seed, tuple(classes), self.detector, config.precision, path, self.device
+            task,
+            parts[0],
+            parts[1],
+            schedule,
+            seed,
+            tuple(classes),
+            self.starts.get(task, ""),
+            config.precision,
+            path,
+            self.device,
         )
 
     def _train(self, todo: Sequence[Training]) -> Iterator[None]:

@@ -26,7 +26,7 @@ from refinefuse.detection.labels import Size
 from refinefuse.detection.suppression import select_boxes
 from refinefuse.downstream.config import Schedule
 from refinefuse.downstream.dataset import ImageFile
-from refinefuse.downstream.segmenter import SegmentationUNet, class_weights, confusion
+from refinefuse.downstream.segmenter import PretrainedSegmenter, SegmentationUNet, class_weights, confusion
 from refinefuse.downstream.yolox_training import Targets, detection_loss, open_trainable
 from refinefuse.errors import TrainingError
 
@@ -69,7 +69,7 @@ class Training:
         schedule: how it is trained.
         seed: of everything random.
         classes: of the masks, or those that are detected.
-        detector: the ONNX file that a detector starts from.
+        start: the ONNX file that the network starts from; where it is empty, random weights.
         precision: of the features.
         output: where the result goes.
         device: on which it runs: cpu, cuda, cuda:N.
@@ -81,7 +81,7 @@ class Training:
     schedule: Schedule
     seed: int
     classes: tuple[str, ...]
-    detector: Path
+    start: str
     precision: Precision
     output: Path
     device: str = "cpu"
@@ -170,7 +170,9 @@ def train_segmentation(job: Training) -> dict[str, np.ndarray]:
     masks, num_classes = torch.from_numpy(job.train.masks).to(job.device), len(job.classes)
     weights = torch.from_numpy(class_weights(job.train.masks, num_classes)).to(job.device)
     torch.manual_seed(job.seed)
-    network = _on_device(SegmentationUNet(num_classes), job.device)
+    network = _on_device(
+        PretrainedSegmenter(Path(job.start), num_classes) if job.start else SegmentationUNet(num_classes), job.device
+    )
 
     def loss(output: Tensor, drawn: Tensor, flips: Tensor) -> Tensor:
         wanted = torch.where(flips[:, None, None], masks[drawn].flip(2), masks[drawn])
@@ -189,7 +191,7 @@ def train_detection(job: Training) -> dict[str, np.ndarray]:
     on_device = cells.to(torch.device(job.device))
     targets = Targets(*(x.to(job.device) for x in _targets(job)))
     torch.manual_seed(job.seed)
-    network = _on_device(_Bgr(open_trainable(job.detector, job.classes)), job.device)
+    network = _on_device(_Bgr(open_trainable(Path(job.start), job.classes)), job.device)
 
     def loss(output: Tensor, drawn: Tensor, flips: Tensor) -> Tensor:
         return detection_loss(output, targets.select(drawn, flips, width), on_device)
