@@ -1,13 +1,17 @@
 """Two cameras over real sockets: what comes out, what is lost and found, what is refused."""
 
+import io
+import itertools
 import json
 import os
 import resource
 import signal
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -19,7 +23,7 @@ from refinefuse import AlignmentOptions, Rig
 from refinefuse.cli import main
 from refinefuse.errors import InputError
 from refinefuse.live.adapt import AdaptiveRange, SteadyContext, SteadyImage
-from refinefuse.live.camera import LiveFrame
+from refinefuse.live.camera import Camera, LiveFrame
 from refinefuse.live.offset import ClockOffset
 from refinefuse.live.outputs import Pipe, Push, Recording
 from refinefuse.live.run import LiveOptions, LiveView
@@ -38,6 +42,29 @@ def write_file(path, images, rate=20, form="gray"):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format=form)))
         container.mux(stream.encode(None))
     return str(path)
+
+
+def serve_h264(frames, rate, silent_for=0):
+    """The address of a stream of H.264 in MPEG-TS, at its rate, whose first frame alone is a key frame."""
+    file, ends = io.BytesIO(), [0]
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"g": "1000", "tune": "zerolatency"})
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for _ in range(frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(clock_image(SIZE), format="gray")))
+            ends.append(file.tell())
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def send():
+        client, _ = server.accept()
+        with server, client, suppress(OSError):
+            for begin, end in itertools.pairwise(ends):
+                client.sendall(file.getvalue()[begin:end])
+                time.sleep(1 / rate)
+            time.sleep(silent_for)
+
+    threading.Thread(target=send, daemon=True).start()
+    return f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
 def in_background(view, outputs):
@@ -106,6 +133,15 @@ def test_a_lost_camera_is_opened_again(fuser, side):
         assert view.result.lost[side] == 1
 
 
+def test_a_stream_is_shown_from_its_first_key_frame_on():
+    camera = Camera(serve_h264(frames=100, rate=25), threading.Condition())
+    camera.start()
+    try:
+        assert camera.require_frame(10).image.key_frame
+    finally:
+        camera.stop()
+
+
 def test_files_play_at_their_rate_and_end(fuser, tmp_path, capfdbinary):
     a = write_file(tmp_path / "a.mkv", [clock_image(SIZE) for _ in range(10)])
     b = write_file(tmp_path / "b.mkv", [clock_image(SIZE) for _ in range(10)])
@@ -167,6 +203,20 @@ def test_an_absent_camera_is_named(tmp_path, capsys):
     assert not list(tmp_path.glob("*.mp4"))
     assert main(["live", a, a]) == 2
     assert "There is no output" in capsys.readouterr().err
+
+
+def test_a_camera_that_falls_silent_is_lost(monkeypatch):
+    monkeypatch.setattr("refinefuse.live.camera._SILENCE", 0.3)
+    camera = Camera(serve_h264(frames=40, rate=40, silent_for=5), threading.Condition())
+    camera.start()
+    try:
+        camera.require_frame(10)
+        end = time.monotonic() + 5
+        while camera.reason != "nothing came in time" and time.monotonic() < end:
+            time.sleep(0.02)
+        assert (camera.lost, camera.reason) == (1, "nothing came in time")
+    finally:
+        camera.stop()
 
 
 def test_a_full_disk_ends_the_recording_alone(fuser, tmp_path):

@@ -21,7 +21,9 @@ _OPENING, _SILENCE = 5.0, 2.0  # seconds until a camera counts as absent, and as
 _RETRY = 0.2  # seconds between two tries
 _KEPT = 32  # latest frames, for matching: half a second at 60 Hz
 _MEASURED = 50  # arrivals from which the rate is taken
-_PROMPT = {"fflags": "nobuffer", "flags": "low_delay", "fpsprobesize": "0", "analyzeduration": "500000"}
+_PROMPT = {"flags": "low_delay", "fpsprobesize": "0", "analyzeduration": "500000"}
+"""Not `nobuffer`: it throws away the key frame that FFmpeg reads while it looks at a stream, so that nothing can be
+shown before the next one."""
 
 
 @dataclass(frozen=True)

@@ -173,8 +173,7 @@ class VideoSource:
             except (StopIteration, av.error.EOFError):
                 return
             except av.error.FFmpegError as error:  # in a packet; or in the file as a whole, which then ends
-                quiet = isinstance(error, av.error.ExitError)
-                yield [], stamp, f"nothing came for {_TIMEOUT:g} seconds" if quiet else reason_of(error)
+                yield [], stamp, reason_of(error)
                 continue
             reports = [text.strip() for _, _, text in messages if _DAMAGE.search(text)]
             yield images, stamp, reports[0] if reports else ""
