@@ -223,9 +223,15 @@ def test_options_that_cannot_be_used_are_refused(data, tmp_path, options, messag
 
 @pytest.mark.slow
 def test_train_is_quiet_unless_asked(data, tmp_path, capfd):
-    path = train(replace(RECIPE, max_steps=2), tmp_path / "run", data_root=data, num_workers=0, accelerator="cpu")
+    recipe = replace(RECIPE, max_steps=2)
+    path = train(recipe, tmp_path / "run", data_root=data, num_workers=0, accelerator="cpu")
     assert RefineFuse.from_pretrained(path).config == RECIPE.network
-    assert "Epoch" not in "".join(capfd.readouterr())
+    assert "loss=" not in "".join(capfd.readouterr())
+    train(recipe, tmp_path / "shown", data_root=data, num_workers=0, accelerator="cpu", progress=True)
+    shown = "".join(capfd.readouterr())
+    assert "training: 100%" in shown
+    assert "loss=" in shown
+    assert "v_num" not in shown
 
 
 def test_every_tenth_pair_validates_and_is_not_trained_on(data):

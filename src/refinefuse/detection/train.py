@@ -24,7 +24,7 @@ from refinefuse.detection.transformer import load
 from refinefuse.errors import ConfigError
 from refinefuse.settings import claim_folder
 from refinefuse.training.checkpoints import LAST, AtomicCheckpointIO, LastCheckpoint, read_checkpoint
-from refinefuse.training.logs import StopOnNonFinite, loggers
+from refinefuse.training.logs import ProgressBar, StopOnNonFinite, loggers
 from refinefuse.training.task import warmed_cosine
 from refinefuse.training.train import CHECKPOINT_SECONDS, RECIPE, fit
 
@@ -47,7 +47,7 @@ class DetectorTask(LightningModule):
         loss: Tensor = self.model(pixel_values=images, labels=targets).loss
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite, {loss.item()}")
-        self.log("loss", loss, batch_size=len(images))
+        self.log("loss", loss, batch_size=len(images), prog_bar=True)
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -135,6 +135,7 @@ def _trainer(recipe: DetectorRecipe, output: Path, first_step: int, accelerator:
         callbacks=[
             StopOnNonFinite(),
             LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps), CHECKPOINT_SECONDS),
+            ProgressBar(),
         ],
         enable_model_summary=False,
         log_every_n_steps=min(20, recipe.max_steps),

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
@@ -36,6 +37,19 @@ def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger
         log.save()
         before.unlink()
     return [board, log]
+
+
+class ProgressBar(TQDMProgressBar):
+    """The steps of a run, which has no epochs, and the latest loss."""
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Begin at the first step, or where a run goes on."""
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description("training")
+
+    def get_metrics(self, *args: Any) -> dict[str, Any]:
+        """All but the version of the logs, which is the same in every run."""
+        return {name: value for name, value in super().get_metrics(*args).items() if name != "v_num"}
 
 
 class ImageLogger(Callback):

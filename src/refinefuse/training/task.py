@@ -69,7 +69,8 @@ class FusionTask(LightningModule):
                 loss = loss + getattr(self.recipe.loss_weights, name) * term
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is not finite, { {k: v.item() for k, v in terms.items()} }")
-        self.log_dict({"loss": loss, **{f"loss/{name}": term.detach() for name, term in terms.items()}})
+        self.log("loss", loss, prog_bar=True)
+        self.log_dict({f"loss/{name}": term.detach() for name, term in terms.items()})
         return loss
 
     def _task_terms(self, fused: Tensor, batch: CropBatch) -> dict[str, Tensor]:

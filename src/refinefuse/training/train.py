@@ -22,7 +22,7 @@ from refinefuse.training.checkpoints import LAST, AtomicCheckpointIO, LastCheckp
 from refinefuse.training.data_module import FusionDataModule, check_processes
 from refinefuse.training.datasets import TrainingData, load_datasets
 from refinefuse.training.entry import Accelerator
-from refinefuse.training.logs import ImageLogger, StopOnNonFinite, loggers
+from refinefuse.training.logs import ImageLogger, ProgressBar, StopOnNonFinite, loggers
 from refinefuse.training.recipe import Recipe, save_recipe
 from refinefuse.training.task import FusionTask
 
@@ -206,6 +206,7 @@ def _trainer(
             LearningRateMonitor("step"),
             ImageLogger(training_data.validation_names),
             LastCheckpoint(output, min(CHECKPOINT_EVERY, recipe.max_steps), CHECKPOINT_SECONDS),
+            *([ProgressBar()] if progress else []),
         ],
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if training_data.validation else 0,
