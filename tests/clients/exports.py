@@ -1,7 +1,7 @@
 """Exported networks in every runtime, at every size: `python tests/clients/exports.py [WEIGHTS ...]` prints the tables.
 
 Levels are those of 8 bits, the largest and the mean difference from the package over a scene and noise, of int8 over
-the scene alone. OpenCV takes files of one size; int8 is calibrated with the pairs of `--calibration IR VI`, or with
+the scene alone. OpenCV takes files of one size; int8 is calibrated with the pairs of `--calibration-data IR VI`, or with
 the samples.
 """
 
@@ -100,10 +100,10 @@ def table(weights: str, calibration: Pairs) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", nargs="*", default=list_models())
-    parser.add_argument("--calibration", nargs=2, type=Path)
+    parser.add_argument("--calibration-data", nargs=2, type=Path)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/compatibility.md")
     given = parser.parse_args()
-    pairs = calibration_pairs(*given.calibration)[::2][:CALIBRATION] if given.calibration else sample_pairs()
+    pairs = calibration_pairs(*given.calibration_data)[::2][:CALIBRATION] if given.calibration_data else sample_pairs()
     tables = []
     for one in given.weights:
         tables.append(table(one, pairs))

@@ -23,7 +23,7 @@ def network(**changes):
 
 
 @torch.inference_mode()
-def assert_alike(expected, got, batch=1):
+def assert_close(expected, got, batch=1):
     for size in SIZES:
         a, b = torch.rand(2, batch, 1, *size, generator=torch.Generator().manual_seed(1))
         outputs = [model.predict(a, b, model.encode_context(a, b)) for model in (expected, got)]
@@ -44,8 +44,8 @@ def assert_alike(expected, got, batch=1):
 )
 def test_the_network_is_that_of_torch(changes):
     model = network(**changes)
-    assert_alike(model, CpuModel(model))
-    assert_alike(model, CpuModel(model), batch=2)
+    assert_close(model, CpuModel(model))
+    assert_close(model, CpuModel(model), batch=2)
 
 
 def test_onnxruntime_computes_groups_of_channels_as_they_are():
@@ -54,7 +54,7 @@ def test_onnxruntime_computes_groups_of_channels_as_they_are():
     pytest.importorskip("onnx", reason="the extra onnx is not installed")
     model = network()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert_alike(model, load_backend(model, "onnxruntime"))
+    assert_close(model, load_backend(model, "onnxruntime"))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert model.encoders[0].block.conv1.groups == 2
 
@@ -63,7 +63,7 @@ def test_more_than_ten_rules_keep_their_order():
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnx", reason="the extra onnx is not installed")
     model = network(channels=(4,) * 6, num_heads=2, symmetric=True, patch_size=1)
-    assert_alike(model, load_backend(model, "onnxruntime"))
+    assert_close(model, load_backend(model, "onnxruntime"))
 
 
 def test_a_file_of_an_earlier_version_is_computed_as_a_whole():
@@ -78,7 +78,7 @@ def test_a_file_of_an_earlier_version_is_computed_as_a_whole():
         graph.graph.value_info.remove(info)
     old = OnnxRuntimeModel(graph, threads=1)
     assert (old.inputs[0], old.results[0]) == ("a", "fused")
-    assert_alike(model, old)
+    assert_close(model, old)
 
 
 @torch.inference_mode()

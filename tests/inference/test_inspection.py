@@ -139,8 +139,8 @@ def head(body, *, skull=0, shift=(0, 0)):
     """An ellipse on black, with something in it and a skull so thick."""
     image = np.zeros((256, 256), np.uint8)
     inside = np.zeros_like(image)
-    for picture, thickness in ((image, 0), (inside, skull)):
-        cv2.ellipse(picture, (128 + shift[0], 128 + shift[1]), (80 - thickness, 100 - thickness), 0, 0, 360, 255, -1)
+    for canvas, thickness in ((image, 0), (inside, skull)):
+        cv2.ellipse(canvas, (128 + shift[0], 128 + shift[1]), (80 - thickness, 100 - thickness), 0, 0, 360, 255, -1)
     return np.where(inside > 0, body, image).astype(np.uint8)
 
 

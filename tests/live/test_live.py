@@ -272,18 +272,18 @@ def test_the_context_is_steady_and_keeps_no_ghosts():
     generator = np.random.default_rng(0)
     steady = SteadyContext()
 
-    def noisy(token=0.0):
+    def sample_context(token=0.0):
         tokens = 0.01 * np.random.default_rng(generator.integers(1 << 30)).normal(size=(1, 16, 4))
         tokens[0, 3] += token
         return Context(*(torch.from_numpy(tokens) for _ in range(2)))
 
     for step in range(50):
-        found = steady.update(noisy(), step / 25)
-    assert found.a.std() < 0.6 * noisy().a.std()
-    moved = noisy(1.0)
+        found = steady.update(sample_context(), step / 25)
+    assert found.a.std() < 0.6 * sample_context().a.std()
+    moved = sample_context(1.0)
     found = steady.update(moved, 2.0)
     assert found.a[0, 3].allclose(moved.a[0, 3])  # new at once
-    gone = noisy()
+    gone = sample_context()
     found = steady.update(gone, 2.04)
     assert found.a[0, 3].allclose(gone.a[0, 3])  # and gone at once
 

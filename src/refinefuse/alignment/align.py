@@ -123,7 +123,7 @@ def find_working_type(
 ) -> TransformType | None:
     """Look for a freer type of transform by which a pair can be aligned that could not be as it was tried.
 
-    Stiffer ones are not tried: what a free one leaves in doubt, they may seem to settle, and be wrong.
+    More rigid types are not tried: they can look certain, and be wrong, where a freer one remains ambiguous.
 
     Args:
         look: `align` of the pair.

@@ -115,10 +115,10 @@ def stopping_cleanly() -> Iterator[None]:
 
 @contextmanager
 def insisting() -> Iterator[None]:
-    """Inside, an interruption that Python ignores comes again.
+    """Raise an interrupt again if Python swallowed it.
 
-    It ignores whatever is raised in a destructor or in the callback of a weak reference: a run that Ctrl-C meets there
-    would go on to its end.
+    Python ignores exceptions raised in a destructor or a weak-reference callback: a Ctrl-C that arrives there would be
+    lost, and the run would continue to its end.
     """
     before = sys.unraisablehook
 

@@ -26,7 +26,7 @@ Plane = NDArray[np.float32]
 
 
 class CpuHead:
-    """`FusionHead` for one image, in float32 up to rounding; what it computes is explained there.
+    """`FusionHead` for one image, equal up to float32 rounding; see there for what it computes.
 
     Args:
         config: of the network.

@@ -1,1 +1,1 @@
-"""Two cameras fused while they run: the latest frames, as few milliseconds after they came as can be."""
+"""Fuse two cameras live: always the latest frames, with as little latency as possible."""

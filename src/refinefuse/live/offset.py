@@ -54,7 +54,7 @@ class ClockOffset:
         return True
 
     def _compare(self) -> float | None:
-        """The lag at which both change alike; None if that is not clear."""
+        """The lag at which the changes of both match best; None if there is no clear best lag."""
         begin, end = (pick(one.span[side] for one in self._motions) for side, pick in enumerate((max, min)))
         if end - begin < _ENOUGH:
             return None

@@ -274,9 +274,9 @@ class LiveView:
             luma_range.put(fused, plane)
         if self._options.overlay:
             lost = [name for name, missing in (("a", missing_a), ("b", missing_b)) if missing]
-            milliseconds = 1000 * (time.monotonic() - moment)
+            latency_ms = 1000 * (time.monotonic() - moment)
             write_text(
-                plane, f"{self._leader.rate:.1f} fps  {milliseconds:.0f} ms{'  lost: ' * bool(lost)}{', '.join(lost)}"
+                plane, f"{self._leader.rate:.1f} fps  {latency_ms:.0f} ms{'  lost: ' * bool(lost)}{', '.join(lost)}"
             )
         return FusedFrame(moment, canvas)
 
