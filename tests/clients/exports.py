@@ -1,8 +1,8 @@
 """Exported networks in every runtime, at every size: `python tests/clients/exports.py [WEIGHTS ...]` prints the tables.
 
 Levels are those of 8 bits, the largest and the mean difference from the package over a scene and noise, of int8 over
-the scene alone. OpenCV takes files of one size; int8 is calibrated with the pairs of `--calibration-data IR VI`, or with
-the samples.
+the scene alone. OpenCV takes files of one size; int8 is calibrated with the pairs of `--calibration-data IR VI`, or
+with the samples.
 """
 
 from __future__ import annotations

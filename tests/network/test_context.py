@@ -19,6 +19,11 @@ def test_samples_of_a_cell_weigh_what_the_area_says(length, cells):
     torch.testing.assert_close(dense, area_weights(length, cells))
 
 
+@pytest.mark.parametrize(("length", "cells", "samples"), [(16, 8, 3), (100, 8, 15), (4000, 32, 126)])
+def test_a_cell_takes_no_more_samples_than_it_may_cover(length, cells, samples):
+    assert cell_samples(length, cells)[0].shape == (cells, samples)
+
+
 @SIZES
 def test_by_strips_it_is_the_same(height, width):
     x = image(height, width)

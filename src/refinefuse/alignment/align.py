@@ -53,16 +53,16 @@ _CONTRAST = 1e-3  # white less black, of [0, 1]: less shows nothing
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """An aligned pair.
+    """The result of aligning a pair.
 
     Attributes:
-        transform: pixels of `b` to positions in `a`.
-        score_before: how well the edges agree when `a` is put over `b` as it is, in standard deviations over chance.
-        score_after: the same under the transform.
-        peak_ratio: agreement of the result over that of the best transform that is quite another, both in the search.
-        corner_error: how far apart two halves of the image put the corners, in pixels of `b`, halved.
+        transform: maps pixels of `b` to positions in `a`.
+        score_before: agreement of the edges without moving `a`, in standard deviations above chance.
+        score_after: the same with the transform.
+        peak_ratio: agreement of the result relative to the best clearly different transform of the search.
+        corner_error: half the distance, in pixels of `b`, between the corners according to two halves of the image.
         overlap: fraction of `b` where `a` has data.
-        rejection_reasons: why the result is not to be trusted; empty if it is.
+        rejection_reasons: why the result is not reliable; empty if it is.
     """
 
     transform: Transform
@@ -88,17 +88,17 @@ def align(
     mask_a: Bool[np.ndarray, "h w"] | None = None,
     mask_b: Bool[np.ndarray, "h2 w2"] | None = None,
 ) -> Alignment:
-    """Find where in `a` each pixel of `b` lies.
+    """Estimate the transform that maps each pixel of `b` to its position in `a`.
 
     Args:
-        a: the image that moves: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
-        b: the image that stays, of any size.
-        transform_type: what may change; `auto` is a similarity, or an affine transform where the edges agree clearly
-            better under it. Choose the most rigid one that suffices; `translation` and `rigid` keep the scale: pixels
-            of `a` are as large as those of `b`.
-        metric: what is compared.
-        mask_a: where `a` is looked at; None: everywhere.
-        mask_b: where `b` is looked at; None: everywhere.
+        a: the moving image: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+        b: the fixed image, of any size.
+        transform_type: type of transform; `auto` is a similarity, or an affine transform if the edges agree clearly
+            better with it. Use the most rigid one that suffices. `translation` and `rigid` keep the scale: they assume
+            that the pixels of `a` and `b` have the same size.
+        metric: similarity measure.
+        mask_a: where to use `a`; None means everywhere.
+        mask_b: where to use `b`; None means everywhere.
 
     Returns:
         The transform, and whether it can be trusted.

@@ -11,11 +11,11 @@ class ClusterOptions:
 
     Attributes:
         address: `local` (this machine), `auto` (the cluster of this machine), ray://HOST:PORT or HOST:PORT.
-        cpus: Processors of a worker.
-        gpus: GPUs of a worker, or a fraction of one; 0: none.
-        max_workers: How many at most; without it, as many as the cluster holds as it grows.
-        retries: Further tries for a pair whose machine or storage failed.
-        max_failures: Pairs that may fail before the batch ends; without it, any number.
+        cpus: CPUs per worker.
+        gpus: GPUs per worker, or a fraction of one; 0 means none.
+        max_workers: Maximum number of workers; without it, as many as fit into the cluster, even as it grows.
+        retries: How often to retry a pair whose machine or storage failed.
+        max_failures: Number of failed pairs after which the batch stops; without it, never.
     """
 
     address: str = "local"

@@ -43,8 +43,8 @@ global options:
   -V, --version  Print the version.
   --debug        Show the traceback of an error.
   --quiet        Print only warnings and errors.
-  --threads N    Use N threads of the processor; without it, all that this process may use.
-  --max-pixels N Read images of up to N pixels; without it, of 200 million.
+  --threads N    Number of CPU threads; by default all that this process may use.
+  --max-pixels N Largest image to read, in pixels; by default 200 million.
 """
 
 
@@ -132,7 +132,7 @@ def overview() -> str:
         [
             "usage: refinefuse COMMAND [OPTIONS]",
             "",
-            "Fuse two aligned images of one scene that different sensors took.",
+            "Fuse two aligned images of the same scene from different sensors.",
             "",
             "commands:",
             *rows,

@@ -25,10 +25,10 @@ class ResultArguments:
     """Results.
 
     Attributes:
-        output: Moved image, folder for moved images, or moved volume (.nii, .nii.gz).
-        save_transform: Also save the transform: as JSON, that of volumes for ITK (.tfm).
-        valid_mask: Also save an image that is white where A has data, or a volume.
-        overwrite: Replace files that exist.
+        output: Aligned image, folder for aligned images, or registered volume (.nii, .nii.gz).
+        save_transform: Also save the transform: as JSON, or for volumes in ITK's format (.tfm).
+        valid_mask: Also save a mask, an image or volume, that is white where A has data.
+        overwrite: Replace existing files.
     """
 
     output: Path
@@ -42,14 +42,14 @@ class SearchArguments:
     """Transform.
 
     Attributes:
-        transform_type: What may change: similarity is translation, rotation and scale; auto is that, or affine where
-            it fits clearly better; bspline bends. Choose the most rigid one that suffices. Of volumes rigid (auto) or
-            affine.
-        metric: What is compared: edges, their directions; mutual-information refines by gray values (extra `align`).
-            Volumes are always compared by mutual information.
-        transform: Apply this saved transform instead of estimating one: for all pairs of a fixed rig.
-        mask_a: Image that is black where A is to be ignored.
-        mask_b: Image that is black where B is to be ignored.
+        transform_type: Type of transform. similarity is translation, rotation and scale; auto is similarity, or affine
+            if that fits clearly better; bspline also deforms. Use the most rigid one that suffices. For volumes, rigid
+            (auto) or affine.
+        metric: Similarity measure: edge directions, or mutual-information to refine by gray values (extra `align`).
+            Volumes always use mutual information.
+        transform: Apply a saved transform to all pairs of a fixed rig instead of estimating one.
+        mask_a: Image that is black wherever A should be ignored.
+        mask_b: Image that is black wherever B should be ignored.
     """
 
     transform_type: Literal["auto", "translation", "rigid", "similarity", "affine", "homography", "bspline"] = "auto"
@@ -60,14 +60,14 @@ class SearchArguments:
 
 
 def run(a: Path, b: Path, *, results: ResultArguments, search: SearchArguments) -> int:
-    """Align an image, the images of a folder, or a medical volume with what another sensor took.
+    """Align an image, a folder of images or a medical volume to that of another sensor.
 
-    Where A has no data the result shows what B shows, so that fusing gives B there. If no transform is found that can
-    be trusted, nothing is written and the exit code is 1.
+    Where A has no data, the result shows B, so that fusing it gives B there. If no reliable transform is found, nothing
+    is written and the exit code is 1.
 
     Args:
-        a: Infrared (CT, MRI) image, folder or volume: it is moved.
-        b: Visible (PET, SPECT) image, folder or volume, of any size: it stays.
+        a: Infrared (CT, MRI) image, folder or volume: the one that moves.
+        b: Visible (PET, SPECT) image, folder or volume: the one that stays. The sizes may differ.
         results: Where results go.
         search: How A is aligned.
     """

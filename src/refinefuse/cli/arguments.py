@@ -21,10 +21,10 @@ class NetworkArguments:
     Attributes:
         weights: Shipped name, .safetensors or .onnx file, folder, or hf://owner/name.
         device: auto, cpu, cuda, cuda:N or mps.
-        precision: Of the features.
-        backend: What computes the network; auto is torch, and onnxruntime for an ONNX file.
-        tile: Side of the tiles of large images in pixels, auto or off.
-        contrast: From 0 (the mean of the sources) to 1 (the brighter); else the weights'.
+        precision: Feature precision.
+        backend: Runtime for the network. auto is torch, or onnxruntime for an ONNX file.
+        tile: Tile size for large images: pixels, auto or off.
+        contrast: From 0 (source mean) to 1 (brighter source); default: as in the weights.
     """
 
     weights: str | None = None
@@ -54,9 +54,9 @@ class ThermalArguments:
     """Thermal source A.
 
     Attributes:
-        range: Counts of the black and the white point: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
-            over a video. Without it, the range of the file's type.
-        polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
+        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
+            video. Without it, the range of the data type.
+        polarity: How A shows hot objects. auto warns of black-hot images; black-hot inverts A.
     """
 
     range: str | None = None
@@ -77,11 +77,11 @@ class FolderThermalArguments(ThermalArguments):
     """Thermal source A.
 
     Attributes:
-        range: Counts of the black and the white point: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed
-            over a folder. Without it, raw 16-bit counts get the range of nearly all of them, others that of their type.
-        polarity: What hot things are in A. With auto, black-hot images cause a warning; with black-hot, A is inverted.
-        range_per_image: Fit the range to each image of a folder separately.
-        palette: Read false color as values: jet, iron, rainbow, hot, inferno, turbo ...
+        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
+            folder. Without it, raw 16-bit counts get percentiles 0.1 to 99.9, others the range of their type.
+        polarity: How A shows hot objects. auto warns of black-hot images; black-hot inverts A.
+        range_per_image: Fit the range to each image of a folder.
+        palette: Convert false color to values: jet, iron, rainbow, hot, inferno, turbo ...
     """
 
     range_per_image: bool = False
@@ -94,11 +94,11 @@ class RegistrationArguments:
 
     Attributes:
         align: Align each pair first (`refinefuse align` has more options).
-        transform_type: What --align may change.
-        transform: Apply this transform to A, from `refinefuse align --save-transform`.
-        rig: Apply this rig to A, from `refinefuse rig calibrate`.
-        distance: Of the scene in meters, for a rig that was calibrated at two distances.
-        strict: Refuse pairs with warnings, such as misaligned or false color.
+        transform_type: Type of transform that --align estimates.
+        transform: Apply a transform to A, from `refinefuse align --save-transform`.
+        rig: Apply a rig to A, from `refinefuse rig calibrate`.
+        distance: Distance of the scene in meters, for a rig calibrated at two distances.
+        strict: Refuse pairs that cause warnings, such as misaligned or false-color ones.
     """
 
     align: bool = False

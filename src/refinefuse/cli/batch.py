@@ -29,17 +29,17 @@ def run(
 ) -> int:
     """Fuse many pairs on a Ray cluster: images, videos or NIfTI volumes.
 
-    Run again, it resumes where it stopped: OUTPUT/results.parquet says what became of each pair. Needs the extra `ray`.
+    The same command again resumes where it stopped; OUTPUT/results.parquet records every pair. Needs the extra `ray`.
 
     Args:
-        pairs: A manifest (.csv or .parquet with columns a, b and, if wanted, name), a folder with ir and vi, or two
-            folders or patterns; paths, or URLs such as s3://.
-        output: Folder for results; a path or URL.
+        pairs: Manifest (.csv or .parquet with columns a, b and optionally name), a folder with ir and vi, or two
+            folders or glob patterns. Paths, or URLs such as s3://.
+        output: Folder for the results: a path or URL.
         pair_by: Regular expression for what the names of a pair have in common.
-        color: Source of the color; both: by saturation.
-        format: Of fused images.
-        png_level: Of PNG files: 0 (not packed), 1 (fast), 2 (smaller) to 9.
-        overwrite: Fuse pairs again that are done.
+        color: Color source; both mixes by saturation.
+        format: Format of the results.
+        png_level: PNG compression: 0 (none), 1 (fast), 2 (smaller) to 9.
+        overwrite: Fuse again pairs that are already done.
         cluster: What a batch may use.
         thermal: How A is read.
         registration: How sources are aligned.

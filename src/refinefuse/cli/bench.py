@@ -18,22 +18,24 @@ def run(
     json: Path | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Time and memory of the networks on this machine, every combination, interleaved in one run.
+    """Measure time and memory of the networks on this machine, interleaved in one run.
 
-    What is timed is fusing one pair of gray images from memory to memory; reading and writing files is not.
+    Times fusing one pair of gray images from memory to memory, without reading and writing files. To compare the
+    quality of methods, use `refinefuse benchmark`.
 
     Args:
-        weights: shipped names or files, ONNX files too, with commas between; by default all that ship.
-        backends: torch, onnxruntime, openvino, with commas between; by default all that are installed.
-        precisions: auto, float32, bfloat16, float16, with commas between; for torch alone.
-        sizes: HEIGHTxWIDTH in pixels, with commas between.
-        device: where torch computes: auto, cpu, cuda, cuda:N or mps.
-        threads: of the processor; 0: all that this process may use.
-        repeats: how often each is timed; the median counts.
-        reference: also as multiples of the time of a fixed reference network (ten 3x3 convolutions of 32 channels,
-            float32), which can be compared between machines, and as a fraction of the fastest convolution here.
-        json: write all figures to this file.
-        overwrite: replace a file that is there.
+        weights: Shipped names or files (also ONNX), separated by commas; by default all that ship.
+        backends: Backends (torch, onnxruntime, openvino), separated by commas; by default all that are installed.
+        precisions: Precisions for torch (auto, float32, bfloat16, float16), separated by commas.
+        sizes: Sizes in pixels as HEIGHTxWIDTH, separated by commas.
+        device: Device for torch: auto, cpu, cuda, cuda:N or mps.
+        threads: Number of CPU threads; 0 means all that this process may use.
+        repeats: Number of repeats, of which the median is reported.
+        reference: Also report times relative to a fixed reference network (ten 3x3 convolutions of 32 channels,
+            float32), which can be compared between machines, and the fraction of the fastest convolution on this
+            machine.
+        json: Also write all figures to this file.
+        overwrite: Replace an existing file.
     """
     from refinefuse.inference.device import retain_freed_memory
     from refinefuse.inference.resources import limit_threads

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 0) -> int:
     """Run an experiment: methods x datasets x metrics, with tables, figures and a report.
 
-    Needs the extra `benchmark`. Finished work is kept in the output folder: the same command resumes a run that was
-    stopped, and after a change does only what the change affects.
+    Finished work is kept in the output folder: the same command resumes a run that was stopped, and after a change
+    recomputes only what the change affects. Needs the extra `benchmark`. To measure speed, use `refinefuse bench`.
 
     Args:
-        config: a YAML file, or the name of a shipped one: ablation, comparison, cost, degradations, detection,
+        config: YAML file, or the name of a shipped config: ablation, comparison, cost, degradations, detection,
             generalization, medical, segmentation.
-        output: the folder of the results: scores.csv, report.html, tables, figures, grids, fused images.
-        data_root: the folder below which the config's sets lie; by default the environment variable REFINEFUSE_DATA, or
-            the current folder.
-        num_workers: how many processes; 0 is one a processor.
+        output: Folder for the results: scores.csv, report.html, tables, figures, grids, fused images.
+        data_root: Folder of the config's datasets; by default the environment variable REFINEFUSE_DATA, or the current
+            folder.
+        num_workers: Number of processes; 0 means one per CPU.
     """
     import os
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def run(*, name: str | None = None) -> int:
-    """List the public datasets: what they show, where to get them, under which terms.
+    """List the public datasets: what they show, where to get them, and under which terms.
 
     Args:
-        name: show this dataset alone.
+        name: Show only this dataset.
     """
     from refinefuse.data.catalog import CATALOG, DatasetInfo, find_dataset
 

@@ -17,20 +17,21 @@ def run(
     seed: int = 0,
     overwrite: bool = False,
 ) -> int:
-    """Split a dataset into train.txt, val.txt and test.txt, so that every scene is in one split only.
+    """Split a dataset into train.txt, val.txt and test.txt, with every scene in only one of them.
 
-    Scenes are recognized by their file names where a pattern is given, else by the content of the images: frames of one
-    video and views of one location stay together. A training recipe takes the folder of the lists as `split_dir`.
+    Scenes are recognized by their file names if a pattern is given, otherwise by image content: frames of one video and
+    views of one location stay together. A training recipe takes the folder of the lists as `split_dir`.
 
     Args:
-        path: First of two image folders, or the folder of the datasets with --name.
+        path: First of two image folders, or with --name the folder of the datasets.
         output: Folder for the lists.
         b: Second image folder.
         name: Dataset of the catalog to split.
-        scene_regex: Regular expression for what the names of one scene have in common; its first group if it has one.
+        scene_regex: Regular expression for what the names of one scene have in common: its first group, or the whole
+            match.
         val_fraction: Fraction of the pairs for validation.
         test_fraction: Fraction of the pairs for the test; 0 writes no test list.
-        seed: Seed of the order in which scenes are drawn.
+        seed: Seed for the random order of the scenes.
         overwrite: Replace existing lists.
     """
     from refinefuse.data.catalog import find_dataset

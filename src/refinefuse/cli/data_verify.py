@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 def run(path: Path, *, b: Path | None = None, name: str | None = None, limit: int = 5) -> int:
-    """Say what is missing, misnamed, of another size, unreadable, or shown by both training and test.
+    """Find images that are missing, misnamed, of another size, unreadable, or in both training and test.
 
-    Every image is read. Leaks are found by the content of the images, and by names where these identify the scene.
-    Exits with 1 if something was found.
+    Reads every image. Leaks are found by image content, and by name if the names identify the scene. The exit code is 1
+    if anything is found.
 
     Args:
-        path: the folder of your datasets, or of one of the catalog; or the first of two folders of your own.
-        b: the second folder of your own.
-        name: look at this dataset of the catalog alone.
-        limit: how many items are shown of each finding; 0 shows all.
+        path: Folder of your datasets, or of one dataset of the catalog; or the first of your own two folders.
+        b: Second of your own two folders.
+        name: Check only this dataset of the catalog.
+        limit: Number of items to show per finding; 0 shows all.
     """
     from refinefuse.data.verify import verify_folders, verify_root
     from refinefuse.errors import format_names

@@ -18,23 +18,23 @@ def run(
     weights: str | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Draw what a detector finds in the infrared, in the visible and in the fused image, side by side.
+    """Draw what a detector finds in the infrared, the visible and the fused image, side by side.
 
-    Needs the extra `detection`. A gray image is looked at as three equal channels; a fused one without color gets
-    that of B first.
+    A gray image is passed to the detector as three equal channels; a fused image without color first gets the color of
+    B. Needs the extra `detection`.
 
     Args:
-        a: the infrared image.
-        b: the visible image.
-        detector: FILE.onnx of the YOLOX family, a folder that transformers wrote, or hf://owner/name on the
-            Hugging Face Hub (RT-DETR, D-FINE).
-        output: the montage, an image file.
-        fused: the fused image; without it the two are fused now.
-        json: also write the boxes here, as COCO JSON with a score each, those below the threshold too.
-        classes: which classes, with commas between; all by default.
-        threshold: the score from which on a box is drawn.
-        weights: what to fuse with, as `refinefuse fuse --weights` takes it.
-        overwrite: replace files that are there.
+        a: Infrared image.
+        b: Visible image.
+        detector: FILE.onnx of the YOLOX family, a folder saved by transformers, or hf://owner/name on the Hugging Face
+            Hub (RT-DETR, D-FINE).
+        output: Montage to write, an image file.
+        fused: Fused image; without it, A and B are fused first.
+        json: Also write the boxes as COCO JSON with scores, including those below the threshold.
+        classes: Classes to detect, separated by commas; by default all.
+        threshold: Minimum score of the boxes to draw.
+        weights: Weights for fusing, as in `refinefuse fuse --weights`.
+        overwrite: Replace existing files.
     """
     from refinefuse.atomic import check_writable
     from refinefuse.errors import InputError, check_field

@@ -15,19 +15,19 @@ def run(
     num_workers: int = 0,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> int:
-    """Fine-tune a detector (D-FINE, RT-DETR) on labeled pairs that any method fuses, or resume such a run.
+    """Fine-tune a detector (D-FINE, RT-DETR) on labeled pairs fused by any method, or resume such a run.
 
-    Needs the extras `detection` and `train`. The recipe is the schedule, the same for all methods; the result is a
-    folder for `refinefuse detect --detector` and for the study of `refinefuse benchmark`.
+    The recipe is the training schedule, the same for all methods. The result is a folder for `refinefuse detect
+    --detector` and for the detection study of `refinefuse benchmark`. Needs the extras `detection` and `train`.
 
     Args:
-        recipe: a YAML file, or the name of a shipped one: msrs-rtdetr.
-        output: the folder of the run: recipe, fused images, checkpoint, logs, and at the end the detector.
-        method: what fuses the pairs: infrared, visible, or a source as in a config of `refinefuse benchmark`
-            (weights:infrared-visible, average, python:module:function, ...); by default what the recipe says.
-        data_root: the folder below which the recipe's sets lie; by default the environment variable REFINEFUSE_DATA.
-        num_workers: processes that read images beside the training.
-        accelerator: what computes; auto takes a GPU if there is one.
+        recipe: YAML file, or the name of a shipped recipe: msrs-rtdetr.
+        output: Folder of the run: recipe, fused images, checkpoint, logs, and at the end the detector.
+        method: Method that fuses the pairs: infrared, visible, or a `spec` as in a config of `refinefuse benchmark`
+            (weights:infrared-visible, average, python:module:function, ...); by default that of the recipe.
+        data_root: Folder of the recipe's datasets; by default the environment variable REFINEFUSE_DATA.
+        num_workers: Number of processes that read images.
+        accelerator: Device to train on; auto uses a GPU if there is one.
     """
     from dataclasses import replace
 

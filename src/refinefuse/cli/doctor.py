@@ -22,9 +22,9 @@ CORE = ("torch", "numpy", "opencv-python-headless", "tifffile", "safetensors", "
 
 
 def run() -> int:
-    """Say what is installed: versions, devices, weights and extras.
+    """Show what is installed: versions, devices, weights and extras.
 
-    Exits with 1 if something is broken.
+    The exit code is 1 if something is broken.
     """
     import platform
 

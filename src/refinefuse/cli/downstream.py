@@ -10,17 +10,17 @@ from refinefuse.cli.session import to_stderr
 def run(config: str, *, output: Path, data_root: Path | None = None, num_workers: int = 1, device: str = "cpu") -> int:
     """Train the same small detector and segmentation network on the images of each method, and compare them.
 
-    Needs the extras `benchmark` and `detection`. Every training is kept in the output folder: the same call resumes
-    where it stopped, and after a change does only what the change touches. A training runs on one thread, so that it
-    gives the same digits again.
+    Finished trainings are kept in the output folder: the same command resumes where it stopped, and after a change
+    repeats only what the change affects. Each training runs on one thread, so that its results are reproducible. Needs
+    the extras `benchmark` and `detection`.
 
     Args:
-        config: a YAML file, or the name of a shipped one: msrs, msrs-cross-validation.
-        output: the folder of the results: report.html, tables, images, trainings.
-        data_root: the folder below which the config's images and masks lie; by default the environment variable
-            REFINEFUSE_DATA, or the current folder.
-        num_workers: how many trainings run at once; several share a GPU well.
-        device: where networks are trained: cpu, cuda, cuda:N, or auto. A GPU gives other last digits.
+        config: YAML file, or the name of a shipped config: msrs, msrs-cross-validation.
+        output: Folder for the results: report.html, tables, images, trainings.
+        data_root: Folder of the config's images and masks; by default the environment variable REFINEFUSE_DATA, or the
+            current folder.
+        num_workers: Number of networks to train in parallel; several can share a GPU.
+        device: Device to train on: cpu, cuda, cuda:N, or auto. Results on a GPU differ in the last digits.
     """
     import sys
 

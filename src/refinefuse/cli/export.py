@@ -19,27 +19,27 @@ def run(
     opset: int | None = None,
     overwrite: bool = False,
 ) -> int:
-    """Write a network as an ONNX file, and check it in every installed runtime.
+    """Export a network as an ONNX file, and check it in every installed runtime.
 
     Inputs: `a`, luma in [0, 1], float32, (batch, 1, height, width), and `b`, of the same size, luma, or RGB with
-    --color. Outputs: `fused`, with the channels of `b`, and `weight_map`. The file is run by onnxruntime, OpenVINO and
-    OpenCV, each at its default settings, and compared with this package; it is written if one of them confirms it. The
-    exit code is 1 if another one computes a different image.
+    --color. Outputs: `fused`, with the channels of `b`, and `weight_map`. onnxruntime, OpenVINO and OpenCV run the
+    network, each at its default settings, and the results are compared with this package. The file is written if at
+    least one runtime confirms it; the exit code is 1 if another one computes a different image.
 
-    `refinefuse fuse --weights FILE.onnx` uses a file without --color, --size and --batch-size.
+    `refinefuse fuse --weights FILE.onnx` can use a file without --color, --size and --batch-size.
 
     Args:
-        weights: a shipped name, a .safetensors file, a folder, or hf://owner/name on the Hugging Face Hub.
-        output: the ONNX file.
-        precision: of weights and features; the head stays in float32. int8 needs --calibration-data.
-        color: take `b` as RGB and return RGB.
-        size: HEIGHTxWIDTH in pixels, for runtimes that need one size, such as OpenCV; without it, any size.
-        batch_size: pairs at a time; without it, any number, or 1 with --size.
-        contrast: from 0 (fewest artifacts) to 1 (most contrast); without it, that of the weights.
-        calibration_data: a folder of typical pairs, with folders `ir` and `vi` (or `a` and `b`) in it, or two folders
+        weights: Shipped name, .safetensors file, folder, or hf://owner/name on the Hugging Face Hub.
+        output: ONNX file to write.
+        precision: Precision of weights and features; the head stays in float32. int8 needs --calibration-data.
+        color: Take `b` as RGB and return RGB.
+        size: Fixed size in pixels as HEIGHTxWIDTH, for runtimes that need one, such as OpenCV; without it, any size.
+        batch_size: Fixed batch size; without it, any, or 1 with --size.
+        contrast: From 0 (fewest artifacts) to 1 (most contrast); without it, that of the weights.
+        calibration_data: Folder of typical pairs, with subfolders `ir` and `vi` (or `a` and `b`), or two folders
             separated by a comma: A,B.
-        opset: version of the ONNX operators, 14 to 20; without it 18, and 22 for bfloat16.
-        overwrite: replace an existing file.
+        opset: Version of the ONNX operators, 14 to 20; without it 18, and 22 for bfloat16.
+        overwrite: Replace an existing file.
     """
     from refinefuse.cli.parsing import parse_size
     from refinefuse.errors import InputError

@@ -24,9 +24,9 @@ class FolderArguments:
     """Folders.
 
     Attributes:
-        pair_by: What differing names of a pair have in common: a regular expression (its first group, or all of it), or
-            time:SECONDS for the nearest timestamps. Words for a sensor (01_ir, 01_vis) need none.
-        recursive: Also take images in sub-folders.
+        pair_by: What the differing names of a pair have in common: a regular expression (its first group, or the whole
+            match), or time:SECONDS for the nearest timestamps. Not needed for sensor names (01_ir, 01_vis).
+        recursive: Include subfolders.
     """
 
     pair_by: str | None = None
@@ -39,13 +39,13 @@ class ResultArguments:
 
     Attributes:
         output: Fused image, or folder for fused images.
-        weight_map: Also save the weight map of A (white: all of A); of folders, a folder.
-        montage: Also save A, B and the fused image side by side; of folders, a folder.
-        color: Source of the color; both: by saturation.
-        format: Of the images in a folder.
-        png_level: Of PNG files: 0 (not packed), 1 (fast), 2 (smaller) to 9.
-        overwrite: Replace files that exist.
-        no_provenance: Leave out what `refinefuse info` reads: what made a result.
+        weight_map: Also save the weight map of A (white: entirely A); with folders, a folder.
+        montage: Also save A, B and the fused image side by side; with folders, a folder.
+        color: Color source; both mixes by saturation.
+        format: Format of a folder's results.
+        png_level: PNG compression: 0 (none), 1 (fast), 2 (smaller) to 9.
+        overwrite: Replace existing files.
+        no_provenance: Do not record how a result was made (see `refinefuse info`).
     """
 
     output: str
@@ -101,9 +101,9 @@ def run(
     the same options and weights. Videos: `refinefuse video`. CT, MRI, PET as NIfTI or DICOM: `refinefuse volume`.
 
     Args:
-        a: Infrared (CT, MRI) image or folder: the source that gives no color.
+        a: Infrared (CT, MRI) image or folder: the source whose color is not used.
         b: Visible (PET, SPECT) image or folder: the source whose color is kept.
-        more: Further sources; of all, the last one is that whose color is kept.
+        more: Further sources. The last source is always the one whose color is kept.
         results: Where results go.
         folders: How folders are read.
         thermal: How A is read.

@@ -11,9 +11,9 @@ EXAMPLES = """\
 
 
 def run(file: str, *more: str) -> int:
-    """Say what made a result: version, weights and their checksum, sources, range, transform.
+    """Show how a result was made: version, weights and their checksum, sources, range, transform.
 
-    Exits with 1 if a file has no record of it.
+    The exit code is 1 if a file has no such record.
 
     Args:
         file: Image, video, NIfTI file, DICOM file or folder of DICOM files.

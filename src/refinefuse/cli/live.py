@@ -26,11 +26,11 @@ class OutputArguments:
 
     Attributes:
         window: Show the fused video in a window.
-        listen: Serve it over HTTP as MJPEG: PORT for this machine alone, HOST:PORT for others too.
+        listen: Serve it over HTTP as MJPEG: PORT for this machine only, HOST:PORT for others, too.
         record: Record it to this file: .mp4, .mov or .mkv.
         push: Send it as H.264 to rtsp://, rtp://, udp:// or tcp://.
         pipe: Write raw frames in this pixel format to standard output.
-        overwrite: Replace a file that exists.
+        overwrite: Replace an existing file.
     """
 
     window: bool = False
@@ -46,14 +46,14 @@ class LiveArguments:
     """Live view.
 
     Attributes:
-        rig: Apply this rig to A, from `refinefuse rig calibrate`.
-        distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
-        transform: Apply this transform to A, from `refinefuse align --save-transform`.
-        offset: Milliseconds by which camera A is later than camera B; without it, measured where something moves.
+        rig: Apply a rig to A, from `refinefuse rig calibrate`.
+        distance: Distance of the scene in meters, for a rig calibrated at two distances.
+        transform: Apply a transform to A, from `refinefuse align --save-transform`.
+        offset: Milliseconds by which camera A lags behind camera B; without it, measured from motion.
         color: Source of the color.
         overlay: Write frame rate and latency into the image.
         timeout: Seconds to wait for the first frames.
-        duration: Seconds after which it ends; without it, when a file ends or at Ctrl-C.
+        duration: Seconds to run; without it, until a file ends or Ctrl-C.
     """
 
     rig: Path | None = None
@@ -75,10 +75,10 @@ def run(
     thermal: ThermalArguments,
     network: NetworkArguments,
 ) -> int:
-    """Fuse two cameras while they run.
+    """Fuse two running cameras.
 
-    Each frame of the faster camera is fused with the nearest one of the other; frames that come too fast are dropped,
-    so the latency stays small. A camera that is lost is opened again. Needs the extra `video`.
+    Each frame of the faster camera is fused with the nearest one of the other. Frames that arrive too fast are dropped,
+    so that the latency stays low. A lost camera is reopened. Needs the extra `video`.
 
     Args:
         a: Infrared camera: device number or path, stream (rtsp://, http://), or video file, played at its own rate.

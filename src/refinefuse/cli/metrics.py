@@ -9,7 +9,7 @@ def run(*, compare: str | None = None) -> int:
     """List the metrics, or show what one image scores in every convention.
 
     Args:
-        compare: three files with commas between, FUSED,A,B: print each metric in every convention side by side.
+        compare: Print each metric in every convention side by side, for three files separated by commas: FUSED,A,B.
     """
     from refinefuse.errors import InputError
 

@@ -22,7 +22,7 @@ class ResultArguments:
 
     Attributes:
         output: Rig file (.json).
-        overwrite: Replace a file that exists.
+        overwrite: Replace an existing file.
     """
 
     output: Path
@@ -34,12 +34,11 @@ class CalibrationArguments:
     """Calibration.
 
     Attributes:
-        frames: Pairs of frames that are used at most, spread evenly over the sources.
-        distance: Distance of the scenes in meters, for a rig that is applied at several distances.
-        rig: Calibrated rig: only learn from these frames, taken at another distance, how its images shift with the
-            distance.
+        frames: Maximum number of frame pairs to use, spread evenly over the sources.
+        distance: Distance of the scenes in meters, for a rig to be used at several distances.
+        rig: Existing rig: learn from these frames, taken at another distance, only how the images shift with distance.
         lens_a: OpenCV calibration or ROS camera_info file of camera A; without it, its distortion is estimated.
-        lens_b: The same of camera B.
+        lens_b: The same for camera B.
     """
 
     frames: int = 40
@@ -52,8 +51,8 @@ class CalibrationArguments:
 def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArguments) -> int:
     """Calibrate two cameras on one mount from frames of ordinary scenes.
 
-    Both cameras must have taken the frames at the same moments. What the frames do not determine is refused; nothing
-    is written and the exit code is 1.
+    Both cameras must have taken the frames at the same times. If the frames do not determine the rig, nothing is
+    written and the exit code is 1.
 
     Args:
         a: Folder of frames or video of the thermal camera.

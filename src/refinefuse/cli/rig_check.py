@@ -19,7 +19,7 @@ class CheckArguments:
 
     Attributes:
         rig: Rig file of these cameras.
-        frames: Pairs of frames that are looked at, at most.
+        frames: Maximum number of frame pairs to use.
         distance: Distance of the scenes in meters; without it, that of the calibration.
     """
 
@@ -29,9 +29,9 @@ class CheckArguments:
 
 
 def run(a: str, b: str, *, check: CheckArguments) -> int:
-    """Check on later frames whether the cameras of a rig still look where they did.
+    """Check on later frames whether a camera of a rig has moved.
 
-    The exit code is 1 if a camera moved.
+    The exit code is 1 if one has.
 
     Args:
         a: Folder of frames or video of the thermal camera.

@@ -18,9 +18,9 @@ class ConvertArguments:
     """Conversion.
 
     Attributes:
-        output: File to write: .json is a rig, .yml and .xml are OpenCV's.
+        output: File to write: .json for a rig, .yml or .xml for OpenCV.
         ros: ROS camera_info file of camera B; the other file is that of camera A.
-        overwrite: Replace files that exist.
+        overwrite: Replace existing files.
     """
 
     output: Path
@@ -29,7 +29,7 @@ class ConvertArguments:
 
 
 def run(rig: Path, *, conversion: ConvertArguments) -> int:
-    """Convert a rig from or to the files of OpenCV and ROS.
+    """Convert a rig to or from the file formats of OpenCV and ROS.
 
     A .json file is read as a rig and converted; any other file is converted to a rig.
 

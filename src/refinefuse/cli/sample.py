@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def run(folder: Path, *, overwrite: bool = False) -> int:
-    """Write sample pairs to try the package with.
+    """Write rendered sample pairs to try the package with.
 
-    A night street with headlight glare, a hot lorry behind smoke, wooded hills at dusk in 16 bits (infrared in
+    A night street with headlight glare, a hot truck behind smoke, wooded hills at dusk in 16 bits (infrared in
     FOLDER/ir, visible in FOLDER/vi), and a slice through a head (FOLDER/ct, FOLDER/mri).
 
     Args:
-        folder: Where to write; created if it is missing.
-        overwrite: Replace files that exist.
+        folder: Folder to write to; created if it does not exist.
+        overwrite: Replace existing files.
 
     Returns:
         The exit code, 0.

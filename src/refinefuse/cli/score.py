@@ -16,12 +16,13 @@ class VolumeArguments:
     """Volumes, as they were fused.
 
     Attributes:
-        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in HU.
-        range: Black and white of A, in any modality: MIN,MAX or percentile:LOW,HIGH.
-        suv_range: Black and white of PET: MIN,MAX in SUV by body weight.
-        colormap: Color map of B; without it, inferno for PET and SPECT, and none otherwise.
-        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, by the file or its name.
-        series: Numbers or UIDs of the DICOM series, separated by commas, where a folder holds several.
+        window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
+        range: Values of A that become black and white, in any modality: MIN,MAX or percentile:LOW,HIGH.
+        suv_range: SUV by body weight that become black and white in PET: MIN,MAX.
+        colormap: Colormap of B; without it, inferno for PET and SPECT, otherwise none.
+        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
+            name.
+        series: Numbers or UIDs of the DICOM series, separated by commas, if a folder holds several.
     """
 
     window: str | None = None
@@ -61,24 +62,24 @@ def run(
     overwrite: bool = False,
     volumes: VolumeArguments = VolumeArguments(),  # noqa: B008  # read only
 ) -> int:
-    """Score fused images against their sources, in the metrics of the literature and in diagnostic metrics.
+    """Score fused images against their sources, with common and diagnostic metrics.
 
-    Volumes are scored slice by slice, in the ranges in which they were fused. Prints the means, with 95 % intervals for
-    one method, or a table of several with the best and the second marked.
+    Volumes are scored slice by slice, in the ranges in which they were fused. Prints the means: for one method with 95
+    % intervals, for several as a table in which the best and the second-best value are marked.
 
     Args:
-        fused: an image, a folder of images, a folder of such folders (one per method), a volume, or several with commas
-            between.
-        a: the first source (infrared, CT, PET, SPECT): an image, a folder with the same names, or a volume.
-        b: the second source (visible, MRI): likewise.
-        metrics: names with commas between; common, diagnostics and all stand for several.
-        convention: whose definitions; `refinefuse metrics` lists them.
-        channels: score the rounded luma, or each color channel by itself and take the mean.
-        csv: write one row per image to this file.
-        json: write images, means and intervals to this file.
-        latex: write the table for a paper to this file.
-        num_workers: how many images to score at the same time.
-        overwrite: replace existing files.
+        fused: Fused image, folder of images, folder of such folders (one per method), or volume; or several, separated
+            by commas.
+        a: First source (infrared, CT, PET, SPECT): image, folder with the same names, or volume.
+        b: Second source (visible, MRI), likewise.
+        metrics: Metrics, separated by commas; common, diagnostics and all stand for several.
+        convention: Whose definitions to use; `refinefuse metrics` lists them.
+        channels: Score the rounded luma, or each color channel separately and average.
+        csv: Also write one row per image to this file.
+        json: Also write scores, means and intervals to this file.
+        latex: Also write the table as LaTeX to this file.
+        num_workers: Number of images to score in parallel.
+        overwrite: Replace existing files.
         volumes: how volumes were fused.
     """
     import warnings

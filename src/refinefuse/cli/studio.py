@@ -19,17 +19,18 @@ def run(
     max_upload: int = 2048,
     keep_hours: float = 24.0,
 ) -> int:
-    """Fuse in the browser, computed on this machine.
+    """Serve a local web page that fuses images, folders, videos and volumes on this machine.
 
-    Images, folders, videos and volumes, with all weights and backends. Files are kept in a temporary folder, and are
-    deleted with their job, at the latest when the studio ends. Needs the extra `web`.
+    Files are kept in a temporary folder and deleted with their job, at the latest when the studio stops. Needs the
+    extra `web`.
 
     Args:
-        host: Address to listen on. Other machines reach 0.0.0.0, and need the token in the address that is printed.
-        port: Port to listen on; 0 takes a free one.
-        weights: A .safetensors file, or an ONNX file, to choose beside the shipped weights.
-        max_upload: Size of the largest file that is accepted, in MiB.
-        keep_hours: Delete a job that nobody has looked at for so long.
+        host: Address to listen on. With 0.0.0.0 other machines can connect; they need the token in the address that is
+            printed.
+        port: Port to listen on; 0 picks a free one.
+        weights: Further weights to offer, a .safetensors or ONNX file.
+        max_upload: Maximum size of an uploaded file, in MiB.
+        keep_hours: Hours after which a job that nobody has looked at is deleted.
     """
     from contextlib import suppress
 

@@ -17,20 +17,20 @@ def run(
     num_nodes: int = 1,
     cache: Path | None = None,
 ) -> int:
-    """Train weights by a recipe, or resume a run that was stopped.
+    """Train weights from a recipe, or resume a run that was stopped.
 
-    Needs the extra `train`. The same call with the same output folder resumes from the last checkpoint.
+    The same command with the same output folder resumes from the last checkpoint. Needs the extra `train`.
 
     Args:
-        recipe: the name of a shipped recipe (infrared-visible, infrared-visible-small, medical, ...), or a YAML file.
-        output: the folder of the run: recipe, checkpoint, logs (TensorBoard and CSV), and at the end the weights.
-        data_root: the folder of the recipe's datasets; by default the environment variable REFINEFUSE_DATA.
-        num_workers: processes per training process that cut crops.
-        accelerator: what computes; auto uses a GPU if there is one.
-        devices: training processes on this machine, each with its own device; each takes a part of the pairs.
-        num_nodes: machines.
-        cache: a folder for decoded images, which are then mapped into memory and shared by processes and runs; by
-            default they are kept in memory.
+        recipe: Name of a shipped recipe (infrared-visible, infrared-visible-small, medical, ...), or a YAML file.
+        output: Folder of the run: recipe, checkpoint, logs (TensorBoard and CSV), and at the end the weights.
+        data_root: Folder of the recipe's datasets; by default the environment variable REFINEFUSE_DATA.
+        num_workers: Data-loading processes per training process.
+        accelerator: Device to train on; auto uses a GPU if there is one.
+        devices: Training processes on this machine, each with its own device and its part of the pairs.
+        num_nodes: Number of machines.
+        cache: Folder for decoded images, which are memory-mapped and shared by processes and runs; by default they are
+            kept in memory.
     """
     from refinefuse.inference.device import retain_freed_memory
     from refinefuse.training.entry import train

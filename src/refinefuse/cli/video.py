@@ -23,8 +23,8 @@ class ResultArguments:
         output: Fused video: .mp4, .mov, .mkv or .avi.
         codec: Codec; auto is h264, but ffv1 (lossless) for .avi.
         color: Source of the color.
-        overwrite: Replace a file that exists.
-        no_provenance: Do not write into the video what made it (`refinefuse info` reads it).
+        overwrite: Replace an existing file.
+        no_provenance: Do not record how the video was made (see `refinefuse info`).
     """
 
     output: Path
@@ -39,12 +39,12 @@ class SourceArguments:
     """Sources.
 
     Attributes:
-        fps: Frame rate of folders; without it, that of the video beside them, or 25.
-        frame_stride: Fuse only each n-th frame.
+        fps: Frame rate of folders; without it, that of the other video, or 25.
+        frame_stride: Fuse only every Nth frame.
         on_error: Skip a damaged frame, or stop there.
-        transform: Apply this transform to A, from `refinefuse align --save-transform`.
-        rig: Apply this rig to A, from `refinefuse rig calibrate`.
-        distance: Distance of the scene in meters, for a rig that was calibrated at two distances.
+        transform: Apply a transform to A, from `refinefuse align --save-transform`.
+        rig: Apply a rig to A, from `refinefuse rig calibrate`.
+        distance: Distance of the scene in meters, for a rig calibrated at two distances.
         strict: Refuse a video whose first frames cause warnings.
     """
 
@@ -69,7 +69,7 @@ def run(
     """Fuse two videos, cameras, streams or folders of frames.
 
     Frame rate, timestamps, color and audio are those of B; each of its frames is fused with the frame of A that is
-    nearest in time. Interrupted, the result can be played up to there. Needs the extra `video`.
+    nearest in time. After an interruption, the result can be played up to that point. Needs the extra `video`.
 
     Args:
         a: Infrared video, camera (/dev/video0), stream (rtsp://...) or folder of images.

@@ -23,12 +23,12 @@ class ResultArguments:
     Attributes:
         output: Fused volume: .nii, .nii.gz, or a folder for DICOM.
         weight_map: Also save the weight map of A as a volume (.nii, .nii.gz).
-        montage: Also save an image of some slices: A, B and the fused slice side by side.
-        colormap: Color map of the last volume; without it, inferno for PET and SPECT, and none otherwise.
+        montage: Also save an image with some slices: A, B and the fused slice side by side.
+        colormap: Colormap of the last volume; without it, inferno for PET and SPECT, otherwise none.
         grid: Source whose grid the result gets; without it, the one with the smallest voxels.
-        anonymize: Keep nothing of patient and study in DICOM results.
-        overwrite: Replace what exists.
-        no_provenance: Do not write into results what made them (`refinefuse info` reads it).
+        anonymize: Remove all patient and study data from DICOM results.
+        overwrite: Replace existing files.
+        no_provenance: Do not record how a result was made (see `refinefuse info`).
     """
 
     output: Path
@@ -46,11 +46,13 @@ class SourceArguments:
     """Sources.
 
     Attributes:
-        window: Window of CT: brain, bone, lung, tissue or CENTER,WIDTH in HU.
-        range: Black and white of all sources but the last, in any modality: MIN,MAX or percentile:LOW,HIGH.
-        suv_range: Black and white of PET: MIN,MAX in SUV by body weight.
-        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, by the file or its name.
-        series: Numbers or UIDs of the DICOM series, separated by commas, where a folder holds several.
+        window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
+        range: Values that become black and white in all sources but the last, whatever their modality: MIN,MAX or
+            percentile:LOW,HIGH.
+        suv_range: SUV by body weight that become black and white in PET: MIN,MAX.
+        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
+            name.
+        series: Numbers or UIDs of the DICOM series, separated by commas, if a folder holds several.
     """
 
     window: str | None = None
@@ -65,8 +67,8 @@ class RegistrationArguments:
     """Registration.
 
     Attributes:
-        align: Register the other volumes to the last one first, by mutual information (extra `align`).
-        transform_type: What --align may change: rigid for one body in two scanners, affine if their scales differ.
+        align: First register the other volumes to the last one, by mutual information (extra `align`).
+        transform_type: Type of transform: rigid for the same body in two scanners, affine if their scales differ.
     """
 
     align: bool = False
@@ -84,13 +86,13 @@ def run(
 ) -> int:
     """Fuse medical volumes slice by slice: CT, MRI, PET, SPECT as NIfTI or DICOM.
 
-    Not a medical device: not for diagnosis or treatment. The volumes must be registered, or are by --align. Needs
-    the extra `medical`.
+    Not a medical device: not for diagnosis or treatment. The volumes must be registered; --align does that. Needs the
+    extra `medical`.
 
     Args:
         a: CT or MRI: NIfTI file, DICOM file or folder of DICOM files.
         b: MRI, PET or SPECT: the volume whose color is kept.
-        more: Further volumes. The last one is then the one whose color is kept.
+        more: Further volumes. The last volume is always the one whose color is kept.
         results: Where results go.
         sources: How sources are read.
         registration: Whether sources are registered.

@@ -141,8 +141,8 @@ def anchors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
 def _by_anchor(rows: Float[np.ndarray, "n c"], num_anchors: int, num_classes: int) -> list[Float[np.ndarray, "n d"]]:
     """Box, objectness and classes of each anchor.
 
-    If there are only enough channels for a single list of classes, it belongs to all anchors, as in YOLO-FastestV2: first
-    the boxes of all anchors, then their objectness, then the classes.
+    If there are only channels for a single list of classes, it belongs to all anchors, as in YOLO-FastestV2: first the
+    boxes of all anchors, then their objectness, then the classes.
     """
     if num_anchors == 1 or rows.shape[1] != 5 * num_anchors + num_classes:
         return list(rows.reshape(len(rows), num_anchors, -1).swapaxes(0, 1))

@@ -17,13 +17,13 @@ from refinefuse.inference.align_files import AlignOptions
 
 @dataclass(frozen=True)
 class AlignmentOptions:
-    """How sources are brought onto the grid of the last.
+    """How sources are aligned to the last one.
 
     Attributes:
-        align: estimate the transform between each source and the last, and apply it.
-        transform: where in `a` each pixel of `b` lies, if that is known.
-        transform_type: what `align` may change.
-        strict: refuse pairs with warnings instead of fusing them.
+        align: estimate the transform from each source to the last one, and apply it.
+        transform: a known transform that maps each pixel of `b` to its position in `a`.
+        transform_type: type of transform that `align` estimates.
+        strict: refuse pairs that cause warnings instead of fusing them.
 
     Raises:
         InputError: if a transform is both given and to be estimated.
@@ -43,11 +43,11 @@ class AlignmentOptions:
 
     @property
     def moves(self) -> bool:
-        """Whether sources are moved at all."""
+        """Whether sources are resampled at all."""
         return self.align or self.transform is not None
 
     def register(self, a: Tensor, b: Tensor) -> tuple[Tensor, Transform]:
-        """`a` on the grid of `b`, both (1, c, h, w) in [0, 1], and the transform that brought it there.
+        """Resample `a` to the grid of `b`, both (1, c, h, w) in [0, 1]; also returns the transform.
 
         Raises:
             AlignmentError: no transform was found that can be trusted.

@@ -10,16 +10,16 @@ from refinefuse.inference.inspection import PairWarning
 
 @dataclass
 class FolderResult:
-    """What became of a run.
+    """The result of a folder run.
 
     Attributes:
-        fused: names of the pairs that were fused now.
-        skipped: names of the pairs whose results exist.
-        failed: what went wrong, by the name of the pair.
-        unpaired: the files without a counterpart.
-        warnings: what looks wrong, by the name of the pair.
-        pooled_warnings: what looks wrong with the first pairs of a folder together, as those of one rig.
-        ranges: the fixed ranges of the sources but the last, if ranges were fitted.
+        fused: names of the pairs that were fused in this run.
+        skipped: names of the pairs whose results already existed.
+        failed: error messages by name of the pair.
+        unpaired: files without a counterpart.
+        warnings: warnings by name of the pair.
+        pooled_warnings: warnings about the first pairs of a folder, checked together as pairs of one rig.
+        ranges: the fixed ranges of all sources but the last, if ranges were fitted.
     """
 
     fused: list[str] = field(default_factory=list)

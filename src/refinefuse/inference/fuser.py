@@ -90,28 +90,29 @@ def load_model(
 
 
 class Fuser(LumaFuser):
-    """Fuses aligned images with one network.
+    """Fuse aligned images with one network.
 
-    An image is the same alone and in a batch, and fusing it twice gives the same bytes. So on a CPU the images of a
-    batch go through the network one by one: its convolutions sum a batch in another order.
+    Results are deterministic: the same pair gives the same bytes, whether it is fused alone or in a batch. On a CPU,
+    the images of a batch therefore go through the network one by one, because convolutions over a batch sum in another
+    order.
 
     Args:
-        weights: what `load_model` takes, an ONNX file that `refinefuse export` wrote, or a network. A network is used
-            as it is where it can be, and copied where it is on another device, in another precision or in training
-            mode: the caller's stays as it was.
-        color: whose color the result gets: `b` (the default), `a`, `both` (each by its saturation) or `gray` (none).
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` is the fastest at hand, and a network's own.
-        precision: of the features; the weighted average and the residual are always computed in float32. `auto` is
-            float32, but bfloat16 on CUDA devices that compute in it.
-        backend: what computes the network: `torch`, or on a CPU `onnxruntime` or `openvino`. `auto` is torch, and
+        weights: what `load_model` takes, an ONNX file from `refinefuse export`, or a network. A network is used
+            directly if possible. It is copied if it is on another device, in another precision or in training mode, so
+            that yours is never changed.
+        color: source of the color: `b` (the default), `a`, `both` (weighted by saturation) or `gray` (none).
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`. `auto` is the fastest one available, or that of the network.
+        precision: precision of the features; the weighted average and the residual always use float32. `auto` is
+            float32, or bfloat16 on CUDA devices that support it.
+        backend: runtime for the network: `torch`, or on a CPU `onnxruntime` or `openvino`. `auto` is torch, or
             onnxruntime for an ONNX file.
-        tile: side of the tiles in which large images are fused, in pixels; the result is that of the image as a
-            whole. `auto` goes by the size and the free memory, `off` uses one tile.
-        contrast: how far the level goes from the mean of the sources, from 0 (not at all: the fewest artifacts) to 1
-            (the most contrast); None takes that of the weights.
-        check: look at every pair as `inspect_pair` does, and warn (`errors.PairCheckWarning`) of what looks wrong with
-            it: misaligned, swapped, black-hot, raw counts, false color. It takes some 30 ms, and is left out for
-            tensors on a GPU.
+        tile: side of the tiles for large images, in pixels, which does not change the result. `auto` depends on the
+            size and the free memory, `off` uses a single tile.
+        contrast: how far the level departs from the mean of the sources, from 0 (not at all: fewest artifacts) to 1
+            (most contrast); None uses that of the weights.
+        check: check every pair as `inspect_pair` does, and warn (`errors.PairCheckWarning`) if it looks misaligned,
+            swapped, black-hot, like raw counts or like false color. This takes about 30 ms, and is skipped for tensors
+            on a GPU.
 
     Raises:
         WeightsError: if the weights are unknown, unsafe or damaged.
@@ -151,7 +152,7 @@ class Fuser(LumaFuser):
         return self.model.config.contrast
 
     def fingerprint(self) -> str:
-        """The sha256 of the weights: of their file, or of config and tensors of a network that was handed over."""
+        """The sha256 of the weights: of their file, or of the config and tensors of a network that was passed."""
         if self._file is not None:
             return hashlib.sha256(self._file.read_bytes()).hexdigest()
         digest = hashlib.sha256(self.model.config.to_json().encode())

@@ -227,7 +227,7 @@ def _false_color(a: Tensor) -> PairWarning | None:
 
 
 def _shifted_slices(a: Luma, last: Luma, step: int) -> PairWarning | None:
-    """Warn only of a clear shift that the body outlines confirm: PET and SPECT spots match MRI edges at many positions."""
+    """Warn only of a shift that the body outlines confirm: PET and SPECT spots match MRI edges at many positions."""
     evidence = find_evidence(a, last, poses=False)
     found = None if evidence is None else evidence.misalignment(step)
     if found is None or found.peak_ratio < _CLEAR:

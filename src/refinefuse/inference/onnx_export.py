@@ -28,9 +28,9 @@ class ExportReport:
         path: the ONNX file.
         num_bytes: its size.
         opset: version of the ONNX operators.
-        precision: of weights and features.
-        checks: what every installed runtime made of the file; at least one of them confirmed it.
-        quantization: how much real pairs lose by int8, else None.
+        precision: precision of weights and features.
+        checks: comparison with every installed runtime; at least one of them confirmed the file.
+        quantization: for int8, the loss of quality on real pairs; otherwise None.
     """
 
     path: Path
@@ -54,23 +54,23 @@ def export_onnx(
     opset: int | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Write a network as an ONNX file, and compare what every installed runtime makes of it with this package.
+    """Export a network as an ONNX file, and compare its results in every installed runtime with this package.
 
     Inputs: `a`, luma in [0, 1], float32, (batch, 1, height, width), and `b`, of the same size, luma, or RGB with
     `color`. Outputs: `fused`, with the channels of `b`, and `weight_map`. Needs the extra `onnx`.
 
     Args:
-        weights: a network, which is left as it is, or what `load_model` takes.
+        weights: what `load_model` takes, or a network, which is left unchanged.
         output: the ONNX file.
-        precision: of weights and features; the statistics of the sources and the head are float32 in each. `int8`
-            needs `calibration_data`.
-        color: whether `b` and `fused` are RGB. Luma and hue are kept as by `fuse`.
-        size: height and width of the images, for runtimes that need them fixed; None takes any size.
-        batch_size: pairs at a time; None takes any number, or one where the size is fixed.
-        contrast: from 0 to 1, as `load_model` takes it; None takes that of the weights.
-        calibration_data: for `int8`, two folders of typical pairs with the same names, or one folder that holds the
-            two as `ir` and `vi`, or `a` and `b`.
-        opset: version of the ONNX operators, 14 to 20; None is 18. For bfloat16 it is 22.
+        precision: precision of weights and features; the grid statistics and the head always use float32. `int8` needs
+            `calibration_data`.
+        color: whether `b` and `fused` are RGB. Luma and hue are preserved as in `fuse`.
+        size: fixed height and width, for runtimes that need them; None allows any size.
+        batch_size: fixed batch size; None allows any, or means 1 if the size is fixed.
+        contrast: from 0 to 1, as in `load_model`; None uses that of the weights.
+        calibration_data: for `int8`, two folders of typical pairs with the same names, or one folder that contains both
+            as `ir` and `vi`, or `a` and `b`.
+        opset: version of the ONNX operators, 14 to 20; None means 18, or 22 for bfloat16.
         overwrite: replace an existing file.
 
     Raises:
