@@ -9,6 +9,7 @@ from clips import av, plane, read_video, scene, times, write_video
 
 from refinefuse.errors import InputError
 from refinefuse.image.files import write_image
+from refinefuse.inference.video.file_source import VideoSource
 from refinefuse.inference.video.folder_source import frame_numbers
 from refinefuse.inference.video.frames import CorruptFrame, exact_rate
 from refinefuse.inference.video.fuse import fuse_video
@@ -185,3 +186,56 @@ class TestRates:
         with av.open(str(tmp_path / "o.avi")) as file:
             stream = file.streams.video[0]
             assert (stream.average_rate, stream.base_rate, stream.frames) == (10, 10, 12)
+
+
+class TestMissingFrames:
+    """What a file says that it holds, beside what is there."""
+
+    @staticmethod
+    def remarks(path):
+        source = VideoSource(str(path))
+        assert len(list(source)) == 10
+        source.close()
+        return source.remarks
+
+    @pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4", ".mov"])
+    def test_nothing_is_said_of_a_whole_file(self, tmp_path, suffix):
+        codec, form = ("libx264", "yuv420p") if suffix in (".mp4", ".mov") else ("ffv1", "gray")
+        frames = [scene(index) if form == "gray" else np.dstack([scene(index)] * 3) for index in range(10)]
+        path = write_video(tmp_path / f"whole{suffix}", frames, codec=codec, pixel_format=form, start=300)
+        assert self.remarks(path) == []
+
+    def test_a_matroska_file_that_says_it_lasts_longer(self, tmp_path):
+        path = write_video(tmp_path / "cut.mkv", [scene(index) for index in range(10)])
+        data = path.read_bytes()
+        assert data.count(b"00:00:01.000000000") == 1
+        path.write_bytes(data.replace(b"00:00:01.000000000", b"00:00:01.300000000"))
+        assert self.remarks(path) == [f"about 3 frames are missing that '{path}' says it holds"]
+
+    def test_an_avi_that_says_it_holds_more(self, tmp_path):
+        ticks = {"time_base": Fraction(1, 10)}
+        path = write_video(tmp_path / "cut.avi", [scene(index) for index in range(10)], tags=ticks)
+        assert self.remarks(path) == []
+        data = bytearray(path.read_bytes())
+        length = data.index(b"strh") + 40
+        assert data[length] == 10
+        data[length] = 13
+        path.write_bytes(data)
+        assert self.remarks(path) == [f"about 3 frames are missing that '{path}' says it holds"]
+
+    def test_an_mp4_that_was_cut_off(self, tmp_path):
+        frames = [np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8) for index in range(20)]
+        path, options = tmp_path / "cut.mp4", {"movflags": "faststart"}
+        whole = write_video(tmp_path / "a.mp4", frames, codec="mpeg4", pixel_format="yuv420p")
+        with av.open(str(whole)) as file, av.open(str(path), "w", options=options) as target:  # its index comes first
+            stream = target.add_stream_from_template(file.streams.video[0])
+            for packet in file.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    target.mux(packet)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        source = VideoSource(str(path))
+        found = len(list(source))
+        source.close()
+        assert 0 < found < 20
+        assert any(remark.startswith("about ") for remark in source.remarks)

@@ -27,6 +27,7 @@ _TIMEOUT = 15.0  # seconds without a sign of life from a stream
 _SAMPLES = 16  # frames from which fixed levels are taken
 _LONGEST_GROUP = 60  # frames that are decoded at most to come from a key frame to a sample
 _DAMAGE = re.compile(r"error while decoding|CRC mismatch|conceal|damaged|corrupt|overread|invalid data", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")  # of a track of a Matroska file
 _ATTACHED_IMAGES = 0x400 | 0x800  # dispositions of streams that hold a cover or thumbnails
 _ONE_IMAGE_A_PACKET = ("h264", "hevc", "mjpeg", "ffv1", "rawvideo", "mpeg1video", "mpeg2video", "prores", "dnxhd")
 
@@ -60,6 +61,7 @@ class VideoSource:
         self.name = name
         self.is_camera = is_camera(name)
         self.remarks: list[str] = []
+        self._packets, self._last_tick = 0, 0  # with an image so far, and the tick of the last of them
         self._container = open_input(name)
         try:
             self._inspect()
@@ -107,16 +109,33 @@ class VideoSource:
 
     def __iter__(self) -> Iterator[Frame | CorruptFrame]:
         """All frames in their order, once; what cannot be decoded as it was meant comes as `CorruptFrame`."""
+        end = self.start
         for event in chain(self._before, self._events):
             if isinstance(event, CorruptFrame):
                 yield event
             else:
-                time = event.moment - self.start
+                time, end = event.moment - self.start, event.moment + event.duration
                 yield Frame(event.image, event.moment, float(time), event.duration, self._frame_name(time))
         if self._times.repaired:
             self.remarks.append(
                 f"{self._times.repaired} frames of '{self.name}' had no time of their own: spread evenly"
             )
+        lost = self._lost_at_end(end)
+        if lost > 0:
+            self.remarks.append(f"about {lost} frames are missing that '{self.name}' says it holds")
+
+    def _lost_at_end(self, end: Fraction) -> int:
+        """How many frames fewer there were than the file states; nothing else shows that it was cut off."""
+        stream, lasts = self._stream, _DURATION.fullmatch(self.track_metadata.get("DURATION", ""))
+        if self._container.format.name == "avi":  # counts its ticks, whether a frame lies there or not
+            without_gaps = self._packets == self._last_tick + 1
+            return int(stream.duration or 0) - self._packets if without_gaps else 0
+        if stream.frames:
+            return int(stream.frames) - self._packets
+        if lasts is None:
+            return 0
+        hours, minutes, seconds = map(Fraction, lasts.groups())
+        return round((hours * 3600 + minutes * 60 + seconds - end) * self.rate)
 
     def _on_interlaced(self) -> None:
         self.remarks.append(f"'{self.name}' is interlaced: every frame was made of both fields (bwdif)")
@@ -167,6 +186,9 @@ class VideoSource:
             stamp = None
             try:
                 packet = next(packets)
+                if packet.size:
+                    self._packets += 1
+                    self._last_tick = packet.dts or 0
                 stamp = packet.pts if packet.size and not packet.is_discard else None
                 with av.logging.Capture() as messages:
                     images = list(packet.decode())
