@@ -312,7 +312,16 @@ def test_only_what_changed_is_drawn_again(data, config, tmp_path, capsys, monkey
     run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
     assert any("Day" in name for name in drawn)
     drawn.clear()
+    report, said = tmp_path / "out/report.html", capsys.readouterr().out
+    written = report.stat().st_mtime_ns
     run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
+    assert (drawn, report.stat().st_mtime_ns) == ([], written)
+    tables = [text.partition(" images fused")[0].rpartition("\n")[0] for text in (said, capsys.readouterr().out)]
+    assert tables[0] == tables[1]
+    lost = tmp_path / "out/tables/Day.md"
+    lost.unlink()
+    run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)
+    assert lost.is_file()
     assert drawn == []
     write_image(data / "ir/2N.png", np.full((36, 48), 70, np.uint8), overwrite=True)
     run(config(sets), output=tmp_path / "out", data_root=data, num_workers=1)

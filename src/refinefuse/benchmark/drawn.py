@@ -18,6 +18,9 @@ from refinefuse.benchmark.identity import code_checksum
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FOLDERS = ("tables", "figures", "grids")
+"""In the output folder."""
+_REPORT = "report.html"
 _CODE = ("refinefuse.benchmark", "refinefuse.detection.drawing", "refinefuse.image.color")
 
 
@@ -52,9 +55,31 @@ class FigureCache:
         files = [path.with_name(f"{path.name}{suffix}") for suffix in (".png", ".pdf")]
         if self._drawn.get(name) != key or not all(file.is_file() for file in files):
             figures.save(make(), path)
-            self._drawn[name] = key
-            write_text_atomic(self._file, json.dumps(self._drawn, indent=1) + "\n")
+            self._keep(name, key)
         return files[0]
+
+    def is_finished(self, shows: object) -> bool:
+        """Whether a run ended here that showed the same, by the same code, and every file of it is still there."""
+        return self._drawn.get(_REPORT) == self._key_of_all(shows)
+
+    def finish(self, shows: object) -> None:
+        """Note that all is written.
+
+        Args:
+            shows: everything that the files depend on, beside the code.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self._keep(_REPORT, self._key_of_all(shows))
+
+    def _key_of_all(self, shows: object) -> str:
+        files = [*self._folder.glob(_REPORT), *(file for name in FOLDERS for file in self._folder.glob(f"{name}/*"))]
+        return fingerprint(code_checksum("refinefuse"), sorted(str(file) for file in files), shows)
+
+    def _keep(self, name: str, key: str) -> None:
+        self._drawn[name] = key
+        write_text_atomic(self._file, json.dumps(self._drawn, indent=1) + "\n")
 
 
 def fingerprint(*values: object) -> str:

@@ -15,7 +15,7 @@ from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset, PathVaria
 from refinefuse.benchmark.cost import Cost, as_csv, costs_of
 from refinefuse.benchmark.detection import Study, run_studies
 from refinefuse.benchmark.detection_report import StudyReport, compared_detectors
-from refinefuse.benchmark.drawn import FigureCache
+from refinefuse.benchmark.drawn import FOLDERS, FigureCache
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
 from refinefuse.benchmark.runner import Results, Runner, to_long_csv
@@ -81,10 +81,15 @@ def run_experiment(
         methods = find_methods(config.methods, variables, [images.name for images in sets])
         _make_folders(output)
         results = Runner(config, methods, sets, output, num_workers).run(progress)
-        write_text_atomic(output / "scores.csv", to_long_csv(results, config.convention))
+        scores_csv = to_long_csv(results, config.convention)
+        write_text_atomic(output / "scores.csv", scores_csv)
         done = Experiment(config, results)
+        drawn, shows = FigureCache(output), (config, scores_csv, results.failures, sorted(results.images))
+        if drawn.is_finished(shows) and not results.fused and not results.scored:
+            done.sections = [_overview(images, scores_of(results, methods, images), done, methods) for images in sets]
+            return done
         costs = _costs(config, methods, variables, output, done)
-        writer = _Writer(config, methods, output, done, costs)
+        writer = _Writer(config, methods, output, done, costs, drawn)
         if config.detection is not None:
             done.studies = run_studies(
                 config.detection, variables, methods, sets, results, output, num_workers, progress
@@ -104,12 +109,31 @@ def run_experiment(
             _write_table(output / "tables", table, config.convention)
         html = as_html(config.title, config.convention, done.sections, done.scenes)
         write_text_atomic(output / "report.html", html)
+        if not (config.cost or config.detection or config.segmentation):  # which look at more than the scores
+            drawn.finish(shows)
     return done
+
+
+def _overview(images: ImageDataset, score: DatasetScores, done: Experiment, methods: Sequence[Method]) -> Section:
+    """What is said first of a set: what is missing, and the scores."""
+    section = Section(f"{images.name}, {len(images.pairs)} pairs", remarks=_remarks(images.name, done, methods))
+    if score.methods and score.values:
+        section.tables.append(tables.score_table(score))
+    return section
+
+
+def _remarks(name: str, done: Experiment, methods: Sequence[Method]) -> list[str]:
+    covered = done.results.coverage
+    remarks = [f"{m.name} {remark}." for m in methods for remark in covered[m.name, name].remarks]
+    absent = [m.name for m in methods if not covered[m.name, name].found]
+    if absent:
+        remarks.append(f"No result at all, so not compared here: {', '.join(absent)}.")
+    return [*remarks, *(text for text in done.results.failures if f", {name}" in text.partition(":")[0])]
 
 
 def _make_folders(output: Path) -> None:
     try:
-        for name in ("tables", "figures", "grids"):
+        for name in FOLDERS:
             (output / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another folder.") from None
@@ -152,19 +176,24 @@ class _Writer:
     """Writes what the report says of each set."""
 
     def __init__(
-        self, config: BenchmarkConfig, methods: Sequence[Method], output: Path, done: Experiment, costs: Sequence[Cost]
+        self,
+        config: BenchmarkConfig,
+        methods: Sequence[Method],
+        output: Path,
+        done: Experiment,
+        costs: Sequence[Cost],
+        drawn: FigureCache,
     ) -> None:
         self.config, self.methods, self.output, self.done, self.costs = config, methods, output, done, costs
         self.reference = methods[0].name
-        self.drawn = FigureCache(output)
+        self.drawn = drawn
 
     def write_set(self, images: ImageDataset, score: DatasetScores) -> None:
         """Tables, figures and grids of one set."""
-        section = Section(f"{images.name}, {len(images.pairs)} pairs", remarks=self._remarks(images.name))
+        section = _overview(images, score, self.done, self.methods)
         self.done.sections.append(section)
-        if not score.methods or not score.values:
+        if not section.tables:
             return
-        section.tables.append(tables.score_table(score))
         groups = rank_groups(list(score.values))
         for title, metrics in groups.items():
             self._compare(section, score, title.removeprefix("rank of "), metrics)
@@ -191,14 +220,6 @@ class _Writer:
         for metric in self.done.results.metrics:
             section.tables.append(tables.matrix_table(scores, metric, self.methods, families))
         self.done.sections.insert(1 if self.costs else 0, section)
-
-    def _remarks(self, name: str) -> list[str]:
-        covered = self.done.results.coverage
-        remarks = [f"{m.name} {remark}." for m in self.methods for remark in covered[m.name, name].remarks]
-        absent = [m.name for m in self.methods if not covered[m.name, name].found]
-        if absent:
-            remarks.append(f"No result at all, so not compared here: {', '.join(absent)}.")
-        return [*remarks, *(text for text in self.done.results.failures if f", {name}" in text.partition(":")[0])]
 
     def _compare(self, section: Section, score: DatasetScores, count: str, metrics: Sequence[str]) -> None:
         what = _what(metrics)

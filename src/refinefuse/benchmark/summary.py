@@ -165,10 +165,10 @@ def compare(score: DatasetScores, metrics: Sequence[str], reference: str) -> Com
     Raises:
         MissingDependencyError: SciPy is not installed.
     """
-    stats = _scipy_stats()
     names = score.ranked(metrics)
     if len(names) < 3 or len(score.images) < 5:
         return None
+    stats = _scipy_stats()
     blocks = _blocks(score, metrics, names)
     k, n = len(names), len(blocks)
     ranks = stats.rankdata(blocks, axis=1).mean(0)
