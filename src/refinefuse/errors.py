@@ -26,7 +26,7 @@ _DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pywt": "pywavelets"}
 
 
 class RefineFuseError(Exception):
-    """Anything that the package refuses, with a message that is meant to be read by the user."""
+    """Base class of all errors that the package raises on purpose, with a message for the user."""
 
 
 class InputError(RefineFuseError, ValueError):
@@ -38,11 +38,11 @@ class PairingError(RefineFuseError, ValueError):
 
 
 class AlignmentError(RefineFuseError):
-    """Two images that do not lie on each other, and could not be brought to."""
+    """Two images that are misaligned and could not be aligned."""
 
 
 class PairCheckWarning(UserWarning):
-    """Something that looks wrong with a pair that was fused all the same: see `refinefuse.inspect_pair`."""
+    """Something looks wrong with a pair that was fused nevertheless: see `refinefuse.inspect_pair`."""
 
 
 class WeightsError(RefineFuseError, ValueError):

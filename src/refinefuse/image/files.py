@@ -41,9 +41,8 @@ _CHECKS: dict[str, Callable[[bytes], None]] = {
 def read_image(path: str | os.PathLike[str]) -> Pixels:
     """Read an image exactly as it is stored.
 
-    The content decides about the format, not the name. Palettes become their colors, 1-bit images 0 and 255. The
-    orientation that EXIF or a TIFF tag states is applied. Bands of a TIFF that are neither color nor alpha are left
-    out.
+    The format is determined by content, not by name. Palettes are converted to colors, and 1-bit images to 0 and 255.
+    The orientation in EXIF or in a TIFF tag is applied. TIFF bands that are neither color nor alpha are ignored.
 
     Args:
         path: a PNG, JPEG, TIFF, WebP, BMP, PGM, PPM, GIF (its first frame) or JPEG 2000 file.
@@ -60,12 +59,12 @@ def read_image(path: str | os.PathLike[str]) -> Pixels:
 
 
 def read_counts(path: str | os.PathLike[str]) -> Counts:
-    """Read what a sensor counted: as `read_image`, but of any number type and any values, and gray alone.
+    """Read raw sensor counts: like `read_image`, but for any number type and any values, and only for gray images.
 
-    Three channels that are the same are one.
+    Three equal channels are read as one.
 
     Args:
-        path: a PNG, TIFF or other file that `read_image` knows; signed, 32-bit and float counts come in TIFF.
+        path: a PNG, TIFF or other file that `read_image` supports; signed, 32-bit and float counts are in TIFF.
 
     Returns:
         (h, w), as stored; a masked array where the file says that pixels hold no data (GDAL's NoData, a TIFF mask).
@@ -118,18 +117,18 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 def write_image(
     path: str | os.PathLike[str], pixels: Pixels, *, metadata: Metadata | None = None, overwrite: bool = False
 ) -> None:
-    """Write an image in the format that the extension of `path` names, whole or not at all.
+    """Write an image atomically, in the format given by the extension of `path`.
 
-    PNG, TIFF, BMP and WebP keep every value (WebP: all but the colors under fully transparent pixels, and gray comes
-    back as RGB); JPEG is written with quality 95 and full color resolution. The file appears under its name only when
-    it is complete; its folder is created if need be.
+    PNG, TIFF, BMP and WebP preserve every value (except that WebP does not keep colors under fully transparent pixels,
+    and returns gray as RGB); JPEG is written with quality 95 and without chroma subsampling. The file only appears
+    under its name when it is complete; its folder is created if necessary.
 
     Args:
-        path: where to write.
+        path: the file to write.
         pixels: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16 (PNG, TIFF) or
             float32 in [0, 1] (TIFF).
-        metadata: what to write beside the pixels, as far as the format holds it (`unsupported_metadata`: the rest).
-        overwrite: replace a file that is there.
+        metadata: metadata to write, as far as the format supports it (`unsupported_metadata` lists the rest).
+        overwrite: replace an existing file.
 
     Raises:
         InputError: the file exists, its folder cannot be written to, the extension is unknown, the array is no

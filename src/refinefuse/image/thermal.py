@@ -27,13 +27,13 @@ _FEW_LEVELS, _MANY_CLIPPED, _MANY_SATURATED = 1 / 8, 0.2, 0.05
 
 @dataclass(frozen=True)
 class IntensityRange:
-    """The rule that brings counts to [0, 1]: `low` becomes 0, `high` becomes 1, what lies outside is clipped.
+    """Maps counts to [0, 1]: `low` becomes 0, `high` becomes 1, values outside are clipped.
 
     Attributes:
-        rule: `full` (all that the type holds), `percentile`, `counts` or `celsius`.
-        low: a percentile in [0, 100], a count or degrees Celsius, by the rule; without meaning for `full`.
+        rule: `full` (the range of the data type), `percentile`, `counts` or `celsius`.
+        low: a percentile in [0, 100], a count or degrees Celsius, depending on the rule; unused for `full`.
         high: likewise, above `low`.
-        kelvins: of one count, counted from absolute zero; for `celsius`.
+        kelvins: kelvins per count from absolute zero, for `celsius`.
 
     Raises:
         InputError: `low` is not below `high`, or a number is out of range.

@@ -35,20 +35,20 @@ def align_volume(
     valid_mask: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> VolumeRegistration:
-    """Register a medical volume to another by mutual information, and write it on the grid of the other.
+    """Register a medical volume to another one by mutual information, and resample it to the grid of the other.
 
     Nothing is written if the result is not reliable.
 
     Args:
-        a: NIfTI file, DICOM file or folder of DICOM files: it is moved.
-        b: likewise: it stays.
-        output: a NIfTI file for `a` on the grid of `b`, with the values of `a`; its lowest value where it has no data.
-            None: nothing is written but what is asked for below.
-        transform_type: rigid for one body in two scanners, affine if the scales of the scanners differ.
-        options: series, kinds, and the window and ranges in which volumes are compared.
-        save_transform: a file (.tfm) for the transform as ITK, 3D Slicer and SimpleITK read it.
-        valid_mask: a NIfTI file, 1 where `a` has data.
-        overwrite: replace files that exist.
+        a: the moving volume: NIfTI file, DICOM file or folder of DICOM files.
+        b: the fixed volume, likewise.
+        output: NIfTI file for `a` on the grid of `b`, with the values of `a`, and its lowest value where it has no
+            data. None writes only the files requested below.
+        transform_type: rigid for the same body in two scanners, affine if the scales of the scanners differ.
+        options: series, kinds, and the window and ranges for comparing the volumes.
+        save_transform: file (.tfm) for the transform, as read by ITK, 3D Slicer and SimpleITK.
+        valid_mask: NIfTI file for a mask that is 1 where `a` has data.
+        overwrite: replace existing files.
 
     Returns:
         The transform, and how reliable it is.

@@ -41,30 +41,31 @@ def fuse_folder(
     png_level: int = 1,
     progress: bool | Progress = False,
 ) -> FolderResult:
-    """Fuse all pairs of two folders, and keep going where one fails.
+    """Fuse all pairs of two folders; if one fails, the others are still fused.
 
-    Results are PNG, but TIFF where the sources are float, where `b` is a GeoTIFF, or where they are TIFF and so large
-    that they are read strip by strip.
-    Results that exist are skipped if they were made with the same options and weights, and refused otherwise.
+    Results are PNG, or TIFF if the sources are float, if `b` is a GeoTIFF, or if the sources are TIFF files large
+    enough to be read strip by strip. Existing results are skipped if they were made with the same options and weights,
+    and refused otherwise.
 
     Args:
-        a: the folder of the sources that give no color; the images of a pair share their name without extension, or
-            what is left of it without words for a sensor ("01_ir" and "01_vis").
+        a: the folder of the sources whose color is not used. The images of a pair have the same name without extension,
+            apart from words for a sensor ("01_ir" and "01_vis").
         b: the folder of the sources whose color is kept.
-        output: the folder for the results, which is made if need be.
+        output: the folder for the results; created if it does not exist.
         fuser: the network; None: `Fuser()`.
-        thermal: how the images of `a` are read; None: as stored, but raw 16-bit counts in their own range. A range is
-            fitted once to the folder.
-        alignment: how they are brought onto the grid of those of `b`; None: they are on it.
-        pair_by: a regular expression that finds in a name what both images of a pair share (its first group, or all of
-            it), or `time:SECONDS`: the nearest timestamps of the names that differ by no more.
-        recursive: also take images in sub-folders; results get the same ones.
-        overwrite: replace results that exist.
-        provenance: write into each result what made it (`refinefuse info` reads it).
-        output_format: `png`, `tiff`, `webp` (both without loss), `jpeg`, or `auto`: as above.
-        png_level: how hard PNG files are packed: 0 (not at all), 1 (fast), 2 (smaller, best for images of cameras), or
-            3 to 9 (ever slower searches for repeats, best for drawings and slices).
-        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
+        thermal: how the images of `a` are read; None means as stored, except that raw 16-bit counts get their own
+            range. A range is fitted once for the folder.
+        alignment: how the images of `a` are aligned to those of `b`; None means that they already are.
+        pair_by: a regular expression for what the names of a pair have in common (its first group, or the whole match),
+            or `time:SECONDS` to pair the nearest timestamps in the names, up to that difference.
+        recursive: include subfolders; the results are written to the same subfolders.
+        overwrite: replace existing results.
+        provenance: record in each result how it was made (see `refinefuse info`).
+        output_format: `png`, `tiff`, `webp` (lossless), `jpeg`, or `auto`, as described above.
+        png_level: PNG compression: 0 (none), 1 (fast), 2 (smaller, best for camera images), or 3 to 9 (increasingly
+            slow, best for drawings and slices).
+        progress: show a progress bar on standard error; or a function that is called with the number of steps done and
+            the total.
 
     Raises:
         PairingError: if the folders hold no pair.

@@ -58,11 +58,11 @@ class FuserOptions(TypedDict, total=False):
 
 
 class FusionResult(NamedTuple, Generic[T]):
-    """A fused image in the form of its sources, and its weight map.
+    """A fused image, in the type of its sources, and its weight map.
 
     Attributes:
         fused: the fused image.
-        weight_map: for each pixel, the weight in [0, 1] of all sources but the last: an array (h, w), a tensor of the
+        weight_map: the weight in [0, 1] of all sources but the last, for each pixel: an array (h, w), a tensor of the
             sources' rank, or a PIL image of mode L.
     """
 
@@ -73,13 +73,13 @@ class FusionResult(NamedTuple, Generic[T]):
 def load_model(
     weights: str | os.PathLike[str] = DEFAULT, device: str = "cpu", *, contrast: float | None = None
 ) -> RefineFuse:
-    """Load a trained network, in evaluation mode, float32, in the memory format in which it is fastest.
+    """Load a trained network in evaluation mode, in float32, and in its fastest memory format.
 
     Args:
-        weights: a shipped name, a file, a folder that `save_pretrained` wrote, or `hf://owner/name`.
+        weights: a shipped name, a file, a folder saved by `save_pretrained`, or `hf://owner/name`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        contrast: from 0 (the level of the fused image is the mean of the sources: the fewest artifacts) to 1 (the most
-            contrast); None takes the default of the weights. Give the network to `Fuser`.
+        contrast: from 0 (the level of the fused image is the mean of the sources: fewest artifacts) to 1 (most
+            contrast); None uses that of the weights.
 
     Raises:
         ConfigError: if the contrast is not a number from 0 to 1.

@@ -42,9 +42,9 @@ class PairWarning:
             `alpha` (the second of two channels does not look like alpha), `metadata` (what the files say beside
             their pixels disagrees, or is lost).
         message: what looks wrong and what to do, as a sentence without its full stop.
-        value: what was measured: the rotation in degrees, the scale or the shift in pixels, the saturation, the
-            polarity score, or the fraction of the range or of the pixels.
-        confidence: how sure that is, from 0 to 1; 1 where it is counted and not estimated.
+        value: the measured value: the rotation in degrees, the scale, the shift in pixels, the saturation, the polarity
+            score, or a fraction of the range or the pixels.
+        confidence: confidence from 0 to 1; 1 if the value is counted rather than estimated.
     """
 
     kind: WarningKind
@@ -151,12 +151,12 @@ ALL_KINDS: tuple[WarningKind, ...] = (
 def inspect_pair(
     a: ImageInput, b: ImageInput, *, polarity: Literal["auto", "white-hot", "black-hot"] = "auto"
 ) -> tuple[PairWarning, ...]:
-    """Look for what is wrong with a pair: misaligned, swapped, black-hot, raw counts.
+    """Check a pair for what may be wrong with it: misaligned, swapped, black-hot, raw counts.
 
     Args:
-        a: the source that gives no color, as `Fuser.fuse` takes it.
+        a: the source whose color is not used, as in `Fuser.fuse`.
         b: the source whose color is kept.
-        polarity: what hot things are in `a`; `auto`: unknown, so that it is checked.
+        polarity: how hot objects appear in `a`; `auto` means unknown, so that it is checked.
 
     Raises:
         InputError: as `Fuser.fuse`.

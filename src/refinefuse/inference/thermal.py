@@ -46,16 +46,16 @@ class ThermalImage(NamedTuple):
 
 @dataclass(frozen=True)
 class ThermalOptions:
-    """How a source that gives no color is read.
+    """How a thermal source is read.
 
     Attributes:
-        range: which counts become 0 and 1; None: raw 16-bit counts get the range in which nearly all of them lie,
-            anything else is an image, read as it is.
-        polarity: what hot things are in it; `auto`: unknown, taken for white-hot and checked.
-        per_image: fit the range to each image of a folder by itself, not once to the folder.
-        is_default: whether nobody asked for the range.
-        palette: whose colors are read as values; None: images in color are read as they are.
-        depth: type of the counts that the range was fitted to; None: it is not known.
+        range: counts that become 0 and 1; None means that raw 16-bit counts get a range that covers nearly all of them,
+            and that anything else is read as an ordinary image.
+        polarity: how hot objects appear; `auto` means unknown: assumed to be white-hot, and checked.
+        per_image: fit the range to each image of a folder instead of once to the folder.
+        is_default: whether the range was chosen automatically.
+        palette: palette whose colors are converted to values; None reads color images as they are.
+        depth: data type of the counts that the range was fitted to; None means unknown.
 
     Raises:
         InputError: if the polarity is unknown.

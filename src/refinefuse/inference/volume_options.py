@@ -15,10 +15,10 @@ __all__ = ["VolumeOptions", "VolumeResult"]
 
 @dataclass
 class VolumeResult:
-    """What became of a run.
+    """The result of fusing volumes.
 
     Attributes:
-        messages: what was read, and what became of it.
+        messages: what was read and written.
         warnings: what looks wrong with the volumes, in words.
         pair_warnings: what looks wrong with the pair in its middle slice.
         affine: (4, 4), row, column and slice of the result as it is displayed to patient coordinates (RAS) in mm.

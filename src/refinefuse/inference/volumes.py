@@ -51,19 +51,20 @@ def fuse_volume(
 ) -> VolumeResult:
     """Fuse two volumes slice by slice, and write NIfTI or a DICOM secondary capture.
 
-    Not a medical device. Each slice of the grid is fused as an image; ranges are fixed over the volumes, so that slices
-    do not differ by more than the patient does. Where only one source has data, the others are taken to agree with it.
+    Not a medical device. Each slice is fused as an image. Ranges are fixed for the whole volume, so that brightness
+    does not change from slice to slice. Where only one source has data, the result is that source.
 
     Args:
         a: NIfTI file, DICOM file or folder of DICOM files: CT, or MRI beside PET and SPECT.
         b: the volume whose color is kept.
         output: a NIfTI file, or a folder for DICOM.
-        align: register `a` to `b` first, by a rigid or an affine transform; None: they are registered.
+        align: register `a` to `b` first, with a rigid or affine transform; None means that they are registered.
         fuser: the network; None: `Fuser("medical")`.
-        options: of volumes.
-        overwrite: replace what exists.
-        provenance: write into the result what made it (`refinefuse info` reads it).
-        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
+        options: options for volumes.
+        overwrite: replace existing files.
+        provenance: record in the result how it was made (see `refinefuse info`).
+        progress: show a progress bar on standard error; or a function that is called with the number of steps done and
+            the total.
 
     Raises:
         AlignmentError: the volumes could not be registered.

@@ -113,7 +113,10 @@ class RefineFuse(Pretrained, FusionModel):
         return self.mean_of_orders([self.head(rules, *pair, level) for rules, pair in by_order])
 
     def rules(self, a: Tensor, b: Tensor, context: Context, contrast: Tensor | float) -> list[list[Tensor]]:
-        """What the features decide (`FusionHead.rules`), for each of `orders`."""
+        """What the head applies to the images, for each of `orders` (see `FusionHead.rules`).
+
+        Public because backends and exported graphs compute the head themselves.
+        """
         orders = self.orders(a, b)
         # One after the other: in one batch, sums are taken in another order for the second image of some sizes.
         contexts = [Context(*tokens) for tokens in zip(*(both.chunk(len(orders)) for both in context), strict=True)]

@@ -44,14 +44,14 @@ def calibrate_rig(
     lens_b: Lens | None = None,
     distance: float | None = None,
 ) -> Rig:
-    """Find where in `a` each pixel of `b` lies, for all frames of two cameras that do not move against each other.
+    """Estimate the transform from each pixel of `b` to its position in `a`, for two cameras on one mount.
 
     Args:
-        frames: five and more pairs (a, b) of ordinary scenes, taken at the same moments; 20 different ones are enough.
-            Each is (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
-        lens_a: of the camera that moves, if it was calibrated before; None: its distortion is estimated.
-        lens_b: of the camera that stays.
-        distance: of the scene in meters, if it is known: the calibration holds for things there.
+        frames: at least five pairs (a, b) of ordinary scenes, taken at the same times; 20 different ones suffice. Each
+            is (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+        lens_a: lens of the moving camera, if it is calibrated; None estimates its distortion.
+        lens_b: lens of the fixed camera, likewise.
+        distance: distance of the scenes in meters, if known: the calibration is right for that distance.
 
     Raises:
         AlignmentError: the frames do not determine where the cameras look.

@@ -27,10 +27,10 @@ class RigCheck:
     """Whether a rig still holds; lengths in pixels of `b`.
 
     Attributes:
-        frames: how many pairs of frames were looked at.
+        frames: number of pairs of frames used.
         shift: mean distance of the corners from where the rig puts them.
         uncertainty: standard deviation of that distance.
-        is_known: whether the frames show enough; False where they show too few edges.
+        is_known: whether the frames have enough edges for a result.
         has_moved: whether a camera moved.
     """
 
@@ -45,9 +45,9 @@ def check_rig(rig: Rig, frames: Iterable[tuple[Pixels, Pixels]], *, distance: fl
     """Compare later frames with a rig: 20 different ones reveal a move of 3 pixels.
 
     Args:
-        rig: as it was calibrated.
+        rig: the calibrated rig.
         frames: pairs (a, b) of the same two cameras, of the sizes of the rig.
-        distance: of the scene in meters; None: that of the calibration.
+        distance: distance of the scenes in meters; None means that of the calibration.
 
     Raises:
         InputError: no frame, or frames of another size.

@@ -82,10 +82,10 @@ class ScoreTable:
     """Scores.
 
     Attributes:
-        convention: the key of the convention.
-        metrics: the keys of the metrics, in order.
+        convention: key of the convention.
+        metrics: keys of the metrics, in order.
         scores: method -> image -> metric -> value.
-        failures: what could not be scored, each with its reason.
+        failures: what could not be scored, with the reasons.
     """
 
     convention: str

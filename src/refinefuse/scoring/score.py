@@ -25,22 +25,22 @@ def score(
     num_workers: int = 1,
     volumes: VolumeOptions = VolumeOptions(),  # noqa: B008  # frozen
 ) -> ScoreTable:
-    """Score fused images against their sources, by name, or fused volumes slice by slice.
+    """Score fused images against their sources, paired by name, or fused volumes slice by slice.
 
-    Images without a source of their name are left out, as are slices in which a source has no data; images that cannot
-    be scored are listed in the result. The sources of a volume are brought onto its grid, in the ranges in which they
-    were fused: CT in its window, PET and SPECT in their color map.
+    Images without a source of the same name are left out, as are slices in which a source has no data; images that
+    cannot be scored are listed in the result. The sources of a volume are resampled to its grid and displayed as for
+    the fusion: CT in its window, PET and SPECT in their colormap.
 
     Args:
         fused: an image, a folder of images, a folder of such folders (one per method), or several of them; or a
             volume (NIfTI, DICOM), or several.
         a: the first source (infrared, CT, PET, SPECT): an image, a folder with the same names, or a volume.
-        b: the second source (visible, MRI): likewise.
+        b: the second source (visible, MRI), likewise.
         metrics: keys, as in `refinefuse.metrics.evaluate`.
-        convention: whose definitions; see `refinefuse.metrics.CONVENTIONS`.
-        channels: score the rounded luma, or each color channel by itself and take the mean.
-        num_workers: images to score at the same time.
-        volumes: how volumes were fused (window, range, kinds).
+        convention: whose definitions to use; see `refinefuse.metrics.CONVENTIONS`.
+        channels: score the rounded luma, or each color channel separately and average.
+        num_workers: number of images to score in parallel.
+        volumes: how the volumes were fused (window, range, kinds).
 
     Raises:
         PairingError: if files and folders are mixed, or nothing matches.

@@ -28,21 +28,21 @@ def train(
     cache: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Path:
-    """Train a network by a recipe, or resume a run that was stopped, and write its averaged weights.
+    """Train a network from a recipe, or resume a run that was stopped, and save its averaged weights.
 
-    The output folder holds the recipe, the last checkpoint (at most a minute old), the logs for TensorBoard and as
-    CSV, and at the end `NAME.safetensors`. The same call resumes a run. With several devices or nodes, Lightning
-    starts this program once more for each, or finds those that torchrun or Slurm started. Needs the extra `train`.
+    The output folder holds the recipe, the last checkpoint (at most a minute old), logs for TensorBoard and as CSV, and
+    at the end `NAME.safetensors`. The same call resumes a run. With several devices or nodes, Lightning starts this
+    program once per process, or uses the processes that torchrun or Slurm started. Needs the extra `train`.
 
     Args:
         recipe: the name of a shipped recipe, a YAML file, or a `Recipe`.
         output: the folder of the run.
         data_root: the folder of the recipe's datasets; by default the environment variable REFINEFUSE_DATA.
-        num_workers: processes per training process that cut crops.
-        accelerator: what computes; auto uses a GPU if there is one.
-        devices: training processes on this machine, each with its own device; each takes a part of the pairs.
-        num_nodes: machines.
-        cache: a folder for decoded images, mapped into memory; None keeps them in the memory of each process.
+        num_workers: data-loading processes per training process.
+        accelerator: device to train on; auto uses a GPU if there is one.
+        devices: training processes on this machine, each with its own device and its part of the pairs.
+        num_nodes: number of machines.
+        cache: folder for decoded images, memory-mapped; None keeps them in the memory of each process.
         progress: show a progress bar.
 
     Returns:

@@ -63,28 +63,28 @@ class Recipe:
 
     Args:
         name: the name of the weights.
-        datasets: what is trained on. Without lists, every tenth pair of a dataset, by name, is kept for validation.
+        datasets: the training data. Without lists, every tenth pair of a dataset, by name, is used for validation.
         network: the network.
-        loss_weights: how much each loss term counts.
-        detector: the ONNX file of the detector that it asks, relative to the data root.
-        classes: of the label maps, 0 (background) among them.
-        pretrained: weights to start from, as `load_model` takes them; None starts from random ones. In a
-            file, keys of `network` that are left out are those of these weights.
-        augmentation: how crops are varied.
+        loss_weights: weight of each loss term.
+        detector: ONNX file of the detector for the detection loss, relative to the data root.
+        classes: class names of the label maps, including 0 (background).
+        pretrained: weights to start from, as in `load_model`; None means random ones. In a file, keys of `network` that
+            are left out are those of these weights.
+        augmentation: augmentation of the crops.
         max_steps: optimizer steps.
-        batch_size: pairs drawn for a step, over all processes.
-        crops_per_pair: crops cut from each.
+        batch_size: pairs per step, over all processes.
+        crops_per_pair: crops per pair.
         crop_size: side of a crop, in pixels, a multiple of the network's stride.
-        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, but over 200 at
-            least, or over a tenth of a run that is shorter than 2000.
-        weight_decay: of SOAP.
-        gradient_clip_val: largest norm of the gradient.
-        ema_decay: decay of the exponential moving average of the weights, which is what is shipped. It ramps up: in the
+        learning_rate: peak of the cosine schedule (SOAP), after a warm-up over 2 percent of the steps, but at least
+            200, or a tenth of a run shorter than 2000 steps.
+        weight_decay: weight decay of SOAP.
+        gradient_clip_val: maximum norm of the gradient.
+        ema_decay: decay of the exponential moving average of the weights, which is what is saved. It ramps up: in the
             first steps the average follows the weights closely.
-        precision: as Lightning names it; on a CPU, bfloat16 is slower for a network as narrow as this one.
+        precision: precision as in Lightning; on a CPU, bfloat16 is slower for a network as narrow as this one.
         val_check_interval: steps between validations.
-        seed: of everything random.
-        on_bad_pair: what to do with pairs that cannot be used: stop, or skip them and say which.
+        seed: seed of everything random.
+        on_bad_pair: whether to stop at pairs that cannot be used, or to skip and report them.
     """
 
     name: str

@@ -28,18 +28,21 @@ def parse_series(text: str | None) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True)
 class VolumeOptions:
-    """What can be chosen about volumes. Ranges are given as on the command line, or parsed.
+    """Options for volumes. Ranges are given as on the command line, or as `IntensityRange`.
 
     Attributes:
-        window: of CT: brain, bone, lung, tissue or CENTER,WIDTH in HU; None: the file's own, else soft tissue.
-        range: of all sources but the last, in any modality: MIN,MAX or percentile:LOW,HIGH; None: by the modality.
-        suv_range: of PET: MIN,MAX in SUV; None: from 0 to the 99.9th percentile.
-        colormap: of the last source; None: inferno for PET and SPECT, gray otherwise.
-        grid: the source whose grid the result gets; None: the one with the smallest voxels.
+        window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU; None means that of the file, or else soft
+            tissue.
+        range: values that become black and white in all sources but the last, whatever their modality: MIN,MAX or
+            percentile:LOW,HIGH; None means by modality.
+        suv_range: SUV that become black and white in PET: MIN,MAX; None means 0 to the 99.9th percentile.
+        colormap: colormap of the last source; None means inferno for PET and SPECT, and gray otherwise.
+        grid: source whose grid the result gets; None means the one with the smallest voxels.
         series: numbers or UIDs, one per source, if folders hold several.
-        anonymize: keep nothing of patient and study in DICOM results, and name no patient in messages.
-        kinds: the modality of each source; empty: by the file or its name.
-        max_voxels: that a source may declare; by default 2**30, or the limit of pixels if that was raised above it.
+        anonymize: remove all patient and study data from DICOM results and messages.
+        kinds: modality of each source; empty means from the file or its name.
+        max_voxels: maximum number of voxels that a source may declare; by default 2**30, or the pixel limit if that is
+            higher.
 
     Raises:
         InputError: if a value is not understood.

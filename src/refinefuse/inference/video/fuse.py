@@ -38,18 +38,19 @@ def fuse_video(
 ) -> VideoResult:
     """Fuse two videos; frame rate, timestamps, color and audio are those of `b`.
 
-    Luma is fused, the chroma planes of `b` are kept as they are. The frame of `a` that is nearest in time goes with
-    each frame of `b`. Interrupted, or with a full disk, what was written is a file that can be played.
+    The luma is fused, and the chroma planes of `b` are copied. Each frame of `b` is fused with the frame of `a` that is
+    nearest in time. If the run is interrupted or the disk is full, the file written so far can be played.
 
     Args:
         a: video file, folder of images, camera or URL of the first source.
-        b: of the second source.
+        b: the second source, likewise.
         output: the fused video; its extension gives the format.
         fuser: the network; None: `Fuser()`.
-        options: of videos.
-        overwrite: replace a file that exists.
-        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
-        provenance: write into the video what made it (`refinefuse info` reads it).
+        options: options for videos.
+        overwrite: replace an existing file.
+        progress: show a progress bar on standard error; or a function that is called with the number of steps done and
+            the total.
+        provenance: record in the video how it was made (see `refinefuse info`).
 
     Raises:
         InputError: if a source cannot be used, the sizes differ, or the result cannot be written.

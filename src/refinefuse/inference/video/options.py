@@ -20,16 +20,16 @@ OnError = Literal["skip", "stop"]
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What can be chosen about videos.
+    """Options for videos.
 
     Attributes:
-        codec: of the result; `auto` is h264, but ffv1 (lossless) for .avi.
-        fps: frame rate of folders; None: that of the video beside it, or 25.
-        frame_stride: fuse only each n-th frame of `b`.
-        on_error: what to do about a damaged frame: leave it out, or stop there.
-        thermal: range and polarity of `a`. Without a range, gray of more than 8 bits is scaled from its own lowest and
-            highest counts, fixed over the sequence.
-        alignment: where in `a` each pixel of `b` lies, as a transform.
+        codec: codec of the result; `auto` is h264, or ffv1 (lossless) for .avi.
+        fps: frame rate of folders; None means that of the other video, or 25.
+        frame_stride: fuse only every Nth frame of `b`.
+        on_error: whether to skip a damaged frame or to stop there.
+        thermal: range and polarity of `a`. Without a range, gray sources of more than 8 bits are scaled by their lowest
+            and highest counts, fixed for the sequence.
+        alignment: a transform that maps each pixel of `b` to its position in `a`.
 
     Raises:
         InputError: if a value is out of range.
@@ -59,20 +59,21 @@ class VideoOptions:
 
 @dataclass
 class VideoResult:
-    """What became of a video.
+    """The result of fusing a video.
 
     Attributes:
-        frames: how many were written.
-        path: where they are; None: nowhere. After an interruption it is a name of its own if there was a file before.
-        seconds: how long it took.
-        damaged: the frames that could not be decoded, each with the reason.
-        note: what was left over of the longer source, in words.
+        frames: number of frames written.
+        path: the file; None if there is none. If an existing file could not be replaced after an interruption, another
+            name.
+        seconds: duration of the run.
+        damaged: frames that could not be decoded, with the reasons.
+        note: which part of the longer source was left over, in words.
         cut: whether something of `b` was left over.
-        failure: why it ended before its time, empty if it did not; the frames before can be played.
-        interrupted: what the user stopped it by.
-        warnings: what looks wrong with the pair, as far as some of its frames show it, and what was lost or repaired.
-        stages: how long each stage worked.
-        written: when each frame had been encoded, in seconds from the start.
+        failure: why the run ended early; empty if it did not. The frames written before can be played.
+        interrupted: how the user stopped the run.
+        warnings: what looks wrong with the pair in some of its frames, and what was lost or repaired.
+        stages: working time of each stage.
+        written: when each frame was encoded, in seconds from the start.
     """
 
     frames: int = 0
