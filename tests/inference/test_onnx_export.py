@@ -94,7 +94,17 @@ def test_a_fixed_size_runs_in_opencv(network, tmp_path, color):
     }
     assert by(report, "OpenCV DNN").problem is None
     assert by(report, "OpenCV DNN").largest < 0.01
-    assert not {"Shape", "Range", "Mod"} & {node.op_type for node in onnx.load(report.path).graph.node}
+    graph = onnx.load(report.path).graph
+    assert not {"Shape", "Range", "Mod"} & {node.op_type for node in graph.node}
+    # onnx2tf knows no shuffle of single pixels, and takes bounds up to 1e-6 for zero
+    constants = [(one.name, one) for one in graph.initializer]
+    constants += [(node.output[0], node.attribute[0].t) for node in graph.node if node.op_type == "Constant"]
+    bounds = {name for node in graph.node if node.op_type == "Clip" for name in node.input[1:]}
+    values = [float(onnx.numpy_helper.to_array(one)) for name, one in constants if name in bounds]
+    assert values
+    assert all(value == 0 or value > 1e-6 for value in values)
+    shuffles = [node for node in graph.node if node.op_type == "DepthToSpace"]
+    assert all(onnx.helper.get_node_attr_value(node, "blocksize") > 1 for node in shuffles)
 
 
 @pytest.mark.parametrize("size", [(7, 33), (1, 1)])

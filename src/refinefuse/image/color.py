@@ -30,6 +30,7 @@ _CB, _CR = (
     2 * (1 - _B),
     2 * (1 - _R),
 )  # 1.772 and 1.402: the full ranges of b - luma and r - luma, so that chroma is in [-0.5, 0.5]
+_GRAY = 2e-6  # of full scale: colors nearer to gray are gray; onnx2tf takes bounds up to 1e-6 for zero
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,8 @@ def _rgb(luma: Tensor, chroma: Tensor) -> Tensor:
     green = -(_B * blue + _R * red) / _G
     offset = torch.cat([red, green, blue], 1)
     room = torch.where(offset > 0, 1 - luma, luma)
-    fits = (room / offset.abs().clamp_min(torch.finfo(offset.dtype).tiny)).amin(1, keepdim=True).clamp(0, 1)
+    distance = offset.abs().clamp_min(max(_GRAY, torch.finfo(offset.dtype).tiny))
+    fits = (room / distance).amin(1, keepdim=True).clamp(0, 1)
     return luma + fits * offset
 
 

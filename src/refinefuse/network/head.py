@@ -96,7 +96,7 @@ class FusionHead(nn.Module):
     ) -> FusionOutput:
         """The fused image, by `rules`."""
         by_block = zip(torch.split(rules[0], self.counts, 1), self.sides, strict=True)
-        mix, *fine = (F.pixel_shuffle(x, side) for x, side in by_block)
+        mix, *fine = (F.pixel_shuffle(x, side) if side > 1 else x for x, side in by_block)
         weight = (mix + 1) / 2
         *gains, level = *fine, *rules[1:]
         *detail_a, base_a = bands(a, len(gains) + 1)
