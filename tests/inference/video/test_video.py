@@ -256,6 +256,7 @@ class TestBadInput:
 
     def test_every_and_fps(self, fuser, pair, tmp_path):
         self.refused(fuser, *pair, tmp_path / "o.mp4", "`frame_stride`", frame_stride=0)
+        self.refused(fuser, *pair, tmp_path / "o.mp4", "`frame_stride`", frame_stride=10**20)
         self.refused(fuser, *pair, tmp_path / "o.mp4", "`fps`", fps=-1.0)
 
     def test_color_of_a(self, fuser, pair, tmp_path):

@@ -16,6 +16,7 @@ from refinefuse.inference.video.frames import exact_rate
 
 Codec = Literal["auto", "h264", "hevc", "ffv1"]
 OnError = Literal["skip", "stop"]
+_LARGEST_STRIDE = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class VideoOptions:
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
 
     def __post_init__(self) -> None:
-        if self.frame_stride < 1:
-            raise InputError(f"`frame_stride` must be 1 or more.\n  got: {self.frame_stride}")
+        if not 1 <= self.frame_stride <= _LARGEST_STRIDE:
+            raise InputError(f"`frame_stride` must be from 1 to {_LARGEST_STRIDE}.\n  got: {self.frame_stride}")
         if self.fps is not None:
             exact_rate(self.fps)
         for name, kind in (("codec", Codec), ("on_error", OnError)):
