@@ -54,8 +54,8 @@ class ThermalArguments:
     """Thermal source A.
 
     Attributes:
-        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
-            video. Without it, the range of the data type.
+        range: Black and white points: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a video.
+            Without it, the range of the data type.
         polarity: How A shows hot objects. auto warns of black-hot images; black-hot inverts A.
     """
 
@@ -77,8 +77,8 @@ class FolderThermalArguments(ThermalArguments):
     """Thermal source A.
 
     Attributes:
-        range: Counts that become black and white: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a
-            folder. Without it, raw 16-bit counts get percentiles 0.1 to 99.9, others the range of their type.
+        range: Black and white points: full, percentile:LOW,HIGH, MIN,MAX or celsius:MIN,MAX; fixed over a folder.
+            Without it, raw 16-bit counts get percentiles 0.1 to 99.9, others the range of their type.
         polarity: How A shows hot objects. auto warns of black-hot images; black-hot inverts A.
         range_per_image: Fit the range to each image of a folder.
         palette: Convert false color to values: jet, iron, rainbow, hot, inferno, turbo ...

@@ -17,8 +17,8 @@ class VolumeArguments:
 
     Attributes:
         window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
-        range: Values of A that become black and white, in any modality: MIN,MAX or percentile:LOW,HIGH.
-        suv_range: SUV by body weight that become black and white in PET: MIN,MAX.
+        range: Black and white points of A, in any modality: MIN,MAX or percentile:LOW,HIGH.
+        suv_range: Black and white points of PET: MIN,MAX in SUV by body weight.
         colormap: Colormap of B; without it, inferno for PET and SPECT, otherwise none.
         kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
             name.

@@ -47,9 +47,9 @@ class SourceArguments:
 
     Attributes:
         window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
-        range: Values that become black and white in all sources but the last, whatever their modality: MIN,MAX or
+        range: Black and white points of all sources but the last, whatever their modality: MIN,MAX or
             percentile:LOW,HIGH.
-        suv_range: SUV by body weight that become black and white in PET: MIN,MAX.
+        suv_range: Black and white points of PET: MIN,MAX in SUV by body weight.
         kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
             name.
         series: Numbers or UIDs of the DICOM series, separated by commas, if a folder holds several.

@@ -43,7 +43,7 @@ class ProgressBar(TQDMProgressBar):
     """The steps of a run, which has no epochs, and the latest loss."""
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Begin at the first step, or where a run goes on."""
+        """Begin at the first step, or where a run resumes."""
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description("training")
 

@@ -162,7 +162,7 @@ REPLACED = {
     "StudyDate": "19000101", "StudyID": "1", "StudyTime": "000000",
 }  # fmt: skip
 NEW_UIDS = {"FrameOfReferenceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyInstanceUID"}
-#: What says how pixels are stored, shown and placed, and that the profile does not name.
+#: What says how pixels are stored, shown and located, and that the profile does not name.
 OF_PIXELS = {
     "BitsAllocated", "BitsStored", "BurnedInAnnotation", "Columns", "ContributingEquipmentSequence", "ConversionType",
     "DeidentificationMethodCodeSequence", "FrameIncrementPointer", "HighBit", "ImageType", "InstanceNumber",

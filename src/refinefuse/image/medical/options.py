@@ -33,9 +33,9 @@ class VolumeOptions:
     Attributes:
         window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU; None means that of the file, or else soft
             tissue.
-        range: values that become black and white in all sources but the last, whatever their modality: MIN,MAX or
+        range: black and white points of all sources but the last, whatever their modality: MIN,MAX or
             percentile:LOW,HIGH; None means by modality.
-        suv_range: SUV that become black and white in PET: MIN,MAX; None means 0 to the 99.9th percentile.
+        suv_range: black and white points of PET: MIN,MAX in SUV; None means 0 to the 99.9th percentile.
         colormap: colormap of the last source; None means inferno for PET and SPECT, and gray otherwise.
         grid: source whose grid the result gets; None means the one with the smallest voxels.
         series: numbers or UIDs, one per source, if folders hold several.
