@@ -54,6 +54,8 @@ EQUIVALENT = [
     ("image/medical/intensity.py", r"\[:, 0, ::-1\].*->.*\[:, -1, ::-1\]", "there is one column"),
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
     ("metrics/evaluate.py", r"triplet\[ ?1\]\.shape", "all three have one shape"),
+    ("data/crops.py", r"rng\.random\(\) <= ", "a random number is never exactly the probability"),
+    ("metrics/evaluate.py", r"x\.shape\[1\] == 0", "the weights of luma sum to 1: a gray image is its own luma"),
     ("metrics/conventions.py", "stretch=True.*->.*stretch=False", "of whole levels a stretch makes no two the same"),
     ("metrics/vif.py", r"_SMALLEST = \( ?1[68],", "the finest scale is always there"),
     ("metrics/statistics.py", r"first\) \* \(keys", "of truth values `*` is `&`"),

@@ -20,6 +20,7 @@ BOUNDS = [
     (RECIPE, "crops_per_pair", [1], [0]),
     (RECIPE, "val_check_interval", [1], [0]),
     (RECIPE, "crop_size", [16, 160], [0, 8, 127, 129]),
+    (RECIPE, "classes", [2, 254], [1, 255]),  # 255 marks pixels without a label
     (RECIPE, "learning_rate", [TINY, 1e9], [0, -TINY, math.inf, math.nan]),
     (RECIPE, "weight_decay", [0, 1], [-TINY]),
     (RECIPE, "gradient_clip_val", [TINY, 5], [0, -TINY]),

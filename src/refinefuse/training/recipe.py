@@ -67,7 +67,7 @@ class Recipe:
         network: the network.
         loss_weights: weight of each loss term.
         detector: ONNX file of the detector for the detection loss, relative to the data root.
-        classes: class names of the label maps, including 0 (background).
+        classes: number of classes of the label maps, including 0 (background).
         pretrained: weights to start from, as in `load_model`; None means random ones. In a file, keys of `network` that
             are left out are those of these weights.
         augmentation: augmentation of the crops.
