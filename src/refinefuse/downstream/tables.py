@@ -33,8 +33,13 @@ def task_tables(task: str, title: str, rows: Mapping[str, Evaluation], reference
     ]
     by_class = [column for column in columns if column not in whole]
     seeds = len(next(iter(rows.values())).values[FIRST[task]])
+    trainings = (
+        f"Means over {seeds} trainings, after ± their standard deviation."
+        if seeds > 1
+        else "One training of each network."
+    )
     note = (
-        f"Means over {seeds} trainings, after ± their standard deviation. Last column: the difference in "
+        f"{trainings} Last column: the difference in "
         f"{FIRST[task].partition(': ')[2]} over the whole set, with its 95 % interval by the bootstrap over images and "
         "trainings (the same draws for all)."
     )
