@@ -239,5 +239,6 @@ def open_input(name: str) -> Any:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"Cannot open the video '{name}': {reason_of(error)}.\n"
-            "Check the path or the address, and that it is a video. A camera is a path such as /dev/video0."
+            "Check the path or the address, and that it is a video. A camera is a path such as /dev/video0; for "
+            "two of them there is `refinefuse live`."
         ) from None
