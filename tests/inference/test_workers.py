@@ -63,8 +63,11 @@ def test_each_worker_computes_alone_and_torch_keeps_its_threads():
         torch.set_num_threads(before)
 
 
-def test_a_folder_has_the_bytes_of_its_pairs_one_by_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_a_folder_has_the_bytes_of_its_pairs_one_by_one(tmp_path, monkeypatch, backend):
     """Whole images and strips, gray and color, and one that cannot be read."""
+    pytest.importorskip(backend)
+    pytest.importorskip("onnx")
     noise = np.random.default_rng(0)
     for number in range(9):
         side = (80, 64) if number != 4 else (500, 400)
@@ -72,8 +75,17 @@ def test_a_folder_has_the_bytes_of_its_pairs_one_by_one(tmp_path, monkeypatch):
         write_image(tmp_path / "vi" / f"{number}.png", noise.integers(0, 256, (*side, 3), np.uint8))
     (tmp_path / "ir" / "6.png").write_bytes(b"no image")
     monkeypatch.setattr(folders.Workers, "affordable", staticmethod(lambda: 3))
-    fuser = Fuser("infrared-visible-nano", tile=300)
+    fuser = Fuser("infrared-visible-nano", tile=300, backend=backend)
+    computed, compute = [], fuser.model.predict_padded
+
+    def watched(*given):
+        computed.append(threading.current_thread().name)
+        return compute(*given)
+
+    monkeypatch.setattr(fuser.model, "predict_padded", watched)
     result = fuse_folder(tmp_path / "ir", tmp_path / "vi", tmp_path / "out", fuser=fuser)
+    by_workers = [name for name in computed if name.startswith("refinefuse")]
+    assert len(by_workers) == (0 if backend == "torch" else 7)
     assert result.fused == [str(number) for number in range(9) if number != 6]
     assert list(result.failed) == ["6"]
     for name in result.fused:
@@ -97,6 +109,14 @@ def test_a_folder_is_written_in_the_format_that_is_asked_for(tmp_path, output_fo
     assert difference.max() <= (40 if output_format == "jpeg" else 0)
     again = fuse_folder(tmp_path / "ir", tmp_path / "vi", folder, fuser=fuser, output_format=output_format)
     assert again.skipped == ["x"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
+def test_the_fast_png_holds_every_kind_of_pixel(tmp_path, channels, dtype):
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (600, 33, *channels), dtype, endpoint=True)
+    write_image(tmp_path / "x.png", pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), pixels)
 
 
 def test_every_png_level_holds_the_same_pixels(tmp_path):

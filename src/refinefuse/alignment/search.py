@@ -77,15 +77,24 @@ class Correlator:
         self.size = tuple(cv2.getOptimalDFTSize(side + limit) for side, limit in zip((h, w), limits, strict=True))
         self.window = np.ix_(*(np.r_[: limit + 1, -limit:0] for limit in limits))
         self.shifts = [np.r_[: limit + 1, -limit:0] for limit in limits]
-        self.directions = np.conj(np.fft.fft2(_complex(b), self.size))
-        self.strength = np.conj(np.fft.rfft2(dot(b, b), self.size))
+        self.directions, self.strength = self._spectrum(b), self._spectrum(dot(b, b))
 
     def surface(self, a: Field) -> Float[np.ndarray, "rows columns"]:
         """The agreement at each shift of `shifts`, in standard deviations over chance."""
-        total = np.fft.ifft2(np.fft.fft2(_complex(a), self.size) * self.directions).real[self.window]
-        chance = np.fft.irfft2(np.fft.rfft2(dot(a, a), self.size) * self.strength, self.size)[self.window]
+        total = self._correlate(a, self.directions)[..., 0][self.window]
+        chance = self._correlate(dot(a, a), self.strength)[self.window]
         least = max(0.02 * float(chance.max()), 1e-6)  # a sliver of overlap proves nothing
         return np.asarray(total / np.sqrt(np.maximum(chance, least) / 2))
+
+    def _correlate(self, a: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+        product = cv2.mulSpectrums(self._spectrum(a), spectrum, 0, conjB=True)
+        return np.asarray(cv2.idft(product, flags=cv2.DFT_SCALE))
+
+    def _spectrum(self, x: np.ndarray) -> np.ndarray:
+        """Of a field, whose vectors are complex numbers, or of an image; of `size`."""
+        h, w = x.shape[:2]
+        padded = cv2.copyMakeBorder(x, 0, self.size[0] - h, 0, self.size[1] - w, cv2.BORDER_CONSTANT)
+        return np.asarray(cv2.dft(padded))
 
     def peaks(self, a: Field) -> list[tuple[tuple[int, int], float]]:
         """The shift (x, y) from `b` to `a` at which directions agree best, and the best one elsewhere; with scores."""
@@ -98,10 +107,6 @@ class Correlator:
             near = np.ix_(abs(self.shifts[0] - shift[1]) < _APART, abs(self.shifts[1] - shift[0]) < _APART)
             surface[near] = -np.inf
         return found
-
-
-def _complex(field: Field) -> np.ndarray:
-    return np.ascontiguousarray(field).view(np.complex64)[..., 0]
 
 
 def directions_after(

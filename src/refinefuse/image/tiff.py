@@ -22,7 +22,7 @@ from refinefuse.image.metadata import Metadata
 from refinefuse.image.metadata_embed import append_directories, tiff_options
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.structure import cmyk, several_images, truncated
-from refinefuse.image.tiff_segments import check_lengths, decode_strips, unpacks_by_opencv
+from refinefuse.image.tiff_segments import check_lengths, decode_strips, unpack_lzw
 
 _SIZES = {256, 257, 258, 259, 262, 273, 277, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
 _ORIENTATION, _NODATA = 274, 42113
@@ -206,8 +206,10 @@ def _decode_page(page: Any, data: bytes) -> Pixels:
 
 def can_decode(page: Any) -> bool:
     """Whether the strips or tiles of a page are decoded one by one in this installation (imagecodecs adds to them)."""
-    plain = page.compression == COMPRESSION.NONE or page.compression in tifffile.TIFF.DECOMPRESSORS
-    return (plain or unpacks_by_opencv(page)) and (page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS)
+    ours = page.compression in (COMPRESSION.NONE, COMPRESSION.LZW)
+    return (ours or page.compression in tifffile.TIFF.DECOMPRESSORS) and (
+        page.predictor == 1 or page.predictor in tifffile.TIFF.UNPREDICTORS
+    )
 
 
 def as_image(page: Any, samples: Pixels) -> Pixels:
@@ -254,7 +256,10 @@ def _colors(colormap: Pixels) -> Pixels:
 
 
 def _by_opencv(page: Any, data: bytes) -> Pixels:
-    """Decode with OpenCV, and take the result only if nothing was dropped or reduced."""
+    """Decode with OpenCV, and take the result only if nothing was dropped, reduced, or missing from the start."""
+    if page.compression == COMPRESSION.LZW:
+        for number in range(int(np.prod(page.chunked))):
+            unpack_lzw(page, number)
     if tag := page.tags.get(_ORIENTATION):  # OpenCV would turn the image, and a pair would no longer be registered
         form = page.parent.tiff
         data = data[: tag.valueoffset] + struct.pack(f"{form.byteorder}H", 1) + data[tag.valueoffset + 2 :]

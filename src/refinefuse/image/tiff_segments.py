@@ -7,7 +7,6 @@ import struct
 from typing import Any
 
 import numpy as np
-import tifffile
 from tifffile import COMPRESSION
 
 from refinefuse.errors import InputError
@@ -34,26 +33,21 @@ def decode_strips(page: Any, start: int, stop: int) -> Pixels:
     planes, _, height, width, samples = page.shaped
     pixels = np.empty((planes, min(stop, height) - start, width, samples), page.dtype)
     down, across = -(-height // side), -(-width // page.tilewidth) if page.is_tiled else 1
-    by_opencv = unpacks_by_opencv(page)
-    stored = _as_unpacked(page) if by_opencv else page
+    is_lzw = page.compression == COMPRESSION.LZW
+    stored = _as_unpacked(page) if is_lzw else page
     tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if page.compression in _JPEG else {}
     for plane in range(planes):
         for index in range(start // side, -(-stop // side)):
             top = index * side - start
             for column in range(across):
                 number = (plane * down + index) * across + column
-                data = _unpacked(page, number) if by_opencv else _segment(page, number)
+                data = unpack_lzw(page, number) if is_lzw else _segment(page, number)
                 part, (_, _, _, left, _), _ = stored.decode(data, number, **tables)
                 room = pixels[plane, top : top + side, left : left + (page.tilewidth if page.is_tiled else width)]
                 if part is None or any(got < needed for got, needed in zip(part.shape[1:], room.shape, strict=True)):
                     raise _short(number)
                 room[...] = part[0, : room.shape[0], : room.shape[1]]  # tiles at the edges reach over them
     return pixels
-
-
-def unpacks_by_opencv(page: Any) -> bool:
-    """Whether OpenCV unpacks the strips or tiles one by one: LZW, which tifffile leaves to imagecodecs."""
-    return bool(page.compression == COMPRESSION.LZW and COMPRESSION.LZW not in tifffile.TIFF.DECOMPRESSORS)
 
 
 def _as_unpacked(page: Any) -> Any:
@@ -65,15 +59,29 @@ def _as_unpacked(page: Any) -> Any:
     return stored
 
 
-def _unpacked(page: Any, number: int) -> bytes:
-    """The bytes of one strip or tile, unpacked by OpenCV as a TIFF of its own, of one gray strip of bytes.
+def unpack_lzw(page: Any, number: int) -> bytes:
+    """The bytes of one strip or tile, unpacked by OpenCV as a gray TIFF of its own.
 
+    Its pixels have 16 bits: of those of 8, OpenCV does not notice that some are missing.
     Source: "TIFF revision 6.0", 1992, section 2.
+
+    Raises:
+        InputError: if they are fewer than there should be, or the kind of LZW is one of before 1992.
     """
-    data, rows, width = _segment(page, number), _rows(page, number), _bytes_per_row(page)
+    data, rows, width, bits = _segment(page, number), _rows(page, number), _bytes_per_row(page), 16
+    if data[:1] == b"\0" and len(data) > 1 and data[1] & 1:
+        raise InputError("this kind of TIFF cannot be read (old-style LZW).\nSave it with ZIP (deflate) compression.")
+    if width % 2 == 0:
+        width //= 2
+    elif rows % 2 == 0:
+        rows //= 2
+    elif _lzw_length(data) < rows * width:
+        raise _short(number)
+    else:
+        bits = 8
     long, short = 4, 3
     entries = (
-        (256, long, width), (257, long, rows), (258, short, 8), (259, short, COMPRESSION.LZW), (262, short, 1),
+        (256, long, width), (257, long, rows), (258, short, bits), (259, short, COMPRESSION.LZW), (262, short, 1),
         (266, short, page.fillorder), (273, long, _HEADER), (277, short, 1), (278, long, rows), (279, long, len(data)),
     )  # fmt: skip
     directory = struct.pack("<H", len(entries))
@@ -82,11 +90,11 @@ def _unpacked(page: Any, number: int) -> bytes:
     pixels = opencv.decode(header + data)
     if pixels is None:
         raise _short(number)
-    return pixels.tobytes()
+    return pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def check_lengths(page: Any) -> None:
-    """Refuse a page with a strip or tile that is missing, empty, or (LZW) holds fewer rows than it should.
+    """Refuse a page with a strip or tile that is missing or empty.
 
     Raises:
         InputError: with the number of the strip or tile.
@@ -100,10 +108,6 @@ def check_lengths(page: Any) -> None:
         raise InputError(
             f"the TIFF file is damaged: strip or tile {empty} of {expected} is empty.\nCopy or export it again."
         )
-    if page.compression == COMPRESSION.LZW:
-        for number in range(expected):
-            if _lzw_length(_segment(page, number)) < _rows(page, number) * _bytes_per_row(page):
-                raise _short(number)
 
 
 def _segment(page: Any, number: int) -> bytes:
@@ -130,8 +134,6 @@ def _bytes_per_row(page: Any) -> int:
 
 def _lzw_length(data: bytes) -> int:
     """How many bytes a strip unpacks to. Source: "TIFF revision 6.0", 1992, section 13."""
-    if data[:1] == b"\0" and len(data) > 1 and data[1] & 1:
-        raise InputError("this kind of TIFF cannot be read (old-style LZW).\nSave it with ZIP (deflate) compression.")
     total, buffer, bits, width, lengths, last = 0, 0, 0, 9, [1] * _FIRST, 0
     for byte in data:
         buffer, bits = buffer << 8 | byte, bits + 8

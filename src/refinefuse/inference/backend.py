@@ -8,6 +8,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,6 +23,7 @@ from refinefuse.inference.cpu import CpuHead, OnCpu
 from refinefuse.inference.device import resolve_device
 from refinefuse.inference.onnx_file import config_of, read_onnx
 from refinefuse.inference.onnx_session import Feed, onnx_session
+from refinefuse.inference.resources import usable_cores
 from refinefuse.network.context import Context
 from refinefuse.network.fusion_model import FusionModel
 from refinefuse.network.head import FusionOutput
@@ -43,8 +45,10 @@ class OnnxModel(OnCpu):
 
     Args:
         model: what `to_onnx` returned, or `read_onnx` read; it may be quantized.
-        threads: of the runtime.
+        threads: of the runtime; threads that leave torch only themselves compute alone.
     """
+
+    is_thread_invariant = True
 
     def __init__(self, model: ModelProto, threads: int) -> None:
         self.config = config_of(model)
@@ -52,12 +56,21 @@ class OnnxModel(OnCpu):
         part = rules_graph(model)
         self.inputs = [given.name for given in part.graph.input]
         self.results = [output.name for output in part.graph.output]
-        self.run = self.load(part.SerializeToString(), self.results, threads)
+        self.threads, self._graph = threads, part.SerializeToString()
+        self.run = self.load(self._graph, self.results, threads)
 
     @staticmethod
     @abstractmethod
     def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
-        """Prepare a graph: the function that maps its inputs by name to these of its outputs."""
+        """Prepare a graph: the function that maps its inputs by name to these of its outputs.
+
+        Several threads may call it at a time. With `threads` of 1, each of them computes alone.
+        """
+
+    @cached_property
+    def _run_alone(self) -> Callable[[Feed], list[np.ndarray]]:
+        """`run` for a thread that computes alone."""
+        return self.load(self._graph, self.results, 1)
 
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
         """The grid statistics as they are."""
@@ -66,7 +79,8 @@ class OnnxModel(OnCpu):
     def predict_padded(self, a: Tensor, b: Tensor, context: Context) -> FusionOutput:
         """Fuse an image whose sides are multiples of the stride."""
         given = zip(self.inputs, (a, b, *context), strict=True)
-        outputs = self.run({name: np.ascontiguousarray(x.numpy(), np.float32) for name, x in given})
+        run = self._run_alone if torch.get_num_threads() == 1 < self.threads else self.run
+        outputs = run({name: np.ascontiguousarray(x.numpy(), np.float32) for name, x in given})
         found = [torch.from_numpy(np.asarray(x)) for x in outputs]
         if self.results == RESULTS:
             return FusionOutput(*found)
@@ -94,7 +108,9 @@ class OpenVinoModel(OnnxModel):
         with optional("openvino", "The backend openvino"):
             import openvino
         core = openvino.Core()
-        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        streams = usable_cores() if threads == 1 else 1  # each computes one request on its share of the threads
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": max(threads, streams), "NUM_STREAMS": streams}
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
         try:
             compiled = core.compile_model(core.read_model(graph), "CPU", settings)
         except RuntimeError as error:

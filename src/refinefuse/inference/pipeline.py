@@ -123,7 +123,7 @@ def run(
         stages: what is done to each.
         writer: of results.
         progress: show a progress bar on standard error, or a function that is called instead.
-        workers: do all stages but the last for several pairs at a time; None: this thread does.
+        workers: do all stages but the last for several pairs at a time, or that one too; None: this thread does.
 
     Raises:
         Exception: the first error of the reader or of the writer; nothing more is read then, and what was read before
@@ -142,8 +142,9 @@ def run(
     try:
         with manual_bar("fusing", reader.total, show=progress is True) as bar:
             done = 0
-            for pair in _prepared(found, stages[:-1], workers):
-                _work(stages[-1:], pair)
+            for pair in _prepared(found, stages, workers):
+                if pair.output is None:
+                    _work(stages[-1:], pair)
                 if not fused.put(pair):
                     break
                 bar.update(pair.steps)
@@ -178,8 +179,10 @@ def _read(reader: Reader, found: BoundedQueue[Pair]) -> None:
 
 
 def _prepared(pairs: Iterable[Pair], stages: Sequence[PairStage], workers: Workers | None) -> Iterable[Pair]:
-    work = partial(_work, stages)
-    return map(work, pairs) if workers is None else workers.map(work, pairs)
+    """The pairs after all stages but the last; whole images after that one too, where workers fuse."""
+    if workers is None:
+        return map(partial(_work, stages[:-1]), pairs)
+    return workers.map(lambda pair: _work(stages if workers.fuse and not _is_strip(pair) else stages[:-1], pair), pairs)
 
 
 def _work(stages: Sequence[PairStage], pair: Pair) -> Pair:

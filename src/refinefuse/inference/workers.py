@@ -1,4 +1,4 @@
-"""Threads that decode, check and encode beside the network."""
+"""Threads that decode, check and encode beside the network, or that each fuse a pair too."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ class Workers:
 
     Args:
         count: how many.
+        fuse: whether they fuse whole images, so that nothing is left to the network's threads.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = max(1, count)
+    def __init__(self, count: int, *, fuse: bool = False) -> None:
+        self.count, self.fuse = max(1, count), fuse
         self._pool = ThreadPoolExecutor(self.count, "refinefuse")
         # What torch computes on a thread, it splits among further ones, by a setting of each thread and of the process.
         threads, settled = torch.get_num_threads(), Barrier(self.count + 1)
@@ -37,8 +38,8 @@ class Workers:
 
     @staticmethod
     def affordable() -> int:
-        """As many as there are processors, but no more than the free memory allows."""
-        return min(usable_cores(), free_memory() // _BYTES)
+        """One more than there are processors, for while one of them waits, but no more than the free memory allows."""
+        return min(usable_cores() + 1, free_memory() // _BYTES)
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -73,6 +73,8 @@ class FusionModel(ABC):
     """
 
     config: NetworkConfig
+    is_thread_invariant: ClassVar[bool] = False
+    """Whether any number of threads gives the same bytes, and several threads may each fuse a pair alone."""
 
     @abstractmethod
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
