@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from refinefuse.inference.pipeline import Pair, run
+from refinefuse.inference.queues import BoundedQueue
 
 
 class Reader:
@@ -141,3 +142,24 @@ def test_progress_is_reported_and_stops_the_run():
     assert seen == [(1, None), (2, None), (3, None)]
     assert isinstance(writer.ended_by, KeyboardInterrupt)
     assert len(writer.pairs) <= 3
+
+
+def test_a_large_item_waits_alone_and_its_writer_with_it():
+    queue, put = BoundedQueue(2, is_large=lambda item: item > 9), []
+
+    def write():
+        for item in (1, 2, 10, 3):
+            queue.put(item)
+            put.append(item)
+        queue.finish()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    items = iter(queue)
+    for item, known in ((1, 2), (2, 2)):
+        assert next(items) == item
+        time.sleep(0.05)
+        assert len(put) == known  # the large one is not put while another waits, nor done until it is taken
+    assert list(items) == [10, 3]
+    writer.join(10)
+    assert put == [1, 2, 10, 3]

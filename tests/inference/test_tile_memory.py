@@ -80,3 +80,13 @@ def test_a_batch_is_as_large_as_half_of_the_memory_allows():
         assert tiling.batch_size((16, 1, 30, 50), STANDARD, 2 * need * count) == count
     assert tiling.batch_size((16, 1, 30, 50), STANDARD, 2 * need * 3 - 1) == 2
     assert tiling.batch_size((16, 1, 30, 50), STANDARD, 0) == 1
+
+
+def test_tiles_of_wide_images_are_low_and_as_large():
+    assert tiling.strip_tile(1056, 4000, 144) == (1056, 1056)
+    low, wide = tiling.strip_tile(1056, 10_000, 144)
+    assert (low + 288) * 10_000 <= 6_000_000
+    assert (low + 288) * (wide + 288) <= 1344**2
+    assert tiling.strip_tile(1056, 10**6, 144)[0] == 288  # the halo would be most of what is read
+    row = next(tiling.iter_tiles(600, 900, (300, 500), 10, 4))
+    assert [tile.region for tile in row] == [(0, 0, 300, 500), (0, 500, 300, 400)]

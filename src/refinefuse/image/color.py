@@ -62,9 +62,11 @@ def to_tensor(pixels: Pixels) -> Float[Tensor, "1 c h w"]:
         InputError: the array is no such image.
     """
     check_pixels(pixels)
-    values = pixels.astype(np.float32)
-    values /= np.float32(_maximum(pixels.dtype))
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.atleast_3d(values), -1, 0))[None])
+    planes = np.moveaxis(np.atleast_3d(pixels), -1, 0)
+    values = np.empty((1, *planes.shape), np.float32)
+    for plane, value in zip(planes, values[0], strict=True):  # one after the other: large images have no room for more
+        np.divide(plane, np.float32(_maximum(pixels.dtype)), out=value, dtype=np.float32)
+    return torch.from_numpy(values)
 
 
 def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:

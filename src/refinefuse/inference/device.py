@@ -12,7 +12,8 @@ from refinefuse.errors import InputError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
+_LARGE = 16 << 20  # bytes: planes of the largest image that is fused in one tile are smaller, those of strips larger
 
 
 def resolve_device(name: str) -> torch.device:
@@ -57,15 +58,17 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def retain_freed_memory() -> None:
-    """Let glibc keep large blocks that are freed instead of giving them back to the kernel.
+    """Let glibc keep large blocks that are freed instead of giving them back to the kernel, in one arena.
 
     A network frees and takes the same large blocks for every image; by default each of them is mapped and faulted
-    in anew, which costs a factor of 2 to 3 on a CPU. It changes the whole process, so the command line calls it and
-    the library never does. Without effect where the C library is not glibc.
+    in anew, which costs a factor of 2 to 3 on a CPU. The largest blocks, those of strips, are given back: kept, they
+    leave gaps that nothing fits into, and so would arenas of each thread. It changes the whole process, so the command
+    line calls it and the library never does. Without effect where the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

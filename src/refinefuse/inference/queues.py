@@ -18,7 +18,7 @@ class BoundedQueue(Generic[T]):
     Args:
         size: how many items wait at most; the writer of a full queue waits too.
         drop: drop the oldest item instead: for cameras, which do not wait.
-        is_large: whether an item is so large that it waits alone; None: none is.
+        is_large: whether an item is so large that it waits alone, and its writer with it; None: none is.
     """
 
     def __init__(self, size: int, *, drop: bool = False, is_large: Callable[[T], bool] | None = None) -> None:
@@ -36,11 +36,13 @@ class BoundedQueue(Generic[T]):
         with self._changed:
             if self._drop and len(self._items) == self._size:
                 self._items.popleft()
-            size = 1 if self._is_large is not None and self._is_large(item) else self._size
-            self._changed.wait_for(lambda: self._closed or len(self._items) < size)
+            large = self._is_large is not None and self._is_large(item)
+            self._changed.wait_for(lambda: self._closed or len(self._items) < (1 if large else self._size))
             if not self._closed:
                 self._items.append(item)
                 self._changed.notify_all()
+            if large:
+                self._changed.wait_for(lambda: self._closed or not self._items)
             return not self._closed
 
     def finish(self, error: BaseException | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refinefuse.errors import AlignmentError
 from refinefuse.image.color import to_ycbcr
@@ -87,9 +87,10 @@ class Fuse:
             if pair.strip is None:
                 pair.output = self.fuser.fuse_lumas(lumas)
             else:
+                pair.images = ()  # nobody needs them any more, and they are large; below, the lumas likewise
                 context = self.fuser.encode_context_from_stats(*pair.strip.statistics)
                 pair.output = self.fuser.fuse_lumas(lumas, context, pair.strip.tiles)
-                pair.images = ()  # nobody needs them any more, and they are large
+                pair.planes = tuple(replace(plane, luma=plane.luma.new_empty(1, 1, 0, 0)) for plane in pair.planes)
 
 
 def stages_of(

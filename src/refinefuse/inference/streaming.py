@@ -25,11 +25,11 @@ from refinefuse.inference.inputs import check_sizes
 from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair, Strip
 from refinefuse.inference.thermal import RangeReader
-from refinefuse.inference.tiling import Tile, iter_tiles
+from refinefuse.inference.tiling import Tile, iter_tiles, strip_tile
 from refinefuse.network.context import StreamingGridStatistics
 from refinefuse.network.fusion_model import Region
 
-_ROWS = 256  # rows that are read at once
+_ROWS = 64  # rows that are read at once
 _PREVIEW = 1024  # longest side of the small versions that are checked, in pixels
 
 Readers = tuple[ScanlineReader, ScanlineReader]
@@ -113,7 +113,8 @@ def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int)
     model = fuser.model
     statistics, preview = _summarize(readers, model.config.context_size)
     height, width = a.shape[:2]
-    rows = list(iter_tiles(height, width, side, model.halo, model.config.stride))
+    tile = strip_tile(side, width, model.halo)
+    rows = list(iter_tiles(height, width, tile, model.halo, model.config.stride))
     held = [_RowBuffer(a), _RowBuffer(b)]
     for index, row in enumerate(rows):
         crop = row[0].padded

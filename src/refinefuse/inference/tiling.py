@@ -33,6 +33,8 @@ class TileLimits(NamedTuple):
 
 CPU = TileLimits(4_000_000, 1344)
 CUDA = TileLimits(16_000_000, 3072)
+_STRIP = 6_000_000
+"""Pixels of the rows that one row of tiles needs, up to which they are held: three of them are under way at a time."""
 _MAPS = 18
 """Memory of the trunk, as a number of maps of the first scale's features (measured at 1024 x 1024: 14 to 17)."""
 _PLANES = 28
@@ -103,19 +105,27 @@ def bytes_per_pixel(config: NetworkConfig) -> int:
     return 4 * max(-(-_MAPS * config.channels[0] // config.patch_size**2), _PLANES)
 
 
-def iter_tiles(height: int, width: int, side: int, halo: int, stride: int) -> Iterator[list[Tile]]:
+def strip_tile(side: int, width: int, halo: int) -> tuple[int, int]:
+    """Height and width of the tiles of an image that is read row by row: lower ones, but as large, where it is wide."""
+    crop = side + 2 * halo
+    low = max(min(crop, _STRIP // width), 4 * halo)
+    return (side, side) if low >= crop else (low - 2 * halo, crop**2 // low - 2 * halo)
+
+
+def iter_tiles(height: int, width: int, side: int | tuple[int, int], halo: int, stride: int) -> Iterator[list[Tile]]:
     """The tiles of an image, row by row.
 
     Args:
         height: of the image, in pixels.
         width: of the image.
-        side: of a tile; those at the right and at the bottom may be smaller.
+        side: of a tile, or its height and width; those at the right and at the bottom may be smaller.
         halo: how far around its region a tile reaches.
         stride: crops begin at multiples of it.
     """
-    for top in range(0, height, side):
-        vertical = _span(top, side, height, halo, stride)
-        spans = [(vertical, _span(left, side, width, halo, stride)) for left in range(0, width, side)]
+    down, across = (side, side) if isinstance(side, int) else side
+    for top in range(0, height, down):
+        vertical = _span(top, down, height, halo, stride)
+        spans = [(vertical, _span(left, across, width, halo, stride)) for left in range(0, width, across)]
         yield [_tile(*both) for both in spans]
 
 
