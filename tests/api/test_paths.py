@@ -68,7 +68,7 @@ DOORS = {
     ),
     "score": lambda path, _: refinefuse.score(path, "ir", "vi"),
     "score, sources": lambda path, _: refinefuse.score("ir", path, "vi"),
-    "train": lambda path, _: refinefuse.train(path, "out"),
+    "train": lambda path, _: refinefuse.train(path, "out", data_root="."),
     "train, output": lambda path, _: refinefuse.train("recipe.yaml", path, data_root="."),
     "train, data": lambda path, _: refinefuse.train("recipe.yaml", "out", data_root=path),
     "train, cache": lambda path, _: refinefuse.train("recipe.yaml", "out", data_root=".", cache=path),
