@@ -55,6 +55,7 @@ EQUIVALENT = [
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
     ("metrics/evaluate.py", r"triplet\[ ?1\]\.shape", "all three have one shape"),
     ("data/crops.py", r"rng\.random\(\) <= ", "a random number is never exactly the probability"),
+    ("metrics/structure.py", 'reduce >= "sum"', "of `mean` and `sum` only the last is not less than `sum`"),
     ("metrics/evaluate.py", r"x\.shape\[1\] == 0", "the weights of luma sum to 1: a gray image is its own luma"),
     ("metrics/conventions.py", "stretch=True.*->.*stretch=False", "of whole levels a stretch makes no two the same"),
     ("metrics/vif.py", r"_SMALLEST = \( ?1[68],", "the finest scale is always there"),
