@@ -9,7 +9,7 @@ from pathlib import Path
 from refinefuse.errors import InputError
 
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-_SHOWN = 60
+_SHOWN = 200
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
@@ -31,5 +31,5 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 def _impossible(path: str | os.PathLike[str], reason: str) -> InputError:
     name = os.fspath(path)
-    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+    shown = name if len(name) <= _SHOWN else f"{name[: _SHOWN // 2]}...{name[-_SHOWN // 2 :]}"
     return InputError(f"There can be no file {shown!r}: {reason[0].lower()}{reason[1:]}.\nGive another path.")
