@@ -9,7 +9,7 @@ from pathlib import Path
 from refinefuse.errors import InputError
 
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-_SHOWN = 200
+_SHOWN = 100
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
