@@ -118,8 +118,8 @@ class Video(Runs):
         write_video(self.folder / f"fused{self.suffix}", frames, codec=codec, pixel_format="yuv420p")
 
     def files(self) -> list[Path]:
-        """The fused video."""
-        return sorted(self.folder.glob("fused.*"))
+        """The fused video; what an interrupted run wrote is beside it, as `fused.partial`, and stays."""
+        return list(self.folder.glob(f"fused{self.suffix}"))
 
 
 class Matroska(Video):
