@@ -195,6 +195,7 @@ def test_a_network_from_a_file_sees_images_as_its_settings_say_and_learns(tmp_pa
     [
         (("Erf",), "classes: [street, vehicle]", InputError, "Erf"),
         ((), "classes: []", ConfigError, "at least one class"),
+        ((), "classes: [street]", ConfigError, r"(?s)expected: \(1, 1, h, w\).*got: \(1, 2, 64, 96\)"),
         ((), None, ConfigError, "settings of the segmentation network"),
     ],
 )

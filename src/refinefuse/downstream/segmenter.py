@@ -18,11 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from refinefuse.downstream.onnx_module import OnnxModule
+from refinefuse.errors import ConfigError, InputError
 from refinefuse.segmentation.onnx_segmenter import OnnxSegmenterSettings
 from refinefuse.settings import read_settings
 
 CHANNELS = (32, 64, 96, 128)
 PATCH_SIZE = 4
+TRIED = (64, 96)
+"""Height and width on which a network from a file is tried."""
 RAREST = 1e-3
 """A class with a smaller part of the pixels weighs hardly more."""
 
@@ -69,13 +72,13 @@ class PretrainedSegmenter(nn.Module):
     """A segmentation network from an ONNX file, with a layer on top that makes of its classes those of a study.
 
     Args:
-        path: the file, with its settings beside it, as a benchmark takes them; the order of its input is all that is
-            kept of those: images go in as large as they are.
+        path: the file, with its settings beside it, as a benchmark takes them: classes, channels, mean and std count;
+            images go in as large as they are.
         num_classes: with the ground.
 
     Raises:
-        ConfigError: there are no settings, or they cannot be used.
-        InputError: the file cannot be read, or has an operator that cannot be trained here.
+        ConfigError: there are no settings, or they do not fit the output.
+        InputError: the file cannot be read or computed, or has an operator that cannot be trained here.
     """
 
     mean: Tensor
@@ -90,14 +93,29 @@ class PretrainedSegmenter(nn.Module):
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(settings, name))[:, None, None])
         self.network = OnnxModule(path)
+        self._check_output(path, len(settings.classes))
         self.classify = nn.Conv2d(len(settings.classes), num_classes, 1)
+
+    @torch.no_grad()
+    def _check_output(self, path: Path, count: int) -> None:
+        """Try the network on a small image, and refuse one that does not give a score per class and pixel."""
+        try:
+            shape = tuple(self.network(torch.zeros(1, 3, *TRIED)).shape)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The network '{path}' cannot be computed for an image of another size.\n  {error}"
+            ) from None
+        if len(shape) != 4 or shape[:2] != (1, count):
+            raise ConfigError(
+                f"The output of '{path}' does not fit its settings.\n"
+                f"  expected: (1, {count}, h, w), one map for each of the {count} classes\n  got: {shape}"
+            )
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k h w"]:
         """A score per class and pixel, of images in 0..255 whose sides the network's strides divide."""
         given = (images.flip(1) if self.flipped else images).sub(self.mean).div(self.std)
-        with torch.autocast(
-            images.device.type, enabled=False
-        ):  # gradients of dilated convolutions are wrong in bfloat16
+        # In bfloat16 torch's gradients of dilated convolutions are wrong on processors.
+        with torch.autocast(images.device.type, enabled=False):
             scores = self.classify(self.network(given))
         return F.interpolate(scores, images.shape[-2:], mode="bilinear", align_corners=False)
 
