@@ -7,7 +7,7 @@ its kinds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 __all__ = [
@@ -100,6 +100,26 @@ def check_field(holds: bool, name: str, rule: str, value: object) -> None:
     """
     if not holds:
         raise ConfigError(f"`{name}` must be {rule}.\n  got: {value!r}")
+
+
+@contextmanager
+def field_checks() -> Iterator[Callable[[bool, str, str, object], None]]:
+    """Check several fields as `check_field` does, and refuse them together.
+
+    Raises:
+        ConfigError: naming each field that breaks its rule, the rule and the value.
+    """
+    broken: list[str] = []
+
+    def check(holds: bool, name: str, rule: str, value: object) -> None:
+        try:
+            check_field(holds, name, rule, value)
+        except ConfigError as error:
+            broken.append(str(error))
+
+    yield check
+    if broken:
+        raise ConfigError("\n".join(broken))
 
 
 def format_names(names: Sequence[str], limit: int = 5) -> str:

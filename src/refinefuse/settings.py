@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,6 +24,7 @@ from refinefuse.renamed import renamed
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+Item = TypeVar("Item")
 Settings = TypeVar("Settings", bound="DataclassInstance")
 RECIPES = Path(__file__).parent / "recipes"
 LARGEST_FILE = 2**20
@@ -93,18 +94,44 @@ def _dataclass(kind: type[Settings], value: object, where: str) -> Settings:
     if not isinstance(value, dict):
         raise _mismatch(where, "a mapping of keys to values", value)
     hints = get_type_hints(kind)
-    known = [field.name for field in fields(kind)]
-    unknown = [str(key) for key in value if key not in known]
-    if unknown:
-        raise ConfigError(f"`{_joined(where, unknown[0])}` is not a key.{_suggestion(unknown[0], known)}")
-    missing = [
-        field.name
-        for field in fields(kind)
-        if field.name not in value and field.default is MISSING and field.default_factory is MISSING
-    ]
-    if missing:
-        raise ConfigError(f"`{_joined(where, missing[0])}` is missing.")
-    return kind(**{name: _value(hints[name], given, _joined(where, name)) for name, given in value.items()})
+    needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+
+    def read(name: str) -> tuple[str, object]:
+        if name not in hints:
+            raise ConfigError(f"`{_joined(where, name)}` is not a key.{_suggestion(name, list(hints))}")
+        if name not in value:
+            raise ConfigError(f"`{_joined(where, name)}` is missing.")
+        return name, _value(hints[name], value[name], _joined(where, name))
+
+    found, wrong = _read_each(read, dict.fromkeys([*map(str, value), *needed]))
+    given = dict(found)
+    if given.keys() >= set(needed):
+        try:
+            made = kind(**given)
+        except ConfigError as error:
+            wrong.append(f"in `{where}`: {error}" if where else str(error))
+    if wrong:
+        raise ConfigError("\n  ".join(wrong))
+    return made
+
+
+def _read_each(read: Callable[[Any], Item], items: Iterable[object]) -> tuple[list[Item], list[str]]:
+    """What `read` makes of the items, and what is wrong with the others."""
+    found, wrong = [], []
+    for item in items:
+        try:
+            found.append(read(item))
+        except ConfigError as error:
+            wrong.append(str(error))
+    return found, wrong
+
+
+def _read_all(read: Callable[[Any], Item], items: Iterable[object]) -> list[Item]:
+    """What `read` makes of the items; all that is wrong with any of them is raised together."""
+    found, wrong = _read_each(read, items)
+    if wrong:
+        raise ConfigError("\n  ".join(wrong))
+    return found
 
 
 def _joined(where: str, name: str) -> str:
@@ -138,12 +165,14 @@ def _value(hint: Any, value: object, where: str) -> object:
     if origin in (list, tuple):
         if not isinstance(value, list):
             raise _mismatch(where, "a list", value)
-        items = [_value(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
+        items = _read_all(lambda index: _value(arguments[0], value[index], f"{where}[{index}]"), range(len(value)))
         return cast("object", origin(items))
     if origin is dict:
         if not isinstance(value, dict):
             raise _mismatch(where, "a mapping of keys to values", value)
-        return {_scalar(str, key, where): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+        return dict(
+            _read_all(lambda key: (_scalar(str, key, where), _value(arguments[1], value[key], f"{where}.{key}")), value)
+        )
     return _dataclass(cast("Any", hint), value, where) if is_dataclass(hint) else _scalar(hint, value, where)
 
 

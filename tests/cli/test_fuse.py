@@ -102,6 +102,18 @@ def test_a_broken_pair_is_reported_and_the_rest_is_fused(pairs, run):
     assert names(pairs / "out") == ["1.png"]
 
 
+def test_failures_for_one_reason_are_told_once(pairs, run):
+    for name in ("1", "2", "10"):
+        write_image(pairs / f"vi/{name}.bmp", np.zeros((24, 31 + int(name), 3), np.uint8), overwrite=True)
+    code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
+    assert (code, "0 fused, 0 skipped, 3 failed" in out) == (1, True)
+    assert err.count("same height and width") == 1
+    assert "24 x 32" in err
+    assert "Likewise 2 more (--debug shows each):\n  '2'\n  '10'\n" in err
+    _, _, err = run("--debug", "fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
+    assert err.count("same height and width") == 3
+
+
 def test_float_images_become_tiff(tmp_path, run):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

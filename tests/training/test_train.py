@@ -169,6 +169,19 @@ def test_recipe_that_cannot_be_used_is_refused(tmp_path, monkeypatch, text, mess
         load_recipe(path)
 
 
+def test_all_that_is_wrong_with_a_recipe_is_said_at_once(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: a b\ndatasets: [{a: ir, b: vi}]\nmax_step: 3\nbatch_size: 0\nlearning_rate: fast\n"
+        "augmentation: {max_scale: 0}\nnetwork: {patch_size: 3, pixel_interaction: 1}\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        load_recipe(path)
+    for key in ("name", "max_step", "batch_size", "learning_rate", "max_scale", "patch_size", "pixel_interaction"):
+        assert f"`{key}`" in str(refused.value) or f".{key}`" in str(refused.value), key
+    assert "`datasets`" not in str(refused.value)
+
+
 def test_training_can_start_from_weights(tmp_path):
     model = RefineFuse.from_config(RECIPE.network)
     torch.nn.init.normal_(model.head.predict[0].weight)

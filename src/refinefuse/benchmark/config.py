@@ -11,7 +11,7 @@ from refinefuse.data.catalog import CATALOG
 from refinefuse.data.degradations import DEGRADATIONS
 from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.detection.labels import LabelFormat, class_mapping
-from refinefuse.errors import PairingError, check_field, format_names
+from refinefuse.errors import PairingError, check_field, field_checks, format_names
 from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.segmentation.evaluation import OTHER
 from refinefuse.settings import read_settings
@@ -268,25 +268,26 @@ class BenchmarkConfig:
     grids: list[GridEntry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        names = [entry.name for entry in self.datasets]
-        kinds = [entry.kind for entry in self.degradations]
-        check_field(len(self.methods) > 0, "methods", "at least one method", "none")
-        check_field(
-            bool(self.datasets) or self.cost is not None,
-            "datasets",
-            "at least one dataset, unless `cost` is asked for",
-            "none",
-        )
-        check_field(len(set(names)) == len(names), "datasets", "datasets of different names", ", ".join(names))
-        check_field(len(set(kinds)) == len(kinds), "degradations", "each kind once", ", ".join(kinds))
-        check_field(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
-        studies = [study for study in (self.detection, self.segmentation) if study is not None]
-        check_field(bool(self.metrics) or bool(studies), "metrics", "at least one metric", "none")
-        check_field(self.scenes >= 0, "scenes", "0 or more", self.scenes)
-        unknown = [grid.dataset for grid in self.grids if grid.dataset not in names]
-        check_field(not unknown, "grids", f"of the datasets {', '.join(names)}", ", ".join(unknown))
-        unknown = [entry.dataset for study in studies for entry in study.labels if entry.dataset not in names]
-        check_field(not unknown, "labels", f"of the datasets {', '.join(names)}", ", ".join(unknown))
+        with field_checks() as check:
+            names = [entry.name for entry in self.datasets]
+            kinds = [entry.kind for entry in self.degradations]
+            check(len(self.methods) > 0, "methods", "at least one method", "none")
+            check(
+                bool(self.datasets) or self.cost is not None,
+                "datasets",
+                "at least one dataset, unless `cost` is asked for",
+                "none",
+            )
+            check(len(set(names)) == len(names), "datasets", "datasets of different names", ", ".join(names))
+            check(len(set(kinds)) == len(kinds), "degradations", "each kind once", ", ".join(kinds))
+            check(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
+            studies = [study for study in (self.detection, self.segmentation) if study is not None]
+            check(bool(self.metrics) or bool(studies), "metrics", "at least one metric", "none")
+            check(self.scenes >= 0, "scenes", "0 or more", self.scenes)
+            unknown = [grid.dataset for grid in self.grids if grid.dataset not in names]
+            check(not unknown, "grids", f"of the datasets {', '.join(names)}", ", ".join(unknown))
+            unknown = [entry.dataset for study in studies for entry in study.labels if entry.dataset not in names]
+            check(not unknown, "labels", f"of the datasets {', '.join(names)}", ", ".join(unknown))
 
 
 @dataclass(frozen=True)

@@ -49,15 +49,28 @@ def to_stderr(message: str) -> None:
 
 
 def print_failures(failed: Mapping[str, str], unpaired: Sequence[str] = ()) -> int:
-    """Print what failed in a run over a folder, and which files have no counterpart; the exit code."""
+    """Print what failed in a run over a folder, and which files have no counterpart; the exit code.
+
+    What failed for one reason is named together with the first message, or, with --debug, one by one.
+    """
     from refinefuse.errors import format_names
 
+    by_reason: dict[str, list[str]] = {}
     for name, message in failed.items():
-        to_stderr(f"\n{name}: {message}")
+        by_reason.setdefault(name if session.debug else _reason(message), []).append(name)
+    for first, *others in by_reason.values():
+        to_stderr(f"\n{first}: {failed[first]}")
+        if others:
+            to_stderr(f"Likewise {len(others)} more (--debug shows each):\n{format_names(others)}")
     if unpaired:
         count = f"{len(unpaired)} unpaired files (no file of the same name in the other folder):"
         to_stderr(f"\n{count}\n{format_names(unpaired)}")
     return 1 if failed or unpaired else 0
+
+
+def _reason(message: str) -> str:
+    """A message without what differs between files: names between quotes, and numbers."""
+    return re.sub(r"'[^'\n]*'|[\d.]+", "", message)
 
 
 def reopen_closed_streams() -> None:

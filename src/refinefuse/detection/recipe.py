@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from refinefuse.detection.labels import LabelFormat
-from refinefuse.errors import check_field
+from refinefuse.errors import field_checks
 from refinefuse.settings import read_settings, write_settings
 
 
@@ -67,16 +67,17 @@ class DetectorRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_field(bool(self.datasets), "datasets", "at least one labeled dataset", "none")
-        check_field(bool(self.classes), "classes", "at least one class", "none")
-        check_field(len(set(self.classes)) == len(self.classes), "classes", "different names", self.classes)
-        check_field(bool(re.fullmatch(r"[^*]*", self.method)), "method", "one method", self.method)
-        for name in ("max_steps", "batch_size"):
-            check_field(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
-        for name in ("learning_rate", "gradient_clip_val"):
-            check_field(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
-        check_field(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
-        check_field(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+        with field_checks() as check:
+            check(bool(self.datasets), "datasets", "at least one labeled dataset", "none")
+            check(bool(self.classes), "classes", "at least one class", "none")
+            check(len(set(self.classes)) == len(self.classes), "classes", "different names", self.classes)
+            check(bool(re.fullmatch(r"[^*]*", self.method)), "method", "one method", self.method)
+            for name in ("max_steps", "batch_size"):
+                check(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
+            for name in ("learning_rate", "gradient_clip_val"):
+                check(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
+            check(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+            check(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
 
 
 def load_detector_recipe(path: Path) -> DetectorRecipe:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from refinefuse.benchmark.config import MethodEntry
-from refinefuse.errors import check_field
+from refinefuse.errors import check_field, field_checks
 from refinefuse.settings import read_settings
 
 STRIDE = 32
@@ -101,22 +101,23 @@ class DownstreamConfig:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
     def __post_init__(self) -> None:
-        check_field(bool(self.methods), "methods", "at least one method", "none")
-        distinct = len(set(self.classes)) == len(self.classes) and 2 <= len(self.classes) <= 255
-        check_field(distinct, "classes", "2 to 255 different names, the background first", self.classes)
-        check_field((self.train is None) == (self.folds >= 2), "folds", "2 or more without `train`, else 0", self.folds)
-        chosen = self.segmentation is not None or self.detection is not None
-        check_field(chosen, "segmentation", "given, or `detection`", "neither")
-        sound = len(self.size) == 2 and all(side >= STRIDE and side % STRIDE == 0 for side in self.size)
-        check_field(sound, "size", f"height and width, multiples of {STRIDE}", self.size)
-        check_field("all" not in self.subsets, "subsets", "names other than all", ", ".join(self.subsets))
-        check_field(self.num_seeds >= 1, "num_seeds", "1 or more", self.num_seeds)
-        if self.detection is not None:
-            known = bool(self.detected) and set(self.detected) <= set(self.classes[1:])
-            check_field(known, "detected", f"some of {', '.join(self.classes[1:])}", ", ".join(self.detected))
-            check_field(self.detector.endswith(".onnx"), "detector", "FILE.onnx", self.detector)
-        if self.segmenter:
-            check_field(self.segmenter.endswith(".onnx"), "segmenter", "FILE.onnx", self.segmenter)
+        with field_checks() as check:
+            check(bool(self.methods), "methods", "at least one method", "none")
+            distinct = len(set(self.classes)) == len(self.classes) and 2 <= len(self.classes) <= 255
+            check(distinct, "classes", "2 to 255 different names, the background first", self.classes)
+            check((self.train is None) == (self.folds >= 2), "folds", "2 or more without `train`, else 0", self.folds)
+            chosen = self.segmentation is not None or self.detection is not None
+            check(chosen, "segmentation", "given, or `detection`", "neither")
+            sound = len(self.size) == 2 and all(side >= STRIDE and side % STRIDE == 0 for side in self.size)
+            check(sound, "size", f"height and width, multiples of {STRIDE}", self.size)
+            check("all" not in self.subsets, "subsets", "names other than all", ", ".join(self.subsets))
+            check(self.num_seeds >= 1, "num_seeds", "1 or more", self.num_seeds)
+            if self.detection is not None:
+                known = bool(self.detected) and set(self.detected) <= set(self.classes[1:])
+                check(known, "detected", f"some of {', '.join(self.classes[1:])}", ", ".join(self.detected))
+                check(self.detector.endswith(".onnx"), "detector", "FILE.onnx", self.detector)
+            if self.segmenter:
+                check(self.segmenter.endswith(".onnx"), "segmenter", "FILE.onnx", self.segmenter)
 
 
 def load_downstream_config(path: Path) -> DownstreamConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from refinefuse.data.crops import UNLABELED, Augmentation
-from refinefuse.errors import WeightsError, check_field
+from refinefuse.errors import WeightsError, check_field, field_checks
 from refinefuse.losses import LossWeights
 from refinefuse.network.config import NetworkConfig
 from refinefuse.network.model import RefineFuse
@@ -109,30 +109,30 @@ class Recipe:
     on_bad_pair: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
-        stride = self.network.stride
-        check_field(bool(re.fullmatch(r"[\w.-]+", self.name)), "name", "letters, digits, '.', '_' and '-'", self.name)
-        check_field(len(self.datasets) > 0, "datasets", "at least one training set", "none")
-        for field_name in ("max_steps", "batch_size", "crops_per_pair", "val_check_interval", "crop_size"):
-            value = getattr(self, field_name)
-            check_field(value >= 1, field_name, "1 or more", value)
-        check_field(
-            self.crop_size % stride == 0, "crop_size", f"a multiple of the network's stride, {stride}", self.crop_size
-        )
-        check_field(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
-        check_field(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
-        check_field(self.gradient_clip_val > 0, "gradient_clip_val", "more than 0", self.gradient_clip_val)
-        check_field(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1", self.ema_decay)
-        paired = (self.detector is not None) == (self.loss_weights.detection > 0)
-        check_field(paired, "detector", "a file if and only if `loss_weights.detection` is more than 0", self.detector)
-        check_field(2 <= self.classes < UNLABELED, "classes", f"from 2 to {UNLABELED - 1}", self.classes)
-        seen = self.detector is None or self.crop_size >= STRIDE
-        check_field(seen, "crop_size", f"{STRIDE} or more with a detection loss", self.crop_size)
-        check_field(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
-        bad = [name for name, weight in asdict(self.loss_weights).items() if not 0 <= weight < math.inf]
-        check_field(not bad, "loss_weights", "finite weights of 0 or more", ", ".join(bad))
-        labeled = any(part.labels for part in self.datasets)
-        needed = self.loss_weights.object_recall > 0 or self.loss_weights.segmentation > 0
-        check_field(labeled == needed, "labels", "of a dataset if and only if a loss needs them", labeled)
+        with field_checks() as check:
+            stride = self.network.stride
+            check(bool(re.fullmatch(r"[\w.-]+", self.name)), "name", "letters, digits, '.', '_' and '-'", self.name)
+            check(len(self.datasets) > 0, "datasets", "at least one training set", "none")
+            for field_name in ("max_steps", "batch_size", "crops_per_pair", "val_check_interval", "crop_size"):
+                value = getattr(self, field_name)
+                check(value >= 1, field_name, "1 or more", value)
+            multiple = self.crop_size % stride == 0
+            check(multiple, "crop_size", f"a multiple of the network's stride, {stride}", self.crop_size)
+            check(0 < self.learning_rate < math.inf, "learning_rate", "a number above 0", self.learning_rate)
+            check(self.weight_decay >= 0, "weight_decay", "0 or more", self.weight_decay)
+            check(self.gradient_clip_val > 0, "gradient_clip_val", "more than 0", self.gradient_clip_val)
+            check(0 <= self.ema_decay < 1, "ema_decay", "at least 0 and below 1", self.ema_decay)
+            paired = (self.detector is not None) == (self.loss_weights.detection > 0)
+            check(paired, "detector", "a file if and only if `loss_weights.detection` is more than 0", self.detector)
+            check(2 <= self.classes < UNLABELED, "classes", f"from 2 to {UNLABELED - 1}", self.classes)
+            seen = self.detector is None or self.crop_size >= STRIDE
+            check(seen, "crop_size", f"{STRIDE} or more with a detection loss", self.crop_size)
+            check(0 <= self.seed < 2**32, "seed", "from 0 to 2**32 - 1", self.seed)
+            bad = [name for name, weight in asdict(self.loss_weights).items() if not 0 <= weight < math.inf]
+            check(not bad, "loss_weights", "finite weights of 0 or more", ", ".join(bad))
+            labeled = any(part.labels for part in self.datasets)
+            needed = self.loss_weights.object_recall > 0 or self.loss_weights.segmentation > 0
+            check(labeled == needed, "labels", "of a dataset if and only if a loss needs them", labeled)
 
 
 def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
