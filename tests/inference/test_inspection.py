@@ -49,8 +49,8 @@ def test_a_good_pair_causes_no_warning():
 def test_black_hot_is_a_score_with_its_probability():
     (warning,) = inspect_pair(255 - thermal(), visible())
     assert warning.kind == "polarity"
-    assert warning.value < -2
-    assert 0.85 < warning.confidence < 1
+    assert warning.value < -1.5
+    assert 0.8 < warning.confidence < 1
     assert str(warning) == warning.message
     assert kinds(255 - thermal(), visible(), polarity="black-hot") == []
     assert kinds(255 - thermal(), visible(), polarity="white-hot") == []
@@ -191,6 +191,31 @@ def test_a_pool_is_of_pairs_of_one_size_and_fills():
         Preview((image[..., :100], image[..., :100])).inspect(("alignment",), pool)
     assert pool.is_full
     assert pool.warnings[0].message.startswith("in 10 pairs together")
+
+
+def as_tensor(pixels):
+    return torch.from_numpy(np.atleast_3d(pixels)).movedim(2, 0)[None] / 255
+
+
+def test_many_pairs_show_a_polarity_that_none_of_them_shows():
+    weak = thermal()
+    weak[:30] = 120  # what speaks for it: the hot things; against it: a warm sky
+    images = as_tensor(255 - weak), as_tensor(visible())
+    pool = PooledCheck()
+    for count in range(1, 13):
+        assert Preview(images).inspect(("polarity",), pool) == []
+        assert bool(pool.warnings) == (count >= 5)
+    (warning,) = pool.warnings
+    assert (warning.kind, str(warning)[:38]) == ("polarity", "in 10 pairs together, `a` looks black-")
+    assert -1.5 < warning.value < -1
+
+
+def test_an_image_with_the_detail_of_the_visible_one_is_not_thermal():
+    """Near-infrared images show reflected light: hot things have nothing to do with what is bright in them."""
+    inverted, image = 255 - thermal(), scene(3, 120, 160)
+    for b, expected in ((image, ["polarity"]), (inverted // 2 + image // 8, [])):
+        images = as_tensor(inverted), as_tensor(b)
+        assert [found.kind for found in Preview(images).inspect(("polarity",))] == expected
 
 
 def test_sizes_that_differ_are_refused():

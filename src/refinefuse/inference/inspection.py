@@ -16,7 +16,7 @@ from torch import Tensor
 from refinefuse.alignment.check import Evidence, Misalignment, find_evidence
 from refinefuse.image.color import to_array, to_ycbcr
 from refinefuse.image.palettes import find_palette
-from refinefuse.image.polarity import polarity_score, saturation
+from refinefuse.image.polarity import polarity_score, saturation, shared_detail
 from refinefuse.image.slices import Luma, body_offset, is_slice, white_area
 from refinefuse.image.thermal import looks_raw
 from refinefuse.inference.inputs import ImageInput, LoadedImage, check_pair, load_input
@@ -28,7 +28,8 @@ _PARTLY = 0.5  # fraction of an alpha channel that may be neither opaque nor tra
 _SATURATED = 0.2  # fraction of the body in a slice that may be white
 _CLEAR, _ALONG = 1.3, 0.3  # for slices: how many times better a shift agrees, and the part of it that the bodies show
 _FEWEST, _POOL = 5, 10  # pairs of one rig that are looked at together, at least and at most
-_BLACK_HOT = -2.0  # polarity score below which a source is said to be black-hot
+_BLACK_HOT, _BLACK_HOT_POOL = -1.5, -1.0  # polarity scores, of a source and the mean of several, that are black-hot
+_REFLECTED = 0.6  # correlation of fine detail with a visible image, from which a source is not thermal
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,12 @@ class Preview:
                 found += [check(lumas[0]) for kind, check in _OF_SLICES.items() if kind in kinds]
             colored = _false_color(a) if "palette" in kinds else None
             colored = colored or (_swapped(a, last) if "order" in kinds else None)
-            found += [colored] if colored or "polarity" not in kinds else [_black_hot(a)]
+            if colored or "polarity" not in kinds:
+                found.append(colored)
+            elif (score := _polarity(a, *lumas)) is not None:
+                if pool is not None and index == 0:
+                    pool.add_polarity(score)
+                found.append(_black_hot(score, _BLACK_HOT))
         return list(dict.fromkeys(warning for warning in found if warning is not None))
 
     def _alignment(self, a: Luma, last: Luma, pool: PooledCheck | None) -> PairWarning | None:
@@ -107,11 +113,12 @@ class Preview:
 
 
 class PooledCheck:
-    """What the first pairs of one rig show of its alignment together: far surer than any of them."""
+    """What the first pairs of one rig show of its alignment and polarity together: far surer than any of them."""
 
     def __init__(self) -> None:
         self._evidence: Evidence | None = None
         self._step = 1
+        self._polarities: list[float] = []
         self._lock = Lock()
 
     @property
@@ -127,13 +134,25 @@ class PooledCheck:
             elif evidence.is_like(self._evidence) and not self.is_full:
                 self._evidence += evidence
 
+    def add_polarity(self, score: float) -> None:
+        """Add the polarity score of a source, unless there are enough."""
+        with self._lock:
+            if len(self._polarities) < _POOL:
+                self._polarities.append(score)
+
     @property
     def warnings(self) -> list[PairWarning]:
-        """One if the pairs, if there are enough, look misaligned together."""
-        if self._evidence is None or self._evidence.pairs < _FEWEST:
-            return []
-        found = _misalignment(self._evidence.misalignment(self._step))
-        return [] if found is None else [replace(found, message=f"in {self._evidence.pairs} pairs together, {found}")]
+        """What the pairs, if there are enough, look like together: misaligned, black-hot."""
+        found: list[tuple[int, PairWarning | None]] = []
+        if self._evidence is not None:
+            found.append((self._evidence.pairs, _misalignment(self._evidence.misalignment(self._step))))
+        if scores := self._polarities:
+            found.append((len(scores), _black_hot(sum(scores) / len(scores), _BLACK_HOT_POOL)))
+        return [
+            replace(warning, message=f"in {count} pairs together, {warning}")
+            for count, warning in found
+            if warning is not None and count >= _FEWEST
+        ]
 
 
 ALL_KINDS: tuple[WarningKind, ...] = (
@@ -262,11 +281,16 @@ def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:
     return PairWarning("order", message, colored)
 
 
-def _black_hot(a: Tensor) -> PairWarning | None:
-    score = polarity_score(_luma(a)) if saturation(a) < _GRAY else 0.0
-    if score >= _BLACK_HOT:
+def _polarity(a: Tensor, luma: Luma, last: Luma) -> float | None:
+    """The polarity score; None of what does not look thermal: colored, or with the detail of a visible image."""
+    if saturation(a) >= _GRAY:
         return None
+    score = polarity_score(luma)
+    return None if score < 0 and luma.shape == last.shape and shared_detail(luma, last) > _REFLECTED else score
+
+
+def _black_hot(score: float, limit: float) -> PairWarning | None:
     message = (
         "`a` looks black-hot: if hot things are dark in it, give `polarity=black-hot`; if not, `polarity=white-hot`"
     )
-    return PairWarning("polarity", message, score, 1 / (1 + math.exp(score)))
+    return PairWarning("polarity", message, score, 1 / (1 + math.exp(score))) if score < limit else None

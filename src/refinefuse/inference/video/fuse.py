@@ -128,8 +128,9 @@ def _fuse(
         result.failure = str(error)
     finally:
         result.seconds = time.perf_counter() - start
-        if pool.warnings:  # surer than single frames
-            result.warnings = [one for one in result.warnings if one.kind != "alignment"] + pool.warnings
+        pooled = pool.warnings  # surer than single frames
+        known = {one.kind for one in pooled}
+        result.warnings = [one for one in result.warnings if one.kind not in known] + pooled
         said = [text for source in sources for text in source.remarks]
         result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
     return result
