@@ -36,3 +36,14 @@ def tiny():
         ema_decay=0.5,
         val_check_interval=4,
     )
+
+
+@pytest.fixture
+def yolox(tmp_path):
+    """The file of a small detector."""
+    pytest.importorskip("onnx", reason="detectors in training need the extra `onnx`")
+    import torch
+    from little_yolox import LittleYolox, export
+
+    torch.manual_seed(0)
+    return export(LittleYolox(), tmp_path / "little.onnx")

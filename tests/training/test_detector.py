@@ -1,17 +1,16 @@
 """The frozen detector in training: the same numbers as its runtime, gradients, and what it asks."""
 
-import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 pytest.importorskip("onnx", reason="detectors in training need the extra `onnx`")
 pytest.importorskip("lightning", reason="training needs the extra `train`")
 
 import onnx
+from little_yolox import SIDE, export
 
 from refinefuse.errors import ConfigError, InputError
 from refinefuse.losses import LossWeights
@@ -19,82 +18,39 @@ from refinefuse.training.detector import FrozenDetector, detection_loss
 from refinefuse.training.task import FusionTask
 from refinefuse.training.train import fit_recipe
 
-SIDE = 96
-
-
-class LittleYolox(nn.Module):
-    """Everything that the graphs of YOLOX are made of: focus, pools, an enlargement, heads at two strides."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Conv2d(12, 8, 3, stride=2, padding=1)
-        self.stem.weight.data /= 255
-        self.down = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2)
-        self.heads = nn.ModuleList(nn.Conv2d(channels, 85, 1) for channels in (16, 16))
-
-    def forward(self, x):
-        top, bottom = x[..., ::2, :], x[..., 1::2, :]
-        x = torch.cat([top[..., ::2], bottom[..., ::2], top[..., 1::2], bottom[..., 1::2]], 1)
-        fine = self.stem(x)
-        fine = fine * torch.sigmoid(fine)
-        coarse = self.down(fine)
-        coarse = torch.cat([coarse, F.max_pool2d(coarse, 5, 1, 2)], 1)
-        fine = torch.cat([fine, F.interpolate(coarse[:, :8], scale_factor=2, mode="nearest") + fine], 1)
-        found = []
-        for head, features in zip(self.heads, (fine, coarse), strict=True):
-            y = head(features)
-            y = torch.cat([y[:, :4], torch.sigmoid(y[:, 4:5]), torch.sigmoid(y[:, 5:])], 1)
-            found.append(y.reshape(1, 85, y.shape[2] * y.shape[3]))
-        return torch.cat(found, 2).permute(0, 2, 1)
-
 
 class Dividing(nn.Module):
     def forward(self, x):
         return torch.erf(x)
 
 
-def export(module, path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(), torch.rand(1, 3, SIDE, SIDE), path, dynamo=False, opset_version=11, input_names=["images"]
-        )
-    return path
-
-
-def edited(path, kind, change):
+def edited(yolox, kind, change):
     """Change the first node of a kind, in the file."""
-    model = onnx.load(path)
+    model = onnx.load(yolox)
     change(next(node for node in model.graph.node if node.op_type == kind))
-    onnx.save(model, path)
+    onnx.save(model, yolox)
 
 
-@pytest.fixture
-def path(tmp_path):
-    torch.manual_seed(0)
-    return export(LittleYolox(), tmp_path / "little.onnx")
-
-
-def test_the_scores_are_those_of_onnxruntime(path):
+def test_the_scores_are_those_of_onnxruntime(yolox):
     runtime = pytest.importorskip("onnxruntime")
     luma = torch.rand(1, 1, SIDE, SIDE)
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(yolox), providers=["CPUExecutionProvider"])
     (rows,) = session.run(None, {"images": (luma.expand(-1, 3, -1, -1) * 255).numpy()})
     classes = torch.from_numpy(rows[..., 5:] * rows[..., 4:5])
     expected = torch.stack([classes[..., 0], classes[..., [2, 5, 7]].amax(-1)], -1)
-    torch.testing.assert_close(FrozenDetector(path).scores(luma), expected)
+    torch.testing.assert_close(FrozenDetector(yolox).scores(luma), expected)
 
 
-def test_other_sizes_and_batches(path):
-    detector = FrozenDetector(path)
+def test_other_sizes_and_batches(yolox):
+    detector = FrozenDetector(yolox)
     luma = torch.rand(2, 1, 70, 130)
     scores = detector.scores(luma)
     assert scores.shape == (2, 16 * 32 + 8 * 16, 2)
     torch.testing.assert_close(detector.scores(luma[1:, :, :64, :128]), scores[1:])
 
 
-def test_what_the_better_source_shows_is_asked_of_the_fused_image(path):
-    detector = FrozenDetector(path)
+def test_what_the_better_source_shows_is_asked_of_the_fused_image(yolox):
+    detector = FrozenDetector(yolox)
     a, b = torch.rand(2, 2, 1, 64, 64)
     fused = (a * b).requires_grad_()
     loss = detection_loss(fused, a, b, detector)
@@ -154,36 +110,36 @@ def test_another_network_is_refused(tmp_path):
         ("MaxPool", "ceil_mode", 1),
     ],
 )
-def test_an_operation_that_would_be_computed_otherwise_is_refused(path, kind, name, value):
+def test_an_operation_that_would_be_computed_otherwise_is_refused(yolox, kind, name, value):
     def change(node):
         kept = [item for item in node.attribute if item.name != name]
         node.ClearField("attribute")
         node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
 
-    edited(path, kind, change)
+    edited(yolox, kind, change)
     with pytest.raises(InputError, match=f"got also: {kind} of another kind"):
-        FrozenDetector(path)
+        FrozenDetector(yolox)
 
 
-def test_attributes_that_a_file_leaves_out_have_their_defaults(path):
+def test_attributes_that_a_file_leaves_out_have_their_defaults(yolox):
     luma = torch.rand(1, 1, SIDE, SIDE)
-    before = FrozenDetector(path).scores(luma)
+    before = FrozenDetector(yolox).scores(luma)
 
     def change(node):
         kept = [item for item in node.attribute if item.name not in ("dilations", "auto_pad")]
         node.ClearField("attribute")
         node.attribute.extend(kept)
 
-    edited(path, "Conv", change)
-    torch.testing.assert_close(FrozenDetector(path).scores(luma), before)
+    edited(yolox, "Conv", change)
+    torch.testing.assert_close(FrozenDetector(yolox).scores(luma), before)
 
 
-def test_other_classes_than_those_of_coco_are_refused(path):
-    model = onnx.load(path)
+def test_other_classes_than_those_of_coco_are_refused(yolox):
+    model = onnx.load(yolox)
     model.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 7
-    onnx.save(model, path)
+    onnx.save(model, yolox)
     with pytest.raises(InputError, match=r"got also: an output of \[7\] columns"):
-        FrozenDetector(path)
+        FrozenDetector(yolox)
 
 
 def test_a_crop_in_which_the_detector_sees_nothing_is_refused(tiny):
@@ -205,11 +161,11 @@ def test_a_weight_needs_a_detector_and_the_other_way_round(tiny, changes):
 
 
 @pytest.mark.filterwarnings("default")  # Lightning warns of many things that a small run does
-def test_training_asks_the_detector_and_leaves_it_as_it_is(tiny, data, path):
+def test_training_asks_the_detector_and_leaves_it_as_it_is(tiny, data, yolox):
     recipe = replace(
-        tiny, max_steps=20, val_check_interval=20, loss_weights=LossWeights(detection=1.0), detector=path.name
+        tiny, max_steps=20, val_check_interval=20, loss_weights=LossWeights(detection=1.0), detector=yolox.name
     )
-    task = FusionTask(recipe, path.parent)
+    task = FusionTask(recipe, yolox.parent)
     assert not any("detector" in name for name in task.state_dict())
     assert fit_recipe(recipe, data, data / "run", num_workers=0).is_file()
     assert "loss/detection" in (data / "run" / "csv" / "metrics.csv").read_text()

@@ -82,7 +82,8 @@ def test_titles():
 DEFAULTS = {
     "max_steps": 10000, "batch_size": 4, "crops_per_pair": 2, "crop_size": 128, "learning_rate": 1.5e-3,
     "weight_decay": 1e-4, "gradient_clip_val": 1.0, "ema_decay": 0.999, "precision": "32-true",
-    "val_check_interval": 1000, "seed": 0, "on_bad_pair": "stop", "detector": None, "pretrained": None,
+    "val_check_interval": 1000, "seed": 0, "on_bad_pair": "stop", "detector": None, "classes": 2,
+    "pretrained": None,
     "augmentation": {
         "degrade_visible_p": 0.4, "degrade_infrared_p": 0.0, "max_scale": 1.5, "thermal_noise_p": 0.0,
         "misaligned_p": 0.0,

@@ -162,17 +162,14 @@ class PairCropDataset(Dataset[CropBatch]):
         side = min(round(self.size * zoom), height, width)
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         cut = [plane[y : y + side, x : x + side] for plane in planes]
-        if side == self.size:
-            return cut
-        smooth = cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR
-        return [
-            cv2.resize(
-                np.ascontiguousarray(plane),
-                (self.size, self.size),
-                interpolation=cv2.INTER_NEAREST if plane.dtype == np.uint8 else smooth,
-            )
-            for plane in cut
-        ]
+        return cut if side == self.size else [_resized(plane, self.size) for plane in cut]
+
+
+def _resized(plane: np.ndarray, size: int) -> np.ndarray:
+    """A square plane at another size: luma smoothly, classes (uint8) by the nearest pixel."""
+    smooth = cv2.INTER_AREA if plane.shape[0] > size else cv2.INTER_LINEAR
+    how = cv2.INTER_NEAREST if plane.dtype == np.uint8 else smooth
+    return cv2.resize(np.ascontiguousarray(plane), (size, size), interpolation=how)
 
 
 def _moved(plane: np.ndarray, down: int, right: int) -> np.ndarray:
