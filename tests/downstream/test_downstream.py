@@ -20,7 +20,7 @@ methods:
   - {spec: maximum}
   - {spec: "folder:{data_root}/theirs"}
 classes: [ground, car]
-detected: [car]
+detection_classes: [car]
 train: {a: train/ir, b: train/vi, masks: train/masks, without: held-out.txt}
 test: {a: test/ir, b: test/vi, masks: test/masks}
 detector: "{data_root}/yolox.onnx"
@@ -154,9 +154,12 @@ def test_a_training_that_fails_costs_that_training_alone(data, capsys):
         ("held-out.txt", "no.txt", ConfigError, "Cannot read the names"),
         ("num_seeds: 2", "folds: 2", ConfigError, "folds"),
         ("size: [64, 64]", "size: [60, 64]", ConfigError, "multiples of 32"),
-        ("detected: [car]", "detected: [person]", ConfigError, "detected"),
+        ("detection_classes: [car]", "detection_classes: [person]", ConfigError, "detection_classes"),
         ("steps: 3", "steps: 0", ConfigError, "steps"),
-        ("held-out.txt", "held-out.txt, every: 0", ConfigError, "every"),
+        ("held-out.txt", "held-out.txt, stride: 0", ConfigError, "stride"),
+        ("held-out.txt", "held-out.txt, every: 2", ConfigError, r"`train.every` is not a key. It is now `stride`"),
+        ("detection_classes: [car]", "detected: [car]", ConfigError,
+         "`detected` is not a key. It is now `detection_classes`"),
         ("spec: maximum", "spec: maximum, name: visible", ConfigError, "another `name`"),
     ],
 )  # fmt: skip
@@ -237,7 +240,7 @@ def test_masks_that_do_not_fit_are_refused(data):
 
 
 def test_a_part_of_the_pairs_is_enough_for_a_trial(data, capsys):
-    assert start(data, CONFIG.replace("held-out.txt", "held-out.txt, every: 2")) == 0
+    assert start(data, CONFIG.replace("held-out.txt", "held-out.txt, stride: 2")) == 0
     assert "trained on 2 images, tested on 4" in capsys.readouterr().out
 
 

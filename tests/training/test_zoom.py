@@ -25,7 +25,7 @@ def test_half_of_the_crops_keep_their_scale():
 
 
 @pytest.mark.parametrize("max_scale", [1.5, 4.0])
-def test_the_others_are_up_to_the_greatest_scale_larger_or_smaller_alike(max_scale):
+def test_the_others_are_up_to_the_greatest_scale_larger_or_smaller(max_scale):
     scales = zooms(max_scale=max_scale)
     scales = np.log(scales[scales != 1]) / np.log(max_scale)
     assert -1.06 < scales.min() < -0.9

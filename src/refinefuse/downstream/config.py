@@ -24,7 +24,7 @@ class LabeledPairs:
         masks: folder of the masks, of the same names.
         pattern: which names, as in a shell.
         without: a file of names, one per line, that are left out: what is held out to choose a schedule.
-        every: take each so many of the rest, from the first on.
+        stride: keep every n-th of the remaining pairs, from the first one on.
     """
 
     a: str
@@ -32,10 +32,10 @@ class LabeledPairs:
     masks: str
     pattern: str = "*"
     without: str | None = None
-    every: int = 1
+    stride: int = 1
 
     def __post_init__(self) -> None:
-        check_field(self.every >= 1, "every", "1 or more", self.every)
+        check_field(self.stride >= 1, "stride", "1 or more", self.stride)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class DownstreamConfig:
         folds: cross-validation: each part of the test pairs is tested by networks that were trained on the others.
         segmentation: the schedule of the segmentation network; without it there is none.
         detection: the schedule of the detector; without it there is none.
-        detected: which classes the detector is to find.
+        detection_classes: the classes that the detector learns to find.
         detector: a YOLOX in an ONNX file, to start the detector from; `{data_root}` and `{config_dir}` as in `spec`.
         segmenter: a segmentation network in an ONNX file, its settings beside it, to start from; by default a U-Net
             starts from random weights. Trained in float32 whatever `precision` says.
@@ -92,7 +92,7 @@ class DownstreamConfig:
     folds: int = 0
     segmentation: Schedule | None = None
     detection: Schedule | None = None
-    detected: list[str] = field(default_factory=list)
+    detection_classes: list[str] = field(default_factory=list)
     detector: str = ""
     segmenter: str = ""
     size: list[int] = field(default_factory=lambda: [288, 384])
@@ -113,8 +113,9 @@ class DownstreamConfig:
             check("all" not in self.subsets, "subsets", "names other than all", ", ".join(self.subsets))
             check(self.num_seeds >= 1, "num_seeds", "1 or more", self.num_seeds)
             if self.detection is not None:
-                known = bool(self.detected) and set(self.detected) <= set(self.classes[1:])
-                check(known, "detected", f"some of {', '.join(self.classes[1:])}", ", ".join(self.detected))
+                known = bool(self.detection_classes) and set(self.detection_classes) <= set(self.classes[1:])
+                expected, got = (", ".join(names) for names in (self.classes[1:], self.detection_classes))
+                check(known, "detection_classes", f"some of {expected}", got)
                 check(self.detector.endswith(".onnx"), "detector", "FILE.onnx", self.detector)
             if self.segmenter:
                 check(self.segmenter.endswith(".onnx"), "segmenter", "FILE.onnx", self.segmenter)

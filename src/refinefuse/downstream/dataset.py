@@ -59,7 +59,11 @@ class LabeledSet:
 
 
 def read_labeled(
-    entry: LabeledPairs, variables: PathVariables, classes: list[str], detected: list[str], size: tuple[int, int]
+    entry: LabeledPairs,
+    variables: PathVariables,
+    classes: list[str],
+    detection_classes: list[str],
+    size: tuple[int, int],
 ) -> LabeledSet:
     """Find the pairs and read their masks.
 
@@ -70,7 +74,7 @@ def read_labeled(
     root = variables.data_root
     left_out = _names_in(root / entry.without) if entry.without else set()
     pairs = [p for p in pair_folders(root / entry.a, root / entry.b).pairs if fnmatchcase(p.name, entry.pattern)]
-    pairs = [pair for pair in pairs if pair.name not in left_out][:: entry.every]
+    pairs = [pair for pair in pairs if pair.name not in left_out][:: entry.stride]
     if not pairs:
         raise PairingError(f"No labeled pair is left in '{root / entry.a}'.\n  pattern: {entry.pattern}")
     of_name = {found.name: found.a for found in pair_folders(root / entry.masks, root / entry.b).pairs}
@@ -82,16 +86,18 @@ def read_labeled(
     paths = [of_name[pair.name] for pair in pairs]
     sizes = tuple(Size(*read_image(pair.b).shape[:2]) for pair in pairs)
     masks = [_read_mask(path, shape, classes, size) for path, shape in zip(paths, sizes, strict=True)]
-    meanings = {str(n): name if name in detected else "" for n, name in enumerate(classes)} | {str(IGNORED): ""}
+    meanings = {str(n): name if name in detection_classes else "" for n, name in enumerate(classes)} | {
+        str(IGNORED): ""
+    }
     labels = Labels("mask", root / entry.masks, meanings)
     names = [pair.name for pair in pairs]
-    boxes = labels.read(dict(zip(names, sizes, strict=True))) if detected else {}
+    boxes = labels.read(dict(zip(names, sizes, strict=True))) if detection_classes else {}
     return LabeledSet(
         tuple(pairs),
         np.stack(masks),
-        tuple(boxes[name] for name in names) if detected else (),
+        tuple(boxes[name] for name in names) if detection_classes else (),
         sizes,
-        checksum(*map(file_checksum, paths), *names, *classes, *detected),
+        checksum(*map(file_checksum, paths), *names, *classes, *detection_classes),
     )
 
 

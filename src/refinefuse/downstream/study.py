@@ -152,7 +152,7 @@ class DownstreamRunner:
         for task in checksums.keys() & self.starts.keys():
             path = Path(self.starts[task])
             if task == "detection":
-                open_trainable(path, self.config.detected)
+                open_trainable(path, self.config.detection_classes)
                 checksums[task] = file_checksum(path)
             else:
                 PretrainedSegmenter(path, len(self.config.classes))
@@ -162,7 +162,7 @@ class DownstreamRunner:
     def _read(self, entry: LabeledPairs) -> LabeledSet:
         config = self.config
         return read_labeled(
-            entry, self.variables, config.classes, config.detected if config.detection else [], self.size
+            entry, self.variables, config.classes, config.detection_classes if config.detection else [], self.size
         )
 
     def _schedules(self) -> dict[Task, Schedule]:
@@ -236,7 +236,7 @@ class DownstreamRunner:
         start: str,
     ) -> Training:
         config = self.config
-        classes = config.classes if task == "segmentation" else config.detected
+        classes = config.classes if task == "segmentation" else config.detection_classes
         parts = [
             _part(job, labels, index)
             for job, labels, index in zip(images, labeled, (fold.train, fold.test), strict=True)
@@ -283,10 +283,10 @@ class DownstreamRunner:
                     confusions[seed, list(fold.test)] = np.load(path)["confusion"]
             return evaluate_segmentation(confusions, self.config.classes, index)
         names = test.names
-        found = [_boxes_of(paths, folds, names, self.config.detected) for paths in results]
+        found = [_boxes_of(paths, folds, names, self.config.detection_classes) for paths in results]
         labels = dict(zip(names, test.boxes, strict=True))
         groups = {group: [names[i] for i in chosen] for group, chosen in index.items()}
-        return evaluate_boxes(labels, found, self.config.detected, groups)
+        return evaluate_boxes(labels, found, self.config.detection_classes, groups)
 
 
 def _part(job: ImageJob, labeled: LabeledSet, index: tuple[int, ...]) -> Part:
