@@ -8,10 +8,11 @@ import pytest
 
 from refinefuse.benchmark import methods as methods_module
 from refinefuse.benchmark.classical import CLASSICAL
-from refinefuse.benchmark.config import MethodEntry, PathVariables
+from refinefuse.benchmark.config import MethodEntry
 from refinefuse.benchmark.degradations import DegradationLevel, degrade
 from refinefuse.benchmark.figures import critical_difference
 from refinefuse.benchmark.grids import select_zoom_region
+from refinefuse.benchmark.image_datasets import PathVariables
 from refinefuse.benchmark.jobs import source_correlation
 from refinefuse.benchmark.methods import Method, fuse_checked
 from refinefuse.benchmark.onnx_file import open_onnx

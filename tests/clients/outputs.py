@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "inference" / "video"))
 from clips import beep, scene, write_video
 
 from refinefuse import Fuser, VolumeOptions, export_onnx, fuse_video, fuse_volume, read_image, score, write_image
-from refinefuse.benchmark.config import PathVariables, load_benchmark_config
+from refinefuse.benchmark.config import load_benchmark_config
 from refinefuse.benchmark.experiment import run_experiment
+from refinefuse.benchmark.image_datasets import PathVariables
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.folders import fuse_files
 from refinefuse.inference.outputs import OutputPaths

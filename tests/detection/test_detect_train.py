@@ -12,8 +12,8 @@ pytest.importorskip("transformers", reason="needs the extra `detection`")
 pytest.importorskip("scipy", reason="needs the extra `detection`")
 
 from refinefuse import settings
-from refinefuse.benchmark.config import PathVariables
 from refinefuse.benchmark.detection import seen_by
+from refinefuse.benchmark.image_datasets import PathVariables
 from refinefuse.cli import main
 from refinefuse.detection.datasets import DetectionDataset, read_samples
 from refinefuse.detection.detectors import open_detector

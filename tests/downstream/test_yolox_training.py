@@ -9,7 +9,7 @@ from refinefuse.detection.cells import cells_of, decode
 from refinefuse.detection.coco import COCO_CLASSES
 from refinefuse.downstream.onnx_module import OnnxModule
 from refinefuse.downstream.yolox_training import (
-    Targets,
+    DetectionTargets,
     assign,
     detection_loss,
     open_trainable,
@@ -38,7 +38,7 @@ def targets(*corners, crowd=(), padding=1):
     boxes = torch.tensor([*corners, *crowd, *[(0, 0, 0, 0)] * padding]).float()[None]
     number = torch.arange(boxes.shape[1])[None]
     counted = number < len(corners)
-    return Targets(boxes, torch.zeros_like(number), counted, ~counted & (number < len(corners) + len(crowd)))
+    return DetectionTargets(boxes, torch.zeros_like(number), counted, ~counted & (number < len(corners) + len(crowd)))
 
 
 def assigned(objects, output):
@@ -114,7 +114,7 @@ def test_no_cell_is_responsible_for_two_objects_or_for_padding():
 
 def test_objects_are_mirrored_with_their_image():
     one, other = targets((2, 4, 12, 20)), targets((40, 0, 64, 8))
-    both = Targets(*(torch.cat(pair) for pair in zip(one, other, strict=True)))
+    both = DetectionTargets(*(torch.cat(pair) for pair in zip(one, other, strict=True)))
     chosen = both.select(torch.tensor([1, 0, 0]), torch.tensor([False, True, False]), 64)
     assert chosen.corners[:, 0].tolist() == [[40, 0, 64, 8], [52, 4, 62, 20], [2, 4, 12, 20]]
 
@@ -142,7 +142,7 @@ def test_training_finds_a_bright_block(tmp_path):
     images[0, :, 16:32, 16:32] = 1
     images[1, :, 32:48, 16:32] = 1
     pair = targets((16, 16, 32, 32)), targets((16, 32, 32, 48))
-    objects = Targets(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
+    objects = DetectionTargets(*(torch.cat(parts) for parts in zip(*pair, strict=True)))
     optimizer = torch.optim.Adam(network.parameters(), 0.02)
     losses = []
     for _ in range(60):

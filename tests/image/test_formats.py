@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from refinefuse.errors import InputError
-from refinefuse.image import limits
+from refinefuse.image import pixels as image_pixels
 from refinefuse.image.files import read_image
 
 GRAY = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20
@@ -144,21 +144,21 @@ def jpeg(width, height):
 )
 def test_a_declared_size_is_refused_before_memory_is_taken(tmp_path, data):
     (tmp_path / "x").write_bytes(data)
-    refused(tmp_path / "x", f"at most {limits.MAX_PIXELS}", "REFINEFUSE_MAX_PIXELS")
+    refused(tmp_path / "x", f"at most {image_pixels.MAX_PIXELS}", "REFINEFUSE_MAX_PIXELS")
 
 
 def test_the_limit_can_be_moved(tmp_path, monkeypatch):
     (tmp_path / "x.png").write_bytes(cv2.imencode(".png", SMALL)[1].tobytes())
-    monkeypatch.setenv(limits.VARIABLE, str(SMALL.size - 1))
+    monkeypatch.setenv(image_pixels.LIMIT_VARIABLE, str(SMALL.size - 1))
     refused(tmp_path / "x.png", f"at most {SMALL.size - 1}", f"got: {SMALL.size} (48 x 64)")
-    monkeypatch.setenv(limits.VARIABLE, str(SMALL.size))
+    monkeypatch.setenv(image_pixels.LIMIT_VARIABLE, str(SMALL.size))
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), SMALL)
-    monkeypatch.setenv(limits.VARIABLE, "many")
-    refused(tmp_path / "x.png", limits.VARIABLE, "'many'")
+    monkeypatch.setenv(image_pixels.LIMIT_VARIABLE, "many")
+    refused(tmp_path / "x.png", image_pixels.LIMIT_VARIABLE, "'many'")
 
 
 def test_beyond_opencvs_limits_a_file_is_not_called_damaged(tmp_path, monkeypatch):
-    monkeypatch.setenv(limits.VARIABLE, str(10**12))
+    monkeypatch.setenv(image_pixels.LIMIT_VARIABLE, str(10**12))
     for width, height in ((60000, 60000), (2**21, 1)):
         (tmp_path / "x.png").write_bytes(png(width, height))
         refused(tmp_path / "x.png", "Save the image as TIFF", f"got: {height} x {width}")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from refinefuse.inference.pipeline import Pair, run
-from refinefuse.inference.queues import BoundedQueue
+from refinefuse.inference.threads import BoundedQueue
 
 
 class Reader:

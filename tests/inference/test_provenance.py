@@ -9,12 +9,11 @@ import pytest
 from refinefuse.errors import InputError
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.metadata import Metadata, read_metadata
-from refinefuse.image.xmp import add_text, find_text
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.folders import fuse_files, fuse_folder
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.outputs import OutputPaths
-from refinefuse.inference.provenance import Provenance
+from refinefuse.inference.provenance import Provenance, add_text, find_text
 from refinefuse.inference.provenance_files import read_provenance
 from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.weights.store import shipped

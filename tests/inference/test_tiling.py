@@ -12,9 +12,9 @@ from refinefuse import Fuser, NetworkConfig, RefineFuse
 from refinefuse.errors import InputError
 from refinefuse.image.scanlines import ArrayReader
 from refinefuse.inference import tiling
-from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.stages import Fuse
 from refinefuse.inference.streaming import format_of, iter_pairs, render_strip
+from refinefuse.inference.threads import StageTimer
 from refinefuse.network.context import StreamingGridStatistics, grid_statistics
 
 

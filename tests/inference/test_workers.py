@@ -14,7 +14,7 @@ from refinefuse.inference.folders import fuse_files, fuse_folder
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.outputs import OutputPaths
 from refinefuse.inference.thermal import ThermalOptions
-from refinefuse.inference.workers import Workers
+from refinefuse.inference.threads import Workers
 
 
 def test_results_come_in_order_and_few_items_are_under_way():

@@ -27,7 +27,7 @@ def recipe(tiny, yolox):
 
 @pytest.fixture
 def batch(recipe):
-    """Crops of two pairs whose sources are noisy, and whose classes are background, one kind of object, and unknown."""
+    """Crops of two pairs whose sources are noisy, and with pixels of background, of an object, and without a label."""
     generator = np.random.default_rng(0)
     pairs = [tuple(generator.integers(0, 256, (2, 6, 8), np.uint8).repeat(8, 1).repeat(8, 2)) for _ in range(2)]
     labels = generator.choice(np.array([0, 1, UNLABELED], np.uint8), (6, 8)).repeat(8, 0).repeat(8, 1)

@@ -83,7 +83,7 @@ def stopped(tiny, trained, tmp_path, monkeypatch):
     trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total.completed = 3
     assert trainer.global_step == 3
 
-    class Batches:
+    class NamedBatches:
         def names_of(self, step):
             return [f"pair {step}"]
 
@@ -93,7 +93,7 @@ def stopped(tiny, trained, tmp_path, monkeypatch):
 
         monkeypatch.setattr(trainer, "fit", raising)
         monkeypatch.setattr(type(trainer), "interrupted", interrupted, raising=False)
-        fit(trainer, None, Batches(), tmp_path)
+        fit(trainer, None, NamedBatches(), tmp_path)
 
     return run
 
@@ -108,10 +108,10 @@ def test_a_loss_that_is_not_finite_names_step_and_pairs(stopped):
     [(OSError(errno.ENOSPC, "No space left on device"), "No space left on device"), (OSError("gone"), "gone")],
 )
 def test_a_disk_that_cannot_be_written_to_is_named_with_its_reason(stopped, tmp_path, error, reason):
-    with pytest.raises(TrainingError) as told:
+    with pytest.raises(TrainingError) as stopping:
         stopped(error)
-    assert f"cannot write to '{tmp_path}' ({reason})" in str(told.value)
-    assert "Free some disk space" in str(told.value)
+    assert f"cannot write to '{tmp_path}' ({reason})" in str(stopping.value)
+    assert "Free some disk space" in str(stopping.value)
 
 
 def test_a_checkpoint_that_is_kept_is_named(stopped, tmp_path):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from refinefuse.data.catalog import CATALOG
 from refinefuse.data.degradations import DEGRADATIONS
-from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.detection.labels import LabelFormat, class_mapping
-from refinefuse.errors import PairingError, check_field, field_checks, format_names
+from refinefuse.errors import check_field, field_checks
 from refinefuse.metrics.conventions import CONVENTIONS
 from refinefuse.segmentation.evaluation import OTHER
 from refinefuse.settings import read_settings
@@ -290,42 +288,6 @@ class BenchmarkConfig:
             check(not unknown, "labels", f"of the datasets {', '.join(names)}", ", ".join(unknown))
 
 
-@dataclass(frozen=True)
-class PathVariables:
-    """Where the paths of a config begin.
-
-    Attributes:
-        data_root: the folder of the datasets.
-        config_dir: the folder of the config.
-    """
-
-    data_root: Path
-    config_dir: Path
-
-    def fill(self, text: str, dataset: str = "{dataset}") -> str:
-        """Put folders and the name of a set in for `{data_root}`, `{config_dir}` and `{dataset}`."""
-        return (
-            text.replace("{data_root}", str(self.data_root))
-            .replace("{config_dir}", str(self.config_dir))
-            .replace("{dataset}", dataset)
-        )
-
-
-@dataclass(frozen=True)
-class ImageDataset:
-    """A dataset on disk.
-
-    Attributes:
-        name: what tables call it.
-        a: the folder of the first source.
-        pairs: the pairs that the config chose, in natural order.
-    """
-
-    name: str
-    a: Path
-    pairs: tuple[Pair, ...]
-
-
 def is_folder_name(name: str) -> bool:
     """Whether a name is that of a file or folder here, on any system: no separators, no way out."""
     return name not in ("", ".", "..") and not set(name) & set("/\\:\0")
@@ -338,37 +300,3 @@ def load_benchmark_config(path: Path) -> BenchmarkConfig:
         ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
     """
     return read_settings(BenchmarkConfig, path, "benchmark config")
-
-
-def find_set(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
-    """Find the pairs of a dataset and choose among them.
-
-    Raises:
-        PairingError: a folder is missing, an image is unpaired, or nothing is chosen.
-    """
-    a, b = variables.data_root / entry.a, variables.data_root / entry.b
-    if absent := [f"'{folder}'" for folder in (a, b) if not folder.is_dir()]:
-        raise PairingError(
-            f"The dataset '{entry.name}' has no folder {' and '.join(absent)}.\n"
-            "Give the folder that holds the datasets (`data_root`), or name datasets of your own in the config; "
-            "`refinefuse data list` says where the public ones come from."
-        )
-    pairing = pair_folders(a, b)
-    alone = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
-    if alone:
-        raise PairingError(
-            f"The dataset '{entry.name}' has unpaired images ({len(alone)}):\n{format_names(alone)}\n"
-            "Remove them, or add what is missing."
-        )
-    pairs = [pair for pair in pairing.pairs if fnmatchcase(pair.name, entry.pattern)]
-    if entry.names is not None:
-        absent = sorted(set(entry.names) - {pair.name for pair in pairs})
-        if absent:
-            raise PairingError(f"The dataset '{entry.name}' has no pair of the name:\n{format_names(absent)}")
-        pairs = [pair for pair in pairs if pair.name in entry.names]
-    if not pairs:
-        raise PairingError(
-            f"No pair of the dataset '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
-            f"  names:\n{format_names([pair.name for pair in pairing.pairs])}"
-        )
-    return ImageDataset(entry.name, a, tuple(pairs[:: entry.stride]))

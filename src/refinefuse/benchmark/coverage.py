@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from refinefuse.benchmark.config import ImageDataset
+from refinefuse.benchmark.image_datasets import ImageDataset
 from refinefuse.benchmark.methods import Method
 from refinefuse.data.pairs import pair_folders
 

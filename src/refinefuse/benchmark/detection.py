@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from refinefuse.benchmark.config import DetectionEntry, ImageDataset, LabelEntry, MethodEntry, PathVariables
+from refinefuse.benchmark.config import DetectionEntry, LabelEntry, MethodEntry
 from refinefuse.benchmark.detection_comparison import (
     DetectionRow,
     LabelComparison,
@@ -23,6 +23,7 @@ from refinefuse.benchmark.detection_comparison import (
 )
 from refinefuse.benchmark.grids import Shown, to_display
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables
 from refinefuse.benchmark.methods import Method, fuse_checked
 from refinefuse.benchmark.result_store import ResultStore
 from refinefuse.benchmark.runner import Results, in_processes

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from refinefuse.benchmark.config import DetectionEntry, ImageDataset, LabelEntry
+from refinefuse.benchmark.config import DetectionEntry, LabelEntry
+from refinefuse.benchmark.image_datasets import ImageDataset
 from refinefuse.detection.boxes import Boxes
 from refinefuse.detection.detectors import merge_classes
 from refinefuse.detection.evaluation import DRAWS, DetectionMetrics, evaluate_detections

@@ -12,11 +12,12 @@ from jaxtyping import Float
 
 from refinefuse.atomic import write_text_atomic
 from refinefuse.benchmark import grids
-from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset
+from refinefuse.benchmark.config import BenchmarkConfig
 from refinefuse.benchmark.detection import SOURCES, Study
 from refinefuse.benchmark.detection_comparison import ALL, DetectionRow, LabelComparison
 from refinefuse.benchmark.detection_tables import detection_figure, detection_tables
 from refinefuse.benchmark.drawn import FigureCache
+from refinefuse.benchmark.image_datasets import ImageDataset
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.missed import missed_table, write_missed_page
 from refinefuse.benchmark.report import Scene, Section, scene

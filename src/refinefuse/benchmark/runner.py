@@ -13,10 +13,11 @@ from typing import NamedTuple, TypeVar
 import torch
 
 import refinefuse
-from refinefuse.benchmark.config import BenchmarkConfig, ImageDataset
+from refinefuse.benchmark.config import BenchmarkConfig
 from refinefuse.benchmark.coverage import Coverage, images_of
 from refinefuse.benchmark.degradations import CLEAN, ROBUSTNESS_METRICS, DegradationLevel
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.image_datasets import ImageDataset
 from refinefuse.benchmark.jobs import SOURCE_CORRELATION, Job, prepare, work
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.result_store import ResultStore

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from refinefuse.benchmark.config import ImageDataset, LabelEntry, PathVariables, SegmentationEntry
+from refinefuse.benchmark.config import LabelEntry, SegmentationEntry
 from refinefuse.benchmark.detection import Looks, RowImage, find_networks, iter_rows, network_checksum
 from refinefuse.benchmark.detection_comparison import ALL
 from refinefuse.benchmark.grids import to_display
 from refinefuse.benchmark.identity import checksum, file_checksum
+from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.result_store import ResultStore
 from refinefuse.benchmark.runner import Results, in_processes

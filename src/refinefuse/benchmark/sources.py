@@ -9,8 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 from refinefuse.benchmark.classical import CLASSICAL
-from refinefuse.benchmark.config import MethodEntry, PathVariables
+from refinefuse.benchmark.config import MethodEntry
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.image_datasets import PathVariables
 from refinefuse.benchmark.methods import Method, load_module, plugins
 from refinefuse.errors import ConfigError, InputError, WeightsError, format_names
 from refinefuse.weights import store

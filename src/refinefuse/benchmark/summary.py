@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from refinefuse.benchmark.config import ImageDataset
 from refinefuse.benchmark.degradations import CLEAN
+from refinefuse.benchmark.image_datasets import ImageDataset
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.runner import Results
 from refinefuse.errors import optional

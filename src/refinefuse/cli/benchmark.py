@@ -35,8 +35,9 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
     root = benchmark_root(data_root)
     check_field(num_workers >= 0, "num_workers", "0 or more", num_workers)
     retain_freed_memory()
-    from refinefuse.benchmark.config import PathVariables, load_benchmark_config
+    from refinefuse.benchmark.config import load_benchmark_config
     from refinefuse.benchmark.experiment import run_experiment
+    from refinefuse.benchmark.image_datasets import PathVariables
     from refinefuse.scoring.rendering import as_text
     from refinefuse.settings import locate_settings
 

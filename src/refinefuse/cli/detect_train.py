@@ -37,8 +37,8 @@ def run(
 
     root = training_root(data_root)
     retain_freed_memory()
-    from refinefuse.benchmark.config import PathVariables
     from refinefuse.benchmark.detection import seen_by
+    from refinefuse.benchmark.image_datasets import PathVariables
     from refinefuse.detection.recipe import load_detector_recipe
     from refinefuse.settings import locate_settings
 

@@ -26,7 +26,7 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
 
     from tqdm import tqdm
 
-    from refinefuse.benchmark.config import PathVariables
+    from refinefuse.benchmark.image_datasets import PathVariables
     from refinefuse.data.layout import benchmark_root
     from refinefuse.downstream.config import load_downstream_config
     from refinefuse.errors import check_field

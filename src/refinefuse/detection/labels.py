@@ -11,7 +11,7 @@ import codecs
 import json
 import math
 import xml.etree.ElementTree as ET  # the files are the user's own
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -30,6 +30,10 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {"yolo": (".txt",), "voc": (".xml",), 
 OUTSIDE = 2.0
 """Pixels by which a box may leave the image, as rounding makes it; it is cut. More is refused."""
 NOT_LABELS = ("classes.txt", "README.txt")
+
+_Corners: TypeAlias = tuple[float, float, float, float]
+_Object: TypeAlias = tuple[str, _Corners, bool]
+"""What a label calls an object, its left, top, right and bottom in pixels, and whether it does not count."""
 
 
 class Size(NamedTuple):
@@ -148,9 +152,24 @@ def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMappin
     return ClassMapping(classes[said].removesuffix("*"), classes[said].endswith("*"))
 
 
-def _inside(
-    box: tuple[float, float, float, float], size: Size, path: Path, image: str = ""
-) -> tuple[float, float, float, float]:
+def _boxes_of(objects: Iterable[_Object], size: Size, classes: Mapping[str, str], path: Path, image: str = "") -> Boxes:
+    """The objects of an image that the map of classes keeps, in its own pixels."""
+    corners, names, crowd = [], [], []
+    for said, box, uncounted in objects:
+        meaning = meaning_of(said, classes, path)
+        if meaning.name:
+            corners.append(_inside(box, size, path, image))
+            names.append(meaning.name)
+            crowd.append(uncounted or meaning.crowd)
+    return make_boxes(corners, names, crowd=crowd)
+
+
+def _scaled(box: _Corners, scale: float) -> _Corners:
+    left, top, right, bottom = (value * scale for value in box)
+    return left, top, right, bottom
+
+
+def _inside(box: _Corners, size: Size, path: Path, image: str) -> _Corners:
     """A box cut at the edges of its image, which is named where the file holds those of several."""
     left, top, right, bottom = box
     outside = max(-left, -top, right - size.width, bottom - size.height)
@@ -184,29 +203,26 @@ def _text(path: Path) -> str:
 
 def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
     """Lines of class, center x, center y, width, height relative to the image, or of class and a polygon's points."""
-    corners, names, crowd = [], [], []
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        try:
-            left, top, right, bottom = _yolo_box([float(word) for word in words[1:]])
-        except ValueError:
-            raise InputError(
-                f"Line {number} of '{path}' is no YOLO label.\n"
-                "  expected: class, center x, center y, width, height, or class and the x y of each point of a polygon "
-                f"(numbers from 0 to 1)\n  got: {line[:200]}"
-            ) from None
-        name, uncounted = meaning_of(words[0], classes, path)
-        box = left * size.width, top * size.height, right * size.width, bottom * size.height
-        if name:
-            corners.append(_inside(box, size, path))
-            names.append(name)
-            crowd.append(uncounted)
-    return make_boxes(corners, names, crowd=crowd)
+
+    def objects() -> Iterator[_Object]:
+        for number, line in enumerate(_text(path).splitlines(), 1):
+            words = line.split()
+            if not words:
+                continue
+            try:
+                left, top, right, bottom = _yolo_box([float(word) for word in words[1:]])
+            except ValueError:
+                raise InputError(
+                    f"Line {number} of '{path}' is no YOLO label.\n"
+                    "  expected: class, center x, center y, width, height, or class and the x y of each point of a "
+                    f"polygon (numbers from 0 to 1)\n  got: {line[:200]}"
+                ) from None
+            yield words[0], (left * size.width, top * size.height, right * size.width, bottom * size.height), False
+
+    return _boxes_of(objects(), size, classes, path)
 
 
-def _yolo_box(numbers: Sequence[float]) -> tuple[float, float, float, float]:
+def _yolo_box(numbers: Sequence[float]) -> _Corners:
     if len(numbers) == 4:
         x, y, w, h = numbers
         return x - w / 2, y - h / 2, x + w / 2, y + h / 2
@@ -242,18 +258,11 @@ def _read_voc(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
     except (ET.ParseError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"'{path}' is no label in Pascal VOC's XML: {error}.") from None
     scale = _scale(path, stated, size)
-    corners, names, crowd = [], [], []
-    for said, box, difficult in found:
-        name, uncounted = meaning_of(said, classes, path)
-        if name:
-            left, top, right, bottom = (value * scale for value in box)
-            corners.append(_inside((left, top, right, bottom), size, path))
-            names.append(name)
-            crowd.append(difficult or uncounted)
-    return make_boxes(corners, names, crowd=crowd)
+    scaled = ((said, _scaled(box, scale), difficult) for said, box, difficult in found)
+    return _boxes_of(scaled, size, classes, path)
 
 
-def _voc_object(entry: ET.Element) -> tuple[str, tuple[float, ...], bool]:
+def _voc_object(entry: ET.Element) -> _Object:
     said = (entry.findtext("name") or "").strip()
     box = {key: float(entry.findtext(f"bndbox/{key}") or "nan") for key in ("xmin", "ymin", "xmax", "ymax", *"xywh")}
     if math.isnan(box["xmin"]):
@@ -291,39 +300,15 @@ def _read_coco(path: Path, sizes: Mapping[str, Size], classes: Mapping[str, str]
             for entry in content["images"]
             if images[number := coco_id(entry["id"])] in sizes
         }
-        rows = [
-            _CocoRow(images[i], said[coco_id(a["category_id"])], *_span(a["bbox"], scales[i]), bool(a.get("iscrowd")))
-            for a in content["annotations"]
-            if (i := coco_id(a["image_id"])) in scales
-        ]
+        objects: dict[str, list[_Object]] = {name: [] for name in sizes}
+        for entry in content["annotations"]:
+            if (number := coco_id(entry["image_id"])) in scales:
+                x, y, w, h = map(float, entry["bbox"])
+                box = _scaled((x, y, x + w, y + h), scales[number])
+                objects[images[number]].append((said[coco_id(entry["category_id"])], box, bool(entry.get("iscrowd"))))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"'{path}' is no sound COCO JSON: {type(error).__name__} {error}.") from None
-    found: dict[str, list[_CocoRow]] = {name: [] for name in sizes}
-    for row in rows:
-        name, uncounted = meaning_of(row.word, classes, path)
-        if name:
-            box = _inside((row.left, row.top, row.right, row.bottom), sizes[row.image], path, row.image)
-            found[row.image].append(_CocoRow(row.image, name, *box, row.crowd or uncounted))
-    return {
-        name: make_boxes([row[2:6] for row in of], [row.word for row in of], crowd=[row.crowd for row in of])
-        for name, of in found.items()
-    }
-
-
-class _CocoRow(NamedTuple):
-    image: str
-    word: str
-    left: float
-    top: float
-    right: float
-    bottom: float
-    crowd: bool
-
-
-def _span(bbox: Sequence[float], scale: float) -> tuple[float, float, float, float]:
-    """The corners of a box that is given by its left upper one, width and height."""
-    x, y, w, h = (float(value) * scale for value in bbox)
-    return x, y, x + w, y + h
+    return {name: _boxes_of(found, sizes[name], classes, path, name) for name, found in objects.items()}
 
 
 def read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> tuple[np.ndarray, dict[int, ClassMapping]]:

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from refinefuse.benchmark.config import ImageDataset, PathVariables
 from refinefuse.benchmark.coverage import images_of
 from refinefuse.benchmark.detection import SOURCES
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables
 from refinefuse.benchmark.methods import Method, fuse_checked
 from refinefuse.data.pairs import Pair, pair_folders
 from refinefuse.detection.boxes import Boxes

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from refinefuse.benchmark.config import PathVariables
 from refinefuse.benchmark.detection import SOURCES
 from refinefuse.benchmark.identity import checksum, code_checksum, file_checksum
+from refinefuse.benchmark.image_datasets import PathVariables
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.runner import in_processes
 from refinefuse.benchmark.sources import find_methods

@@ -27,7 +27,7 @@ from refinefuse.detection.suppression import select_boxes
 from refinefuse.downstream.config import Schedule
 from refinefuse.downstream.dataset import ImageFile
 from refinefuse.downstream.segmenter import PretrainedSegmenter, SegmentationUNet, class_weights, confusion
-from refinefuse.downstream.yolox_training import Targets, detection_loss, open_trainable
+from refinefuse.downstream.yolox_training import DetectionTargets, detection_loss, open_trainable
 from refinefuse.errors import TrainingError
 
 WARM_UP = 0.1
@@ -189,7 +189,7 @@ def train_detection(job: Training) -> dict[str, np.ndarray]:
     height, width = job.train.images.size
     cells = cells_of(height, width)
     on_device = cells.to(torch.device(job.device))
-    targets = Targets(*(x.to(job.device) for x in _targets(job)))
+    targets = DetectionTargets(*(x.to(job.device) for x in _targets(job)))
     torch.manual_seed(job.seed)
     network = _on_device(_Bgr(open_trainable(Path(job.start), job.classes)), job.device)
 
@@ -220,7 +220,7 @@ class _Bgr(nn.Module):
         return output
 
 
-def _targets(job: Training) -> Targets:
+def _targets(job: Training) -> DetectionTargets:
     """The objects of all images that are trained on."""
     height, width = job.train.images.size
     most = max(1, *map(len, job.train.boxes))
@@ -232,7 +232,7 @@ def _targets(job: Training) -> Targets:
         corners[here] = boxes.corners * np.array([width / size.width, height / size.height] * 2, np.float32)
         classes[here] = [job.classes.index(name) for name in boxes.classes]
         counted[here], crowd[here] = ~boxes.crowd, boxes.crowd
-    return Targets(*map(torch.from_numpy, (corners, classes, counted, crowd)))
+    return DetectionTargets(*map(torch.from_numpy, (corners, classes, counted, crowd)))
 
 
 TASKS = {"segmentation": train_segmentation, "detection": train_detection}

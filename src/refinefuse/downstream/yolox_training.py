@@ -28,7 +28,7 @@ CANDIDATES = 10
 BOX_WEIGHT, COST_OF_OVERLAP, COST_OUTSIDE = 5.0, 3.0, 1e5
 
 
-class Targets(NamedTuple):
+class DetectionTargets(NamedTuple):
     """The objects of some images, each padded to the same number.
 
     Attributes:
@@ -43,12 +43,12 @@ class Targets(NamedTuple):
     counted: Bool[Tensor, "b g"]
     crowd: Bool[Tensor, "b g"]
 
-    def select(self, index: Int[Tensor, " m"], flips: Bool[Tensor, " m"], width: int) -> Targets:
+    def select(self, index: Int[Tensor, " m"], flips: Bool[Tensor, " m"], width: int) -> DetectionTargets:
         """Those of some images, of which some are mirrored."""
         corners, *others = (x[index] for x in self)
         left, top, right, bottom = corners.unbind(-1)
         mirrored = torch.stack([width - right, top, width - left, bottom], -1)
-        return Targets(torch.where(flips[:, None, None], mirrored, corners), *others)
+        return DetectionTargets(torch.where(flips[:, None, None], mirrored, corners), *others)
 
 
 def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
@@ -82,7 +82,7 @@ def overlaps(one: Float[Tensor, "*b 4"], two: Float[Tensor, "*b 4"]) -> Float[Te
 
 
 def assign(
-    targets: Targets, boxes: Float[Tensor, "b n 4"], scores: Float[Tensor, "b n k"], cells: Cells
+    targets: DetectionTargets, boxes: Float[Tensor, "b n 4"], scores: Float[Tensor, "b n k"], cells: Cells
 ) -> tuple[Bool[Tensor, "b n"], Int[Tensor, "b n"], Float[Tensor, "b n"]]:
     """Which cells are responsible for an object, which one it is, and their overlap with it.
 
@@ -116,7 +116,7 @@ def assign(
     return chosen.any(1), objects, overlap.gather(1, objects[:, None])[:, 0]
 
 
-def detection_loss(output: Float[Tensor, "b n c"], targets: Targets, cells: Cells) -> Tensor:
+def detection_loss(output: Float[Tensor, "b n c"], targets: DetectionTargets, cells: Cells) -> Tensor:
     """The loss of a batch, per responsible cell.
 
     Args:

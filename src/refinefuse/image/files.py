@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from refinefuse.atomic import check_writable, write_atomic
 from refinefuse.errors import InputError
 from refinefuse.image import opencv, structure
-from refinefuse.image.encode import encode_image
+from refinefuse.image.encode import PNG_LEVELS, encode_image
 from refinefuse.image.metadata import Metadata, apply_orientation, parse_metadata
 from refinefuse.image.pixels import Pixels, check_pixels
-from refinefuse.image.png import LEVELS
 from refinefuse.image.thermal import Counts, check_counts
 from refinefuse.image.tiff import decode_tiff, decode_valid
 from refinefuse.paths import as_path
@@ -159,7 +158,7 @@ def write_images(
         InputError: as `write_image`; only a disk that fills up can leave some images written and others not.
     """
     given = metadata or {}
-    if png_level not in LEVELS:
+    if png_level not in PNG_LEVELS:
         raise InputError(f"The PNG level must be a whole number from 0 to 9.\n  got: {png_level}")
     encoded = {
         path: _checked(path, pixels, given.get(path, Metadata()), overwrite, png_level)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from refinefuse.errors import InputError
-from refinefuse.image.metadata import Metadata, read_metadata
+from refinefuse.image.metadata import Metadata
 
 _SCALE, _TIE_POINT, _MATRIX, _KEYS = 33550, 33922, 34264, 34735
 _RASTER_TYPE, _PIXEL_IS_POINT = 1025, 2
@@ -59,17 +59,18 @@ class Georeference:
         return f"top left at ({x:.10g}, {y:.10g}), pixels of {across:.6g} x {down:.6g}{system}"
 
 
-def check_georeferences(paths: Sequence[str], shape: tuple[int, ...]) -> None:
+def check_georeferences(paths: Sequence[str], metadata: Sequence[Metadata], shape: tuple[int, ...]) -> None:
     """Refuse images that lie apart by their tags; images without such tags pass.
 
     Args:
         paths: the files of a pair, or of more sources, which are compared with the last.
+        metadata: of each file.
         shape: (h, w) of the last.
 
     Raises:
         InputError: naming both positions.
     """
-    found = [Georeference.of(read_metadata(path)) for path in paths]
+    found = [Georeference.of(each) for each in metadata]
     for name, other in zip(paths[:-1], found, strict=False):
         last = found[-1]
         if other is not None and last is not None and _lie_apart(other, last, shape):

@@ -1,7 +1,8 @@
-"""What an array has to be to count as an image."""
+"""What an image is: its type and shape, and how many pixels a file may declare before memory is taken for them."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,11 @@ from refinefuse.errors import InputError
 Pixels = NDArray[Any]
 
 DTYPES = ("uint8", "uint16", "float32")
+
+#: Pixels of the largest image that is read as a whole, unless the environment variable `LIMIT_VARIABLE` says otherwise.
+MAX_PIXELS = 200_000_000
+#: The environment variable that raises (or lowers) the limit, for this process and those that it starts.
+LIMIT_VARIABLE = "REFINEFUSE_MAX_PIXELS"
 
 
 def check_pixels(pixels: Pixels) -> None:
@@ -72,4 +78,35 @@ def _check_float(pixels: Pixels) -> None:
             f"float pixels must lie in [0, 1].\n  got: {low:g} to {high:g}\n"
             "If these are raw counts, give a `range` such as percentile:1,99; else scale them: "
             "(pixels - low) / (high - low), clipped to [0, 1]."
+        )
+
+
+def max_pixels() -> int:
+    """The limit that is in force.
+
+    Raises:
+        InputError: the environment variable holds no whole number above 0.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, str(MAX_PIXELS))
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise InputError(f"{LIMIT_VARIABLE} must be a whole number above 0.\n  got: {text!r}\nCorrect or unset it.")
+    return int(text)
+
+
+def check_pixel_count(height: int, width: int) -> None:
+    """Refuse a size that an image cannot have, or that is beyond the limit.
+
+    Raises:
+        InputError: with the declared size, the limit and how to raise it.
+    """
+    if height < 1 or width < 1:
+        raise InputError(
+            f"the image holds no pixels.\n  expected: at least 1 x 1\n  got: {height} x {width}\nExport it again."
+        )
+    limit = max_pixels()
+    if height * width > limit:
+        raise InputError(
+            f"the file declares more pixels than are read at once.\n  expected: at most {limit}\n"
+            f"  got: {height * width} ({height} x {width})\n"
+            f"If the file is sound, raise the limit: `{LIMIT_VARIABLE}` in the environment."
         )

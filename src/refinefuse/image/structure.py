@@ -11,7 +11,7 @@ import struct
 import zlib
 
 from refinefuse.errors import InputError
-from refinefuse.image.limits import check_pixel_count
+from refinefuse.image.pixels import check_pixel_count
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -17,10 +17,9 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from refinefuse.errors import InputError
 from refinefuse.image import opencv
-from refinefuse.image.limits import check_pixel_count
 from refinefuse.image.metadata import Metadata
 from refinefuse.image.metadata_embed import append_directories, tiff_options
-from refinefuse.image.pixels import Pixels
+from refinefuse.image.pixels import Pixels, check_pixel_count
 from refinefuse.image.structure import cmyk, several_images, truncated
 from refinefuse.image.tiff_segments import check_lengths, decode_strips, unpack_lzw
 

@@ -22,7 +22,7 @@ from refinefuse.inference.record import FolderRecord
 from refinefuse.inference.stages import stages_of
 from refinefuse.inference.stills import StillJob, StillReader, StillWriter
 from refinefuse.inference.thermal import ThermalOptions
-from refinefuse.inference.workers import Workers
+from refinefuse.inference.threads import Workers
 
 Files = tuple[Path, ...]
 

@@ -17,6 +17,7 @@ from refinefuse.errors import InputError
 from refinefuse.image.color import to_array, to_tensor
 from refinefuse.image.files import read_image
 from refinefuse.image.georeference import check_georeferences
+from refinefuse.image.metadata import read_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.pil import from_pil, is_pil, to_pil
 
@@ -142,7 +143,7 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
             f"  a: {kinds[0]}\n  b: {kinds[1]}"
         )
     if a.name and b.name:
-        check_georeferences((a.name, b.name), b.image.shape[2:])
+        check_georeferences((a.name, b.name), [read_metadata(x.name) for x in (a, b)], b.image.shape[2:])
     check_sizes((a.image, b.image), (a.name, b.name))
     if a.image.device != b.image.device:
         raise InputError(f"`a` and `b` must be on one device.\n  a: {a.image.device}\n  b: {b.image.device}")

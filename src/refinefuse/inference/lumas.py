@@ -44,7 +44,8 @@ class LumaFuser:
             self._network = CpuModel(model)
         if self.device.type == "cuda" and isinstance(model, RefineFuse):
             self._network, self._uploader = CudaModel(model, self.dtype), Uploader(self.device)
-        check_tile(tile, model.halo)
+        self.halo = model.halo
+        check_tile(tile, self.halo)
         self.tile: TileSize = tile
         self._measured_at, self._free = -math.inf, 0
 
@@ -109,7 +110,7 @@ class LumaFuser:
             side = self.tile_side(height, width)
             if side is None:
                 return self.predict_region(a, b, context)
-            rows = iter_tiles(height, width, side, self.model.halo, self.model.config.stride)
+            rows = iter_tiles(height, width, side, self.halo, self.model.config.stride)
             tiles = [tile for row in rows for tile in row]
         size = tiles[-1].region.top + tiles[-1].region.height, tiles[-1].region.left + tiles[-1].region.width
         whole = FusionOutput(*(a.new_empty(*a.shape[:2], *size) for _ in range(2)))
@@ -122,7 +123,7 @@ class LumaFuser:
     def tile_side(self, height: int, width: int) -> int | None:
         """The side of the tiles in which an image of this size is fused now; None if it is fused in one tile."""
         limits = CUDA if self.device.type == "cuda" else CPU
-        return tile_side(self.tile, height, width, self.model.config, self.model.halo, self._free_memory(), limits)
+        return tile_side(self.tile, height, width, self.model.config, self.halo, self._free_memory(), limits)
 
     def _free_memory(self) -> int:
         """Bytes that are free, measured once a second at most."""

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Thread
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from refinefuse.image.color import YCbCrImage
+from refinefuse.image.color import Color, YCbCrImage
+from refinefuse.image.metadata import Metadata
 from refinefuse.inference.inspection import PairWarning, Preview
-from refinefuse.inference.queues import BoundedQueue
+from refinefuse.inference.threads import BoundedQueue, Workers
 from refinefuse.inference.tiling import Tile
-from refinefuse.inference.workers import Workers
 from refinefuse.network.head import FusionOutput
 from refinefuse.progress import manual_bar
 
+_GRAY = 1 / 255  # chroma below which an image is gray
 _DEPTH = 2  # pairs that wait between two threads
 
 #: Called after each pair with the steps done and in all (None: not known); raises KeyboardInterrupt to stop the run.
@@ -51,6 +52,7 @@ class Pair:
         images: the sources, (1, c, h, w) float32 in [0, 1]; the last is the one whose color is kept.
         origin: what the reader hands to the writer, to make a result of the fused luma: files, depth, timestamps.
         paths: where the images come from, for messages.
+        metadata: of the files, where the sources are image files.
         preview: what is checked; None: nothing, because another pair stands for this one.
         strip: where these are rows of larger images.
         steps: of progress.
@@ -65,6 +67,7 @@ class Pair:
     images: tuple[Tensor, ...]
     origin: Any
     paths: tuple[str, ...] = ()
+    metadata: tuple[Metadata, ...] = ()
     preview: Preview | None = None
     strip: Strip | None = None
     steps: int = 1
@@ -79,6 +82,22 @@ class Pair:
         if self.output is None:
             raise self.error or RuntimeError(f"The pair '{self.name}' was not fused.")
         return self.output
+
+    def color_sources(self, color: Color) -> tuple[YCbCrImage, ...]:
+        """The planes as sources of color.
+
+        Where the color of `b` is wanted and it is gray, stored in three channels or in one, that of `a` is taken,
+        unless it is false color.
+        """
+        *others, last = self.planes
+        if color != "b":
+            return self.planes
+        if any(warning.kind == "palette" for warning in self.warnings):
+            return (*(replace(other, chroma=None) for other in others), last)
+        if last.chroma is not None and any(other.chroma is not None for other in others):
+            is_gray = float(last.chroma.abs().max()) < _GRAY
+            last = replace(last, chroma=None) if is_gray else last
+        return (*others, last)
 
 
 class Reader(Protocol):

@@ -1,8 +1,14 @@
-"""What made a result: a record that every kind of output carries, and that is read back from it."""
+"""What made a result: a record that every kind of output carries, and that is read back from it.
+
+Images carry it in their XMP packet, beside whatever else that holds. Source: ISO 16684-1:2019 (XMP), 7.4 (serialization
+of simple values) and 7.3.2 (packet wrapper).
+"""
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +18,19 @@ from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.fuser import Fuser
 from refinefuse.weights.store import shipped
 
+_NAMESPACE = "urn:refinefuse:"
+_ENTRY = (
+    '<rdf:Description xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" rdf:about="" '
+    'xmlns:refinefuse="' + _NAMESPACE + '"><refinefuse:provenance>{}</refinefuse:provenance></rdf:Description>'
+)
+_PACKET = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">{}</rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
+)
+_OURS = re.compile(_ENTRY.format("[^<]*").replace("?", r"\?").encode())
+_END = re.compile(rb"</\w+:RDF\s*>")
+# As an element, or as an attribute: programs that write a packet again may choose either.
+_VALUE = re.compile(rb":provenance\s*(?:=\s*(?:\"([^\"]*)\"|'([^']*)')|>([^<]*)<)")
 _START = '{"refinefuse": '
 
 
@@ -95,3 +114,21 @@ def describe_range(fixed: IntensityRange | None, quantity: str = "counts") -> st
 def _name(source: str) -> str:
     """The last part of a path or an address, without user, password and query."""
     return source.split("?")[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].rsplit("@", 1)[-1]
+
+
+def add_text(packet: bytes | None, text: str) -> bytes:
+    """The packet with a text, which replaces one that it held; a packet that is none stays as it is."""
+    entry = _ENTRY.format(html.escape(text))
+    if not packet:
+        return _PACKET.format(entry).encode()
+    packet = _OURS.sub(b"", packet)
+    end = _END.search(packet)
+    return packet if end is None else packet[: end.start()] + entry.encode() + packet[end.start() :]
+
+
+def find_text(packet: bytes | None) -> str | None:
+    """The text that `add_text` added, also after another program has written the packet again."""
+    if not packet or _NAMESPACE.encode() not in packet:
+        return None
+    found = _VALUE.search(packet)
+    return None if found is None else html.unescape(next(filter(None, found.groups()), b"").decode("utf-8", "replace"))

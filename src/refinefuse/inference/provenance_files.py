@@ -11,8 +11,7 @@ from refinefuse.image.medical.elements import quiet_pydicom
 from refinefuse.image.medical.nifti import is_nifti
 from refinefuse.image.medical.volume import load
 from refinefuse.image.metadata import read_metadata
-from refinefuse.image.xmp import find_text
-from refinefuse.inference.provenance import Provenance
+from refinefuse.inference.provenance import Provenance, find_text
 from refinefuse.inference.video.frames import import_av
 from refinefuse.inference.video.sources import VIDEO_EXTENSIONS
 

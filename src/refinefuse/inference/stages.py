@@ -12,8 +12,8 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import check_sizes
 from refinefuse.inference.inspection import PooledCheck, WarningKind, are_for_cameras, chosen_kinds
 from refinefuse.inference.pipeline import Pair, PairStage
-from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.threads import StageTimer
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Check:
             InputError: if GeoTIFF tags give its images different locations.
         """
         if pair.preview is not None:
-            if "alignment" in self.kinds and pair.strip is None:
-                check_georeferences(pair.paths, pair.images[-1].shape[2:])
+            if "alignment" in self.kinds and pair.metadata and pair.strip is None:
+                check_georeferences(pair.paths, pair.metadata, pair.images[-1].shape[2:])
             pair.warnings += pair.preview.inspect(self.kinds, self.pool)
             pair.preview = None
         if self.strict and pair.warnings:

@@ -12,14 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from refinefuse.errors import InputError, RefineFuseError
-from refinefuse.image.color import Color, YCbCrImage, merge_color_sources, restore_color, to_array
+from refinefuse.image.color import Color, merge_color_sources, restore_color, to_array
 from refinefuse.image.files import write_images
 from refinefuse.image.metadata import Metadata, orientation_warnings, read_metadata
 from refinefuse.image.metadata_embed import unsupported_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineBuffer
 from refinefuse.image.thermal import IntensityRange
-from refinefuse.image.xmp import add_text
 from refinefuse.inference.folder_result import FolderResult
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import LoadedImage, load_input, restore_format
@@ -27,7 +26,7 @@ from refinefuse.inference.inspection import PairWarning, Preview
 from refinefuse.inference.montage import side_by_side
 from refinefuse.inference.outputs import OutputPaths
 from refinefuse.inference.pipeline import Pair
-from refinefuse.inference.provenance import Provenance, describe_range
+from refinefuse.inference.provenance import Provenance, add_text, describe_range
 from refinefuse.inference.streaming import (
     Readers,
     StripFormat,
@@ -40,9 +39,7 @@ from refinefuse.inference.streaming import (
     write_strips,
 )
 from refinefuse.inference.thermal import RangeReader, ThermalImage, ThermalOptions
-from refinefuse.inference.workers import Workers
-
-_GRAY = 1 / 255  # chroma below which an image is gray
+from refinefuse.inference.threads import Workers
 
 
 @dataclass
@@ -175,7 +172,8 @@ class StillReader:
         sources = (*(other.source for other in others), last)
         images = tuple(source.image for source in sources)
         counts = tuple(np.asarray(other.source.given) if other.range is None else None for other in others)
-        pair = Pair(job.name, images, StillOrigin(job, sources), tuple(map(str, job.files)), Preview(images, counts))
+        paths, metadata = tuple(map(str, job.files)), tuple(map(read_metadata, job.files))
+        pair = Pair(job.name, images, StillOrigin(job, sources), paths, metadata, Preview(images, counts))
         pair.warnings = [warning for other in others for warning in other.warnings]
         pair.settings = job.settings([other.range for other in others])
         return pair
@@ -266,7 +264,7 @@ class StillWriter:
     def _write_results(self, job: StillJob, first: Pair, rest: Iterable[Pair]) -> tuple[PairWarning, ...]:
         if first.error is not None:
             raise first.error
-        metadata = read_metadata(job.files[-1])
+        metadata = first.metadata[-1]
         if isinstance(first.origin, StripOrigin):
             output = job.paths(first.origin.format.suffix).output
             self._write_strips(job, first.origin.format, chain([first], rest), metadata)
@@ -277,7 +275,7 @@ class StillWriter:
             given = dict.fromkeys(results, Metadata()) | {output: metadata}
             given = {path: self._with_provenance(one, first) for path, one in given.items()}
             write_images(missing, metadata=given, overwrite=self.overwrite, png_level=job.outputs.png_level)
-        warnings = [*first.warnings, *_metadata_warnings(job, metadata, output.suffix.lower())]
+        warnings = [*first.warnings, *_metadata_warnings(first.metadata, output.suffix.lower())]
         return tuple(dict.fromkeys(warnings))
 
     def _with_provenance(self, metadata: Metadata, pair: Pair) -> Metadata:
@@ -294,7 +292,7 @@ class StillWriter:
     def _render(self, pair: Pair, *, as_tiff: bool) -> dict[Path, Pixels]:
         """What is to be written, by path; in a folder run as TIFF if PNG does not hold it."""
         output = pair.require_output()
-        *others, last = color_sources(pair, self.color)
+        *others, last = pair.color_sources(self.color)
         image = restore_color(output.fused, merge_color_sources(others), last, self.color)
         fused = np.asarray(restore_format(image, *pair.origin.sources))
         paths = pair.origin.job.paths(".tif" if as_tiff or fused.dtype == np.float32 else ".png")
@@ -329,26 +327,10 @@ class StillWriter:
             yield fused
 
 
-def color_sources(pair: Pair, color: Color) -> tuple[YCbCrImage, ...]:
-    """The planes of a pair as sources of color.
-
-    Where the color of `b` is wanted and it is gray, stored in three channels or in one, that of `a` is taken, unless it
-    is false color.
-    """
-    *others, last = pair.planes
-    if color != "b":
-        return pair.planes
-    if any(warning.kind == "palette" for warning in pair.warnings):
-        return (*(replace(other, chroma=None) for other in others), last)
-    if last.chroma is not None and any(other.chroma is not None for other in others):
-        is_gray = float(last.chroma.abs().max()) < _GRAY
-        last = replace(last, chroma=None) if is_gray else last
-    return (*others, last)
-
-
-def _metadata_warnings(job: StillJob, last: Metadata, suffix: str) -> list[PairWarning]:
+def _metadata_warnings(metadata: Sequence[Metadata], suffix: str) -> list[PairWarning]:
     """What the last file says that the result cannot, and where the files disagree about what is up."""
-    found = [message for file in job.files[:-1] for message in orientation_warnings(read_metadata(file), last)]
+    *others, last = metadata
+    found = [message for other in others for message in orientation_warnings(other, last)]
     if lost := unsupported_metadata(last, suffix):
         found.append(f"{suffix} does not hold what `b` says beside its pixels: {', '.join(lost)}")
     if last.extra_bands:

@@ -16,7 +16,7 @@ from refinefuse.atomic import atomic_path
 from refinefuse.image.color import Color, YCbCrImage, restore_color, to_array, to_tensor, to_ycbcr
 from refinefuse.image.files import read_image, write_images
 from refinefuse.image.georeference import check_georeferences
-from refinefuse.image.metadata import Metadata
+from refinefuse.image.metadata import Metadata, read_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ArrayReader, ScanlineBuffer, ScanlineReader, iter_strips
 from refinefuse.image.tiff_strips import TiffReader, reads_in_pieces, write_tiff
@@ -107,8 +107,8 @@ def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int)
         InputError: if the sources differ in size, lie apart by their GeoTIFF tags, or cannot be read.
     """
     a, b = readers
-    paths = tuple(map(str, files))
-    check_georeferences(paths, b.shape[:2])
+    paths, metadata = tuple(map(str, files)), tuple(map(read_metadata, files))
+    check_georeferences(paths, metadata, b.shape[:2])
     check_sizes([torch.empty(1, 1, *reader.shape[:2], device="meta") for reader in readers], paths)
     model = fuser.model
     statistics, preview = _summarize(readers, model.config.context_size)
@@ -124,6 +124,7 @@ def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int)
             images=images,
             origin=None,
             paths=paths,
+            metadata=metadata,
             preview=preview if index == 0 else None,
             strip=Strip(statistics, tuple(_within_strip(tile) for tile in row)),
             steps=int(index == len(rows) - 1),

@@ -27,9 +27,9 @@ from refinefuse.inference.montage import volume_montage
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
 from refinefuse.inference.pipeline import Pair, Progress, run
 from refinefuse.inference.provenance import Provenance, describe_range
-from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.slices import SliceReader
 from refinefuse.inference.stages import Check, Fuse
+from refinefuse.inference.threads import StageTimer
 from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
 from refinefuse.weights.store import MEDICAL
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from refinefuse.atomic import temporary_name
 from refinefuse.errors import InputError
-from refinefuse.inference.queues import BoundedQueue
+from refinefuse.inference.threads import BoundedQueue
 from refinefuse.inference.video.containers import check_video_target, container_of
 from refinefuse.inference.video.frames import import_av, reason_of
 from refinefuse.inference.video.tags import copy_color_tags

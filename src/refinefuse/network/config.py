@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from refinefuse.errors import ConfigError, check_field
@@ -71,7 +72,7 @@ class NetworkConfig:
     def _check_field(self, holds: bool, name: str, rule: str) -> None:
         check_field(holds, name, rule, getattr(self, name))
 
-    @property
+    @cached_property
     def stride(self) -> int:
         """Pixels per side of the image that one cell of the deepest scale covers."""
         return self.patch_size << (len(self.channels) - 1)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from refinefuse.errors import InputError
-from refinefuse.image.limits import max_pixels
 from refinefuse.image.medical.formats import read_volume
 from refinefuse.image.medical.intensity import Colormap, intensity_ranges, parse_window, with_kind
 from refinefuse.image.medical.volume import COLORED, MAX_VOXELS, Modality, Volume
+from refinefuse.image.pixels import max_pixels
 from refinefuse.image.thermal import IntensityRange
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Float32
 from numpy.typing import NDArray
 
 from refinefuse.errors import InputError, optional
-from refinefuse.image.limits import VARIABLE
+from refinefuse.image.pixels import LIMIT_VARIABLE
 
 Modality = Literal["CT", "MR", "PT", "NM", ""]
 NAMES = {"CT": "CT", "MR": "MRI", "PT": "PET", "NM": "SPECT", "": "of unknown kind"}
@@ -149,7 +149,8 @@ def check_voxel_count(shape: tuple[int, ...], path: Path, limit: int) -> None:
         raise InputError(
             f"'{path}' declares more voxels than the limit allows.\n  expected: at most {limit:,}\n"
             f"  got: {' x '.join(str(side) for side in shape)} = {count:,}\n"
-            f"If the file is sound, crop or resample it first, or raise the limit: `{VARIABLE}` in the environment."
+            "If the file is sound, crop or resample it first, or raise the limit: "
+            f"`{LIMIT_VARIABLE}` in the environment."
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refinefuse.errors import InputError
-from refinefuse.image.limits import check_pixel_count
+from refinefuse.image.pixels import check_pixel_count
 from refinefuse.inference.video.color_range import luma_plane, with_luma
 from refinefuse.inference.video.deinterlace import progressive
 from refinefuse.inference.video.frames import CorruptFrame, Frame, import_av, reason_of, usable_rate

@@ -15,8 +15,8 @@ from refinefuse.inference.inspection import PairWarning, PooledCheck
 from refinefuse.inference.outputs import check_apart
 from refinefuse.inference.pipeline import Pair, Progress, run
 from refinefuse.inference.provenance import Provenance
-from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.stages import stages_of
+from refinefuse.inference.threads import StageTimer
 from refinefuse.inference.video.containers import Encoding, check_video_target, container_of
 from refinefuse.inference.video.frames import listening
 from refinefuse.inference.video.options import VideoOptions, VideoResult

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 from refinefuse.errors import InputError
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.inspection import PairWarning
-from refinefuse.inference.queues import StageTimer
 from refinefuse.inference.thermal import ThermalOptions
+from refinefuse.inference.threads import StageTimer
 from refinefuse.inference.video.frames import exact_rate
 
 Codec = Literal["auto", "h264", "hevc", "ffv1"]

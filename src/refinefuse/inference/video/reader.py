@@ -16,7 +16,7 @@ from refinefuse.image.color import Color, to_tensor
 from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair
 from refinefuse.inference.provenance import describe_range
-from refinefuse.inference.queues import BoundedQueue, StageTimer
+from refinefuse.inference.threads import BoundedQueue, StageTimer
 from refinefuse.inference.video.color_range import (
     LumaRange,
     converted,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from refinefuse.inference.inspection import PairWarning
 from refinefuse.inference.pipeline import Pair
-from refinefuse.inference.queues import StageTimer
+from refinefuse.inference.threads import StageTimer
 from refinefuse.inference.video.color_range import luma_plane
 from refinefuse.inference.video.containers import Encoding, container_of
 from refinefuse.inference.video.encoder import VideoEncoder

@@ -1,0 +1,81 @@
+"""The datasets of a config as they lie on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from refinefuse.benchmark.config import DatasetEntry
+from refinefuse.data.pairs import Pair, pair_folders
+from refinefuse.errors import PairingError, format_names
+
+
+@dataclass(frozen=True)
+class PathVariables:
+    """Where the paths of a config begin.
+
+    Attributes:
+        data_root: the folder of the datasets.
+        config_dir: the folder of the config.
+    """
+
+    data_root: Path
+    config_dir: Path
+
+    def fill(self, text: str, dataset: str = "{dataset}") -> str:
+        """Put folders and the name of a set in for `{data_root}`, `{config_dir}` and `{dataset}`."""
+        return (
+            text.replace("{data_root}", str(self.data_root))
+            .replace("{config_dir}", str(self.config_dir))
+            .replace("{dataset}", dataset)
+        )
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """A dataset on disk.
+
+    Attributes:
+        name: what tables call it.
+        a: the folder of the first source.
+        pairs: the pairs that the config chose, in natural order.
+    """
+
+    name: str
+    a: Path
+    pairs: tuple[Pair, ...]
+
+
+def find_dataset_images(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
+    """Find the pairs of a dataset and choose among them.
+
+    Raises:
+        PairingError: a folder is missing, an image is unpaired, or nothing is chosen.
+    """
+    a, b = variables.data_root / entry.a, variables.data_root / entry.b
+    if absent := [f"'{folder}'" for folder in (a, b) if not folder.is_dir()]:
+        raise PairingError(
+            f"The dataset '{entry.name}' has no folder {' and '.join(absent)}.\n"
+            "Give the folder that holds the datasets (`data_root`), or name datasets of your own in the config; "
+            "`refinefuse data list` says where the public ones come from."
+        )
+    pairing = pair_folders(a, b)
+    unpaired = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
+    if unpaired:
+        raise PairingError(
+            f"The dataset '{entry.name}' has unpaired images ({len(unpaired)}):\n{format_names(unpaired)}\n"
+            "Remove them, or add what is missing."
+        )
+    pairs = [pair for pair in pairing.pairs if fnmatchcase(pair.name, entry.pattern)]
+    if entry.names is not None:
+        absent = sorted(set(entry.names) - {pair.name for pair in pairs})
+        if absent:
+            raise PairingError(f"The dataset '{entry.name}' has no pair of the name:\n{format_names(absent)}")
+        pairs = [pair for pair in pairs if pair.name in entry.names]
+    if not pairs:
+        raise PairingError(
+            f"No pair of the dataset '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
+            f"  names:\n{format_names([pair.name for pair in pairing.pairs])}"
+        )
+    return ImageDataset(entry.name, a, tuple(pairs[:: entry.stride]))
