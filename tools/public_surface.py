@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_overloads
@@ -44,7 +45,7 @@ def _lines(name: str, value: Any) -> Iterator[str]:
 
 def _member(name: str, value: Any) -> Iterator[str]:
     function = getattr(value, "__func__", value)
-    if isinstance(value, property):
+    if isinstance(value, property | cached_property):
         yield f"{name} (property)"
     elif inspect.isfunction(function):
         yield from (f"def {name}{inspect.signature(one)}" for one in get_overloads(function) or [function])
