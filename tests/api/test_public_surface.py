@@ -1,5 +1,6 @@
 """The public interface: complete, lazy, and changed only on purpose."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,10 +35,15 @@ def test_import_costs_nothing():
     assert done.stdout.strip() == "[]"
 
 
+def test_the_users_script_touches_every_public_name():
+    used = set(re.findall(r"\brf\.(\w+)", SCRIPT.read_text(encoding="utf-8")))
+    assert used == set(refinefuse.__all__)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
 def test_a_users_script_is_typed(checker, tmp_path):
-    """Forty lines that use all of it, without a cast or an ignored error."""
+    """A script that uses all of it, without a cast or an ignored error."""
     pytest.importorskip(checker, reason=f"the type checker {checker} is not installed")
     if checker == "mypy":
         options = ["--strict", "--config-file", "", "--cache-dir", str(tmp_path)]

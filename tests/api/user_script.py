@@ -42,3 +42,34 @@ try:
     rf.RefineFuse.from_pretrained(weights).push_to_hub("me/mine", license="MIT")
 except rf.RefineFuseError as error:
     print(error, report.checks)
+
+
+def fuse_quietly(
+    a: rf.ImageInput, b: rf.ImageInput, color: rf.Color, precision: rf.Precision, backend: rf.Backend, tile: rf.TileSize
+) -> rf.FusionResult[torch.Tensor]:
+    """Options are typed, and so are the results."""
+    warnings: tuple[rf.PairWarning, ...] = rf.inspect_pair(a, b)
+    print([warning.message for warning in warnings], rf.__version__)
+    quiet = rf.Fuser(color=color, precision=precision, backend=backend, tile=tile)
+    return quiet.fuse(torch.rand(1, 1, 64, 64), torch.rand(1, 3, 64, 64), return_weight_map=True)
+
+
+kind: rf.TransformType = "homography"
+metric: rf.SimilarityMetric = "edges"
+transform: rf.Transform = rf.align(infrared, visible, transform_type=kind, metric=metric).transform
+rig: rf.Rig = rf.calibrate_rig([(infrared, visible)], distance=4.0)
+moved: rf.RigCheck = rf.check_rig(rf.load_rig("rig.json"), [(infrared, visible)])
+registration: rf.VolumeRegistration = rf.align_volume("ct.nii.gz", "mri.nii.gz")
+print(transform.describe(), rig.matrix, moved.has_moved, registration.is_reliable)
+
+network = rf.RefineFuse.from_config(rf.NetworkConfig(channels=(16, 24)))
+loss: torch.Tensor = rf.losses.ssim_loss(network(a, b) * 255, a * 255, b * 255)
+
+
+def train_all(recipes: list[rf.Recipe]) -> list[Path]:
+    """Train one after the other."""
+    try:
+        return [rf.train(recipe, f"runs/{recipe.name}") for recipe in recipes]
+    except rf.errors.TrainingError as error:
+        print(error, loss.item())
+        return []

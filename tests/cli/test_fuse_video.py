@@ -148,3 +148,11 @@ def test_folders_of_16_bit_counts(tmp_path, run):
             write_image(tmp_path / folder / f"{index}.png", 30000 + scene(index).astype(np.uint16))
     assert run("video", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "o.mkv", "--codec", "ffv1")[0] == 0
     assert read_video(tmp_path / "o.mkv")[0].format.name == "gray16le"
+
+
+@pytest.mark.parametrize("output", ["o.mp4", "o.png"])
+def test_two_images_belong_to_another_command(pairs, run, output):
+    code, _, err = run("video", pairs / "ir/1.png", pairs / "vi/1.png", "-o", pairs / output)
+    assert code == 2
+    assert "These are images, not videos.\nUse `refinefuse fuse`." in err
+    assert not (pairs / output).exists()

@@ -50,16 +50,20 @@ def check_kind(command: str, sources: Sequence[str], output: str) -> None:
     Raises:
         InputError: naming the command.
     """
+    are_images = all(Path(one).suffix.lower() in IMAGE_EXTENSIONS and not Path(one).is_dir() for one in sources)
     if any(map(is_video, sources)):
         belongs = "video"
     elif are_volumes([Path(source) for source in sources]):
         belongs = "volume"
-    else:
-        belongs = "video" if Path(output).suffix.lower() in VIDEO_EXTENSIONS else "fuse"
+    elif are_images:
+        belongs = "fuse"
+    else:  # folders of images, or of frames, whose result may have a wrong extension
+        suffix = Path(output).suffix.lower()
+        if command == "video" and suffix not in IMAGE_EXTENSIONS:
+            return
+        belongs = "video" if suffix in VIDEO_EXTENSIONS else "fuse"
     if belongs == command:
         return
-    if belongs == "fuse" and command == "video" and Path(output).suffix.lower() not in IMAGE_EXTENSIONS:
-        return  # folders of frames; the result has a wrong extension
     kinds = {"fuse": "images", "video": "videos", "volume": "volumes"}
     raise InputError(f"These are {kinds[belongs]}, not {kinds[command]}.\nUse `refinefuse {belongs}`.")
 
