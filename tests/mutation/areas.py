@@ -59,6 +59,8 @@ EQUIVALENT = [
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
     ("metrics/evaluate.py", r"triplet\[ ?1\]\.shape", "all three have one shape"),
     ("data/crops.py", r"plane\.shape\[ ?-1\] > size", "crops are square"),
+    ("data/crops.py", "side is self.size", "a crop of that size is resized to itself"),
+    ("data/crops.py", "if not turn >= 4", "the same eight symmetries by other numbers"),
     ("data/crops.py", r"dtype <= np\.uint8", "planes are uint8 or float32"),
     ("data/crops.py", r"rng\.random\(\) <= ", "a random number is never exactly the probability"),
     ("metrics/structure.py", 'reduce >= "sum"', "of `mean` and `sum` only the last is not less than `sum`"),

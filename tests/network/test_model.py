@@ -114,7 +114,7 @@ def test_the_halo_covers_all_that_a_pixel_depends_on(config):
 
 
 def test_the_halo_is_the_next_multiple_of_the_stride():
-    """Of the standard network: 2 x (4 + 8 + 16) + 2 x (4 + 8) + 8 + 16 + 2 x 16 + 4 = 140 pixels, with strides of 16."""
+    """By hand: 2 x (4 + 8 + 16) + 2 x (4 + 8) + (8 + 16) + 2 x 16 + 4 = 140 pixels, and the stride is 16."""
     assert RefineFuse.from_config(NetworkConfig()).halo == 144
 
 
