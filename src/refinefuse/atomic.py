@@ -108,7 +108,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         raise InputError(
-            f"Cannot write '{path}': {error.strerror}.\nCheck the permissions of the folder and the space left."
+            f"Cannot write '{path}': {error.strerror}.\nCheck the folder's permissions and the free disk space."
         ) from None
 
 
@@ -143,11 +143,11 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         InputError: it is a folder, there can be no folder for it, or the file exists and must not be replaced.
     """
     if as_path(path).is_dir():
-        raise InputError(f"Cannot write '{path}': it is a folder.\nGive the name of a file in it.")
+        raise InputError(f"Cannot write '{path}': it is a folder.\nPass the name of a file in it.")
     above = next((folder for folder in path.parents if os.path.lexists(folder)), path.parent)
     if not above.is_dir():
         raise InputError(f"Cannot write '{path}': '{above}' is not a folder.\nChoose another folder.")
     if os.path.lexists(path) and not overwrite:
         raise InputError(
-            f"Cannot write '{path}': the file exists.\nAllow it to be replaced (`overwrite`), or choose another name."
+            f"Cannot write '{path}': the file already exists.\nUse `overwrite` to replace it, or choose another name."
         )

@@ -88,7 +88,7 @@ def _check_side(x: Tensor, least: int, what: str) -> None:
     h, w = x.shape[-2:]
     if min(h, w) < least:
         raise InputError(
-            f"{what} does not fit into the image.\n  expected: at least {least} x {least}\n  got: {h} x {w}\n"
+            f"{what} does not fit in the image.\n  expected: at least {least} x {least}\n  got: {h} x {w}\n"
             "Use a larger image, or leave out the metric."
         )
 

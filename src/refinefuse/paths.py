@@ -32,4 +32,4 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 def _impossible(path: str | os.PathLike[str], reason: str) -> InputError:
     name = os.fspath(path)
     shown = name if len(name) <= _SHOWN else f"{name[: _SHOWN // 2]}...{name[-_SHOWN // 2 :]}"
-    return InputError(f"There can be no file {shown!r}: {reason[0].lower()}{reason[1:]}.\nGive another path.")
+    return InputError(f"{shown!r} is not a valid path: {reason[0].lower()}{reason[1:]}.\nUse another path.")

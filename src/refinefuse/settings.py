@@ -82,7 +82,7 @@ def _load(path: Path) -> object:
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
-        raise ConfigError(f"It is longer than {LARGEST_FILE} bytes.")
+        raise ConfigError(f"It is larger than {LARGEST_FILE} bytes.")
     text = content.decode("utf-8")
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
         raise ConfigError("It has an alias (`*name`). Write the value out.")
@@ -213,6 +213,6 @@ def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:
     path = folder / name
     if path.exists() and read_settings(type(settings), path, "recipe") != settings:
         raise ConfigError(
-            f"The folder holds a run of another recipe.\n  recipe: '{path}'\n"
+            f"The folder contains a run of another recipe.\n  recipe: '{path}'\n"
             "Choose another output folder, or use the same recipe to resume."
         )

@@ -59,7 +59,7 @@ def test_pairs_are_found_in_folders_patterns_and_manifests(pairs):
     ("rows", "error", "message"),
     [
         ([("a", "c"), ("x", "y")], InputError, "lacks a column"),
-        ([("a", "b")], InputError, "holds no pair"),
+        ([("a", "b")], InputError, "lists no pairs"),
         ([("a", "b"), ("x", "")], InputError, "without a source"),
         ([("a", "b"), ("x.png", "y.png"), ("z.png", "q/y.png")], PairingError, "same name"),
         ([("name", "a", "b"), ("../x", "x.png", "y.png")], InputError, "inside the output folder"),
@@ -99,7 +99,7 @@ def test_the_store_knows_what_is_done_with_the_same_settings(tmp_path):
     assert ResultStore(str(tmp_path), "one").done() == {"x"}
     assert ResultStore(str(tmp_path), "other").done() == set()
     (tmp_path / "results.parquet" / "z.parquet").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no table of results"):
+    with pytest.raises(InputError, match="not a result table"):
         store.done()
 
 

@@ -184,7 +184,7 @@ def test_incomplete_methods_are_shown_and_are_not_ranked(data, config, tmp_path,
     assert run(config(), output=tmp_path / "out", data_root=data, num_workers=1) == 1
     said = capsys.readouterr()
     assert "Mine lacks 1 of 6: '3D'" in said.out
-    assert "Mine has files that belong to no pair: 'other.png'" in said.out
+    assert "Mine has files that do not belong to any pair: 'other.png'" in said.out
     assert "36 x 40" in said.err
     text = (tmp_path / "out/tables/Set.md").read_text()
     assert "Mine (5 of 6)" in text
@@ -215,7 +215,7 @@ def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path
     assert "| Mine" in table
     assert "Mine (" not in table  # its images count, not the file
     (data / "Set.csv").write_text("convention,method,image,EN\ntang,Paper,1D,1")
-    with pytest.raises(InputError, match="another convention"):
+    with pytest.raises(InputError, match="a different convention"):
         run(config(text), output=tmp_path / "out", data_root=data, num_workers=1)
 
 
@@ -269,17 +269,17 @@ grids:
         ("title: A small", "titel: A small", ConfigError, "titel"),
         ("laplacian", "laplace", ConfigError, "classical"),
         ("spec: average", 'spec: "weights:medicall"', WeightsError, "medicall"),
-        ("spec: average", 'spec: "weights:runs/*.safetensors"', WeightsError, "No weights file fits"),
+        ("spec: average", 'spec: "weights:runs/*.safetensors"', WeightsError, "No weights file matches"),
         ("spec: average", 'spec: "folder:nowhere/{dataset}"', InputError, "nowhere/Set"),
         ("spec: average", 'spec: "scores:nowhere.csv"', InputError, "no scores"),
         ("spec: average", 'spec: "python:nowhere:fuse"', ConfigError, "nowhere"),
         ("spec: average", 'spec: "python:math:fuse"', ConfigError, "no function"),
         ("spec: average", 'spec: "onnx:nowhere.onnx"', InputError, "nowhere.onnx"),
-        ("spec: average", "spec: copy-of-a", ConfigError, "one name"),
+        ("spec: average", "spec: copy-of-a", ConfigError, "have the same name"),
         ("a: ir", "a: irr", PairingError, "irr"),
         ("name: Set", "name: a/b", ConfigError, "name of a folder"),
         ("name: Set", "name: ..", ConfigError, "name of a folder"),
-        ("b: vi}", "b: vi, pattern: x*}", PairingError, "fits the pattern"),
+        ("b: vi}", "b: vi, pattern: x*}", PairingError, "matches the pattern"),
         ("b: vi}", "b: vi, names: [7D]}", PairingError, "7D"),
         ("b: vi}", "b: vi, stride: 0}", ConfigError, "stride"),
         ("scenes: 1", "scenes: 1\ndegradations: [{kind: dim}]", ConfigError, "overexposure"),

@@ -152,7 +152,7 @@ def test_boxes_that_were_found_elsewhere(study, capsys):
     assert start(study, text) == 0
     read = table(study, "Set-detection")
     assert read == {name: row for name, row in looked.items() if name != "average"}
-    with pytest.raises(PairingError, match="There are no boxes"):
+    with pytest.raises(PairingError, match="No method has boxes"):
         start(study, CONFIG.replace("yolox.onnx", "{method}.json"))
 
 
@@ -161,7 +161,7 @@ def test_several_detectors_are_compared(study, capsys):
     (study / "second.txt").write_text("\n".join(f"class{n}" if n != 2 else "car" for n in range(80)))
     text = CONFIG.replace('"{data_root}/yolox.onnx"', '["{data_root}/*.onnx", "found/{dataset}/{method}.json"]')
     boxes = study.parent / "out" / "boxes"
-    with pytest.raises(PairingError, match="There are no boxes"):
+    with pytest.raises(PairingError, match="No method has boxes"):
         start(study, text)
     start(study)
     text = text.replace("found/", f"{boxes}/")
@@ -198,19 +198,19 @@ def test_images_without_labels_are_no_part_of_it(study, capsys):
     ("old", "new", "error", "said"),
     [
         ('"{data_root}/yolox.onnx"', "[]", ConfigError, "at least one"),
-        ("yolox.onnx", "*.pt", InputError, "There is no detector"),
+        ("yolox.onnx", "*.pt", InputError, "detector '.*' does not exist"),
         ("classes: [vehicle]", "classes: []", ConfigError, "at least one class"),
         ("{dataset: Set, format: yolo", "{dataset: Other, format: yolo", ConfigError, "of the datasets Set"),
         ("format: yolo", "format: pascal", ConfigError, "pascal"),
         (', classes: {"0": truck, "1": vehicle}', "", ConfigError, "got: neither"),
         (', classes: {"0": truck, "1": vehicle}', ", classes_from: TNO", ConfigError, "got: TNO, with neither"),
-        ('"1": vehicle', '"2": vehicle', InputError, "class that is not known"),
-        ("path: labels", "path: vi", PairingError, "other images"),
-        ("path: labels", "path: nowhere", InputError, "no folder of labels"),
-        ("{data_root}/yolox.onnx", "{data_root}/no.onnx", InputError, "no detector"),
-        ("{spec: average}", "{spec: average, name: visible}", ConfigError, "calls the sources"),
+        ('"1": vehicle', '"2": vehicle', InputError, "contains an unknown class"),
+        ("path: labels", "path: vi", PairingError, "No label file has the name"),
+        ("path: labels", "path: nowhere", InputError, "label folder"),
+        ("{data_root}/yolox.onnx", "{data_root}/no.onnx", InputError, "does not exist"),
+        ("{spec: average}", "{spec: average, name: visible}", ConfigError, "are the names of the sources"),
         ("metrics: []", "metrics: []\ngrids: [{dataset: Set, image: 9}]", ConfigError, "image"),
-        ("metrics: []", "metrics: []\ngrids: [{dataset: Set, image: '9'}]", InputError, "no labeled pair '9'"),
+        ("metrics: []", "metrics: []\ngrids: [{dataset: Set, image: '9'}]", InputError, "names the pair '9'"),
     ],
 )  # fmt: skip
 def test_refusals(study, old, new, error, said, capsys):

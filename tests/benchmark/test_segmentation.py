@@ -78,7 +78,7 @@ def test_what_networks_say_is_compared_with_masks(study, capsys):
     assert start(study) == 0
     out = capsys.readouterr().out
     assert "A segmentation network looked at 32 images; 0 reused" in out
-    assert "second does not know person: the mean is over the other classes" in out
+    assert "second has no class person, so the mean is over the other classes" in out
     rows = table(study, "Set-first-segmentation")
     assert list(rows) == ["infrared", "visible", "Mine", "average"]
     assert float(rows["Mine"]["all: mIoU ↑"]) == 1
@@ -105,16 +105,16 @@ def test_no_image_is_segmented_twice(study, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "error", "said"),
     [
-        ("first.onnx", "nowhere.onnx", InputError, "no segmentation network"),
-        ("first.onnx", "*.pth", InputError, "There is no network"),
+        ("first.onnx", "nowhere.onnx", InputError, "segmentation network '.*' does not exist"),
+        ("first.onnx", "*.pth", InputError, "network '.*' does not exist"),
         ('["{data_root}/first.onnx", "{data_root}/second.onnx"]', "[]", ConfigError, "at least one"),
         ("second.onnx", "first.onnx", ConfigError, "same name 'first'"),
-        ("classes: [person, car]", "classes: [bus]", ConfigError, "do not show bus"),
-        ('"2": car', '"2": tree', ConfigError, "do not show car"),
-        ('"1": pedestrian', '"7": pedestrian', InputError, "class that is not known"),
-        ("{pedestrian: person}", "{pedestrian: person, car: person, road: x}", ConfigError, "do not show car"),
+        ("classes: [person, car]", "classes: [bus]", ConfigError, "do not contain bus"),
+        ('"2": car', '"2": tree', ConfigError, "do not contain car"),
+        ('"1": pedestrian', '"7": pedestrian', InputError, "contains an unknown class"),
+        ("{pedestrian: person}", "{pedestrian: person, car: person, road: x}", ConfigError, "do not contain car"),
         ("format: mask", "format: yolo", ConfigError, "mask, for segmentation"),
-        ("path: masks", "path: nowhere", InputError, "no folder of labels"),
+        ("path: masks", "path: nowhere", InputError, "label folder"),
         ("{dataset: Set, format", "{dataset: Other, format", ConfigError, "of the datasets Set"),
     ],
 )  # fmt: skip
@@ -130,7 +130,7 @@ def test_masks_of_other_images_or_sizes_are_refused(study):
         start(study)
     for name in NAMES:
         (study / "masks" / f"{name}.png").rename(study / "masks" / f"other-{name}.png")
-    with pytest.raises(PairingError, match="other images"):
+    with pytest.raises(PairingError, match="No label file has the name"):
         start(study)
 
 

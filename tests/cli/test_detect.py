@@ -40,7 +40,7 @@ def test_a_montage_and_boxes(pair, run):
     assert content["annotations"][0]["bbox"] == [20, 40, 16, 8]
     code, _, err = run(*words)
     assert code == 2
-    assert "the file exists" in err
+    assert "the file already exists" in err
 
 
 def test_a_fused_image_that_is_given_gets_the_color_of_b(pair, run):
@@ -54,12 +54,12 @@ def test_a_fused_image_that_is_given_gets_the_color_of_b(pair, run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--detector", "no.onnx"), "no detector"),
-        (("--detector", "yolox.onnx", "--classes", "unicorn"), "does not know the class 'unicorn'"),
+        (("--detector", "no.onnx"), "does not exist"),
+        (("--detector", "yolox.onnx", "--classes", "unicorn"), "has no class 'unicorn'"),
         (("--detector", "yolox.onnx", "--threshold", "2"), "0 to 1"),
         (("--detector", "yolox.onnx", "--fused", "small.png"), "same height and width"),
         (("--detector", "yolox.onnx", "--fused", "vi.png", "--weights", "x"), "exclude each other"),
-        (("--detector", "boxes.json"), "must be a network"),
+        (("--detector", "boxes.json"), "Unknown kind of detector"),
         (("--detector", "yolox.onnx", "-o", "montage.xyz"), "extension"),
     ],
 )

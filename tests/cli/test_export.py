@@ -54,7 +54,7 @@ def test_integers_say_what_they_lose(run, weights, folder, tmp_path):
     ("options", "message"),
     [
         (["-o", "net.txt"], "expected: .onnx"),
-        (["-o", "net.onnx", "--precision", "int8"], "int8 and calibration data belong together"),
+        (["-o", "net.onnx", "--precision", "int8"], "int8 and --calibration-data go together"),
         (["-o", "net.onnx", "--opset", "13"], "from 14 to 20"),
         (["-o", "net.onnx", "--size", "480"], "--size must be HEIGHTxWIDTH"),
         (["-o", "net.onnx", "--batch-size", "0"], "from 1 to 64"),

@@ -253,4 +253,4 @@ class TestMoreThanTwo:
             (three / f"lw/{name}.png").rename(three / f"lw/x{name}.png")
         code, _, err = run("fuse", three / "mw", three / "lw", three / "vi", "-o", three / "out")
         assert code == 2
-        assert "have no file name in common" in err
+        assert "share no file name" in err

@@ -21,7 +21,7 @@ def test_two_videos(tmp_path, run):
     assert code == 0
     assert "5 frames in" in out
     assert "slowest: " in out
-    assert "`b` is longer" in out
+    assert "before `b`" in out
     assert len(read_video(tmp_path / "o.mp4")) == 5
 
 

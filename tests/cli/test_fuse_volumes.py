@@ -82,7 +82,7 @@ def test_outside_of_one_field_of_view_the_other_is_kept(tmp_path, run):
     code, _, err = run("volume", nifti(tmp_path / "a_mri.nii", head(), shifted), nifti(tmp_path / "b_mri.nii", head()),
                        "-o", tmp_path / "out.nii")  # fmt: skip
     assert code == 0
-    assert "source 1 has data in 40%" in err
+    assert "source 1 has data in only 40%" in err
     fused = nibabel.load(tmp_path / "out.nii").get_fdata()
     expected = (head() / np.percentile(head(), 99.5, method="inverted_cdf")).clip(0, 1)
     # The field begins at row 24; from 12 rows away on it is felt no more.
@@ -165,11 +165,11 @@ def test_pet_gives_the_color_wherever_it_stands(pet, tmp_path, run):
     for name, sources in {"1": pet, "2": pet[::-1]}.items():
         code, _, err = run("volume", *sources, "-o", tmp_path / f"{name}.nii", "--grid", grids[name], "--no-provenance")
         assert code == 0
-        assert ("was taken as the last one" in err) == (name == "2")
+        assert ("was treated as the last one" in err) == (name == "2")
     assert (tmp_path / "1.nii").read_bytes() == (tmp_path / "2.nii").read_bytes()
     gray = run("volume", *pet[::-1], "-o", tmp_path / "3.nii", "--colormap", "gray")
     assert gray[0] == 0
-    assert "taken as the last" not in gray[2]
+    assert "treated as the last" not in gray[2]
 
 
 def test_three_volumes_in_any_order(pet, tmp_path, run):
@@ -248,7 +248,7 @@ class TestRefused:
         refused(tmp_path / "flat.nii", pet[1], "-o", tmp_path / "o.nii", text="singular")
 
     def test_window_without_a_ct(self, pet, tmp_path, refused):
-        refused(*pet, "-o", tmp_path / "o.nii", "--window", "brain", text="--window is for CT")
+        refused(*pet, "-o", tmp_path / "o.nii", "--window", "brain", text="--window applies to CT")
 
     def test_suv_without_tags(self, pet, tmp_path, refused):
         refused(*pet, "-o", tmp_path / "o.nii", "--suv-range", "0,5", text="--suv-range needs a PET")
@@ -291,7 +291,7 @@ def test_kinds_are_named_where_files_do_not(tmp_path, run):
     files = nifti(tmp_path / "x1.nii", head() - 500), nifti(tmp_path / "x2.nii", head(seed=1))
     _, out, err = run("volume", *files, "-o", tmp_path / "1.nii")
     assert out.count("of unknown kind") == 2
-    assert "give its kind" in err
+    assert "set its --kind" in err
     code, out, err = run("volume", *files, "-o", tmp_path / "2.nii", "--kind", "ct,pet", "--window", "0,1000")
     assert (code, err.count("kind")) == (0, 0)
     assert "CT, 40 x 36 x 12" in out
@@ -302,7 +302,7 @@ def test_kinds_are_named_where_files_do_not(tmp_path, run):
 
 def test_a_pet_before_the_mri_is_reported(pet, tmp_path, run):
     _, _, err = run("volume", *reversed(pet), "-o", tmp_path / "out.nii")
-    assert "it was taken as the last one" in err
+    assert "but was treated as the last one" in err
 
 
 def test_a_range_applies_to_all_sources_but_the_last(pet, tmp_path, run):
@@ -358,7 +358,7 @@ class TestProvenance:
         assert other.header.extensions == []
         code, _, err = run("info", tmp_path / "2.nii")
         assert code == 1
-        assert "does not say what made it" in err
+        assert "has no record of how it was made" in err
 
     @pytest.mark.parametrize("output", ["out", "out.nii"])
     def test_an_anonymous_result_names_no_source(self, tmp_path, run, output):

@@ -66,7 +66,7 @@ def test_doctor(run):
 @pytest.mark.parametrize(("policy", "warned"), [("passive", False), ("ACTIVE", True)])
 def test_doctor_warns_of_threads_that_spin(run, monkeypatch, policy, warned):
     monkeypatch.setenv("OMP_WAIT_POLICY", policy)
-    assert ("warning: threads" in run("doctor")[1]) == warned
+    assert ("warning: waiting threads" in run("doctor")[1]) == warned
 
 
 def test_help_and_import_do_not_load_torch():

@@ -75,10 +75,10 @@ def test_what_is_not_there_is_said(tmp_path):
         find_dataset("foo")
     assert find_dataset("roadscene").name == "RoadScene"
     assert dataset_root(CATALOG["TNO"], tmp_path) is None
-    with pytest.raises(PairingError, match="'TNO' is not below"):
+    with pytest.raises(PairingError, match="Cannot find the dataset 'TNO' in"):
         pairs_of(CATALOG["TNO"], tmp_path, "train")
     with pytest.raises(ConfigError, match="no split 'val'"):
         pairs_of(CATALOG["VIFB"], tmp_path, "val")
     make(tmp_path / "TNO", ["train/ir/other.png", "train/vi/other.png"])
-    with pytest.raises(PairingError, match="no pair of the split 'train'"):
+    with pytest.raises(PairingError, match="no pairs of the split 'train'"):
         pairs_of(CATALOG["TNO"], tmp_path, "train")

@@ -24,7 +24,7 @@ def test_scenes_stay_together_and_fractions_are_met():
 def test_no_part_stays_empty():
     parts = split_by_scene({"a": "1", "b": "1", "c": "2", "d": "3"}, FRACTIONS, 0)
     assert all(parts.values())
-    with pytest.raises(InputError, match="fewer scenes than parts"):
+    with pytest.raises(InputError, match="fewer scenes than splits"):
         split_by_scene({"a": "1", "b": "1"}, FRACTIONS, 0)
     assert split_by_scene({"a": "1", "b": "2"}, {"train": 0.5, "val": 0.5, "test": 0.0}, 0)["test"] == []
 
@@ -59,5 +59,5 @@ def test_lists_are_written_and_read(tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(InputError, match="empty"):
         read_list(tmp_path / "empty.txt")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="Cannot read"):
         read_list(tmp_path / "none.txt")

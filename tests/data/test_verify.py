@@ -42,7 +42,7 @@ def test_missing_pairs_are_named(vifb):
         (vifb / "VIFB" / "test" / side / "fight.png").unlink()
     report = verify_root(vifb)
     assert kinds(report) == ["missing", "missing"]
-    assert "20 pairs, where its authors have 21" in report.findings[0].what
+    assert "20 pairs, but its authors publish 21" in report.findings[0].what
     assert report.findings[1].items == ["fight"]
 
 
@@ -116,7 +116,7 @@ def test_own_folders(tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(InputError, match="No dataset of the catalog"):
+    with pytest.raises(InputError, match="no dataset of the catalog"):
         verify_root(tmp_path)
 
 

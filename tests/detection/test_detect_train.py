@@ -122,7 +122,7 @@ def test_a_sensor_alone_is_seen_as_it_is(made):
     assert np.array_equal(seen_by("visible", variables)(a, b), b)
     fused = seen_by("average", variables)(a, b)
     assert (fused[..., 2] > fused[..., 0]).all()
-    with pytest.raises(ConfigError, match="must be one"):
+    with pytest.raises(ConfigError, match="exactly one runnable method"):
         seen_by("classical", variables)
 
 
@@ -156,10 +156,10 @@ def test_boxes_turn_with_their_image(made):
     [
         ("max_steps: 3", "max_steps: 0", "1 or more"),
         ("classes: [car]", "classes: [car, car]", "different names"),
-        ("classes: [car]", "classes: [lamp]", "No label is of the classes lamp"),
-        (', classes: {"0": person, "1": car}', "", "classes of the labels are not known"),
-        ("path: labels", "path: nowhere", "no folder of labels"),
-        ("/pretrained\n", "/nowhere\n", "no detector"),
+        ("classes: [car]", "classes: [lamp]", "has a label of the classes lamp"),
+        (', classes: {"0": person, "1": car}', "", "classes of the labels are unknown"),
+        ("path: labels", "path: nowhere", "label folder"),
+        ("/pretrained\n", "/nowhere\n", "does not exist"),
         ("max_steps: 3", "max_stepps: 3", "max_stepps"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_detector_that_keeps_proportions_is_refused(made, capsys):
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "size": {"shortest_edge": 32, "longest_edge": 64}}))
     assert start(made, "--method", "average") == 2
-    assert "images of one size" in capsys.readouterr().err
+    assert "images to the same size" in capsys.readouterr().err
 
 
 def test_no_method_and_no_data_are_refused(made, capsys, monkeypatch):

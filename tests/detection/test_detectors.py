@@ -67,9 +67,9 @@ def test_another_layout_is_refused_with_what_was_expected(tmp_path, wrong):
 def test_what_is_no_detector_is_refused(tmp_path):
     pytest.importorskip("onnxruntime", reason="needs the extra `detection`")
     (tmp_path / "x.onnx").write_text("x")
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         open_detector(tmp_path / "x.onnx")
-    for source, said in (("no.onnx", "no detector"), ("boxes.json", "must be a network"), ("nowhere", "no detector")):
+    for source, said in (("no.onnx", "not exist"), ("boxes.json", "Unknown kind"), ("nowhere", "not exist")):
         with pytest.raises(InputError, match=said):
             locate_detector(source)
 
@@ -85,7 +85,7 @@ def test_transformers_from_a_folder(tmp_path):
     assert (boxes.corners >= 0).all()
     assert (boxes.corners <= [80, 48, 80, 48]).all()
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="holds no detector"):
+    with pytest.raises(InputError, match="Cannot load a detector"):
         type(find)(folder)
 
 
@@ -97,7 +97,7 @@ def test_boxes_that_were_written_are_read_again(tmp_path):
     assert found["1"].corners.tolist() == boxes.corners.tolist()
     assert (found["1"].classes, found["1"].scores.tolist()) == (boxes.classes, [0.5, 0.25])
     assert [len(found[name]) for name in ("2", "3")] == [0, 0]
-    with pytest.raises(PairingError, match="of other images"):
+    with pytest.raises(PairingError, match="belong to other images"):
         read_predictions(path, ["4"])
 
 
@@ -122,7 +122,7 @@ def test_results_as_a_list(tmp_path):
 def test_boxes_that_are_none_are_refused(tmp_path, text):
     path = tmp_path / "boxes.json"
     path.write_text(text)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="Cannot read the boxes"):
         read_predictions(path, ["1"])
 
 

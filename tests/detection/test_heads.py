@@ -173,7 +173,7 @@ def test_boxes_and_classes_in_outputs_of_their_own(tmp_path):
     lists = [part.reshape(1, part.shape[1], -1).transpose(0, 2, 1) for part in apart]
     check(write_detector(tmp_path / "lists.onnx", lists, settings))
     check(write_detector(tmp_path / "flat.onnx", [part[0] for part in lists], settings))
-    with pytest.raises(ConfigError, match="no output is of stride 32"):
+    with pytest.raises(ConfigError, match="no output has the stride 32"):
         check(write_detector(tmp_path / "less.onnx", lists[:4], settings))
 
 
@@ -273,5 +273,5 @@ def test_a_network_that_leaves_its_size_open_gets_it_from_the_settings(tmp_path)
         open_detector(write_detector(tmp_path / "open.onnx", [rows], settings, image=(1, 3, "h", "w")))
     check(write_detector(tmp_path / "d.onnx", [rows], {**settings, "size": [SIDE, SIDE]}, image=(1, 3, "h", "w")))
     other = write_detector(tmp_path / "other.onnx", [rows], {**settings, "size": [SIDE, 2 * SIDE]})
-    with pytest.raises(InputError, match=r"(?s)another size.*expected: 64 x 64.*got: 64 x 128"):
+    with pytest.raises(InputError, match=r"(?s)input size of.*expected: 64 x 64.*got: 64 x 128"):
         open_detector(other)

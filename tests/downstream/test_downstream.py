@@ -88,17 +88,17 @@ def test_a_study_leaves_tables_and_a_report_and_computes_nothing_twice(data, cap
     assert "against maximum" in header
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.[un][8p]*")}
     start(data)
-    assert "0 networks trained, 12 kept" in capsys.readouterr().out
+    assert "0 networks trained, 12 reused" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.[un][8p]*")} == before
 
 
 def test_a_change_trains_what_it_touches(data, capsys):
     start(data)
     start(data, CONFIG.replace("steps: 3,", "steps: 4,"))
-    assert "6 networks trained, 6 kept" in capsys.readouterr().out
+    assert "6 networks trained, 6 reused" in capsys.readouterr().out
     write_image(data / "test" / "ir" / "6D.png", np.zeros((48, 64), np.uint8), overwrite=True)
     start(data)
-    assert "8 networks trained, 4 kept" in capsys.readouterr().out  # visible does not show it
+    assert "8 networks trained, 4 reused" in capsys.readouterr().out  # visible does not show it
 
 
 def test_a_seed_gives_the_same_digits_again(data):
@@ -125,7 +125,7 @@ def test_a_run_that_was_killed_resumes_with_what_is_missing(data, capsys):
     next((folder / "trainings").glob("detection-visible-1*")).unlink()
     capsys.readouterr()
     assert start(data) == 0
-    assert "1 networks trained, 11 kept" in capsys.readouterr().out
+    assert "1 networks trained, 11 reused" in capsys.readouterr().out
     assert images.read_bytes() == whole
 
 
@@ -141,7 +141,7 @@ def test_cross_validation_tests_every_image_by_networks_that_never_saw_it(data, 
 def test_a_training_that_fails_costs_that_training_alone(data, capsys):
     assert start(data, CONFIG.replace("learning_rate: 1.0e-4", "learning_rate: 1.0e+37")) == 1
     said = capsys.readouterr()
-    assert "failed: detection, infrared, seed 0: The network is not finite" in said.err
+    assert "failed: detection, infrared, seed 0: The output of the network is NaN or infinite" in said.err
     assert "U-Net trained from scratch" in said.out
 
 
@@ -150,7 +150,7 @@ def test_a_training_that_fails_costs_that_training_alone(data, capsys):
     [
         ("classes: [ground, car]", "classes: [ground, car, bump]", ConfigError, "No training image shows bump"),
         ("train: {a: train/ir, b: train/vi, masks: train/masks", "train: {a: test/ir, b: test/vi, masks: test/masks",
-         ConfigError, "both trained and tested on"),
+         ConfigError, "used for both training and testing"),
         ("held-out.txt", "no.txt", ConfigError, "Cannot read the names"),
         ("num_seeds: 2", "folds: 2", ConfigError, "folds"),
         ("size: [64, 64]", "size: [60, 64]", ConfigError, "multiples of 32"),
@@ -225,7 +225,7 @@ def test_a_gpu_trains_too(data, capsys):
 
 def test_a_pair_without_a_mask_is_refused(data):
     (data / "test" / "masks" / "7N.png").unlink()
-    with pytest.raises(PairingError, match="(?s)lack their mask.*7N"):
+    with pytest.raises(PairingError, match="(?s)have no mask.*7N"):
         start(data)
 
 

@@ -161,7 +161,7 @@ def test_beyond_opencvs_limits_a_file_is_not_called_damaged(tmp_path, monkeypatc
     monkeypatch.setenv(image_pixels.LIMIT_VARIABLE, str(10**12))
     for width, height in ((60000, 60000), (2**21, 1)):
         (tmp_path / "x.png").write_bytes(png(width, height))
-        refused(tmp_path / "x.png", "Save the image as TIFF", f"got: {height} x {width}")
+        refused(tmp_path / "x.png", "Save the image as a tiled TIFF", f"got: {height} x {width}")
 
 
 def test_a_run_of_ff_takes_linear_time(tmp_path):

@@ -66,5 +66,5 @@ def test_the_wrong_palette_is_refused_with_the_right_one():
         read_palette(image, "inferno")
     with pytest.raises(InputError, match="must be one of"):
         read_palette(image, "jett")
-    with pytest.raises(InputError, match="in color of 8 bits"):
+    with pytest.raises(InputError, match="8-bit color images"):
         read_palette(values(), "jet")

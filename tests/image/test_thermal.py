@@ -105,7 +105,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("rule", ["full", "celsius:0,40"])
     def test_negative_counts(self, rule):
-        with pytest.raises(InputError, match="from 0 upwards"):
+        with pytest.raises(InputError, match="of 0 or more"):
             IntensityRange.parse(rule).apply(np.array([[-5, 30000]], np.int16))
 
     def test_negative_counts_with_a_range_are_fine(self):
@@ -128,12 +128,12 @@ class TestRefused:
             IntensityRange.parse("percentile:1,99").fit([])
 
     def test_mixed_types(self):
-        with pytest.raises(InputError, match="one type"):
+        with pytest.raises(InputError, match="the same type"):
             IntensityRange.parse("percentile:1,99").fit([*frames(1), frames(1)[0].astype(np.uint8)])
 
     def test_colors_are_no_counts(self, tmp_path):
         write_image(tmp_path / "a.png", np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-        with pytest.raises(InputError, match=r"(?s)a\.png.*false color"):
+        with pytest.raises(InputError, match=r"(?s)a\.png.*false-color"):
             read_counts(tmp_path / "a.png")
 
 

@@ -127,7 +127,7 @@ def test_backends_are_checked_whatever_the_weights(weights):
             fuse(backend="caffe")
         with pytest.raises(InputError, match="runs on the CPU"):
             fuse(backend="onnxruntime", device="cuda")
-        with pytest.raises(InputError, match="computes as its file says"):
+        with pytest.raises(InputError, match="uses the precision of the ONNX file"):
             fuse(backend="openvino", precision="bfloat16")
 
 

@@ -177,7 +177,7 @@ def test_what_does_not_go_together_is_refused(fuser, tmp_path):
     rig = AlignmentOptions(transform=Rig(SIZE, SIZE, np.eye(3)).transform())
     with pytest.raises(InputError, match="another size of `b`"):
         LiveView(fuser, a, b, LiveOptions(alignment=rig)).run([])
-    with pytest.raises(InputError, match="not aligned one by one"):
+    with pytest.raises(InputError, match="cannot be aligned one by one"):
         LiveOptions(alignment=AlignmentOptions(align=True))
     with pytest.raises(InputError, match="kind of address"):
         Push("ftp://somewhere")
@@ -202,7 +202,7 @@ def test_an_absent_camera_is_named(tmp_path, capsys):
     assert f"Camera '{absent}' sends no frames: Connection refused" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.mp4"))
     assert main(["live", a, a]) == 2
-    assert "There is no output" in capsys.readouterr().err
+    assert "No output was chosen" in capsys.readouterr().err
 
 
 def test_a_camera_that_falls_silent_is_lost(monkeypatch):
@@ -212,9 +212,9 @@ def test_a_camera_that_falls_silent_is_lost(monkeypatch):
     try:
         camera.require_frame(10)
         end = time.monotonic() + 5
-        while camera.reason != "nothing came in time" and time.monotonic() < end:
+        while camera.reason != "timed out" and time.monotonic() < end:
             time.sleep(0.02)
-        assert (camera.lost, camera.reason) == (1, "nothing came in time")
+        assert (camera.lost, camera.reason) == (1, "timed out")
     finally:
         camera.stop()
 
@@ -317,7 +317,7 @@ def test_a_rig_of_other_cameras_is_noticed(fuser, tmp_path, caplog):
         view._options = LiveOptions(duration=0.01)
         thread.join(20)
         assert view.result.frames
-        assert ("Is the rig that of these cameras?" in caplog.text) == warned
+        assert ("Does the rig belong to these cameras?" in caplog.text) == warned
 
 
 def moving(rate, delay, seconds, seed, *, form="gray"):

@@ -97,14 +97,14 @@ def test_a_image_smaller_than_the_window_is_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f, a, b: (f[..., 1:], a, b), "of one size"),
-        (lambda f, a, b: (f, a[:, :, 0], b), "of one size"),
+        (lambda f, a, b: (f[..., 1:], a, b), "of the same size"),
+        (lambda f, a, b: (f, a[:, :, 0], b), "of the same size"),
         (lambda f, a, b: ("fused.png", a, b), "numpy arrays or torch tensors"),
         (lambda f, a, b: (f.numpy().astype(str), a, b), "numpy arrays or torch tensors"),
         (lambda f, a, b: (f * 257, a, b), "8-bit levels"),
         (lambda f, a, b: (f / 255, a / 255, b / 255), "Multiply images"),
         (lambda f, a, b: (f * float("nan"), a, b), "8-bit levels"),
-        (lambda f, a, b: (f[..., :0], a[..., :0], b[..., :0]), "of one size"),
+        (lambda f, a, b: (f[..., :0], a[..., :0], b[..., :0]), "of the same size"),
     ],
 )
 def test_bad_images(change, message):
@@ -148,9 +148,9 @@ def test_a_value_per_triplet(key):
 
 def test_unknown_names():
     images = tensors(*triplet(20, 20))
-    with pytest.raises(InputError, match="no metric"):
+    with pytest.raises(InputError, match="Unknown metrics"):
         evaluate(*images, metrics=["ENT"])
-    with pytest.raises(InputError, match="no convention"):
+    with pytest.raises(InputError, match="Unknown convention"):
         evaluate(*images, convention="mine")
 
 

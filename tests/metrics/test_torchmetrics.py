@@ -52,7 +52,7 @@ def test_reset_pickle_and_collection():
 
 
 def test_unknown_names():
-    with pytest.raises(InputError, match="no convention"):
+    with pytest.raises(InputError, match="Unknown convention"):
         adapters.Vif(convention="mine")
     with pytest.raises(AttributeError, match="EdgeRecall"):
         adapters.Kept  # noqa: B018

@@ -72,7 +72,7 @@ def test_files_hold_every_image_and_the_convention(folders, capsys):
     assert mean["mean"] == pytest.approx(np.mean([float(r["SD"]) for r in rows if r["method"] == "average"]))
     assert mean["ci_low"] <= mean["mean"] <= mean["ci_high"]
     latex = (folders / "out.tex").read_text()
-    assert "Metrics by the convention tang." in latex
+    assert "Metrics in the convention tang." in latex
     assert r"\textbf{" in latex
     assert r"\underline{" in latex
 
@@ -117,7 +117,7 @@ def test_small_images_say_which_metric(folders, capsys):
 
 
 def test_wrong_use(folders):
-    with pytest.raises(InputError, match="no metric"):
+    with pytest.raises(InputError, match="Unknown metrics"):
         score(*paths(folders, "fused"), metrics="ENN")
     with pytest.raises(ConfigError, match="num_workers"):
         score(*paths(folders, "fused"), num_workers=0)

@@ -95,5 +95,5 @@ def test_refused(volumes, tmp_path):
     with pytest.raises(InputError, match=r"levels(.|\n)*got: -40 to"):
         score_files(volumes[1], *volumes[1:])
     write_series(tmp_path / "mr", head())
-    with pytest.raises(InputError, match="no fused volume(.|\n)*12 DICOM files of MR"):
+    with pytest.raises(InputError, match="not a fused volume(.|\n)*12 DICOM files of MR"):
         score_files(tmp_path / "mr", *volumes[1:])

@@ -181,7 +181,7 @@ def test_no_path_leads_out_of_the_studio(browser, pair):
         assert browser.client.get(f"/{name}").status_code == 404
     weights = browser.client.post(f"/api/jobs/{job['id']}/start", json={"weights": "/etc/passwd"})
     assert weights.status_code == 422
-    assert "There are no weights of this name" in weights.json()["message"]
+    assert "There are no weights with this name" in weights.json()["message"]
     assert browser.client.post(f"/api/jobs/{job['id']}/start", json={"output": "x.png"}).status_code == 422
 
 
@@ -209,7 +209,7 @@ def test_uploads_have_a_limit(tmp_path):
         identity = browser.client.post("/api/jobs?kind=images").json()["id"]
         answer = browser.client.put(f"/api/jobs/{identity}/files/a?name=a.png", content=bytes(2**20 + 1))
         assert answer.status_code == 413
-        assert answer.json()["message"] == "The file is larger than 1 MiB, which is the most for one file."
+        assert answer.json()["message"] == "The file is larger than 1 MiB, which is the limit per file."
         assert browser.client.get(f"/api/jobs/{identity}").json()["counts"]["a"] == 0
 
 

@@ -95,9 +95,9 @@ def test_another_network_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"not a YOLOX(.|\n)*got also: Erf"):
         FrozenDetector(export(Dividing(), tmp_path / "other.onnx"))
     (tmp_path / "broken.onnx").write_bytes(b"no graph")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="Cannot read the detector"):
         FrozenDetector(tmp_path / "broken.onnx")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="Cannot read the detector"):
         FrozenDetector(tmp_path / "missing.onnx")
 
 

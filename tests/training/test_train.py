@@ -148,7 +148,7 @@ def test_another_recipe_is_refused_in_the_folder_of_a_run(data, tmp_path):
         ("name: x\ndatasets: [{a: ir, b: vi}]\nnetwork: runs_code.Network", "`network` must be a mapping"),
         ("name: !!python/object/apply:runs_code.run []", "could not determine a constructor"),
         ("x: " + "[" * 5000, "cannot be used"),
-        ("# " + "x" * 2**20, "longer than"),
+        ("# " + "x" * 2**20, "larger than"),
         ("name: ../x\ndatasets: [{a: ir, b: vi, weight: 1}]", "name"),
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 0}]", "weight"),
         ("name: x\ndatasets: [{a: ir, b: vi, weight: 1}]\nmax_steps: 0", "max_steps"),
@@ -189,7 +189,7 @@ def test_training_can_start_from_weights(tmp_path):
     task = FusionTask(replace(RECIPE, pretrained=str(tmp_path / "base.safetensors")))
     assert torch.equal(task.network.head.predict[0].weight, model.head.predict[0].weight)
     assert task.network.training
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="do not fit the network"):
         FusionTask(
             replace(
                 RECIPE, pretrained=str(tmp_path / "base.safetensors"), network=replace(RECIPE.network, patch_size=2)

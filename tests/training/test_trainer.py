@@ -138,4 +138,4 @@ def test_pairs_that_are_left_out_are_reported(trained, caplog):
     assert "'ir/3.png': is damaged" in caplog.text
     caplog.clear()
     _report_pairs(replace(trained, validation=[]))
-    assert "No pair is left for validation" in caplog.text
+    assert "No validation" in caplog.text

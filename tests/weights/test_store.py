@@ -34,7 +34,7 @@ def test_changed_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         store, "shipped", lambda: {"x": store.Entry("x", path.name, "0" * 64, "", 0, "", "", [], {}, "")}
     )
-    with pytest.raises(WeightsError, match="not those that were released"):
+    with pytest.raises(WeightsError, match="differ from the released ones"):
         store.locate("x")
 
 

@@ -176,7 +176,7 @@ def _inputs(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> R
             raise InputError(
                 f"The mask of `{name}` must have its height and width.\n"
                 f"  expected: {gray.shape[0]} x {gray.shape[1]}\n  got: {known.shape[0]} x {known.shape[1]}\n"
-                "Draw the mask on the image that it belongs to."
+                "Draw each mask on its own image."
             )
         lumas.append(gray)
         masks.append(known)
@@ -233,16 +233,16 @@ def _rejection_reasons(
     rules = (
         (
             after >= _KEPT * before,
-            f"the edges agree less after it than before: {after:.0f} standard deviations, {before:.0f} before",
+            f"the edges agree less after alignment than before: {after:.0f} standard deviations, {before:.0f} before",
         ),
         (
             after >= _AGREEMENT,
-            f"the edges agree too little: {after:.0f} standard deviations of {_AGREEMENT} needed",
+            f"the edges agree too little: {after:.0f} standard deviations, at least {_AGREEMENT} are needed",
         ),
         (lead >= _LEAD, f"the match is ambiguous: another transform scores {1 / max(lead, 1e-3):.0%} of the best"),
         (
             error <= allowed,
-            f"two halves of the image disagree by {2 * error:.1f} pixels, at most {2 * allowed:.1f} is allowed",
+            f"two halves of the image disagree by {2 * error:.1f} pixels, at most {2 * allowed:.1f} are allowed",
         ),
         (overlap >= _OVERLAP, f"`a` covers only {overlap:.0%} of `b`, at least {_OVERLAP:.0%} is needed"),
     )
@@ -262,8 +262,8 @@ def _too_stiff(inputs: RegistrationInputs, found: Alignment) -> tuple[str, ...]:
     if free < factor * found.score_after:
         return ()
     return (
-        f"the edges agree much better if the transform is of the type {freer}, not {transform_type}: {free:.0f} "
-        f"standard deviations, not {found.score_after:.0f}",
+        f"the edges agree much better with a transform of the type {freer} than {transform_type}: {free:.0f} "
+        f"standard deviations instead of {found.score_after:.0f}",
     )
 
 

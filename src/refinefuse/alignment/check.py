@@ -71,7 +71,7 @@ class Misalignment:
         if angle:
             return f"`a` looks rotated by about {abs(angle):g} degrees ({'counter' * (angle < 0)}clockwise)"
         if scale != 1:
-            return f"things look {scale:.2f} times as large in `a` as in `b`"
+            return f"objects look {scale:.2f} times as large in `a` as in `b`"
         x, y = self.shift
         across, down = "right" if x > 0 else "left", "down" if y > 0 else "up"
         return (

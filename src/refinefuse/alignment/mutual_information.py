@@ -66,8 +66,8 @@ def check_mutual(transform_type: TransformType) -> None:
     """
     if transform_type not in MODELS:
         raise InputError(
-            f"Mutual information refines {', '.join(MODELS)}.\n  got: {transform_type}\n"
-            "Choose one of them, or the metric edges."
+            f"Mutual information supports the transform types {', '.join(MODELS)}.\n  got: {transform_type}\n"
+            "Choose one of them, or `metric=edges`."
         )
     with optional("align", "Alignment by mutual information"):
         import SimpleITK  # noqa: F401

@@ -113,7 +113,7 @@ class Transform:
         if tuple(size) != expected:
             raise InputError(
                 f"The transform was made for another size of `{name}`.\n  expected: {expected[0]} x {expected[1]}\n"
-                f"  got: {size[0]} x {size[1]}\nAlign a pair of this size and save its transform."
+                f"  got: {size[0]} x {size[1]}\nAlign a pair of this size, and save its transform."
             )
 
     @cached_property
@@ -172,13 +172,13 @@ def load_transform(path: str | os.PathLike[str]) -> Transform:
     except OSError as error:
         raise InputError(f"Cannot read '{path}': {error.strerror}.\nCheck the path.") from None
     except RecursionError:
-        raise _no_transform(path, "JSON that is nested too deeply") from None
+        raise _no_transform(path, "the JSON is nested too deeply") from None
     except ValueError:
         raise _no_transform(path, "it is not JSON") from None
     if isinstance(record, dict) and record.get("format") == _FORMAT_1:
         record = {_KEYS_OF_FORMAT_1.get(key, key): value for key, value in record.items()} | {"format": _FORMAT}
     if not isinstance(record, dict) or record.get("format") != _FORMAT or set(record) != _RECORD:
-        raise _no_transform(path, "other keys or another format")
+        raise _no_transform(path, "unknown keys or format")
     try:
         return _from_record(record)
     except (TypeError, ValueError, OverflowError) as error:
@@ -192,14 +192,14 @@ def _from_record(record: dict[str, Any]) -> Transform:
     if record["transform_type"] not in get_args(TransformType):
         raise ValueError(f"unknown transform_type {record['transform_type']!r}")
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
-        raise ValueError("the matrix is not 3 x 3 and invertible")
+        raise ValueError("the matrix must be 3 x 3 and invertible")
     if displacement is not None and (
         displacement.ndim != 3
         or displacement.shape[2] != 2
         or min(displacement.shape[:2]) < 4
         or not np.isfinite(displacement).all()
     ):
-        raise ValueError("the displacement is not a grid of shifts")
+        raise ValueError("the displacement must be a grid of shifts")
     return Transform(record["transform_type"], moving, fixed, matrix, displacement)
 
 
@@ -213,8 +213,9 @@ def size_of(sides: Any) -> tuple[int, int]:
 
 def _no_transform(path: Path, found: str) -> InputError:
     return InputError(
-        f"'{path}' holds no transform.\n  expected: a file that `refinefuse align` or `Transform.save` wrote\n"
-        f"  got: {found}\nAlign a pair of the two cameras, and save its transform."
+        f"'{path}' does not contain a transform.\n"
+        "  expected: a file written by `refinefuse align` or `Transform.save`\n"
+        f"  got: {found}\nAlign a pair from the two cameras, and save its transform."
     )
 
 

@@ -73,8 +73,8 @@ def _paired(in_a: list[str], in_b: list[str], pair_by: str | None) -> list[Batch
     shared = [name for name in first if name in second]
     if not shared:
         raise PairingError(
-            f"The two sources have no file name in common, so nothing can be paired.\n  a: {len(known[0])} files\n"
-            f"  b: {len(known[1])} files\nGive both files of a pair the same name, or give `pair_by` or a manifest."
+            f"The two sources share no file name, so nothing can be paired.\n  a: {len(known[0])} files\n"
+            f"  b: {len(known[1])} files\nGive both files of a pair the same name, or use `pair_by` or a manifest."
         )
     return [BatchItem(name, known[0][str(first[name])], known[1][str(second[name])]) for name in shared]
 
@@ -82,16 +82,18 @@ def _paired(in_a: list[str], in_b: list[str], pair_by: str | None) -> list[Batch
 def _of_manifest(url: str) -> list[BatchItem]:
     rows = list(_rows(url))
     if not rows:
-        raise InputError(f"The manifest '{url}' holds no pair.\n  expected: a row for each\nCheck the file.")
+        raise InputError(f"The manifest '{url}' lists no pairs.\n  expected: one row per pair\nCheck the file.")
     lacking = [column for column in ("a", "b") if column not in rows[0]]
     if lacking:
         raise InputError(
-            f"The manifest '{url}' lacks a column.\n  expected: a, b and, if wanted, name\n"
-            f"  got: {', '.join(rows[0])}\nAdd it: the path or URL of each source."
+            f"The manifest '{url}' lacks a column.\n  expected: a, b and optionally name\n"
+            f"  got: {', '.join(rows[0])}\nAdd the column with the path or URL of each source."
         )
     empty = [number for number, row in enumerate(rows, 1) if not row["a"] or not row["b"]]
     if empty:
-        raise InputError(f"The manifest '{url}' has rows without a source.\n  rows: {empty[:5]}\nFill them in.")
+        raise InputError(
+            f"The manifest '{url}' has rows without a source.\n  rows: {empty[:5]}\nAdd the missing paths."
+        )
     folder = url.rpartition("/")[0]
     absolute = [[_beside(folder, row[side]) for side in ("a", "b")] for row in rows]
     return [BatchItem(row.get("name") or stem(b), a, b) for row, (a, b) in zip(rows, absolute, strict=True)]
@@ -118,11 +120,14 @@ def _check_names(items: Sequence[BatchItem]) -> None:
     names = [item.name for item in items]
     if twice := sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
         raise PairingError(
-            f"Several pairs have the same name, and would have the same result:\n{format_names(twice)}\n"
-            "Give them names of their own (column name of the manifest)."
+            f"Several pairs have the same name, so their results would overwrite each other:\n{format_names(twice)}\n"
+            "Give each pair its own name (column `name` of the manifest)."
         )
     if outside := [name for name in names if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts]:
-        raise InputError(f"Names of results must stay inside the output folder:\n{format_names(outside)}\nRename them.")
+        raise InputError(
+            "The results must stay inside the output folder, but these names lead out of it:\n"
+            f"{format_names(outside)}\nRename them."
+        )
 
 
 def absolute(url: str) -> str:

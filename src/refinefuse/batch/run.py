@@ -70,7 +70,7 @@ def run_batch(
         MissingDependencyError: ray or pyarrow is not installed.
     """
     if cluster.cpus <= 0 and cluster.gpus <= 0:
-        raise InputError("A worker needs processors or GPUs.\n  got: 0 of both\nGive `cpus` or `gpus`.")
+        raise InputError("A worker needs CPUs or GPUs.\n  got: 0 of both\nSet `cpus` or `gpus`.")
     if not cluster.gpus:
         options = replace(options, fuser={**options.fuser, "device": "cpu"})
     store = ResultStore(output, _settings(options))
@@ -124,7 +124,7 @@ def _connect(address: str) -> Any:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **dashboard)
     except Exception as error:  # where a node takes too long to start, Ray raises one without a class of its own
         raise InputError(
-            f"The cluster '{address}' cannot be reached.\n  {error}\nCheck the address, or start one: `ray start`."
+            f"Cannot reach the cluster '{address}'.\n  {error}\nCheck the address, or start a cluster with `ray start`."
         ) from None
     finally:  # Ray sets a handler of its own, and leaves it behind
         if threading.current_thread() is threading.main_thread():
@@ -192,7 +192,7 @@ class _Dispatcher:
         except self._ray.exceptions.RayError as error:  # its machine died: `_grow` starts another one
             self._lost += 1
             if self._lost > _LOST:
-                raise InputError(f"{self._lost} workers ended while they started.\n  {_first_line(error)}") from None
+                raise InputError(f"{self._lost} workers exited during startup.\n  {_first_line(error)}") from None
 
     def _take(self, reference: Any) -> Iterator[BatchResult]:
         worker, item, attempt = self._running.pop(reference)

@@ -35,9 +35,9 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         found: tuple[Any, str] = fsspec.url_to_fs(url)
     except ImportError as error:
-        raise InputError(f"'{url}' cannot be reached: {error}.\nInstall that library.") from None
+        raise InputError(f"Cannot access '{url}': {error}.\nInstall that library.") from None
     except ValueError as error:
-        raise InputError(f"'{url}' cannot be reached: {error}.\nCheck the URL.") from None
+        raise InputError(f"Cannot access '{url}': {error}.\nCheck the URL.") from None
     return found
 
 
@@ -54,7 +54,7 @@ def list_files(url: str) -> list[str]:
         else:
             found = [entry["name"] for entry in files.ls(path, detail=True) if entry["type"] == "file"]
     except FileNotFoundError:
-        raise InputError(f"'{url}' is not a folder: it does not exist.\nCheck the path.") from None
+        raise InputError(f"The folder '{url}' does not exist.\nCheck the path.") from None
     is_local = local_path(url) is not None
     return sorted(name if is_local else files.unstrip_protocol(name) for name in found)
 

@@ -51,7 +51,7 @@ class ResultStore:
             rows = _parquet().read_table(io.BytesIO(read_bytes(part))).to_pylist()
             return {row["name"] for row in rows if row["output"] and row["settings"] == self._settings}
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"'{part}' is no table of results: {error}.\nRemove it, and run again.") from None
+            raise InputError(f"'{part}' is not a result table: {error}.\nRemove it, and run again.") from None
 
     def add(self, result: BatchResult) -> None:
         """Keep a result; they are written now and then."""

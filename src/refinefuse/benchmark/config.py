@@ -226,8 +226,10 @@ class SegmentationEntry:
 def _check_labels(labels: list[LabelEntry], classes: list[str], subsets: dict[str, str]) -> None:
     titles = [entry.title for entry in labels]
     check_field(bool(labels), "labels", "at least one entry", "none")
-    check_field(len(set(titles)) == len(titles), "labels", "entries of different names", ", ".join(titles))
-    check_field(all(is_folder_name(t) for t in titles), "labels", "entries with the name of a file", ", ".join(titles))
+    check_field(len(set(titles)) == len(titles), "labels", "entries with different names", ", ".join(titles))
+    check_field(
+        all(is_folder_name(t) for t in titles), "labels", "entries whose names can be file names", ", ".join(titles)
+    )
     check_field(bool(classes), "classes", "at least one class", "none")
     check_field("all" not in subsets, "subsets", "names other than all", ", ".join(subsets))
 
@@ -273,10 +275,10 @@ class BenchmarkConfig:
             check(
                 bool(self.datasets) or self.cost is not None,
                 "datasets",
-                "at least one dataset, unless `cost` is asked for",
+                "at least one dataset, unless `cost` is set",
                 "none",
             )
-            check(len(set(names)) == len(names), "datasets", "datasets of different names", ", ".join(names))
+            check(len(set(names)) == len(names), "datasets", "datasets with different names", ", ".join(names))
             check(len(set(kinds)) == len(kinds), "degradations", "each kind once", ", ".join(kinds))
             check(self.convention in CONVENTIONS, "convention", f"one of {', '.join(CONVENTIONS)}", self.convention)
             studies = [study for study in (self.detection, self.segmentation) if study is not None]

@@ -204,7 +204,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"Cannot read the costs '{path}': {error.strerror}.\nCheck the path.") from None
+        raise InputError(f"Cannot read the cost file '{path}': {error.strerror}.\nCheck the path.") from None
 
 
 def _read(text: str, path: Path) -> list[Cost]:
@@ -213,7 +213,7 @@ def _read(text: str, path: Path) -> list[Cost]:
         rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
         values = [(row["method"], [float(row.get(key) or "nan") for key in numbers]) for row in rows]
     except (KeyError, ValueError) as error:
-        raise InputError(f"The costs '{path}' cannot be used: {type(error).__name__} {error}.\n"
+        raise InputError(f"Cannot use the cost file '{path}': {type(error).__name__} {error}.\n"
                          f"Expected columns: method, {', '.join(numbers)}.") from None  # fmt: skip
     return [
         Cost(method, ms, relative_time, parameters, gflops, peak)

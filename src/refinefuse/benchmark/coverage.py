@@ -41,7 +41,7 @@ class Coverage:
         """What is to be said of it, if the method has any image of the set."""
         parts = {
             f"lacks {len(self.missing)} of {self.expected}": self.missing,
-            "has files that belong to no pair": self.extra,
+            "has files that do not belong to any pair": self.extra,
             "has files that do not look like their sources": self.unlike,
         }
         return [f"{what}: {_some(names)}" for what, names in parts.items() if names and self.found]

@@ -64,7 +64,7 @@ def seen_by(source: str, variables: PathVariables) -> Callable[[Pixels, Pixels],
     methods = find_methods([MethodEntry(source)], variables, [])
     if len(methods) > 1 or not methods[0].runs:
         found = ", ".join(method.name for method in methods)
-        raise ConfigError(f"The method must be one, and one that can be run.\n  got: {source} ({found})")
+        raise ConfigError(f"The source must name exactly one runnable method.\n  got: {source} ({found})")
     return lambda a, b: with_source_color(fuse_checked(methods[0], a, b), b)
 
 
@@ -189,13 +189,13 @@ def find_networks(entries: Sequence[str], variables: PathVariables, what: str) -
         path = Path(variables.fill(entry))
         found = sorted(map(str, path.parent.glob(path.name))) if "*" in path.name else [variables.fill(entry)]
         if not found:
-            raise InputError(f"There is no {what} '{path}'.\nCheck the path.")
+            raise InputError(f"The {what} '{path}' does not exist.\nCheck the path.")
         for source in found:
             parts = [part for part in Path(source).parts if "{" not in part] or [source]
             name = Path(parts[-1]).stem if source.endswith((".onnx", ".json")) else parts[-1]
             if name in named:
                 raise ConfigError(
-                    f"Two {what}s have the same name '{name}': rename a file.\n  {named[name]}\n  {source}"
+                    f"Two {what}s have the same name '{name}'. Rename one of the files.\n  {named[name]}\n  {source}"
                 )
             named[name] = source
     return named
@@ -222,7 +222,9 @@ def iter_rows(methods: Sequence[Method], sets: Sequence[ImageDataset], results: 
     """Everything that networks look at: both sources, and the fused images."""
     taken = [method.name for method in methods if method.name in SOURCES]
     if taken:
-        raise ConfigError(f"A study calls the sources {' and '.join(SOURCES)}: give the method '{taken[0]}' a `name`.")
+        raise ConfigError(
+            f"{' and '.join(SOURCES)} are the names of the sources. Give the method '{taken[0]}' another `name`."
+        )
     for images in sets:
         for pair in images.pairs:
             yield RowImage(SOURCES[0], images.name, pair, pair.a, pair.a)

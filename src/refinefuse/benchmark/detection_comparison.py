@@ -69,8 +69,8 @@ def read_found(
                 }
     if not boxes:
         raise PairingError(
-            f"There are no boxes '{source}' for any of the rows:\n  {', '.join(slugs.values())}\n"
-            "Put {dataset} and {method} into the path, and name the files so."
+            f"No method has boxes at '{source}':\n  {', '.join(slugs.values())}\n"
+            "Use {dataset} and {method} in the path, and name the files accordingly."
         )
     return boxes
 

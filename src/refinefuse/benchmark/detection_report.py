@@ -83,7 +83,7 @@ class StudyReport:
         section.tables.append(missed_table(done.title, objects, done.rows))
         path = self.output / f"missed-{done.title}.html"
         write_missed_page(path, done.title, objects, shown, lambda name: self._panels(pairs[name], shown, images))
-        section.remarks.append(f"What is missed in {shown[-1]} is shown in {path.name}.")
+        section.remarks.append(f"{path.name} shows the objects that are missed in {shown[-1]}.")
 
     def _panels(self, pair: Pair, rows: Sequence[str], images: ImageDataset) -> dict[str, grids.Shown]:
         """What the detector sees of a pair."""
@@ -112,7 +112,10 @@ class StudyReport:
         asked = [grid.image for grid in self.config.grids if grid.dataset == images.name]
         unknown = sorted(set(asked) - set(done.labels))
         if unknown:
-            raise InputError(f"The dataset '{images.name}' has no labeled pair '{unknown[0]}', which `grids` names.")
+            raise InputError(
+                f"`grids` names the pair '{unknown[0]}', but the dataset '{images.name}' has no "
+                f"labeled pair of that name."
+            )
         pairs = {pair.name: pair for pair in images.pairs}
         shown = []
         for name in asked or _most_discriminative(by_row, list(done.labels))[: self.config.scenes]:

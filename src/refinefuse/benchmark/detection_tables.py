@@ -50,7 +50,7 @@ def detection_tables(done: LabelComparison, classes: Sequence[str], reference: s
     tables = [
         _against(first, done, reference),
         _table(done, f"{title}-classes", f"{title}: detection by class", by_class),
-        _table(done, f"{title}-sizes", f"{title}: part of the labels found at an overlap of 0.5, by size", recall),
+        _table(done, f"{title}-sizes", f"{title}: fraction of the labels found at IoU 0.5, by size", recall),
     ]
     if any(gray for _, gray, _ in done.agreements):
         tables.append(_table(done, f"{title}-gray", f"{title}: detection without color", precision, gray=True))
@@ -113,8 +113,8 @@ def _against(table: Table, done: LabelComparison, reference: str) -> Table:
         rows.append((name, (first, *cells[1:], _difference(here, base if name != reference else None))))
     header = (*table.header, f"AP50 against {reference}")
     note = (
-        "Last column: the difference in AP50 over the whole set, with its 95 % interval by the bootstrap over images "
-        "(the same draws for all)."
+        "Last column: the difference in AP50 over the whole dataset, with its 95 % bootstrap interval over images "
+        "(same resamples for all rows)."
     )
     return Table(table.key, table.title, header, tuple(rows), (note,), table.rules)
 

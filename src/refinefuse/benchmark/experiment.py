@@ -128,7 +128,7 @@ def _remarks(name: str, done: Experiment, methods: Sequence[Method]) -> list[str
     remarks = [f"{m.name} {remark}." for m in methods for remark in covered[m.name, name].remarks]
     absent = [m.name for m in methods if not covered[m.name, name].found]
     if absent:
-        remarks.append(f"No result at all, so not compared here: {', '.join(absent)}.")
+        remarks.append(f"Not compared, because there are no results: {', '.join(absent)}.")
     return [*remarks, *(text for text in done.results.failures if f", {name}" in text.partition(":")[0])]
 
 
@@ -137,7 +137,7 @@ def _make_folders(output: Path) -> None:
         for name in FOLDERS:
             (output / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder '{output}' cannot be made: {error.strerror}.\nGive another folder.") from None
+        raise InputError(f"Cannot create the folder '{output}': {error.strerror}.\nChoose another folder.") from None
 
 
 def _write_table(folder: Path, table: rendering.Table, convention: str) -> None:
@@ -208,7 +208,7 @@ class _Writer:
             self._draw(
                 section,
                 f"{images.name}-degradations",
-                "What is kept of the clean scene in worse degradation",
+                "How much of the clean scene is kept as degradation gets worse",
                 (rows, running),
                 lambda: figures.robustness_curves(rows, images.name, running),
             )
@@ -240,7 +240,7 @@ class _Writer:
             self._draw(
                 section,
                 f"{score.dataset}-critical-difference-{count}",
-                f"Critical differences, {what}; a bar joins methods that do not differ by more than chance",
+                f"Critical differences, {what}; a bar joins methods that do not differ significantly",
                 (comparison, title),
                 lambda: figures.critical_difference(comparison, title),
             )
@@ -286,7 +286,7 @@ class _Writer:
         unknown = sorted(set(asked) - set(score.images))
         if unknown:
             raise InputError(
-                f"The dataset '{images.name}' has no pair of the name '{unknown[0]}', which `grids` names."
+                f"`grids` names the pair '{unknown[0]}', but the dataset '{images.name}' has no pair of that name."
             )
         chosen = [key for key in DIAGNOSTICS if key in score.values] or list(score.values)
         for image in list(asked) or grids.select_scenes(score, names, self.config.scenes):

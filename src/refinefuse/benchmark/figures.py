@@ -152,7 +152,7 @@ def trade_off(ranks: Mapping[str, float], costs: Sequence[Cost], ours: Sequence[
         own = name in ours
         axes.scatter(x, y, s=45 if own else 22, color=OURS if own else OTHERS, marker="D" if own else "o", zorder=3)
     axes.set_xscale("log")
-    axes.set_xlabel("time of one 480 x 640 pair, in relative_time of the reference network")
+    axes.set_xlabel("time of one 480 x 640 pair, relative to the reference network")
     axes.set_ylabel(what)
     _margins(axes)
     _label(axes, points, ours)
@@ -258,7 +258,7 @@ def robustness_curves(rows: Sequence[Row], dataset: str, methods: Sequence[str])
             if column == 0:
                 axes.set_ylabel(curve.title.replace(" (", "\n("), fontsize=8)
     figure.legend(lines.values(), lines.keys(), loc="outside right center")
-    figure.suptitle(f"{dataset}: what is kept of the clean scene", fontsize=10)
+    figure.suptitle(f"{dataset}: how much of the clean scene is kept", fontsize=10)
     return figure
 
 

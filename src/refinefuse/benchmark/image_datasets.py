@@ -57,25 +57,25 @@ def find_dataset_images(entry: DatasetEntry, variables: PathVariables) -> ImageD
     if absent := [f"'{folder}'" for folder in (a, b) if not folder.is_dir()]:
         raise PairingError(
             f"The dataset '{entry.name}' has no folder {' and '.join(absent)}.\n"
-            "Give the folder that holds the datasets (`data_root`), or name datasets of your own in the config; "
-            "`refinefuse data list` says where the public ones come from."
+            "Set `data_root` to the folder that contains the datasets, or list your own datasets in the config. "
+            "`refinefuse data list` shows where to get the public ones."
         )
     pairing = pair_folders(a, b)
     unpaired = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
     if unpaired:
         raise PairingError(
             f"The dataset '{entry.name}' has unpaired images ({len(unpaired)}):\n{format_names(unpaired)}\n"
-            "Remove them, or add what is missing."
+            "Remove them, or add their counterparts."
         )
     pairs = [pair for pair in pairing.pairs if fnmatchcase(pair.name, entry.pattern)]
     if entry.names is not None:
         absent = sorted(set(entry.names) - {pair.name for pair in pairs})
         if absent:
-            raise PairingError(f"The dataset '{entry.name}' has no pair of the name:\n{format_names(absent)}")
+            raise PairingError(f"The dataset '{entry.name}' has no pairs with these names:\n{format_names(absent)}")
         pairs = [pair for pair in pairs if pair.name in entry.names]
     if not pairs:
         raise PairingError(
-            f"No pair of the dataset '{entry.name}' fits the pattern.\n  pattern: {entry.pattern}\n"
+            f"No pair of the dataset '{entry.name}' matches the pattern.\n  pattern: {entry.pattern}\n"
             f"  names:\n{format_names([pair.name for pair in pairing.pairs])}"
         )
     return ImageDataset(entry.name, a, tuple(pairs[:: entry.stride]))

@@ -91,15 +91,15 @@ def load_module(module_name: str) -> ModuleType:
         try:
             return importlib.import_module(module_name)
         except ImportError as error:
-            raise ConfigError(f"The module '{module_name}' cannot be imported: {error}.") from error
+            raise ConfigError(f"Cannot import the module '{module_name}': {error}.") from error
     spec = importlib.util.spec_from_file_location(f"_refinefuse_method_{Path(module_name).stem}", module_name)
     if spec is None or spec.loader is None or not Path(module_name).is_file():
-        raise ConfigError(f"There is no Python file '{module_name}'.")
+        raise ConfigError(f"The Python file '{module_name}' does not exist.")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's file does
-        raise ConfigError(f"The file '{module_name}' cannot be run: {type(error).__name__}: {error}.") from error
+        raise ConfigError(f"Cannot run the file '{module_name}': {type(error).__name__}: {error}.") from error
     return module
 
 
@@ -168,7 +168,8 @@ def fuse_checked(method: Method, a: Pixels, b: Pixels) -> Pixels:
     if fused.shape[:2] != a.shape[:2]:
         sizes = [" x ".join(map(str, x.shape[:2])) for x in (a, fused)]
         raise InputError(
-            f"The method '{method.name}' returned an image of another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
+            f"The method '{method.name}' returned an image of the wrong size.\n  expected: {sizes[0]}\n"
+            f"  got: {sizes[1]}"
         )
     if fused.dtype.kind == "f":
         fused = to_array(to_tensor(fused.astype(np.float32)), np.uint8)

@@ -65,10 +65,10 @@ def missed_table(title: str, objects: Sequence[LabeledObject], rows: Sequence[st
     sources = sum(row in SOURCES for row in rows)
     return Table(
         f"{title}-missed",
-        f"{title}: part of the labeled objects that is missed",
+        f"{title}: fraction of the labeled objects that are missed",
         ("", *(f"{group} ↓" for group in groups)),
         tuple(cells.items()),
-        ("Light: the mean of the visible image within the box; contrast: against a frame around it.",),
+        ("Light: mean of the visible image inside the box; contrast: against a frame around the box.",),
         rules=frozenset({sources}) if 0 < sources < len(rows) else frozenset(),
     )
 

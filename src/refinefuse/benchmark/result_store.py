@@ -36,7 +36,7 @@ class ResultStore:
             if text and not text.endswith("\n"):  # the line at which a run was killed
                 self._file.write("\n")
         except OSError as error:
-            raise InputError(f"Cannot keep results in '{path}': {error.strerror}.\nGive another folder.") from None
+            raise InputError(f"Cannot store results in '{path}': {error.strerror}.\nChoose another folder.") from None
 
     def _read(self, line: str) -> None:
         try:
@@ -82,7 +82,9 @@ class ResultStore:
             self._file.write(f"{json.dumps(entry)}\n")
             self._file.flush()
         except OSError as error:
-            raise InputError(f"Cannot write '{self.path}': {error.strerror}.\nMake room, then start again.") from None
+            raise InputError(
+                f"Cannot write '{self.path}': {error.strerror}.\nFree some disk space, then run the command again."
+            ) from None
 
     def close(self) -> None:
         """Close the file."""

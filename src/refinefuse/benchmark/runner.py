@@ -269,8 +269,8 @@ def in_processes(
             yield waiting.pop(future), future.result()
     except BrokenProcessPool:
         raise RefineFuseError(
-            "A process of the run ended by itself, most likely for want of memory.\n"
-            "What is done is kept: start again with fewer `num_workers`."
+            "A worker process died, most likely because memory ran out.\n"
+            "Finished results are kept: run the command again with fewer `num_workers`."
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -122,7 +122,7 @@ def run_segmentation(
             study = SegmentationStudy(title=title, network=name, labels=labels, classes=classes, num_images=len(masks))
             if len(classes) < len(entry.classes):
                 absent = ", ".join(c for c in entry.classes if c not in classes)
-                study.remarks.append(f"{name} does not know {absent}: the mean is over the other classes.")
+                study.remarks.append(f"{name} has no class {absent}, so the mean is over the other classes.")
             todo.append((study, images, masks, network, known))
     store = ResultStore(output / "results.jsonl")
     try:
@@ -146,8 +146,8 @@ def _known(entry: SegmentationEntry, names: Sequence[str], network: Path) -> Ite
     called = [entry.class_aliases.get(name, name) for name in names]
     if not set(called) & set(entry.classes):
         raise ConfigError(
-            f"The network '{network}' knows none of the classes.\n  expected: {', '.join(entry.classes)}\n"
-            f"  got: {', '.join(names)}\nSay in `class_aliases` what its classes count as."
+            f"The network '{network}' has none of the classes.\n  expected: {', '.join(entry.classes)}\n"
+            f"  got: {', '.join(names)}\nMap its classes to these in `class_aliases`."
         )
     return (entry.classes.index(name) if name in entry.classes else OTHER for name in called)
 
@@ -162,7 +162,8 @@ def _masks(
     missing = sorted(set(entry.classes) - {entry.class_aliases.get(name, name) for name in called})
     if missing:
         raise ConfigError(
-            f"The masks of '{labels.title}' do not show {', '.join(missing)}.\n  expected: some of {', '.join(called)}"
+            f"The masks of '{labels.title}' do not contain {', '.join(missing)}.\n"
+            f"  expected: some of {', '.join(called)}"
         )
     files = folder.files()
     pairs = {pair.name: pair for pair in images.pairs}
@@ -214,7 +215,7 @@ def look_at(job: SegmentationJob) -> list[float] | str:
         size = Size(*read_image(job.where.pair.b).shape[:2])
         mask, meanings = read_mask(job.mask, size, dict(job.meanings))
         if pixels.shape[:2] != size:
-            return f"the image has another size than its mask: {pixels.shape[0]} x {pixels.shape[1]}"
+            return f"the size of the image differs from that of its mask: {pixels.shape[0]} x {pixels.shape[1]}"
         known, aliases = np.full(256, OTHER, np.uint8), dict(job.aliases)
         known[: len(job.known)] = job.known
         asked = np.full(256, OTHER, np.uint8)

@@ -63,9 +63,9 @@ def segmentation_table(study: SegmentationStudy, reference: str) -> Table:
         ("", *(f"{group}: {name} {ARROWS[True]}" for group, name in columns), f"mIoU against {reference}"),
         tuple((row, (*(column[row] for column in cells), against.get(row, Cell("–")))) for row in rows),
         (
-            f"IoU over the pixels of all images; mIoU: the mean over {', '.join(study.classes)}. Last column: the "
-            "difference over the whole set, with its 95 % interval by the bootstrap over images (the same draws for "
-            "all).",
+            f"IoU over the pixels of all images; mIoU: mean over {', '.join(study.classes)}. Last column: the "
+            "difference over the whole dataset, with its 95 % bootstrap interval over images (same resamples for all "
+            "rows).",
         ),
         frozenset({sources}) if 0 < sources < len(rows) else frozenset(),
     )

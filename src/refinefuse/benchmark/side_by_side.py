@@ -59,7 +59,12 @@ def side_by_side(key: str, title: str, measure: str, networks: Rows, ours: Seque
     header = ("", *(f"{name}: {measure} {ARROWS[True]}" for name in whole), f"mean rank {ARROWS[False]}")
     rules = frozenset({sources}) if 0 < sources < len(ordered) else frozenset[int]()
     first = Table(
-        key, title, header, tuple(cells.items()), ("Mean rank: among the methods, over the networks.",), rules
+        key,
+        title,
+        header,
+        tuple(cells.items()),
+        ("Mean rank: rank among the methods, averaged over the networks.",),
+        rules,
     )
     return [first, *(_differences(key, measure, whole, own, ordered) for own in ours if own in rows)]
 
@@ -84,8 +89,8 @@ def _differences(key: str, measure: str, whole: Rows, own: str, rows: Sequence[s
     others = [row for row in rows if row != own]
     cells = {row: tuple(difference(found[own], found[row]) for found in whole.values()) for row in others}
     note = (
-        "With 95 % intervals by the bootstrap over images, the same draws for both; bold: ahead by more than chance; "
-        "in italics: behind by more than chance."
+        "With 95 % bootstrap intervals over images (same resamples for both). Bold: significantly better; "
+        "italics: significantly worse."
     )
     sources = sum(row in SOURCES for row in others)
     rules = frozenset({sources}) if 0 < sources < len(others) else frozenset[int]()

@@ -37,13 +37,11 @@ def find_methods(entries: Sequence[MethodEntry], variables: PathVariables, sets:
                 continue
             if former is not None or method.slug in {other.slug for other in found.values()}:
                 raise ConfigError(
-                    f"Two methods of the config have one name: '{method.name}'.\nGive one of them a `name`."
+                    f"Two methods of the config have the same name: '{method.name}'.\nGive one of them another `name`."
                 )
             found[method.name] = method
     if entries and not found:
-        raise ConfigError(
-            "No method is left: all are optional, and none of them is at hand.\nAdd one, such as `classical`."
-        )
+        raise ConfigError("No method is left: all are optional, and none is available.\nAdd one, such as `classical`.")
     return list(found.values())
 
 
@@ -64,7 +62,9 @@ def _find(entry: MethodEntry, variables: PathVariables, sets: Sequence[str]) -> 
             return []
         raise
     if entry.name is not None and len(methods) > 1:
-        raise ConfigError(f"One name cannot be given to {len(methods)} methods.\n  source: {entry.spec}")
+        raise ConfigError(
+            f"`name` must name one method, but the source stands for {len(methods)}.\n  source: {entry.spec}"
+        )
     return methods
 
 
@@ -94,7 +94,9 @@ def _weights(entry: MethodEntry, target: str) -> list[Method]:
     paths = sorted(Path().glob(target) if not Path(target).is_absolute() else Path("/").glob(target[1:]))
     names = [str(path) for path in paths] if "*" in target else [target]
     if not names:
-        raise WeightsError(f"No weights file fits '{target}'.\nTrain them first, or leave this line out of the config.")
+        raise WeightsError(
+            f"No weights file matches '{target}'.\nTrain the network first, or remove this line from the config."
+        )
     code = code_checksum(*FUSING)
     methods = []
     for name in names:
@@ -122,7 +124,7 @@ def _folders(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Metho
         targets = targets if any(folder.is_dir() for folder in folders) else {}
     if not targets:
         tried = [str(Path(target.replace("{dataset}", name))) for name in sets]
-        raise InputError(f"There are no images of this method: none of these folders exists.\n{format_names(tried)}")
+        raise InputError(f"This method has no images: none of these folders exists.\n{format_names(tried)}")
     return [Method(name, "folder", path, entry.ranked) for name, path in targets.items()]
 
 
@@ -130,7 +132,7 @@ def _scores(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method
     files = [path for name in sets if (path := Path(target.replace("{dataset}", name))).is_file()]
     if not files:
         tried = [target.replace("{dataset}", name) for name in sets]
-        raise InputError(f"There are no scores: none of these files exists.\n{format_names(tried)}")
+        raise InputError(f"This method has no scores: none of these files exists.\n{format_names(tried)}")
     names = dict.fromkeys(name for path in files for name in read_scores(path))
     return [Method(name, "scores", target, entry.ranked, published=target) for name in names]
 
@@ -147,7 +149,7 @@ def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
         raise InputError(f"Cannot read the scores '{path}': {error}.") from None
     if not rows or not {"method", "image"} <= rows[0].keys():
         found = ", ".join(map(str, rows[0])) if rows else "no row"
-        raise InputError(f"A file of scores needs the columns method and image.\n  file: '{path}'\n  got: {found}")
+        raise InputError(f"A score file needs the columns method and image.\n  file: '{path}'\n  got: {found}")
     scores: dict[str, dict[str, dict[str, str]]] = {}
     for row in rows:
         scores.setdefault(row["method"], {})[row["image"]] = row
@@ -163,18 +165,19 @@ def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, pat
     stated = row.get("convention") or convention
     if stated != convention:
         raise InputError(
-            f"The scores '{path}' follow another convention than the config.\n  config: {convention}\n  file: {stated}"
+            f"The scores in '{path}' use a different convention from the config.\n  config: {convention}\n"
+            f"  file: {stated}"
         )
     try:
         return {key: float(row[key]) for key in metrics if row.get(key)}
     except ValueError as error:
-        raise InputError(f"The scores '{path}' hold what is no number: {error}.") from None
+        raise InputError(f"The scores in '{path}' contain values that are not numbers: {error}.") from None
 
 
 def _python(entry: MethodEntry, target: str) -> Method:
     module_name, _, name = target.rpartition(":")
     if not module_name:
-        raise ConfigError(f"A function is named as python:module:function.\n  got: python:{target}")
+        raise ConfigError(f"A Python method must be given as python:module:function.\n  got: python:{target}")
     module = load_module(module_name)
     if not callable(getattr(module, name, None)):
         raise ConfigError(f"The module '{module_name}' has no function '{name}'.")

@@ -111,7 +111,7 @@ def setups_of(
     ]
     if not setups:
         raise InputError(
-            "Nothing is left to time: an ONNX file needs onnxruntime or openvino among the `backends`, and these "
+            "There is nothing to time: an ONNX file needs onnxruntime or openvino among the `backends`, and these "
             f"compute in float32.\n  weights: {', '.join(weights)}\n  backends: {', '.join(backends)}\n"
             f"  precisions: {', '.join(precisions)}"
         )

@@ -93,7 +93,8 @@ def _notes(score: DatasetScores, beaten: set[str]) -> tuple[str, ...]:
         notes = ["No ranks and nothing bold: fewer than two ranked methods have every image of this dataset."]
     else:
         notes = [
-            "Mean rank: mean of the ranks by the columns' means; in brackets, of an unranked row as if it alone joined."
+            "Mean rank: average of the ranks in each column. Brackets: the rank an unranked row would have if "
+            "it joined."
         ]
     if beaten:
         notes.append(f"{DAGGER} A plain copy of one source has the better mean rank over the common metrics.")
@@ -109,9 +110,9 @@ def comparison_table(dataset: str, comparison: Comparison, what: str, key: str) 
         p = comparison.against.get(name, math.nan)
         rows.append((name, (Cell(f"{rank:.2f}", rank), Cell("–" if math.isnan(p) else f"{p:.2g}", p))))
     notes = (
-        f"Blocks: the {comparison.images} images; in each, methods are ranked by their mean rank over the {what}.",
-        f"Friedman: p = {comparison.friedman:.2g} that all methods perform equally. Nemenyi: average ranks that lie "
-        f"{comparison.critical:.2f} apart differ (5 %).",
+        f"Blocks: the {comparison.images} images. In each, methods are ranked by their mean rank over the {what}.",
+        f"Friedman: p = {comparison.friedman:.2g} that all methods perform equally. Nemenyi: average ranks at least "
+        f"{comparison.critical:.2f} apart differ significantly (5 %).",
     )
     against = f"Wilcoxon against {comparison.reference}, Holm: p" if comparison.reference else "Wilcoxon: p"
     title = f"{dataset}, tests over the {what}"
@@ -130,7 +131,7 @@ def difference_table(score: DatasetScores, reference: str) -> Table:
             cells.append(Cell(f"{mean:+.3f}" if mean else "0", mean, "best" if better and mean else ""))
         rows.append((method.name, tuple(cells)))
     header = ("method", *(f"{metric} {ARROWS[METRICS[metric].higher_is_better]}" for metric in score.values))
-    note = f"Difference from {reference} on the same images; bold where it is better."
+    note = f"Difference from {reference} on the same images; bold: better."
     return Table(f"{score.dataset}-differences", f"{score.dataset}, against {reference}", header, tuple(rows), (note,))
 
 
@@ -158,7 +159,7 @@ def matrix_table(
     arrow = ARROWS[METRICS[metric].higher_is_better]
     marked = any("•" in cell.text for _, cells in rows for cell in cells)
     notes = ("• trained on another part of the same dataset.",) if marked else ()
-    return Table(f"matrix-{metric}", f"{metric} {arrow} across sets", ("method", *columns), tuple(rows), notes)
+    return Table(f"matrix-{metric}", f"{metric} {arrow} across datasets", ("method", *columns), tuple(rows), notes)
 
 
 def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) -> Table:
@@ -181,7 +182,7 @@ def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) 
     header = ("method", *(f"{kind}: {key} ↑" for kind, key in columns))
     strongest = ", ".join(f"{kind} {severity:g}" for kind, severity in worst.items())
     asked = "; ".join(f"{curve.key}: {curve.title}" for curve in ROBUSTNESS_METRICS)
-    notes = (f"At the severity {strongest}. Everything is compared with the clean scene. {asked}.",)
+    notes = (f"At severity {strongest}, compared with the clean scene. {asked}.",)
     return Table(f"{dataset}-degradations", f"{dataset}, worst degradation", header, tuple(cells.items()), notes)
 
 
@@ -205,8 +206,8 @@ def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:
     notes = [
         f"One pair of {height} x {width} pixels. ms: CPU time of one thread here, median of interleaved repeats; "
         "relative_time: that time over the time of the reference network in the same repeats. For weights, the network "
-        "alone; for other methods, the whole call."
+        "alone; for other methods, of the whole call."
     ]
     if any(cost.published for cost in costs):
-        notes.append("* measured elsewhere, as a multiple of the same reference network.")
+        notes.append("* measured on another machine, relative to the same reference network.")
     return Table("cost", f"Cost of a pair of {height} x {width}", header, tuple(rows), tuple(notes))

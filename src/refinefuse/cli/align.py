@@ -89,8 +89,8 @@ def run(a: Path, b: Path, *, results: ResultArguments, search: SearchArguments) 
         return 0
     if save is not None or mask is not None:
         raise InputError(
-            "--save-transform and --valid-mask are for one pair.\n  got: two folders\n"
-            "Align one pair, save its transform, and use it for the folders (--transform)."
+            "--save-transform and --valid-mask work on a single pair.\n  got: two folders\n"
+            "Align one pair, save its transform, and apply it to the folders (--transform)."
         )
     outcome = align_folders(a, b, output, options, overwrite=overwrite, progress=not session.quiet)
     return _report(outcome, output)
@@ -105,7 +105,9 @@ def _align_volumes(a: Path, b: Path, results: ResultArguments, search: SearchArg
         if path is not None:
             raise InputError(f"{option} is for images.\n  got: volumes\nRemove it.")
     if search.transform_type not in ("auto", "rigid", "affine"):
-        raise InputError(f"Volumes are registered by rigid or affine transforms.\n  got: {search.transform_type}")
+        raise InputError(
+            f"Volumes can only be registered by rigid or affine transforms.\n  got: {search.transform_type}"
+        )
     found = align_volume(
         a,
         b,

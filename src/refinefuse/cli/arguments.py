@@ -127,10 +127,10 @@ def load_given(transform: Path | None, rig: Path | None = None, distance: float 
     from refinefuse.rig.model import holds_rig, load_rig
 
     if transform is not None and rig is not None:
-        raise InputError("--transform and --rig exclude each other.\nGive one of them.")
+        raise InputError("--transform and --rig exclude each other.\nUse one of them.")
     rig = transform if transform is not None and holds_rig(transform) else rig
     if rig is not None:
         return load_rig(rig).transform(distance)
     if distance is not None:
-        raise InputError("--distance needs the rig that is applied at that distance (--rig).")
+        raise InputError("--distance needs a rig.\nAdd --rig.")
     return None if transform is None else load_transform(transform)

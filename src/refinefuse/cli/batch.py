@@ -57,7 +57,7 @@ def run(
     from refinefuse.weights.store import DEFAULT
 
     if not pairs:
-        raise InputError("There is nothing to fuse.\nGive a manifest, or two folders.")
+        raise InputError("There is nothing to fuse.\nPass a manifest, or two folders.")
     options = BatchOptions(
         network.weights or DEFAULT,
         {

@@ -43,7 +43,7 @@ def run(
 
     check_field(0 <= threshold <= 1, "threshold", "a score from 0 to 1", threshold)
     if fused is not None and weights is not None:
-        raise InputError("--weights and --fused exclude each other.\nGive the image, or what to fuse with.")
+        raise InputError("--weights and --fused exclude each other.\nPass a fused image, or the weights to fuse with.")
     check_target(output, overwrite=overwrite)
     if json is not None:
         check_writable(json, overwrite=overwrite)

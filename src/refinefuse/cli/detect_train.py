@@ -46,7 +46,7 @@ def run(
     schedule = load_detector_recipe(path)
     schedule = replace(schedule, method=method or schedule.method)
     if not schedule.method:
-        raise ConfigError("The recipe names no method.\nGive --method: infrared, visible, weights:NAME, average, ...")
+        raise ConfigError("The recipe names no method.\nAdd --method: infrared, visible, weights:NAME, average, ...")
     with optional("train", "Training"):
         from refinefuse.detection.train import train_detector
     seen = seen_by(schedule.method, PathVariables(root, path.parent))

@@ -63,7 +63,9 @@ def _threads() -> list[str]:
     policy = os.environ.get("OMP_WAIT_POLICY", "")
     found = [f"{usable_cores()} usable processors, OMP_WAIT_POLICY={policy}"]
     if policy.upper() != "PASSIVE":
-        found.append("warning: threads that wait spin, up to 12 times slower beside other jobs: set it to PASSIVE")
+        found.append(
+            "warning: waiting threads spin, which is up to 12 times slower beside other jobs: set it to PASSIVE"
+        )
     return found
 
 

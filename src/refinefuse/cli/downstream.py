@@ -50,7 +50,7 @@ def run(config: str, *, output: Path, data_root: Path | None = None, num_workers
         print("\n".join(f"{table.title}\n{as_text(table)}" for table in section.tables))
     for remark in study.remarks:
         print(f"note: {remark}")
-    print(f"{study.trained} networks trained, {study.reused} kept from an earlier run.\nSee '{report}'.")
+    print(f"{study.trained} networks trained, {study.reused} reused from an earlier run.\nSee '{report}'.")
     for failure in study.failures:
         to_stderr(f"failed: {failure}")
     return 1 if study.failures else 0

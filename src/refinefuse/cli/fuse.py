@@ -68,7 +68,7 @@ class ResultArguments:
         if self.png_level not in range(10):
             raise InputError(f"--png-level must be from 0 to 9.\n  got: {self.png_level}")
         if "-" in (self.output, self.weight_map, self.montage):
-            raise InputError("Results are files, and '-' is none.\nGive a name with an extension, or a folder.")
+            raise InputError("Cannot write to standard output ('-').\nPass a file name with an extension, or a folder.")
 
     def paths(self, name: str | None, suffix: str) -> OutputPaths:
         """Where results go; of one pair with this name, a folder stands for a file in it."""

@@ -26,7 +26,7 @@ def run(file: str, *more: str) -> int:
         found = read_provenance(path)
         if found is None:
             without = True
-            to_stderr(f"'{path}' does not say what made it.")
+            to_stderr(f"'{path}' has no record of how it was made.")
         else:
             print("\n".join([f"{path}", *(f"  {line}" for line in found.lines())]))
     return 1 if without else 0

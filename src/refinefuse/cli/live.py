@@ -113,7 +113,7 @@ def _check(outputs: OutputArguments) -> None:
 
     if not (outputs.window or outputs.listen or outputs.record or outputs.push or outputs.pipe):
         raise InputError(
-            "There is no output.\nGive --window, --listen PORT, --record FILE, --push URL or --pipe FORMAT."
+            "No output was chosen.\nUse --window, --listen PORT, --record FILE, --push URL or --pipe FORMAT."
         )
 
 
@@ -150,7 +150,7 @@ def _report(result: LiveResult) -> int:
     print(
         f"{result.frames} frames in {result.seconds:.1f} s, {result.rate:.1f} per second; latency "
         f"{1000 * result.latency(50):.0f} ms (median), {1000 * result.latency(99):.0f} ms (99th percentile); "
-        f"{result.dropped} dropped; cameras lost {result.lost[0]} and {result.lost[1]} times.",
+        f"{result.dropped} dropped; connection to A lost {result.lost[0]} times, to B {result.lost[1]} times.",
         file=sys.stderr,
     )
     for failure in result.failures:

@@ -18,7 +18,7 @@ def run(*, compare: str | None = None) -> int:
         return 0
     files = compare.split(",")
     if len(files) != 3:
-        raise InputError(f"--compare needs three files with commas between.\n  expected: FUSED,A,B\n  got: {compare}")
+        raise InputError(f"--compare needs three files, separated by commas.\n  expected: FUSED,A,B\n  got: {compare}")
     fused, a, b = (Path(file) for file in files)
     print(_compare(fused, a, b))
     return 0
@@ -58,7 +58,7 @@ def _compare(fused: Path, a: Path, b: Path) -> str:
     for metric in METRICS:
         cells = [f"{columns[key][metric]:>12.5g}" if metric in columns[key] else f"{'':>12}" for key in columns]
         lines.append((f"{metric:<13}" + "".join(cells)).rstrip())
-    lines += ["", "what is other than by default"]
+    lines += ["", "difference from the default"]
     for key, row in CONVENTIONS.items():
         notes = [f"{metric}: {variant.note}" for metric, variant in row.variants.items() if variant is not None]
         lines += [f"  {key}: " + "; ".join(notes)] if notes else []

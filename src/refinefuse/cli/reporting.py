@@ -80,7 +80,7 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
     counts = f"{len(result.fused)} fused, {len(result.skipped)} skipped, {len(result.failed)} failed"
     print(f"{counts}. See '{output}'.")
     for fitted in result.ranges:
-        print(f"range: {fitted.low:g} to {fitted.high:g} counts, in every image (--range-per-image: per image)")
+        print(f"range: {fitted.low:g} to {fitted.high:g} counts for all images (--range-per-image fits each image)")
     _print_warnings(warning.message for warning in result.pooled_warnings)
     _print_by_message((warning.message, name) for name, found in result.warnings.items() for warning in found)
     code = print_failures(result.failed, result.unpaired)

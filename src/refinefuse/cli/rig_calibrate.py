@@ -70,7 +70,7 @@ def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArg
     check_writable(results.output, overwrite=results.overwrite)
     check_field(calibration.frames >= FEWEST, "frames", f"{FEWEST} or more", calibration.frames)
     if calibration.rig is not None and (calibration.distance is None or calibration.lens_a or calibration.lens_b):
-        raise InputError("--rig needs --distance, the one of these frames, and goes without --lens-a and --lens-b.")
+        raise InputError("--rig needs --distance (of these frames) and excludes --lens-a and --lens-b.")
     before = None if calibration.rig is None else load_rig(calibration.rig)
     lenses = [None if path is None else load_lens(path) for path in (calibration.lens_a, calibration.lens_b)]
     if before is not None:
@@ -89,10 +89,10 @@ def describe(rig: Rig) -> str:
     """How good a calibration is, with the expected error by position."""
     quality = rig.quality
     if quality is None:
-        return "A rig from another program: its quality is unknown."
+        return "This rig comes from another program, so its quality is unknown."
     rows = ("  ".join("    -" if one is None else f"{one:5.2f}" for one in row) for row in quality.error_map)
     return (
-        f"{quality.frames} pairs of frames; corners are known to about {quality.corner_error:.1f} pixels, edges lie "
+        f"{quality.frames} pairs of frames; corners are known to about {quality.corner_error:.1f} pixels, edges are "
         f"{quality.residual:.1f} pixels apart at a typical position.\n"
         "Expected error by position in B, in pixels (-: no data of A):\n" + "\n".join(rows)
     )

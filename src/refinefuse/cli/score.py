@@ -113,7 +113,7 @@ def run(
     for method, count in task.missing.items():
         to_stderr(f"note: {method} has no image of {count} of the pairs")
     if task.unmatched:
-        to_stderr(f"not scored, for want of a source of that name:\n{format_names(list(task.unmatched))}")
+        to_stderr(f"not scored, because no source has that name:\n{format_names(list(task.unmatched))}")
     for failure in result.failures:
         to_stderr(f"not scored: {failure}")
     return 1 if task.unmatched or result.failures else 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from refinefuse.errors import ConfigError
 
 UNKNOWN = "not established"
-_NOT_STATED = "none stated where it is published: research use by custom"
+_NOT_STATED = "none stated by the publisher; customarily used for research"
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ _HARVARD = {
     "size": (256, 256),
 }
 _SLICES = (
-    "The published train and test folders hold slices of the same patients: the lists keep a patient on one side, "
-    "and leave out those of whom CDDFuse's test sets show a slice."
+    "The published train and test folders contain slices of the same patients. The lists keep each patient in one "
+    "split, and leave out patients who appear in CDDFuse's test sets."
 )
 
 
@@ -118,7 +118,7 @@ def _harvard(kind: str, a: str, b: str, folder: str, tested: str, count: int) ->
         (Folders(a, b, "test"),),
         source="github.com/Zhaozixiang1228/MMIF-CDDFuse",
         pairs={"test": count},
-        notes="The test set of CDDFuse and of those who compare with it.",
+        notes="The test set of CDDFuse and of the papers that compare with it.",
         **_HARVARD,  # type: ignore[arg-type]
     )
     return whole, test
@@ -146,8 +146,9 @@ _ROWS = (
         },
         notes="Names end in D by day and N by night. The list of the test split names 321 of its 361 pairs. "
         "Masks (Segmentation_labels) for all pairs, of MFNet's classes: car, person, bike, curve, car stop, guardrail, "
-        "cone, bump; boxes (detection/labels) for 80, under numbers without D and N. The lists train and val (60 pairs "
-        "of 12 scenes) name 1051 of the 1083 train pairs: the other 32 show a test scene from the same position.",
+        "cone, bump; boxes (detection/labels) for 80, named by number without D and N. The lists train and val "
+        "(60 pairs "
+        "of 12 scenes) name 1051 of the 1083 train pairs; the other 32 show a test scene from the same position.",
     ),
     DatasetInfo(
         "RoadScene",
@@ -171,8 +172,9 @@ _ROWS = (
         citation="Toet, TNO Image Fusion Dataset, figshare, doi 10.6084/m9.figshare.1008029",
         source="doi.org/10.6084/m9.figshare.1008029",
         notes="No official split: `test` is the 25 of CDDFuse, under its names. Its archive has other folders. "
-        "In no list: Triclobs_square_with_houses, which shows the scene of the test pair TNO_16; DHV_wall, misaligned; "
-        "Triclobs_Marne_24, whose visible image is noise.",
+        "Not in any list: Triclobs_square_with_houses, which shows the scene of the test pair TNO_16; "
+        "DHV_wall, misaligned; "
+        "Triclobs_Marne_24, whose visible image is only noise.",
     ),
     DatasetInfo(
         "LLVIP",
@@ -187,7 +189,7 @@ _ROWS = (
         size=(1024, 1280),
         classes={"voc": {"person": "person"}, "yolo": {"0": "person"}},
         scene=r"^(\d\d)",
-        notes="The first two digits of a name identify the camera's location. 020312 is in no list: it is misaligned.",
+        notes="The first two digits of a name identify the camera's location. 020312 is misaligned and in no list.",
     ),
     DatasetInfo(
         "M3FD",
@@ -213,10 +215,11 @@ _ROWS = (
                 "Truck": "truck",
             },
         },
-        notes="1024 x 768 mostly. The 4200 pairs of the detection part have no official split; many show one scene: "
-        "make a split by scenes with `refinefuse data split`. The lists train and val name 32 pairs in public "
+        notes="Mostly 1024 x 768. The 4200 pairs of the detection part have no official split, and many show "
+        "the same scene: "
+        "split them by scene with `refinefuse data split`. The lists train and val name 32 pairs in public "
         "repositories (ImaanIbrar/IVIF-DIDFuse, Beate-Suy-Zhang/DCEvo, LiuZhu-CV/BDLFusion), none of them among the "
-        "first 300 numbers; x07 to x30 are numbered anew.",
+        "first 300 numbers; x07 to x30 are renumbered.",
     ),
     DatasetInfo(
         "FMB",
@@ -228,7 +231,7 @@ _ROWS = (
         citation="Liu, Liu, Wu, Ma, Liu, Zhong, Luo, Fan, SegMiF, ICCV 2023, arXiv 2308.02097",
         source="github.com/JinyuanLiu-CV/SegMiF",
         notes=f"Number of pairs and sizes: {UNKNOWN}. The list val names 5 pairs in github.com/Beate-Suy-Zhang/DCEvo, "
-        "on which no weights here are trained.",
+        "on which none of these weights are trained.",
     ),
     DatasetInfo(
         "M3SVD",
@@ -241,8 +244,8 @@ _ROWS = (
         source="github.com/Linfeng-Tang/M3SVD",
         size=(480, 640),
         scene=r"^(\d{4}_\d{4})",
-        notes="220 pairs of videos, of which the test split alone is public. The lists here divide frames of these: "
-        "they say nothing of the authors' test split.",
+        notes="220 pairs of videos; only the test split is public. The lists here split its frames: "
+        "they are unrelated to the authors' test split.",
     ),
     DatasetInfo(
         "VIFB",
@@ -271,7 +274,8 @@ _ROWS = (
         classes={"voc": {"person": "person", "people": "person*", "person?": "person*", "cyclist": "person*"}},
         scene=r"^(set\d\d/\w+)/",
         pairs={"train": 50187, "test": 45141},
-        notes="Names are set, video and frame: set00/V000/I00000. Aligned by a beam splitter, not everywhere exactly.",
+        notes="Names give set, video and frame: set00/V000/I00000. Aligned by a beam splitter, but not exactly "
+        "everywhere.",
     ),
     *_harvard("ct", "CT", "MRI", "CT-MRI", "MRI_CT", 21),
     *_harvard("pet", "MRI", "PET", "PET-MRI", "MRI_PET", 42),
@@ -298,7 +302,7 @@ _ROWS = (
         citation="Zhang, Benchmarking multi-exposure image fusion algorithms, Information Fusion, 2021",
         source="github.com/xingchenzhang/MEFB",
         pairs={"test": 100},
-        notes="Its authors have one folder per pair (input/NAME): copy the images into test/under and test/over first.",
+        notes="Published with one folder per pair (input/NAME): copy the images into test/under and test/over first.",
     ),
     DatasetInfo(
         "NIR",
@@ -319,7 +323,7 @@ _ROWS = (
         license=_NOT_STATED,
         citation="JasonLi-UCAS, NIR-VIS-RS, GitHub",
         source="github.com/JasonLi-UCAS/NIR-VIS-RS",
-        notes="80 pairs from the air and from orbit, not thermal: no weights here are trained on them.",
+        notes="80 aerial and satellite pairs, not thermal. None of these weights are trained on them.",
     ),
     DatasetInfo(
         "IVmisc",
@@ -328,9 +332,9 @@ _ROWS = (
         ("IVmisc",),
         (Folders("train/ir", "train/vi"),),
         license=_NOT_STATED,
-        citation="pairs of mixed origin, distributed with Zhang et al., IFCNN, Information Fusion, 2020",
+        citation="pairs from various sources, distributed with Zhang et al., IFCNN, Information Fusion, 2020",
         source="github.com/uzeful/IFCNN",
-        notes="IFCNN_Camp1 shows the scene of TNO's test pair TNO_19 and is in no list.",
+        notes="IFCNN_Camp1 shows the scene of TNO's test pair TNO_19, so it is in no list.",
     ),
 )
 CATALOG = {row.name: row for row in _ROWS}
@@ -344,5 +348,5 @@ def find_dataset(name: str) -> DatasetInfo:
     """
     by_lower = {key.lower(): row for key, row in CATALOG.items()}
     if name.lower() not in by_lower:
-        raise ConfigError(f"There is no dataset '{name}' in the catalog.\n  expected: {', '.join(CATALOG)}")
+        raise ConfigError(f"The catalog has no dataset '{name}'.\n  expected: {', '.join(CATALOG)}")
     return by_lower[name.lower()]

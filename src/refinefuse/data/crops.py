@@ -63,10 +63,10 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         check_field(
-            0 <= self.degrade_visible_p <= 1, "degrade_visible_p", "a weight from 0 to 1", self.degrade_visible_p
+            0 <= self.degrade_visible_p <= 1, "degrade_visible_p", "a number from 0 to 1", self.degrade_visible_p
         )
         check_field(
-            0 <= self.degrade_infrared_p <= 1, "degrade_infrared_p", "a weight from 0 to 1", self.degrade_infrared_p
+            0 <= self.degrade_infrared_p <= 1, "degrade_infrared_p", "a number from 0 to 1", self.degrade_infrared_p
         )
         check_field(0 <= self.thermal_noise_p <= 1, "thermal_noise_p", "a number from 0 to 1", self.thermal_noise_p)
         check_field(0 <= self.misaligned_p <= 1, "misaligned_p", "a number from 0 to 1", self.misaligned_p)

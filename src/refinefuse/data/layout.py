@@ -21,9 +21,9 @@ def training_root(given: Path | None) -> Path:
     """
     root = given or os.environ.get("REFINEFUSE_DATA")
     if not root or not as_path(root).is_dir():
-        got = f"'{root}', which is no folder" if root else "nothing"
+        got = f"'{root}', which is not a folder" if root else "nothing"
         raise InputError(
-            f"Training needs the folder of the datasets.\n  got: {got}\nGive `data_root`, or set REFINEFUSE_DATA."
+            f"Training needs the root folder of the datasets.\n  got: {got}\nSet `data_root` or REFINEFUSE_DATA."
         )
     return Path(root)
 
@@ -37,7 +37,7 @@ def benchmark_root(given: Path | None) -> Path:
     root = given or Path(os.environ.get("REFINEFUSE_DATA") or ".")
     if not as_path(root).is_dir():
         raise InputError(
-            f"The folder of the datasets does not exist: '{root}'.\nGive `data_root`, or set REFINEFUSE_DATA."
+            f"The root folder of the datasets does not exist: '{root}'.\nSet `data_root` or REFINEFUSE_DATA."
         )
     return root
 
@@ -90,12 +90,12 @@ def pairs_of(row: DatasetInfo, root: Path, split: str) -> list[Pair]:
     if split not in row.splits:
         raise ConfigError(
             f"The dataset '{row.name}' has no split '{split}'.\n  expected: {', '.join(row.splits) or 'none'}\n"
-            "Make one with `refinefuse data split`, and name its folder as `lists`."
+            "Create one with `refinefuse data split`, and set `split_dir` in the recipe to its folder."
         )
     folder = dataset_root(row, root)
     if folder is None or not present(row, folder):
         raise PairingError(
-            f"The dataset '{row.name}' is not below '{root}'.\nExpected one of these folders:\n"
+            f"Cannot find the dataset '{row.name}' in '{root}'.\nExpected one of these folders:\n"
             f"{format_names(expected_folders(row))}\nGet it from {row.source}."
         )
     pairs: dict[str, Pair] = {}
@@ -106,7 +106,7 @@ def pairs_of(row: DatasetInfo, root: Path, split: str) -> list[Pair]:
             if in_split(row, split, name, folders.split):
                 pairs.setdefault(name, Pair(name, pair.a, pair.b))
     if not pairs:
-        raise PairingError(f"'{folder}' holds no pair of the split '{split}' of {row.name}.")
+        raise PairingError(f"'{folder}' contains no pairs of the split '{split}' of {row.name}.")
     return list(pairs.values())
 
 

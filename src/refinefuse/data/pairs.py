@@ -81,11 +81,12 @@ def pair_folders(
     shared = sorted(in_a.keys() & in_b.keys(), key=_natural)
     if not shared:
         raise PairingError(
-            "The two folders have no file name in common, so nothing can be paired.\n"
+            "The two folders share no file name, so nothing can be paired.\n"
             f"in '{a}' ({len(in_a)}):\n{format_names([file.name for file in in_a.values()])}\n"
             f"in '{b}' ({len(in_b)}):\n{format_names([file.name for file in in_b.values()])}\n"
-            "Both images of a pair must have the same name; the extension may differ. Rename them, or say what "
-            "identifies a pair: `pair_by` with a regular expression, or time:SECONDS."
+            "Both images of a pair must have the same name; the extension may differ. Rename them, or define "
+            "how to pair "
+            "them: `pair_by` with a regular expression, or time:SECONDS."
         )
     return Pairing(
         pairs=tuple(Pair(name, in_a[name], in_b[name]) for name in shared),
@@ -134,7 +135,7 @@ def _by_key(files: dict[str, Path], key: Callable[[str], str]) -> dict[str, Path
         if part in found:
             raise PairingError(
                 f"Two files in '{path.parent}' have the same key '{part}':\n"
-                f"{format_names([found[part].name, path.name])}\nPair by a part of the name that differs."
+                f"{format_names([found[part].name, path.name])}\nPair by a part of the name that is unique."
             )
         if part:
             found[part] = path
@@ -159,7 +160,7 @@ def check_distinct(*sources: Path) -> None:
     """
     real = [os.path.realpath(as_path(path)) for path in sources]
     if twice := next((path for path, other in zip(sources, real, strict=True) if real.count(other) > 1), None):
-        raise PairingError(f"'{twice}' is given twice.\n  expected: two different sources\nPass the other source.")
+        raise PairingError(f"Both sources are '{twice}'.\n  expected: two different sources\nPass the other source.")
 
 
 def images_in(folder: str | os.PathLike[str]) -> list[Path]:
@@ -189,15 +190,15 @@ def _images(folder: Path, recursive: bool = False) -> dict[str, Path]:
         name = unicodedata.normalize("NFC", name)  # macOS and Linux write "é" in two ways
         if name in found:
             raise PairingError(
-                f"Two files in '{folder}' have the same name but for the extension:\n"
+                f"Two files in '{folder}' have names that differ only in the extension:\n"
                 f"{format_names([found[name].name, path.name])}\n"
-                "Only one of them can belong to a pair: move the other one away."
+                "Only one of them can belong to a pair. Move the other one elsewhere."
             )
         found[name] = path
     if not found:
         _check_subfolders(folder, entries)
         raise PairingError(
-            f"The folder '{folder}' holds no image.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
+            f"The folder '{folder}' contains no images.\n  expected: {', '.join(IMAGE_EXTENSIONS)}\n"
             f"  got: {len(entries)} other entries\nCheck the path."
         )
     return found
@@ -219,8 +220,8 @@ def _check_subfolders(folder: Path, entries: list[Path]) -> None:
     ]
     if below:
         raise PairingError(
-            f"The folder '{folder}' holds images in its sub-folders only:\n{format_names(below)}\n"
-            "Add `recursive`, or pass one sub-folder of each source at a time."
+            f"The folder '{folder}' contains images only in its subfolders:\n{format_names(below)}\n"
+            "Use `recursive`, or pass one subfolder of each source at a time."
         )
 
 

@@ -73,8 +73,8 @@ def split_by_scene(scene_by_name: Mapping[str, str], fractions: Mapping[str, flo
     wanted = [part for part, fraction in fractions.items() if fraction > 0]
     if len(members) < len(wanted):
         raise InputError(
-            f"There are fewer scenes than parts.\n  parts: {', '.join(wanted)}\n  scenes: {len(members)}\n"
-            "Near-duplicates are one scene and stay in one split: add images, or make fewer parts."
+            f"There are fewer scenes than splits.\n  splits: {', '.join(wanted)}\n  scenes: {len(members)}\n"
+            "Near-duplicates count as one scene and stay in one split. Add images, or make fewer splits."
         )
     parts: dict[str, list[str]] = {part: [] for part in fractions}
     keys = sorted(members)
@@ -101,7 +101,7 @@ def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+        raise InputError(f"Cannot create the folder '{folder}': {error.strerror}.") from error
     for path, names in paths.items():
         write_text_atomic(path, "".join(f"{name}\n" for name in names))
     return list(paths)
@@ -116,7 +116,7 @@ def read_list(path: Path) -> list[str]:
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The list '{path}' cannot be read: {getattr(error, 'strerror', 'it is no text')}.") from error
+        raise InputError(f"Cannot read the list '{path}': {getattr(error, 'strerror', 'it is not text')}.") from error
     if not names:
         raise InputError(f"The list '{path}' is empty.\n  expected: names of pairs, one per line, without extension")
     return names

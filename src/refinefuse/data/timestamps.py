@@ -76,7 +76,9 @@ def _times(files: Mapping[str, Path]) -> list[tuple[float, str]]:
     found = {name: seconds_of(name) for name in files}
     without = [files[name].name for name, when in found.items() if when is None]
     if without:
-        raise PairingError(f"Names without a time:\n{format_names(without)}\nRename them, or pair by something else.")
+        raise PairingError(
+            f"These names contain no time:\n{format_names(without)}\nRename the files, or pair by something else."
+        )
     return sorted((when, name) for name, when in found.items() if when is not None)
 
 

@@ -81,8 +81,8 @@ def verify_root(root: Path, name: str | None = None, progress: bool | None = Fal
     if not available:
         wanted = expected_folders(rows[0]) if name else sorted({folder for row in rows for folder in row.roots})
         raise InputError(
-            f"No dataset of the catalog is in '{root}'.\n  expected one of: {', '.join(wanted)}\n"
-            "For your own images give both folders, the second one as `b`."
+            f"'{root}' contains no dataset of the catalog.\n  expected one of: {', '.join(wanted)}\n"
+            "For your own images, pass both folders, the second one as `b`."
         )
     findings: list[Issue] = []
     found: list[_Found] = []
@@ -114,7 +114,7 @@ def all_pairs(row: DatasetInfo, root: Path) -> list[Pair]:
     found = _names(row, folder)[0] if folder else []
     if not found:
         raise InputError(
-            f"No pair of {row.name} is in '{root}'.\nExpected one of:\n{format_names(expected_folders(row))}"
+            f"'{root}' contains no pairs of {row.name}.\nExpected one of:\n{format_names(expected_folders(row))}"
         )
     return [one.pair for one in found]
 
@@ -123,9 +123,7 @@ def _names(row: DatasetInfo, folder: Path) -> tuple[list[_Found], list[Issue]]:
     """The pairs of a dataset by their names, without opening them."""
     layouts = present(row, folder)
     if not layouts:
-        return [], [
-            Issue("missing", str(folder), "none of its folders is there; expected one of", expected_folders(row))
-        ]
+        return [], [Issue("missing", str(folder), "none of its folders exists; expected one of", expected_folders(row))]
     found: dict[str, _Found] = {}
     findings: list[Issue] = []
     for folders, a, b in layouts:
@@ -150,13 +148,15 @@ def _absent(row: DatasetInfo, folder: Path, found: dict[str, _Found]) -> list[Is
         expected = row.pairs.get(split, number)
         if number != expected:
             kind = "missing" if number < expected else "misnamed"
-            findings.append(Issue(kind, f"{folder}, {split}", f"{number} pairs, where its authors have {expected}", []))
+            findings.append(
+                Issue(kind, f"{folder}, {split}", f"{number} pairs, but its authors publish {expected}", [])
+            )
     for split in ("train", "val", "test"):
         if split in row.lists and split in {one.split for one in found.values()}:
             names = [name for name in row.lists[split] if not re.search(r"[*?[]", name)]
             absent = [name for name in names if name not in found]
             if absent:
-                what = f"{len(absent)} of the {len(names)} pairs that are known by name are not there"
+                what = f"{len(absent)} of the {len(names)} pairs known by name are missing"
                 findings.append(Issue("missing", f"{folder}, {split}", what, absent))
     return findings
 
@@ -210,12 +210,12 @@ def _files(found: list[_Found]) -> Iterator[Issue]:
         f"{one.label}: {_size(one.sizes[0])} and {_size(one.sizes[1])}" for one in found if len(set(one.sizes)) > 1
     ]
     if unequal:
-        yield Issue("size", "pairs", "pairs of two sizes", unequal)
+        yield Issue("size", "pairs", "pairs whose images differ in size", unequal)
     for row in {one.row.name: one.row for one in found if one.row and one.row.size}.values():
         other = [one for one in found if one.row is row and one.sizes and row.size not in one.sizes]
         if other and row.size:
             sizes = sorted({_size(size) for one in other for size in one.sizes})
-            what = f"{len(other)} pairs are not {_size(row.size)}, as its authors publish them, but"
+            what = f"{len(other)} pairs are not {_size(row.size)}, the size that its authors publish, but"
             yield Issue("size", row.name, what, sizes)
 
 
@@ -230,9 +230,9 @@ def _leaks(found: list[_Found]) -> Iterator[Issue]:
     rest = [one for one in found if one.row and one.split not in ("train", "val", "test")]
     own = [one for one in found if one.row is None]
     for left, right, where, what in (
-        (tests, trained, "training and test", "test images that training shows too"),
-        (tests, rest, "test and the rest", "test images that lie outside the lists too: do not train on those"),
-        (own, own, "pairs", "images that are there more than once: keep them on one side"),
+        (tests, trained, "training and test", "test images that also occur in training"),
+        (tests, rest, "test and the rest", "test images that also occur outside the lists: do not train on those"),
+        (own, own, "pairs", "images that occur more than once: keep them in one split"),
     ):
         items = _near_duplicates(left, right)
         if items:
@@ -241,7 +241,7 @@ def _leaks(found: list[_Found]) -> Iterator[Issue]:
         tested, seen = ({scene_of(row, one.pair.name) for one in part if one.row is row} for part in (tests, trained))
         shared = sorted((tested & seen) - {""})
         if shared:
-            yield Issue("leak", row.name, "scenes of which training and test have images", shared)
+            yield Issue("leak", row.name, "scenes with images in both training and test", shared)
 
 
 def _near_duplicates(tests: list[_Found], others: list[_Found]) -> list[str]:

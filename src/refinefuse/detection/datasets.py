@@ -58,7 +58,7 @@ def read_samples(recipe: DetectorRecipe, data: Path, folder: Path) -> list[Sampl
     """
     samples = [s for number, one in enumerate(recipe.datasets) for s in _of_set(recipe, one, number, data, folder)]
     if not any(len(sample.boxes) for sample in samples):
-        raise ConfigError(f"No label is of the classes {', '.join(recipe.classes)}, in {len(samples)} images.")
+        raise ConfigError(f"None of the {len(samples)} images has a label of the classes {', '.join(recipe.classes)}.")
     return samples
 
 
@@ -87,7 +87,9 @@ def fuse_samples(samples: Iterable[Sample], seen: DetectorInput) -> None:
         fused = seen(a, b)
         if fused.shape[:2] != a.shape[:2] or a.shape[:2] != b.shape[:2]:
             sizes = [" x ".join(map(str, x.shape[:2])) for x in (a, b, fused)]
-            raise InputError(f"The pair '{sample.name}' differs in size.\n  a, b, fused: {', '.join(sizes)}")
+            raise InputError(
+                f"The images of the pair '{sample.name}' differ in size.\n  a, b, fused: {', '.join(sizes)}"
+            )
         sample.image.parent.mkdir(parents=True, exist_ok=True)
         write_image(sample.image, fused)
 

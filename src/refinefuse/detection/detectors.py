@@ -45,11 +45,12 @@ def locate_detector(source: str) -> Path:
     path = Path(source)
     if path.suffix == ".json":
         raise InputError(
-            f"A detector must be a network.\n  expected: FILE.onnx, a folder, or hf://owner/name\n"
-            f"  got: '{source}'\nBoxes that were found elsewhere join a config of `refinefuse benchmark`."
+            f"Unknown kind of detector.\n  expected: FILE.onnx, a folder, or hf://owner/name\n"
+            f"  got: '{source}'\nTo evaluate boxes from another program, list them in a config of `refinefuse "
+            "benchmark`."
         )
     if path.suffix == ".onnx" and not path.is_file():
-        raise InputError(f"There is no detector '{source}'.\nCheck the path.")
+        raise InputError(f"The detector '{source}' does not exist.\nCheck the path.")
     if path.exists():
         return path
     from refinefuse.detection.transformer import fetch

@@ -88,9 +88,9 @@ def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
             for scale, piece in enumerate(np.split(rows, np.cumsum(counts)[:-1])):
                 parts[scale].append(piece)
         else:
-            raise ValueError(f"no output of the shape {output.shape} fits the strides {settings.strides}")
+            raise ValueError(f"an output of shape {output.shape} fits none of the strides {settings.strides}")
     if not all(parts):
-        raise ValueError(f"no output is of stride {settings.strides[[bool(part) for part in parts].index(False)]}")
+        raise ValueError(f"no output has the stride {settings.strides[[bool(part) for part in parts].index(False)]}")
     return [
         _Scale(np.concatenate(part, 1), stride, _centers(*shape))
         for part, stride, shape in zip(parts, settings.strides, shapes, strict=True)

@@ -75,7 +75,7 @@ class Labels:
             InputError: there is no such folder.
         """
         if not self.path.is_dir():
-            raise InputError(f"There is no folder of labels '{self.path}'.\nCheck the path.")
+            raise InputError(f"The label folder '{self.path}' does not exist.\nCheck the path.")
         files = sorted(path for path in self.path.iterdir() if path.suffix.lower() in SUFFIXES[self.format])
         return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
 
@@ -90,7 +90,7 @@ class Labels:
         shared = [name for name in images if name in set(names)]
         if not shared:
             raise PairingError(
-                f"The labels belong to other images: no name is shared.\n"
+                f"No label file has the name of an image.\n"
                 f"labels in '{self.path}' ({len(names)}):\n{format_names(names)}\n"
                 f"images ({len(images)}):\n{format_names(list(images))}"
             )
@@ -130,8 +130,8 @@ def class_mapping(label_format: str, classes_from: str | None, classes: Mapping[
     known = {} if classes or classes_from is None else find_dataset(classes_from).classes
     if not classes and label_format not in known:
         raise ConfigError(
-            "The classes of the labels are not known.\n"
-            f"  expected: a map `classes`, or `classes_from` a dataset of the catalog with labels as {label_format}\n"
+            "The classes of the labels are unknown.\n"
+            f"  expected: a map `classes`, or `classes_from` a dataset of the catalog with {label_format} labels\n"
             f"  got: {f'{classes_from}, with ' if classes_from else ''}{', '.join(known) or 'neither'}"
         )
     return classes or known[label_format]
@@ -146,8 +146,8 @@ def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMappin
     if said not in classes:
         known = ", ".join(f"{key} ({name or 'left out'})" for key, name in classes.items())
         raise InputError(
-            f"'{path}' names a class that is not known.\n  expected: {known}\n  got: {said}\n"
-            "Add it to the map of classes; an empty name leaves it out."
+            f"'{path}' contains an unknown class.\n  expected: {known}\n  got: {said}\n"
+            "Add it to the map of classes, or map it to an empty name to ignore it."
         )
     return ClassMapping(classes[said].removesuffix("*"), classes[said].endswith("*"))
 
@@ -176,7 +176,7 @@ def _inside(box: _Corners, size: Size, path: Path, image: str) -> _Corners:
     if not all(map(math.isfinite, box)) or outside > OUTSIDE or right <= left or bottom <= top:
         named = f" '{image}'" if image else ""
         raise InputError(
-            f"A box of '{path}' does not lie in its image{named}.\n"
+            f"A box in '{path}' lies outside its image{named}.\n"
             f"  expected: left < right within 0..{size.width}, top < bottom within 0..{size.height}\n"
             f"  got: left {left:g}, top {top:g}, right {right:g}, bottom {bottom:g}\n"
             "Check that the labels belong to images of this size, or remove this box from the file."
@@ -188,7 +188,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"The labels '{path}' cannot be read: {error.strerror}.") from None
+        raise InputError(f"Cannot read the labels '{path}': {error.strerror}.") from None
 
 
 def _text(path: Path) -> str:
@@ -213,8 +213,8 @@ def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
                 left, top, right, bottom = _yolo_box([float(word) for word in words[1:]])
             except ValueError:
                 raise InputError(
-                    f"Line {number} of '{path}' is no YOLO label.\n"
-                    "  expected: class, center x, center y, width, height, or class and the x y of each point of a "
+                    f"Line {number} of '{path}' is not a YOLO label.\n"
+                    "  expected: class, center x, center y, width, height; or class and x y of every point of a "
                     f"polygon (numbers from 0 to 1)\n  got: {line[:200]}"
                 ) from None
             yield words[0], (left * size.width, top * size.height, right * size.width, bottom * size.height), False
@@ -239,9 +239,9 @@ def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
     by_height, by_width = size.height / height, size.width / width
     if abs(by_height - by_width) * max(height, width) > OUTSIDE:
         raise InputError(
-            f"The label '{path}' was made for an image of other proportions.\n"
+            f"The label '{path}' was made for an image with a different aspect ratio.\n"
             f"  label: {height:g} x {width:g}\n  image: {size.height} x {size.width}\n"
-            "Check that label and image belong together."
+            "Check that the label belongs to this image."
         )
     return (by_height + by_width) / 2
 
@@ -256,7 +256,7 @@ def _read_voc(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
         stated = float(root.findtext("size/height") or 0), float(root.findtext("size/width") or 0)
         found = [_voc_object(entry) for entry in root.iter("object")]
     except (ET.ParseError, LookupError, TypeError, ValueError) as error:
-        raise InputError(f"'{path}' is no label in Pascal VOC's XML: {error}.") from None
+        raise InputError(f"'{path}' is not a Pascal VOC label in XML: {error}.") from None
     scale = _scale(path, stated, size)
     scaled = ((said, _scaled(box, scale), difficult) for said, box, difficult in found)
     return _boxes_of(scaled, size, classes, path)
@@ -283,7 +283,7 @@ def _coco(path: Path) -> dict[str, Any]:
             raise KeyError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(
-            f"'{path}' is no COCO JSON.\n  expected: an object with the lists images, categories and annotations"
+            f"'{path}' is not COCO JSON.\n  expected: an object with the lists images, categories and annotations"
         ) from None
     return content  # type: ignore[no-any-return]
 
@@ -307,7 +307,7 @@ def _read_coco(path: Path, sizes: Mapping[str, Size], classes: Mapping[str, str]
                 box = _scaled((x, y, x + w, y + h), scales[number])
                 objects[images[number]].append((said[coco_id(entry["category_id"])], box, bool(entry.get("iscrowd"))))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"'{path}' is no sound COCO JSON: {type(error).__name__} {error}.") from None
+        raise InputError(f"'{path}' is not valid COCO JSON: {type(error).__name__} {error}.") from None
     return {name: _boxes_of(found, sizes[name], classes, path, name) for name, found in objects.items()}
 
 

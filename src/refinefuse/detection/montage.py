@@ -43,7 +43,7 @@ def detect_pair(
     unknown = [name for name in classes if name not in find.names]
     if unknown:
         raise InputError(
-            f"The detector does not know the class '{unknown[0]}'.\n  expected: {', '.join(find.names[:12])}"
+            f"The detector has no class '{unknown[0]}'.\n  expected: {', '.join(find.names[:12])}"
             f"{', ...' if len(find.names) > 12 else ''}\n  got: {', '.join(classes)}"
         )
     if fused is None:

@@ -76,7 +76,7 @@ class OnnxDetector:
         try:
             corners, scores = HEADS[self.settings.head](outputs, self.settings, self._input.size)
             if scores.shape != (len(corners), len(self.names)):
-                raise ValueError(f"{scores.shape[1]} classes for {len(self.names)} names")
+                raise ValueError(f"{scores.shape[1]} classes, but {len(self.names)} names")
         except (ValueError, IndexError) as error:
             raise ConfigError(
                 f"The outputs of '{self.path}' do not fit its settings (head: {self.settings.head}).\n"

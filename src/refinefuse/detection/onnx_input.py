@@ -44,7 +44,7 @@ class OnnxInputSettings:
         check_field(bool(self.classes), "classes", "at least one class", "none")
         sound = not self.size or (len(self.size) == 2 and min(self.size) > 0)
         check_field(sound, "size", "height and width", self.size)
-        check_field(len(self.mean) == len(self.std) == 3, "mean", "3 numbers, as `std`", self.mean)
+        check_field(len(self.mean) == len(self.std) == 3, "mean", "3 numbers, like `std`", self.mean)
         check_field(min(self.std) > 0, "std", "more than 0", self.std)
 
 
@@ -79,12 +79,12 @@ class OnnxInput:
         if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3 or None in size:
             got = ", ".join(str(each.shape) for each in inputs)
             raise InputError(
-                f"The {what} '{path}' needs one image of fixed size.\n"
+                f"The {what} '{path}' must take one image of fixed size.\n"
                 f"  expected: one input (1, 3, h, w), or `size` in its settings\n  got: {got}"
             )
         if settings.size and size != settings.size:
             raise InputError(
-                f"The {what} '{path}' has an input of another size than its settings.\n"
+                f"The input size of the {what} '{path}' differs from its settings.\n"
                 f"  expected: {size[0]} x {size[1]}\n  got: {settings.size[0]} x {settings.size[1]}"
             )
         self.name, self.size = inputs[0].name, (int(size[0] or 0), int(size[1] or 0))

@@ -40,20 +40,21 @@ def read_predictions(path: Path, expected: Sequence[str]) -> dict[str, Boxes]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__} {error}"
         raise InputError(
-            f"The boxes '{path}' cannot be read: {reason}.\n"
-            "  expected: COCO JSON: an object with images, categories and annotations that have image_id, category_id, "
+            f"Cannot read the boxes '{path}': {reason}.\n"
+            "  expected: COCO JSON, either an object with images, categories and annotations that have "
+            "image_id, category_id, "
             "bbox and score, or a list of such results"
         ) from None
     if not sound:
         raise InputError(
-            f"The boxes '{path}' cannot be read: a bbox is not four finite numbers (left, top, width, height), or a "
+            f"Cannot read the boxes '{path}': a bbox is not four finite numbers (left, top, width, height), or a "
             "score is not finite."
         )
     mentioned = set(images.values()) if not isinstance(content, list) else {image for image, *_ in boxes}
     if not mentioned & set(expected):
         raise PairingError(
-            f"The boxes '{path}' are of other images: no name is shared.\n"
-            f"there:\n{format_names(sorted(map(str, mentioned)))}\nhere:\n{format_names(list(expected))}"
+            f"The boxes '{path}' belong to other images: no image name matches.\n"
+            f"names in the file:\n{format_names(sorted(map(str, mentioned)))}\nimages:\n{format_names(list(expected))}"
         )
     by_image: dict[str, list[tuple[str, tuple[float, ...], float]]] = {name: [] for name in expected}
     for image, name, box, score in boxes:

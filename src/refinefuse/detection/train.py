@@ -116,7 +116,7 @@ def _check_size(processor: Any, recipe: DetectorRecipe) -> None:
     sizes = [" x ".join(map(str, x.shape[2:])) for x in made]
     if sizes[0] != sizes[1]:
         raise ConfigError(
-            f"The detector '{recipe.pretrained}' must be one that is given images of one size.\n"
+            f"The preprocessor of '{recipe.pretrained}' must resize all images to the same size.\n"
             f"  a wide image: {sizes[0]}\n  a tall image: {sizes[1]}\n"
             "Set `size` to height and width in its preprocessor_config.json, and `do_pad` to false."
         )

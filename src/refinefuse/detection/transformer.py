@@ -32,8 +32,8 @@ def fetch(source: str) -> Path:
     """
     if not source.startswith(HUB):
         raise InputError(
-            f"There is no detector '{source}'.\n"
-            f"  expected: FILE.onnx, a folder that save_pretrained wrote, or {HUB}owner/name on the Hugging Face Hub"
+            f"The detector '{source}' does not exist.\n"
+            f"  expected: FILE.onnx, a folder written by save_pretrained, or {HUB}owner/name on the Hugging Face Hub"
         )
     repository, revision = parse_hub(source)
     with optional(EXTRA, f"Loading '{repository}' from the Hugging Face Hub"):
@@ -42,7 +42,7 @@ def fetch(source: str) -> Path:
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=["*.json", "*.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"The detector '{repository}' cannot be fetched.\n  {error}") from None
+        raise InputError(f"Cannot download the detector '{repository}'.\n  {error}") from None
 
 
 def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
@@ -70,7 +70,7 @@ def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise InputError(
-            f"'{folder}' holds no detector that can be loaded.\n  expected: config.json, model.safetensors and "
+            f"Cannot load a detector from '{folder}'.\n  expected: config.json, model.safetensors and "
             f"preprocessor_config.json of an object detector\n  {error}"
         ) from None
     return model.eval(), processor

@@ -58,9 +58,9 @@ class Yolox:
         return InputError(
             f"'{self.path}' is not a YOLOX detector.\n"
             "  expected: one input (1, 3, h, w) of fixed size, and one output (1, n, 5 + classes) with a row for every "
-            "cell of the strides 8, 16 and 32: x, y, width, height, objectness, a score a class\n"
+            "cell of the strides 8, 16 and 32: x, y, width, height, objectness, one score per class\n"
             f"  got: inputs {inputs}, outputs {outputs}\n"
-            "Export it without suppression and with a fixed size, or give its boxes as COCO JSON."
+            "Export it without non-maximum suppression and with a fixed size, or pass its boxes as COCO JSON."
         )
 
     def _names(self, columns: int) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class Yolox:
         names = tuple(name.strip() for name in names if name.strip())
         if count < 1 or len(names) != count:
             raise InputError(
-                f"The classes of '{self.path}' are not known.\n  expected: {len(COCO_CLASSES)} (those of COCO), or "
+                f"The classes of '{self.path}' are unknown.\n  expected: {len(COCO_CLASSES)} (those of COCO), or "
                 f"{count} names, one per line, in '{file}'\n  got: {count} classes, {len(names)} names"
             )
         return names

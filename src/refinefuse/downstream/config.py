@@ -105,7 +105,9 @@ class DownstreamConfig:
             check(bool(self.methods), "methods", "at least one method", "none")
             distinct = len(set(self.classes)) == len(self.classes) and 2 <= len(self.classes) <= 255
             check(distinct, "classes", "2 to 255 different names, the background first", self.classes)
-            check((self.train is None) == (self.folds >= 2), "folds", "2 or more without `train`, else 0", self.folds)
+            check(
+                (self.train is None) == (self.folds >= 2), "folds", "2 or more without `train`, 0 with it", self.folds
+            )
             chosen = self.segmentation is not None or self.detection is not None
             check(chosen, "segmentation", "given, or `detection`", "neither")
             sound = len(self.size) == 2 and all(side >= STRIDE and side % STRIDE == 0 for side in self.size)

@@ -80,9 +80,7 @@ def read_labeled(
     of_name = {found.name: found.a for found in pair_folders(root / entry.masks, root / entry.b).pairs}
     missing = [pair.name for pair in pairs if pair.name not in of_name]
     if missing:
-        raise PairingError(
-            f"Pairs lack their mask in '{root / entry.masks}' ({len(missing)}):\n{format_names(missing)}"
-        )
+        raise PairingError(f"{len(missing)} pairs have no mask in '{root / entry.masks}':\n{format_names(missing)}")
     paths = [of_name[pair.name] for pair in pairs]
     sizes = tuple(Size(*read_image(pair.b).shape[:2]) for pair in pairs)
     masks = [_read_mask(path, shape, classes, size) for path, shape in zip(paths, sizes, strict=True)]
@@ -119,8 +117,8 @@ def _read_mask(path: Path, expected: Size, classes: list[str], size: tuple[int, 
     unknown = [n for n in np.unique(mask).tolist() if n >= len(classes) and n != IGNORED]
     if unknown:
         raise InputError(
-            f"The mask '{path}' has class numbers that the classes do not name.\n"
-            f"  expected: 0 to {len(classes) - 1} ({', '.join(classes)}), or {IGNORED} where nothing counts\n"
+            f"The mask '{path}' contains class numbers without a name.\n"
+            f"  expected: 0 to {len(classes) - 1} ({', '.join(classes)}), or {IGNORED} (ignored)\n"
             f"  got: {', '.join(map(str, unknown))}\nName all classes in `classes`, in the order of their numbers."
         )
     return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
@@ -169,7 +167,7 @@ class ImageJob:
             if fused.shape[:2] != b.shape[:2]:
                 sizes = [" x ".join(map(str, x.shape[:2])) for x in (b, fused)]
                 raise InputError(
-                    f"The fused image '{path}' has another size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
+                    f"The fused image '{path}' has the wrong size.\n  expected: {sizes[0]}\n  got: {sizes[1]}"
                 )
             rgb = with_source_color(fused, b)
         return cv2.resize(rgb, self.file.size[::-1], interpolation=cv2.INTER_AREA)
@@ -189,7 +187,7 @@ def image_job(
             images, _ = images_of(method, ImageDataset(part, labeled.pairs[0].a.parent, labeled.pairs))
         missing = [name for name in labeled.names if name not in images]
         if missing:
-            raise PairingError(f"{row} lacks {len(missing)} of {len(labeled.names)} images of the {part} pairs.")
+            raise PairingError(f"{row} lacks {len(missing)} of the {len(labeled.names)} images of the {part} pairs.")
     if method is None:
         identity = [row, *(file_checksum(pair.a if row == SOURCES[0] else pair.b) for pair in labeled.pairs)]
     else:
@@ -215,7 +213,9 @@ def fill_images(job: ImageJob) -> str:
     except RefineFuseError as error:
         return f"{file.row}: {error}"
     except OSError as error:
-        raise InputError(f"Cannot write '{file.path}': {error.strerror}.\nMake room, then start again.") from None
+        raise InputError(
+            f"Cannot write '{file.path}': {error.strerror}.\nFree some disk space, then run the command again."
+        ) from None
     return ""
 
 

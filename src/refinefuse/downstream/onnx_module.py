@@ -37,11 +37,11 @@ class OnnxModule(nn.Module):
         try:
             graph = onnx.load(str(path)).graph
         except Exception as error:  # protobuf and onnx raise whatever a damaged byte leads them to
-            raise InputError(f"The ONNX file '{path}' cannot be opened.\n  {error}") from None
+            raise InputError(f"Cannot open the ONNX file '{path}'.\n  {error}") from None
         unknown = sorted({node.op_type for node in graph.node} - OPERATORS.keys())
         if unknown:
             raise InputError(
-                f"The network '{path}' cannot be trained here.\n  expected: the operators {', '.join(OPERATORS)}\n"
+                f"Cannot train the network '{path}'.\n  expected: the operators {', '.join(OPERATORS)}\n"
                 f"  got: {', '.join(unknown)}"
             )
         constants = {x.name: torch.from_numpy(onnx.numpy_helper.to_array(x).copy()) for x in graph.initializer}

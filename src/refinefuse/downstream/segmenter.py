@@ -102,13 +102,11 @@ class PretrainedSegmenter(nn.Module):
         try:
             shape = tuple(self.network(torch.zeros(1, 3, *TRIED)).shape)
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The network '{path}' cannot be computed for an image of another size.\n  {error}"
-            ) from None
+            raise InputError(f"The network '{path}' cannot run on an image of this size.\n  {error}") from None
         if len(shape) != 4 or shape[:2] != (1, count):
             raise ConfigError(
                 f"The output of '{path}' does not fit its settings.\n"
-                f"  expected: (1, {count}, h, w), one map for each of the {count} classes\n  got: {shape}"
+                f"  expected: (1, {count}, h, w), one map per class\n  got: {shape}"
             )
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k h w"]:

@@ -120,7 +120,7 @@ class DownstreamRunner:
         train = self._read(config.train) if config.train else test
         shared = sorted({p.b.resolve() for p in train.pairs} & {p.b.resolve() for p in test.pairs})
         if config.train and shared:
-            raise ConfigError(f"Images are both trained and tested on, such as '{shared[0]}' ({len(shared)}).")
+            raise ConfigError(f"{len(shared)} images are used for both training and testing, such as '{shared[0]}'.")
         folds = (
             self._folds(test) if config.folds else [Fold(tuple(range(len(train.pairs))), tuple(range(len(test.pairs))))]
         )
@@ -192,8 +192,8 @@ class DownstreamRunner:
             absent = [name for index, name in enumerate(self.config.classes) if index not in there]
             if absent and not self.config.folds:
                 raise ConfigError(
-                    f"No training image shows {', '.join(absent)}: nothing can learn it.\n"
-                    f"  images: {len(fold.train)}\nAdd images of it, or mark it {IGNORED} in the masks."
+                    f"No training image shows {', '.join(absent)}, so no network can learn it.\n"
+                    f"  images: {len(fold.train)}\nAdd images of it, or set it to {IGNORED} in the masks."
                 )
             if absent:
                 self.study.remarks.append(f"Fold {number + 1} trains without {', '.join(absent)}.")
@@ -204,7 +204,7 @@ class DownstreamRunner:
         """Both image files of every row that can be made."""
         taken = [method.name for method in methods if method.name in SOURCES]
         if taken:
-            raise ConfigError(f"The sources are rows already: give the method '{taken[0]}' another `name`.")
+            raise ConfigError(f"'{taken[0]}' is the name of a source. Give the method another `name`.")
         rows: dict[str, tuple[ImageJob, ImageJob]] = {}
         of_row: Mapping[str, Method | None] = {**dict.fromkeys(SOURCES), **{m.name: m for m in methods}}
         folder = self.output / "images"

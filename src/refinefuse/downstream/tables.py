@@ -40,8 +40,8 @@ def task_tables(task: str, title: str, rows: Mapping[str, Evaluation], reference
     )
     note = (
         f"{trainings} Last column: the difference in "
-        f"{FIRST[task].partition(': ')[2]} over the whole set, with its 95 % interval by the bootstrap over images and "
-        "trainings (the same draws for all)."
+        f"{FIRST[task].partition(': ')[2]} over the whole dataset, with its 95 % bootstrap interval over images and "
+        "trainings (same resamples for all rows)."
     )
     first = _table(f"{task}", title, rows, names, whole)
     compared = [(name, (*cells, _difference(rows, name, reference, FIRST[task]))) for name, cells in first.rows]

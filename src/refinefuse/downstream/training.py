@@ -126,7 +126,9 @@ def optimize(network: nn.Module, loss: Loss, job: Training) -> None:
         with _autocast(job):
             output = network(_as_batch(shown))
         if not torch.isfinite(output).all():
-            raise TrainingError(f"The network is not finite at step {step}.\nChoose a lower learning rate.")
+            raise TrainingError(
+                f"The output of the network is NaN or infinite at step {step}.\nChoose a lower learning rate."
+            )
         optimizer.zero_grad()
         loss(output, drawn, flips).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)

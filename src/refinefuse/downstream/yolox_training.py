@@ -59,14 +59,18 @@ def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
     """
     unknown = [name for name in classes if name not in COCO_CLASSES]
     if unknown:
-        raise InputError(f"The detector starts from COCO's classes.\n  got: {', '.join(unknown)}")
+        raise InputError(
+            "All classes must be classes of COCO, because the detector starts from COCO "
+            f"weights.\n  got: {', '.join(unknown)}"
+        )
     network = OnnxModule(path)
     chosen = [COCO_CLASSES.index(name) for name in classes]
     layers = {key: x for key, x in network.trained.items() if len(x) == len(COCO_CLASSES)}
     if len(layers) != 2 * len(STRIDES):
         raise InputError(
-            f"'{path}' is no YOLOX of {len(COCO_CLASSES)} classes.\n"
-            f"  expected: {len(STRIDES)} layers of {len(COCO_CLASSES)} channels with their biases\n  got: {len(layers)}"
+            f"'{path}' is not a YOLOX with {len(COCO_CLASSES)} classes.\n"
+            f"  expected: {len(STRIDES)} output layers with {len(COCO_CLASSES)} channels and biases\n"
+            f"  got: {len(layers)}"
         )
     for key, values in layers.items():
         network.trained[key] = torch.nn.Parameter(values.detach()[chosen].clone())

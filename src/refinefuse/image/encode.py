@@ -64,7 +64,7 @@ def _check_fits(pixels: Pixels, extension: str) -> None:
     allowed = {".tif": tuple(depth), ".tiff": tuple(depth), ".png": ("uint8", "uint16")}.get(extension, ("uint8",))
     if pixels.dtype.name not in allowed:
         raise InputError(
-            f"{extension} cannot hold these values.\n  expected: {' or '.join(depth[name] for name in allowed)}\n"
+            f"{extension} cannot store these values.\n  expected: {' or '.join(depth[name] for name in allowed)}\n"
             f"  got: {depth[pixels.dtype.name]}\n"
             f"Write {'.tif' if pixels.dtype == np.float32 else '.png or .tif'} instead."
         )
@@ -72,13 +72,13 @@ def _check_fits(pixels: Pixels, extension: str) -> None:
     if (channels in (2, 4) and without_alpha) or (channels == 2 and extension == ".webp"):
         found = "gray + alpha" if channels == 2 else "RGBA"
         raise InputError(
-            f"{extension} cannot hold this image's channels.\n  got: {found}\n"
+            f"{extension} cannot store the channels of this image.\n  got: {found}\n"
             "Write .png or .tif instead, or drop the alpha channel."
         )
     longest, side = _LONGEST_SIDE.get(extension), max(pixels.shape[:2])
     if longest is not None and side > longest:
         raise InputError(
-            f"{extension} cannot hold an image of this size.\n  expected: at most {longest} pixels per side\n"
+            f"{extension} cannot store an image of this size.\n  expected: at most {longest} pixels per side\n"
             f"  got: {side}\nWrite .png or .tif."
         )
 

@@ -92,7 +92,7 @@ def _read(path: Path, check: Callable[[NDArray[Any]], None], decode: Callable[[b
     if path.is_dir():
         raise InputError(
             f"Cannot read '{path}': it is a folder.\n  expected: an image file\n"
-            "Pass a file, or two folders for a whole run."
+            "Pass a file, or two folders to fuse all their images."
         )
     try:
         data = path.read_bytes()
@@ -186,7 +186,7 @@ def _decode(data: bytes) -> Pixels:
         raise InputError(
             f"{f'it is {foreign}, which is not supported' if foreign else 'it is not an image'}.\n"
             "  expected: PNG, JPEG, TIFF, WebP, BMP, PGM, PPM, GIF or JPEG 2000\n"
-            "Convert it to one of these formats, best to PNG or TIFF."
+            "Convert it to one of these formats, preferably PNG or TIFF."
         )
     if name == "tiff":
         pixels = decode_tiff(data)
@@ -195,8 +195,8 @@ def _decode(data: bytes) -> Pixels:
         decoded = opencv.decode(data)
         if decoded is None:
             raise InputError(
-                f"OpenCV cannot decode this {name.upper()} file: it is damaged, or of a rare kind.\n"
-                "Export it again, best as PNG or TIFF."
+                f"OpenCV cannot decode this {name.upper()} file: it is damaged, or uses a rare variant of the format.\n"
+                "Export it again, preferably as PNG or TIFF."
             )
         gray_alpha = name == "png" and structure.png_is_gray_alpha(data)
         pixels = np.ascontiguousarray(decoded[..., 2:]) if gray_alpha else decoded
@@ -220,8 +220,8 @@ def check_target(path: Path, *, overwrite: bool, suffixes: Sequence[str] = IMAGE
     """
     if path.suffix.lower() not in suffixes:
         raise InputError(
-            f"Cannot write '{path}': its extension names no known format.\n"
+            f"Cannot write '{path}': unknown file extension.\n"
             f"  expected: {', '.join(suffixes)}\n"
-            f"  got: {path.suffix or 'none'}\nName the file accordingly."
+            f"  got: {path.suffix or 'none'}\nUse one of these extensions."
         )
     check_writable(path, overwrite=overwrite)

@@ -76,8 +76,8 @@ def check_georeferences(paths: Sequence[str], metadata: Sequence[Metadata], shap
         if other is not None and last is not None and _lie_apart(other, last, shape):
             raise InputError(
                 f"The GeoTIFF tags of `a` and `b` give different locations.\n  a: {other}   '{name}'\n  b: {last}   "
-                f"'{paths[-1]}'\nBring `a` onto the grid of `b` first (gdalwarp does), or align them by content "
-                "(`align`)."
+                f"'{paths[-1]}'\nBring `a` onto the grid of `b` first (for example with gdalwarp), or align them by "
+                "content (`align`)."
             )
 
 

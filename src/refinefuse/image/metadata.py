@@ -100,7 +100,7 @@ def orientation_warnings(a: Metadata, b: Metadata) -> list[str]:
     if a.orientation == b.orientation:
         return []
     return [
-        f"the files are stored in different orientations (EXIF {a.orientation} and {b.orientation}), which were "
+        f"the files have different EXIF orientations ({a.orientation} and {b.orientation}), which were "
         "applied: check that both images are upright"
     ]
 

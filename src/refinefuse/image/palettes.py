@@ -134,8 +134,8 @@ def read_palette(pixels: UInt8[np.ndarray, "h w c"], palette: str) -> UInt8[np.n
         raise InputError(f"The palette must be one of\n  {', '.join(PALETTES)}\n  got: {palette!r}")
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] < 3:
         raise InputError(
-            f"A palette is for images in color of 8 bits.\n  got: {pixels.shape}, {pixels.dtype}\n"
-            "Leave the palette out: gray values need none."
+            f"A palette applies only to 8-bit color images.\n  got: {pixels.shape}, {pixels.dtype}\n"
+            "Remove `palette`: gray values need none."
         )
     colors = _flat_colors(pixels[..., :3])
     matches = [(_match(colors, table), table) for table in _tables()[palette]]
@@ -145,8 +145,8 @@ def read_palette(pixels: UInt8[np.ndarray, "h w c"], palette: str) -> UInt8[np.n
         looks = f"those of {other.palette}" if other and other.palette else "others"
         raise InputError(
             f"The colors are not those of the palette '{palette}': they are {looks}.\n"
-            f"  expected: in {_FRACTION:.0%} of the pixels or more\n  got: {match.fraction:.0%}\n"
-            "Name another palette, or export gray values."
+            f"  expected: {_FRACTION:.0%} of the pixels or more\n  got: {match.fraction:.0%}\n"
+            "Choose another palette, or export gray values."
         )
     packed = pixels[..., :3].astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     unique, inverse = np.unique(packed, return_inverse=True)

@@ -33,8 +33,8 @@ def check_pixels(pixels: Pixels) -> None:
     """
     if not isinstance(pixels, np.ndarray):  # a caller without a type checker
         raise InputError(
-            f"this is no array of pixels.\n  expected: a NumPy array\n  got: {type(pixels).__name__}\n"
-            "Read a file with read_image first; numpy.asarray makes an array of a list or an image of PIL."
+            f"this is not an array of pixels.\n  expected: a NumPy array\n  got: {type(pixels).__name__}\n"
+            "Read files with read_image first; convert lists and PIL images with numpy.asarray."
         )
     if isinstance(pixels, np.ma.MaskedArray) and np.ma.getmaskarray(pixels).any():
         raise InputError(
@@ -44,21 +44,22 @@ def check_pixels(pixels: Pixels) -> None:
         )
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))):
         raise InputError(
-            "this is not the shape of an image.\n"
+            "an image cannot have this shape.\n"
             "  expected: (h, w) gray, (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA\n"
             f"  got: {pixels.shape}\n"
-            "Keep one image and the channels last; for gray drop the last axis (pixels[..., 0])."
+            "Pass one image with the channels last; for gray, drop the last axis (pixels[..., 0])."
         )
     if pixels.size == 0:
         raise InputError(
-            "the image holds no pixels.\n  expected: at least 1 x 1\n"
+            "the image has no pixels.\n  expected: at least 1 x 1\n"
             f"  got: {pixels.shape[0]} x {pixels.shape[1]}\n"
-            "Check the crop or the export that made it."
+            "Check the crop or export that produced it."
         )
     if pixels.dtype.name not in DTYPES:
         raise InputError(
             f"pixels must be of the type {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.\n  got: {pixels.dtype.name}\n"
-            "If these are raw counts, give a `range` such as percentile:1,99; else convert the image to uint16 or to "
+            "If these are raw counts, set a `range` such as percentile:1,99; otherwise convert the image to "
+            "uint16 or to "
             "float32 scaled to [0, 1]."
         )
     if pixels.dtype == np.float32:
@@ -76,7 +77,7 @@ def _check_float(pixels: Pixels) -> None:
     if low < 0 or high > 1:
         raise InputError(
             f"float pixels must lie in [0, 1].\n  got: {low:g} to {high:g}\n"
-            "If these are raw counts, give a `range` such as percentile:1,99; else scale them: "
+            "If these are raw counts, set a `range` such as percentile:1,99; otherwise scale them: "
             "(pixels - low) / (high - low), clipped to [0, 1]."
         )
 
@@ -101,12 +102,12 @@ def check_pixel_count(height: int, width: int) -> None:
     """
     if height < 1 or width < 1:
         raise InputError(
-            f"the image holds no pixels.\n  expected: at least 1 x 1\n  got: {height} x {width}\nExport it again."
+            f"the image has no pixels.\n  expected: at least 1 x 1\n  got: {height} x {width}\nExport it again."
         )
     limit = max_pixels()
     if height * width > limit:
         raise InputError(
-            f"the file declares more pixels than are read at once.\n  expected: at most {limit}\n"
+            f"the file declares more pixels than the limit allows.\n  expected: at most {limit}\n"
             f"  got: {height * width} ({height} x {width})\n"
-            f"If the file is sound, raise the limit: `{LIMIT_VARIABLE}` in the environment."
+            f"If the file is valid, raise the limit: `{LIMIT_VARIABLE}` in the environment."
         )

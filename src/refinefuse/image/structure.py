@@ -33,7 +33,7 @@ _SIGNATURES = {
 # Formats that are not read, by what their files begin with (or hold from byte 4 on, for those of the MP4 family).
 _FOREIGN = {
     b"NRRD": "NRRD",
-    b"\x1f\x8b": "a gzip file (a volume in it: `fuse_volume`)",
+    b"\x1f\x8b": "a gzip file (for a gzipped volume use `fuse_volume`)",
     b"%PDF": "PDF",
     b"SIMPLE  =": "FITS",
     b"v/1\x01": "OpenEXR",
@@ -82,7 +82,8 @@ def truncated(expected: int, found: int) -> InputError:
 def several_images(count: int | str) -> InputError:
     """The error for a file with more than one image."""
     return InputError(
-        f"the file must hold one image.\n  expected: 1\n  got: {count}\nSplit it and pass the image that you want."
+        f"the file must hold one image.\n  expected: 1\n  got: {count}\n"
+        "Split the file, and pass the image that you want."
     )
 
 
@@ -90,9 +91,9 @@ def _check_size(height: int, width: int) -> None:
     check_pixel_count(height, width)
     if height * width > _OPENCV_PIXELS or max(height, width) > _OPENCV_SIDE:
         raise InputError(
-            "this format is not read in such a size.\n"
+            "an image of this format is too large to read.\n"
             f"  expected: at most {_OPENCV_PIXELS} pixels, and {_OPENCV_SIDE} per side\n  got: {height} x {width}\n"
-            "Save the image as TIFF in tiles, which is read piece by piece."
+            "Save the image as a tiled TIFF, which is read piece by piece."
         )
 
 
@@ -112,7 +113,7 @@ def check_png(data: bytes) -> None:
         raise several_images(f"an animation of {int.from_bytes(chunks[b'acTL'][:4], 'big')}")
     if b"tRNS" in chunks and color != 3:
         raise InputError(
-            "the transparency is one key color, which is not supported.\n"
+            "transparency by a key color is not supported.\n"
             "Save the image with an alpha channel, or without transparency."
         )
 
@@ -174,7 +175,9 @@ def _check_jpeg_frame(data: bytes, position: int) -> None:
     if components == 4:
         raise cmyk()
     if bits != 8:
-        raise InputError(f"a JPEG must have 8 bits a sample.\n  got: {bits}\nExport the image as a 16-bit PNG or TIFF.")
+        raise InputError(
+            f"a JPEG must have 8 bits per sample.\n  got: {bits}\nExport the image as a 16-bit PNG or TIFF."
+        )
 
 
 def cmyk() -> InputError:
@@ -224,7 +227,7 @@ def check_pnm(data: bytes) -> None:
     numbers = [int(word) for word in re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b"", words[2]))] if words else []
     bits = data[1:2] in b"14"
     if words is None or len(numbers) < (2 if bits else 3):
-        raise InputError("the file is damaged: it has no header of a PBM, PGM or PPM.\nCopy or export it again.")
+        raise InputError("the file is damaged: it has no PBM, PGM or PPM header.\nCopy or export it again.")
     width, height = numbers[:2]
     _check_size(height, width)
     channels = 3 if data[1:2] in b"36" else 1

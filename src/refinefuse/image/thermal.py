@@ -57,7 +57,7 @@ class IntensityRange:
         if self.rule == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise InputError(f"Percentiles must lie in [0, 100].\n  got: {self.low:g} to {self.high:g}")
         if not (math.isfinite(self.kelvins) and self.kelvins > 0):
-            raise InputError(f"The kelvins of one count must be a positive number.\n  got: {self.kelvins:g}")
+            raise InputError(f"The number of kelvins per count must be positive.\n  got: {self.kelvins:g}")
 
     @classmethod
     def parse(cls, text: str) -> IntensityRange:
@@ -104,8 +104,8 @@ class IntensityRange:
             low, high = _percentiles(first, frames, (self.low, self.high))
             if not low < high:
                 raise InputError(
-                    f"The counts between these percentiles hold one value only, {low:g}: the frame is empty or "
-                    "saturated.\nGive wider percentiles, or the `range` itself, MIN,MAX."
+                    f"All counts between these percentiles have the same value, {low:g}: the frame is empty or "
+                    "saturated.\nUse wider percentiles, or set `range` to MIN,MAX."
                 )
             return IntensityRange("counts", low, high)
         _check_not_negative(first, self.rule)
@@ -113,8 +113,8 @@ class IntensityRange:
             return IntensityRange("counts", 0, float(np.iinfo(first.dtype).max) if first.dtype.kind in "iu" else 1)
         if first.dtype == np.uint8:
             raise InputError(
-                "Temperatures need counts of more than 8 bits.\n  expected: 16 bit or float\n  got: uint8\n"
-                "An 8-bit image holds no temperatures any more: give the `range` percentile:1,99 or none."
+                "Temperatures need counts of more than 8 bits.\n  expected: 16-bit or float\n  got: uint8\n"
+                "An 8-bit image no longer contains temperatures: use `range=percentile:1,99`, or no range."
             )
         return IntensityRange("counts", *((limit + ZERO_CELSIUS) / self.kelvins for limit in (self.low, self.high)))
 
@@ -130,7 +130,7 @@ class IntensityRange:
             raise InputError(
                 f"No pixel lies inside the range.\n  range: {fixed.low:g} to {fixed.high:g} counts\n"
                 f"  got: {counts.min():g} to {counts.max():g}\n"
-                "Check the range, whether it is given in counts, or give the `range` percentile:1,99."
+                "Check that the range is in counts, or use `range=percentile:1,99`."
             )
         values = np.ma.filled(counts.astype(np.float64), fixed.low)  # no data is black
         return ((values - fixed.low) / (fixed.high - fixed.low)).clip(0, 1).astype(np.float32)
@@ -193,9 +193,9 @@ def check_counts(counts: Counts) -> None:
     """
     if counts.ndim != 2 or counts.size == 0 or counts.dtype.kind not in "iuf":
         raise InputError(
-            "counts must be gray: one number a pixel.\n  expected: (h, w)\n"
+            "counts must be gray: one number per pixel.\n  expected: (h, w)\n"
             f"  got: {counts.shape}, {counts.dtype}\n"
-            "A thermal image in false color holds no counts: export the raw counts, or give no `range`."
+            "A false-color thermal image has no counts: export the raw counts, or remove `range`."
         )
     _check_finite(counts)
 
@@ -209,7 +209,7 @@ def _known(counts: Counts) -> Counts:
 def _check_finite(counts: Counts) -> None:
     counts = _known(counts)
     if counts.size == 0:
-        raise InputError("no pixel holds data: all are NoData or masked.\nCheck the file.")
+        raise InputError("no pixel has data: all are NoData or masked.\nCheck the file.")
     bad = int(counts.size - np.isfinite(counts).sum()) if counts.dtype.kind == "f" else 0
     if bad:
         raise InputError(
@@ -221,8 +221,8 @@ def _check_finite(counts: Counts) -> None:
 def _check_not_negative(counts: Counts, rule: str) -> None:
     if counts.min() < 0:
         raise InputError(
-            f"The range '{rule}' is for counts from 0 upwards.\n  got: down to {counts.min():g}\n"
-            "If the counts are signed, give the `range` MIN,MAX or percentile:1,99; if 16-bit counts were read as "
+            f"The range '{rule}' needs counts of 0 or more.\n  got: down to {counts.min():g}\n"
+            "If the counts are signed, set `range` to MIN,MAX or percentile:1,99; if 16-bit counts were read as "
             "signed, convert them to unsigned first."
         )
 
@@ -236,7 +236,7 @@ def _percentiles(first: Counts, others: Iterable[Counts], limits: tuple[float, f
     samples: list[Counts] = []
     for frame in chain((first,), others):
         if frame.dtype != kind:
-            raise InputError(f"All frames must hold counts of one type.\n  expected: {kind}\n  got: {frame.dtype}")
+            raise InputError(f"All frames must have counts of the same type.\n  expected: {kind}\n  got: {frame.dtype}")
         _check_finite(frame)
         if exact:
             histogram += np.bincount(_known(frame).astype(np.int64) - lowest, minlength=len(histogram))

@@ -148,7 +148,7 @@ def _only_page(file: tifffile.TiffFile) -> Any:
     every = _pages(file)
     pages = [page for page in every if not page.is_reduced] or every
     if not pages:
-        raise InputError("the TIFF file holds no page: it is truncated or damaged.\nCopy or export it again.")
+        raise InputError("the TIFF file contains no page: it is truncated or damaged.\nCopy or export it again.")
     if len(pages) > 1:
         raise several_images(f"{len(pages)} pages")
     return pages[0]
@@ -182,12 +182,12 @@ def _check_kind(page: Any) -> None:
         )
     if page.bitspersample not in (1, 8, 16, 32, 64):
         raise InputError(
-            f"a TIFF must have 8 or 16 bits a sample.\n  got: {page.bitspersample}\n"
+            f"a TIFF must have 8 or 16 bits per sample.\n  got: {page.bitspersample}\n"
             "Export it again with 8 or 16 bits (10, 12 and 14 bits fit into 16)."
         )
     if page.photometric == PHOTOMETRIC.MINISBLACK and len(page.extrasamples) > 1:
         raise InputError(
-            f"the image must be gray or RGB.\n  got: {1 + len(page.extrasamples)} bands without colors\n"
+            f"the image must be gray or RGB.\n  got: {1 + len(page.extrasamples)} bands that are not colors\n"
             "Export the bands that you want as gray or RGB."
         )
     if EXTRASAMPLE.ASSOCALPHA in page.extrasamples:

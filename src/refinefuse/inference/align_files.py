@@ -74,10 +74,10 @@ def _refusal(alignment: Alignment, working: TransformType | None) -> str:
     """Why an alignment is not to be trusted, and what to do; `working` is a type of transform by which it could be."""
     reasons = "\n".join(f"  {reason}" for reason in alignment.rejection_reasons)
     remedy = (
-        "No freer `transform_type` does better: mask what differs (`mask_a`, `mask_b`), or use the transform of "
+        "No other `transform_type` works better. Mask what differs (`mask_a`, `mask_b`), or use the transform of "
         "another pair of the same two cameras (`transform`)."
         if working is None
-        else f"Another type of transform can be trusted: give `transform_type={working}`."
+        else f"Another type of transform gives a reliable result: use `transform_type={working}`."
     )
     return f"The pair could not be aligned, so nothing was written.\n{reasons}\n{remedy}"
 

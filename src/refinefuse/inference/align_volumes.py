@@ -110,8 +110,9 @@ def refusal(moving: Volume, fixed: Volume, found: VolumeRegistration) -> str:
     reasons = "\n".join(f"  {reason}" for reason in found.rejection_reasons)
     return (
         f"'{moving.path}' could not be registered to '{fixed.path}', so nothing was written.\n{reasons}\n"
-        "Check that both show one region of one patient. Rigid has fewer ways to go wrong than affine; volumes far "
-        "apart or turned against each other are brought close by hand first, for example in 3D Slicer."
+        "Check that both show the same region of the same patient. Rigid is more robust than affine. If the "
+        "volumes are "
+        "far apart or rotated against each other, bring them close by hand first, for example in 3D Slicer."
     )
 
 
@@ -129,14 +130,14 @@ def _on_grid(moved: Volume, fixed: Volume) -> tuple[NDArray[np.float32], NDArray
 def _check_outputs(
     volumes: Sequence[Path | None], transform: Path | None, sources: Sequence[Path], overwrite: bool
 ) -> None:
-    kinds = [(path, NIFTI_EXTENSIONS, "a volume is written as NIfTI") for path in volumes if path is not None]
+    kinds = [(path, NIFTI_EXTENSIONS, "volumes are written as NIfTI") for path in volumes if path is not None]
     if transform is not None:
-        kinds.append((transform, (".tfm",), "the transform of volumes is written for ITK"))
+        kinds.append((transform, (".tfm",), "transforms of volumes are written for ITK"))
     check_apart([path for path, _, _ in kinds], sources)
     for path, extensions, what in kinds:
         if not path.name.lower().endswith(extensions):
             raise InputError(
                 f"Cannot write '{path}': {what}.\n  expected: {', '.join(extensions)}\n"
-                f"  got: {path.suffix or 'no suffix'}\nRename the output accordingly."
+                f"  got: {path.suffix or 'no suffix'}\nUse one of these extensions."
             )
         check_writable(path, overwrite=overwrite)

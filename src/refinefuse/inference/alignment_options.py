@@ -38,7 +38,7 @@ class AlignmentOptions:
         if self.align and self.transform is not None:
             raise InputError(
                 "`align` and `transform` exclude each other.\n"
-                "`align` estimates the transform, `transform` applies a known one: give one of them."
+                "`align` estimates the transform, `transform` applies a known one. Use one of them."
             )
 
     @property

@@ -154,8 +154,8 @@ def check_backend(weights: str | os.PathLike[str] | RefineFuse, backend: Backend
         raise InputError(f"The backend {name} runs on the CPU.\n  device: {device!r}\nUse `backend=torch` for others.")
     if precision not in ("auto", "float32"):
         raise InputError(
-            f"The backend {name} computes as its file says: in float32, or quantized.\n  precision: {precision!r}\n"
-            "Leave `precision` out, or use `backend=torch`."
+            f"The backend {name} uses the precision of the ONNX file.\n  precision: {precision!r}\n"
+            "Remove `precision`, or use `backend=torch`."
         )
 
 
@@ -187,7 +187,7 @@ def load_backend(
         model = BACKENDS[name](read_onnx(Path(weights)), torch.get_num_threads())
         if contrast not in (None, model.config.contrast):
             raise InputError(
-                f"The contrast of an ONNX file is chosen when it is exported.\n  weights: '{weights}'\n"
+                f"The contrast of an ONNX file is fixed when it is exported.\n  weights: '{weights}'\n"
                 f"  expected: {model.config.contrast:g}\n  got: {contrast:g}\nExport the weights with this contrast."
             )
         return _proved(model, Path(weights))
@@ -240,9 +240,9 @@ def _proved(model: OnnxModel, path: Path) -> OnnxModel:
     try:
         output = model.predict(a, b, model.encode_context(a, b))
     except Exception as error:  # what a runtime raises has no class in common
-        raise WeightsError(f"The ONNX file '{path}' cannot be computed.\n  {error}") from error
+        raise WeightsError(f"Cannot run the ONNX file '{path}'.\n  {error}") from error
     if not all(plane.shape == a.shape and plane.isfinite().all() for plane in output):
-        raise WeightsError(f"The ONNX file '{path}' is damaged: it does not fuse.")
+        raise WeightsError(f"The ONNX file '{path}' is damaged: its output is not a fused image.")
     return model
 
 

@@ -219,7 +219,7 @@ def _match(folders: Sequence[Path], pair_by: str | None, recursive: bool) -> tup
     }
     if not groups:
         named = format_names([str(folder) for folder in folders])
-        raise PairingError(f"The folders have no file name in common, so nothing can be fused:\n{named}")
+        raise PairingError(f"The folders share no file name, so nothing can be fused:\n{named}")
     used = {file for files in groups.values() for file in files}
     found = [(pair.a, pair.b) for pairing in pairings for pair in pairing.pairs]
     unpaired = [str(file) for files in found for file in files if file not in used]

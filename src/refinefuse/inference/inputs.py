@@ -84,14 +84,14 @@ def load_input(image: ImageInput, argument: str) -> LoadedImage:
         return LoadedImage(_from_array(pixels, argument), pixels, is_pil=True)
     raise InputError(
         f"`{argument}` must be a path, a numpy array, a torch tensor or a PIL image.\n  got: {type(image).__name__}\n"
-        "Fuse the pairs of a list one by one, or stack them to tensors (n, c, h, w)."
+        "Fuse the pairs of a list one by one, or stack them into tensors (n, c, h, w)."
     )
 
 
 def _from_array(pixels: NDArray[Any], argument: str) -> Tensor:
     if np.ma.is_masked(pixels):
         raise InputError(
-            f"`{argument}` is a masked array: the pixels that are masked out have no value.\n"
+            f"`{argument}` is a masked array: its masked pixels have no value.\n"
             f"  got: {int(np.ma.getmaskarray(pixels).sum())} of {pixels.size} values masked\n"
             "Fill them first: array.filled(0)."
         )
@@ -106,14 +106,15 @@ def _from_array(pixels: NDArray[Any], argument: str) -> Tensor:
 def _batched(tensor: Tensor, argument: str) -> Tensor:
     if tensor.layout != torch.strided or tensor.device.type == "meta":
         raise InputError(
-            f"`{argument}` must be an ordinary (dense) tensor with values.\n"
+            f"`{argument}` must be a dense tensor with values.\n"
             f"  got: layout {tensor.layout}, device {tensor.device}\nSparse tensors: use to_dense()."
         )
     tensor = tensor.detach()
     image = tensor[None, None] if tensor.ndim == 2 else tensor[None] if tensor.ndim == 3 else tensor
     if image.ndim != 4 or image.shape[1] not in (1, 2, 3, 4) or image.numel() == 0:
         raise InputError(
-            f"`{argument}` must be a tensor (h, w), (c, h, w) or (n, c, h, w) with 1 to 4 channels, and not empty.\n"
+            f"`{argument}` must be a tensor (h, w), (c, h, w) or (n, c, h, w) with 1 to 4 channels and at "
+            "least one pixel.\n"
             f"  got: {tuple(tensor.shape)}"
         )
     if tensor.dtype in _MAX_VALUES:
@@ -146,9 +147,11 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
         check_georeferences((a.name, b.name), [read_metadata(x.name) for x in (a, b)], b.image.shape[2:])
     check_sizes((a.image, b.image), (a.name, b.name))
     if a.image.device != b.image.device:
-        raise InputError(f"`a` and `b` must be on one device.\n  a: {a.image.device}\n  b: {b.image.device}")
+        raise InputError(f"`a` and `b` must be on the same device.\n  a: {a.image.device}\n  b: {b.image.device}")
     if len(a.image) != len(b.image):
-        raise InputError(f"`a` and `b` must hold the same number of images.\n  a: {len(a.image)}\n  b: {len(b.image)}")
+        raise InputError(
+            f"`a` and `b` must contain the same number of images.\n  a: {len(a.image)}\n  b: {len(b.image)}"
+        )
 
 
 def check_sizes(images: Sequence[Tensor], paths: Sequence[str] = ()) -> None:

@@ -163,7 +163,8 @@ class LumaFuser:
                 raise
             size = f"{a.shape[2]} x {a.shape[3]}"
             raise InputError(
-                f"Out of memory on '{self.device}' for an image of {size} pixels.\nUse smaller tiles: `tile=512`."
+                f"Out of memory on '{self.device}' for an image of {size} pixels.\n"
+                "Use smaller tiles, for example `tile=512`."
             ) from error
 
 

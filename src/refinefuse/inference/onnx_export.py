@@ -85,7 +85,7 @@ def export_onnx(
         raise InputError(f"`precision` must be one of {', '.join(get_args(ExportPrecision))}.\n  got: {precision!r}")
     if (precision == "int8") != (calibration_data is not None):
         raise InputError(
-            "The precision int8 and calibration data belong together: the integers are scaled by real pairs.\n"
+            "`precision=int8` and `calibration_data` go together: real pairs set the scale of the integers.\n"
             f"  precision: {precision}\n  calibration data: {calibration_data}"
         )
     form = GraphForm(color, size, batch_size, "float32" if precision == "int8" else precision)
@@ -116,6 +116,6 @@ def _two_folders(
         if a.is_dir() and b.is_dir():
             return a, b
     raise InputError(
-        f"'{data}' must hold two folders of pairs, `ir` and `vi`, or `a` and `b`.\n"
+        f"'{data}' must contain two folders of pairs, `ir` and `vi` or `a` and `b`.\n"
         "Pass both folders if they have other names."
     )

@@ -30,9 +30,11 @@ def read_onnx(path: Path) -> ModelProto:
         _check_contents(path, model, onnx)
         onnx.checker.check_model(model)
     except OSError as error:
-        raise WeightsError(f"The ONNX file '{path}' cannot be read: {error.strerror}.") from error
+        raise WeightsError(f"Cannot read the ONNX file '{path}': {error.strerror}.") from error
     except (DecodeError, UnicodeDecodeError, onnx.checker.ValidationError) as error:
-        raise WeightsError(f"The file '{path}' is damaged or no ONNX file.\n  {str(error).splitlines()[0]}") from error
+        raise WeightsError(
+            f"The file '{path}' is damaged or not an ONNX file.\n  {str(error).splitlines()[0]}"
+        ) from error
     try:
         config_of(model)
     except (ConfigError, UnicodeDecodeError) as error:
@@ -40,7 +42,7 @@ def read_onnx(path: Path) -> ModelProto:
     if _metadata(model).get(CHECKSUM_KEY) != graph_checksum(model):
         raise WeightsError(
             f"The ONNX file '{path}' was changed after `refinefuse export` wrote it: its checksum differs.\n"
-            "Export it again, or use it in other programs alone."
+            "Export it again, or use it only in other programs."
         )
     _check_form(path, model)
     return model
@@ -86,6 +88,6 @@ def _check_form(path: Path, model: ModelProto) -> None:
     if any(shapes.get(name) != ["batch", 1, "height", "width"] for name in SOURCES + RESULTS):
         text = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
         raise WeightsError(
-            f"The ONNX file '{path}' was exported for other programs: with color, or for one size or batch.\n"
-            f"  it takes and gives: {text}\nExport it without these options to use it here."
+            f"The ONNX file '{path}' was exported for other programs: with color, or for a fixed size or batch.\n"
+            f"  inputs and outputs: {text}\nExport it without these options to use it here."
         )

@@ -38,7 +38,7 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no class of their own that it exports
-        raise InputError(f"{_called(model)} cannot be opened.\n  {error}") from None
+        raise InputError(f"{_called(model)} cannot be loaded.\n  {error}") from None
 
 
 def _called(model: bytes | Path) -> str:
@@ -50,14 +50,14 @@ def _check_bounded(model: bytes | Path, onnx: Any) -> None:
     try:
         content = onnx.load_from_string(model.read_bytes() if isinstance(model, Path) else model)
     except Exception as error:  # protobuf's errors and those of the file system have no common class
-        raise InputError(f"{_called(model)} cannot be opened.\n  {error}") from None
+        raise InputError(f"{_called(model)} cannot be loaded.\n  {error}") from None
     pending = [content.graph, *content.functions]
     while pending:
         for node in pending.pop().node:
             if node.op_type == "Loop":
                 raise InputError(
-                    f"{_called(model)} has a Loop ('{node.name}'), and nothing says how often it goes round.\n"
-                    "Export the network without it: with a fixed number of steps, written out."
+                    f"{_called(model)} has a Loop ('{node.name}') whose number of iterations is not fixed.\n"
+                    "Export the network with the loop unrolled."
                 )
             for attribute in node.attribute:
                 pending += [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
@@ -73,6 +73,6 @@ def run_onnx(session: Any, feed: Feed, path: Path) -> list[np.ndarray]:
         found: list[np.ndarray] = session.run(None, feed)
     except Exception as error:  # as above
         raise InputError(
-            f"The network of the ONNX file '{path}' cannot be computed.\n  got: {error}\nExport it again."
+            f"Cannot run the network in the ONNX file '{path}'.\n  got: {error}\nExport it again."
         ) from None
     return found

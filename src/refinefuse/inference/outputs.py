@@ -74,13 +74,13 @@ def check_apart(outputs: Sequence[Path], sources: Sequence[Path], *, inside: boo
     within = [path for path in outputs if inside and any(_is_below(path, source) for source in sources)]
     if within:
         raise InputError(
-            f"'{within[0]}' is inside a folder whose sub-folders are read.\nChoose a folder outside of the sources."
+            f"'{within[0]}' is inside a source folder that is read recursively.\nChoose a folder outside the sources."
         )
     seen = {os.path.realpath(source) for source in sources}
     for path in outputs:
         if os.path.realpath(path) in seen:
             raise InputError(
-                f"'{path}' is named twice, as a source or as another result.\nGive each result a path of its own."
+                f"'{path}' is named twice, as a source or as another result.\nGive each result its own path."
             )
         seen.add(os.path.realpath(path))
 

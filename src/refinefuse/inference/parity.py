@@ -58,7 +58,7 @@ def calibration_pairs(a: Path, b: Path) -> list[tuple[Tensor, Tensor]]:
     usable = [(x, y) for x, y in luma if x.shape == y.shape]
     if len(usable) < 2:
         raise InputError(
-            "Calibration needs at least two pairs of one size: one to calibrate, one to measure.\n"
+            "Calibration needs at least two pairs of the same size: one to calibrate, one to measure.\n"
             f"  got: {len(usable)} in '{a}' and '{b}'"
         )
     return usable

@@ -31,7 +31,7 @@ def from_pil(image: Image, argument: str) -> NDArray[Any]:
     """
     if image.mode not in _MODES:
         raise InputError(
-            f"`{argument}` is a PIL image of a mode that cannot be fused.\n  expected: {', '.join(_MODES)}\n"
+            f"`{argument}` is a PIL image with an unsupported mode.\n  expected: {', '.join(_MODES)}\n"
             f"  got: {image.mode}\nConvert it first, for example with .convert('RGB')."
         )
     if image.mode == "1":

@@ -74,4 +74,4 @@ def _of_dicom(path: Path) -> str:
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
-    return InputError(f"Cannot read '{path}': it is no {kind}, or it is damaged.\n  got: {error}\nCopy it again.")
+    return InputError(f"Cannot read '{path}': it is not a {kind}, or it is damaged.\n  got: {error}\nCopy it again.")

@@ -60,7 +60,7 @@ class FolderRecord:
         others = [str(path) for path in results if since is None or path.stat().st_mtime_ns < since]
         if others:
             raise InputError(
-                f"{len(others)} results exist that were made with other options or weights, or by another program:\n"
+                f"{len(others)} existing results were made with other options or weights, or by another program:\n"
                 f"{format_names(others)}\nUse `overwrite` to replace them, or choose another folder."
             )
 

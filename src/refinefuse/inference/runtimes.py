@@ -97,7 +97,7 @@ def _openvino(content: bytes, form: GraphForm) -> tuple[FuseLike, str]:
 
 def _opencv(content: bytes, form: GraphForm) -> tuple[FuseLike, str]:
     if form.size is None:
-        raise InputError("needs a file of one size: export it with a fixed size")
+        raise InputError("needs a fixed size: export the file with one")
     before = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +143,7 @@ def check_file(content: bytes, form: GraphForm, precision: ExportPrecision, netw
             checks.append(_check(name, lambda load=load: load(content, form), precision, pairs, expected))  # type: ignore[misc]
     if all(check.problem for check in checks):
         raise InputError(
-            "No installed runtime confirms the exported file, so nothing was written.\n"
+            "No installed runtime reproduces the output of the network, so nothing was written.\n"
             + "\n".join(f"  {check.runtime} {check.version}: {check.problem}" for check in checks)
             + "\nInstall another runtime (onnxruntime; openvino for bfloat16), or choose another precision or opset."
         )
@@ -170,7 +170,7 @@ def _check(
     mean = max(float(x.mean()) for x in differences)
     is_near = mean <= MEAN[precision] and (computes_in != "float32" or largest <= LARGEST)
     limit = f"at most {LARGEST:g}" if computes_in == "float32" else f"{MEAN[precision]:g} on average"
-    return RuntimeCheck(name, release, computes_in, largest, mean, None if is_near else f"differs: allowed is {limit}")
+    return RuntimeCheck(name, release, computes_in, largest, mean, None if is_near else f"differs: {limit} allowed")
 
 
 @torch.inference_mode()

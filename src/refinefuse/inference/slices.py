@@ -78,13 +78,13 @@ class SliceReader:
         for index, fraction in enumerate(covered / self.shape[2]):
             if fraction < _SMALL_COVERAGE:
                 self.result.warnings.append(
-                    f"source {index + 1} has data in {fraction:.0%} of the result's field of view only"
+                    f"source {index + 1} has data in only {fraction:.0%} of the result's field of view"
                 )
 
 
 def _hints(volumes: Sequence[Volume], grid: Volume, options: VolumeOptions) -> list[str]:
     found = [
-        f"nothing says what made '{volume.path}': taken for gray values (give its kind: ct, mri, pet or spect; "
+        f"the modality of '{volume.path}' is unknown: treated as gray values (set its `kind`: ct, mri, pet or spect; "
         "`colormap` colors the last source)"
         for volume in volumes
         if not volume.modality and not (volume is volumes[-1] and options.colormap)

@@ -44,7 +44,7 @@ class Check:
             pair.preview = None
         if self.strict and pair.warnings:
             sentences = "\n".join(f"{warning.message}." for warning in pair.warnings)
-            raise AlignmentError(f"{sentences}\nWithout `strict` this is a warning.")
+            raise AlignmentError(f"{sentences}\nRemove `strict` to treat this as a warning.")
 
 
 @dataclass(frozen=True)

@@ -182,9 +182,9 @@ class StillReader:
     def _strips(job: StillJob, form: StripFormat, strips: Iterator[Pair]) -> Generator[Pair, None, None]:
         if job.outputs.montage is not None:
             raise InputError(
-                "`montage` is for images that are fused as a whole, and these are fused strip by strip.\n"
+                "`montage` needs images that are fused as a whole, but these are fused strip by strip.\n"
                 f"  got: {form.shape[0]} x {form.shape[1]} pixels\n"
-                "Remove `montage`, or use `tile=off` if the memory suffices."
+                "Remove `montage`, or use `tile=off` if there is enough memory."
             )
         for pair in strips:
             if job.cancelled:
@@ -332,7 +332,7 @@ def _metadata_warnings(metadata: Sequence[Metadata], suffix: str) -> list[PairWa
     *others, last = metadata
     found = [message for other in others for message in orientation_warnings(other, last)]
     if lost := unsupported_metadata(last, suffix):
-        found.append(f"{suffix} does not hold what `b` says beside its pixels: {', '.join(lost)}")
+        found.append(f"{suffix} cannot store this metadata of `b`: {', '.join(lost)}")
     if last.extra_bands:
-        found.append(f"`b` has {last.extra_bands} more bands than colors and alpha, which were left out")
+        found.append(f"`b` has {last.extra_bands} bands besides color and alpha, which were left out")
     return [PairWarning("metadata", message, 1.0) for message in found]

@@ -72,7 +72,7 @@ class ThermalOptions:
         if self.palette is not None and self.palette not in PALETTES:
             raise InputError(f"`palette` must be one of\n  {', '.join(PALETTES)}\n  got: {self.palette!r}")
         if self.palette is not None and self.range is not None:
-            raise InputError("A range is for counts, and colors of a palette hold none.\nGive `range` or `palette`.")
+            raise InputError("`range` applies to counts, but a palette has colors.\nUse either `range` or `palette`.")
         if self.polarity not in get_args(Polarity):
             raise InputError(f"`polarity` must be {', '.join(get_args(Polarity))}.\n  got: {self.polarity!r}")
 
@@ -128,8 +128,8 @@ class ThermalOptions:
         counts = read_counts(path)
         if self.depth not in (None, counts.dtype):
             raise InputError(
-                f"Cannot use '{path}': its values are of another type than those of the other files.\n"
-                f"  expected: {self.depth}\n  got: {counts.dtype}\nExport it as the others, or leave it out."
+                f"Cannot use '{path}': its data type differs from that of the other files.\n"
+                f"  expected: {self.depth}\n  got: {counts.dtype}\nExport it like the others, or leave it out."
             )
         try:
             fixed = rule.fit([counts])
@@ -149,7 +149,7 @@ class ThermalOptions:
             return []
         message = (
             f"`a` holds raw counts: {self.range.low:g} becomes black and {self.range.high:g} white "
-            "(`range` chooses otherwise: MIN,MAX, percentile:LOW,HIGH or full)"
+            "(to change this, set `range` to MIN,MAX, percentile:LOW,HIGH or full)"
         )
         return [PairWarning("counts", message, (self.range.high - self.range.low) / 65535)]
 

@@ -65,8 +65,9 @@ def check_tile(tile: TileSize, halo: int) -> None:
         raise InputError(f"`tile` must be auto, off or a number of pixels.\n  got: {tile!r}")
     if not isinstance(tile, str) and tile < halo:
         raise InputError(
-            f"`tile` must be at least as large as what the network sees around it.\n  at least: {halo} pixels\n"
-            f"  got: {tile}\nSmaller tiles would be computed more than nine times over. Use auto, or a larger number."
+            "`tile` must be at least as large as the margin that the network needs around it.\n"
+            f"  at least: {halo} pixels\n  got: {tile}\n"
+            "With smaller tiles every pixel would be computed over nine times. Use auto, or a larger number."
         )
 
 

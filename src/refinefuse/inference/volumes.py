@@ -262,17 +262,17 @@ def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool)
         check_writable(outputs.output, overwrite=overwrite)
     elif outputs.output.suffix and not outputs.output.is_dir():
         raise InputError(
-            f"Cannot write '{outputs.output}': a volume becomes NIfTI or a folder of DICOM files.\n"
+            f"Cannot write '{outputs.output}': volumes are written as NIfTI or as a folder of DICOM files.\n"
             f"  expected: {', '.join(NIFTI_EXTENSIONS)}, or the name of a folder\n  got: {outputs.output.suffix}\n"
-            "Rename the output accordingly."
+            "Use one of these."
         )
     else:
         check_series_folder(outputs.output, overwrite=overwrite)
     if outputs.weight_map is not None:
         if not is_nifti(outputs.weight_map):
             raise InputError(
-                f"Cannot write '{outputs.weight_map}': the weight maps of a volume are a volume.\n"
-                f"  expected: {', '.join(NIFTI_EXTENSIONS)}\nRename the file accordingly."
+                f"Cannot write '{outputs.weight_map}': the weight map of a volume is a volume.\n"
+                f"  expected: {', '.join(NIFTI_EXTENSIONS)}\nUse one of these extensions."
             )
         check_writable(outputs.weight_map, overwrite=overwrite)
     if outputs.montage is not None:

@@ -112,8 +112,8 @@ class Camera:
                     break
         if frame is None:
             raise InputError(
-                f"Camera '{self.name}' sends no frames: {self.reason or 'nothing came'}.\n"
-                "Check that it is connected, switched on and not in use, and the device or address."
+                f"Camera '{self.name}' sends no frames: {self.reason or 'nothing was received'}.\n"
+                "Check the device or address, and that the camera is connected, switched on and not in use."
             )
         return frame
 

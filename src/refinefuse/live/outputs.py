@@ -169,8 +169,8 @@ class Push(EncodedOutput):
         scheme = address.partition("://")[0]
         if scheme not in _PUSHED or "://" not in address:
             raise InputError(
-                f"Cannot send to '{address}': the kind of address is unknown.\n"
-                f"  expected: {', '.join(f'{one}://' for one in _PUSHED)}\nGive one of these, or use `listen`."
+                f"Cannot send to '{address}': unknown kind of address.\n"
+                f"  expected: {', '.join(f'{one}://' for one in _PUSHED)}\nUse one of these, or `listen`."
             )
         super().__init__(
             address, _PUSHED[scheme], ("libx264", _PROMPT), {"rtsp_transport": "tcp"} if scheme == "rtsp" else {}
@@ -209,8 +209,8 @@ class Window(Output):
             cv2.namedWindow(self.name, cv2.WINDOW_NORMAL)
         except cv2.error:
             raise InputError(
-                "This OpenCV shows no windows: it is the headless one, or there is no screen.\n"
-                "Use `listen` and look with a browser, or `pipe` with a player such as ffplay."
+                "OpenCV cannot open a window: this is the headless build, or there is no display.\n"
+                "Use `listen` and watch in a browser, or `pipe` with a player such as ffplay."
             ) from None
         cv2.destroyAllWindows()
 

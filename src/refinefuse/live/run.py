@@ -60,7 +60,7 @@ class LiveOptions:
 
     def __post_init__(self) -> None:
         if self.alignment.align:
-            raise InputError("Live frames are not aligned one by one.\nCalibrate the rig, and give it as `rig`.")
+            raise InputError("Live frames cannot be aligned one by one.\nCalibrate the rig, and pass it as `rig`.")
         for name, value in (("timeout", self.timeout), ("duration", self.duration)):
             if value is not None and not value > 0:
                 raise InputError(f"`{name}` must be above 0 seconds.\n  got: {value:g}")
@@ -182,7 +182,7 @@ class LiveView:
             ]
             raise InputError(
                 f"`a` and `b` must have the same height and width.\n  a: {named[0]}\n  b: {named[1]}\n"
-                "Calibrate the rig (`refinefuse rig calibrate`), and give it as `rig`."
+                "Calibrate the rig (`refinefuse rig calibrate`), and pass it as `rig`."
             )
         self._start = time.monotonic()
 
@@ -236,8 +236,8 @@ class LiveView:
         for frame, size, name in ((a, self._sizes[0], "a"), (b, self._sizes[1], "b")):
             if frame is not None and frame.size != size:
                 raise InputError(
-                    f"The size of `{name}` changed within the stream.\n  expected: {size[0]} x {size[1]}\n"
-                    f"  got: {frame.size[0]} x {frame.size[1]}\nStart again, with the rig of that size."
+                    f"The frame size of `{name}` changed during the stream.\n  expected: {size[0]} x {size[1]}\n"
+                    f"  got: {frame.size[0]} x {frame.size[1]}\nStart again with a rig of that size."
                 )
         if a is not None and b is not None and self._options.offset is None and self._offset.add(a, b):
             _log.info("camera '%s' is %.0f ms later than '%s'", self._a.name, 1000 * self.offset, self._b.name)
@@ -283,7 +283,7 @@ class LiveView:
     def _inspect(self, a: torch.Tensor, b: torch.Tensor) -> None:
         """Warn of first frames that do not lie on each other: a rig of other cameras, or of one that was moved."""
         for warning in Preview((a, b)).inspect(chosen_kinds(polarity=self._options.thermal.polarity == "auto")):
-            hint = " Is the rig that of these cameras?" if self._options.alignment.moves else ""
+            hint = " Does the rig belong to these cameras?" if self._options.alignment.moves else ""
             _log.warning("in the first frames, %s.%s", warning, hint if warning.kind == "alignment" else "")
 
     def _thermal(self, a: LiveFrame) -> torch.Tensor:

@@ -42,7 +42,7 @@ class MjpegServer(Output):
         except (OSError, ValueError, OverflowError) as error:
             raise InputError(
                 f"Cannot listen on '{address}': {getattr(error, 'strerror', None) or error}.\n"
-                "Give `listen` a free port (8080), or an address of this machine and a port (0.0.0.0:8080)."
+                "Set `listen` to a free port (8080), or to an address of this machine and a port (0.0.0.0:8080)."
             ) from None
         self._server.hosts = {*_LOCAL, host} if host in _LOCAL else set()
         self._server.state = state

@@ -70,8 +70,10 @@ def _same(*keys: str) -> dict[str, Variant | None]:
 _NATS = Variant(partial(information.mi, base=math.e), "in nats")
 _INNER = Variant(partial(statistics.ag, divisor="inner"), "divided by (h-1)(w-1)")
 _PIXELS = Variant(partial(statistics.sf, divisor="pixels"), "both sums divided by h w")
-_TIES = Variant(partial(gradient.qabf, ties="strength"), "equal edges count by their strength")
-_TIES_01 = Variant(partial(gradient.qabf, ties="strength", peak=1.0), "on 0..1, equal edges count by their strength")
+_TIES = Variant(partial(gradient.qabf, ties="strength"), "equal edges are weighted by their strength")
+_TIES_01 = Variant(
+    partial(gradient.qabf, ties="strength", peak=1.0), "on 0..1, equal edges are weighted by their strength"
+)
 _MSE_01 = Variant(partial(statistics.mse, peak=1.0), "on 0..1")
 _PSNR_48 = Variant(partial(statistics.psnr, gain=20 * math.log10(255)), "48.13 dB more: error on 0..1, peak 255")
 _SWAPPED = Variant(partial(gradient.nabf, order="fused last"), "scores `a` as the fused image")
@@ -105,11 +107,11 @@ _TANG: dict[str, Variant | None] = {
 _LIU = {
     "QMI": Variant(partial(information.qmi, stretch=True), "images stretched to 0..255"),
     "QTE": Variant(partial(information.qte, swapped=True), "single histograms exchanged"),
-    "QG": Variant(partial(gradient.qg, form="liu2012"), "mean over pixels, flat ones score 1"),
+    "QG": Variant(partial(gradient.qg, form="liu2012"), "mean over pixels; flat ones score 1"),
     "QS": Variant(partial(similarity.qs, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
     "QW": Variant(partial(similarity.qw, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
-    "QC": Variant(partial(similarity.qc, form="liu2012"), "Gaussian 7x7, NaN on flat ground"),
-    "QY": Variant(partial(similarity.qy, form="liu2012"), "NaN on flat ground"),
+    "QC": Variant(partial(similarity.qc, form="liu2012"), "Gaussian 7x7, NaN in flat areas"),
+    "QY": Variant(partial(similarity.qy, form="liu2012"), "NaN in flat areas"),
 }
 
 _ROWS = (
@@ -117,13 +119,13 @@ _ROWS = (
     Convention("cddfuse", "CDDFuse, DDFM, EMMA and all tables by CDDFuse's Evaluator.", _CDDFUSE),
     Convention(
         "cddfuse255",
-        "The same with a current scikit-image, where SSIM's data range is given as 255.",
+        "The same with a current scikit-image, where SSIM's data range is set to 255.",
         {**_CDDFUSE, "SSIM": _UNIFORM_255},
     ),
     Convention("tang", "Tang's MATLAB code since March 2023.", _TANG),
     Convention(
         "tang2022",
-        "Tang's MATLAB code before: SeAFusion, PIAFusion and their time.",
+        "Tang's MATLAB code before that: SeAFusion, PIAFusion and other papers of that time.",
         {
             **_TANG,
             "SD": Variant(partial(statistics.sd, form="uint8"), "in 8-bit arithmetic: bright pixels only"),
@@ -135,7 +137,7 @@ _ROWS = (
     ),
     Convention(
         "tang_py",
-        "Tang's Python port, as it is redistributed.",
+        "Tang's Python port, as commonly redistributed.",
         {
             **_same("SD", "SF", "MI", "CC", "SCD", "VIF"),
             "EN": Variant(partial(information.en, offset=1e-7), "1e-7 inside the logarithm"),
@@ -143,7 +145,7 @@ _ROWS = (
             "MSE": _MSE_01,
             "PSNR": _PSNR_48,
             "Qabf": _TIES,
-            "Nabf": Variant(partial(gradient.nabf, weak_weight=0.0), "weak edges count nothing"),
+            "Nabf": Variant(partial(gradient.nabf, weak_weight=0.0), "weak edges do not count"),
             "SSIM": Variant(partial(structure.ssim, **_SINGLE), "data range 1, single precision, mean"),
             "MS-SSIM": Variant(partial(structure.ms_ssim, **_SINGLE), "data range 1, single precision, mean"),
         },
@@ -154,16 +156,16 @@ _ROWS = (
         {
             **_same("EN", "SCD", "MEF-MS-SSIM"),
             "SD": Variant(partial(statistics.sd, form="sum01"), "root of the sum of squares on 0..1"),
-            "VIF": Variant(steerable.vif_steerable, "of wavelets, on 0..1, mean", min_size=steerable.SMALLEST),
+            "VIF": Variant(steerable.vif_steerable, "wavelet VIF, on 0..1, mean", min_size=steerable.SMALLEST),
             "MI": Variant(information.mi_twice_entropy, "twice EN, whatever the sources"),
             "Qabf": _TIES_01,
-            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges weigh the same"),
+            "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges have the same weight"),
             "SSIM": _MEAN,
         },
     ),
     Convention(
         "vifb",
-        "The benchmarks VIFB and MEFB. Their tables of color images take each channel by itself.",
+        "The benchmarks VIFB and MEFB. Their tables treat each channel of a color image separately.",
         {
             **_same("EN", "CE", "EI", "SSIM", "QCB", "QCV"),
             "MI": Variant(partial(information.mi, base=math.e, stretch=True), "in nats, images stretched to 0..255"),
@@ -192,7 +194,7 @@ def convention_named(key: str) -> Convention:
         InputError: if there is none.
     """
     if key.lower() not in CONVENTIONS:
-        raise InputError(f"There is no convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  got: {key}")
+        raise InputError(f"Unknown convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  got: {key}")
     return CONVENTIONS[key.lower()]
 
 
@@ -218,7 +220,7 @@ def chosen_metrics(keys: str | Iterable[str], convention: Convention) -> list[st
     unknown = [key for key in keys if key.lower() not in spelling]
     if unknown:
         raise InputError(
-            f"There is no metric of the name:\n{format_names(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
+            f"Unknown metrics:\n{format_names(unknown)}\n  expected: {', '.join([*METRICS, *groups])}\n"
             "`refinefuse metrics` describes each one."
         )
     return list(dict.fromkeys(found for key in keys for found in spelling[key.lower()]))

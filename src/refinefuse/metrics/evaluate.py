@@ -84,7 +84,8 @@ def _fitting(keys: list[str], rules: Convention, side: int) -> tuple[list[str], 
     if too_large:
         needs = ", ".join(f"{key} ({rules.min_size(key)})" for key in too_large)
         warnings.warn(
-            f"The images are too small for some metrics, which are NaN: {needs}. In parentheses the shortest side that "
+            f"The images are too small for some metrics, which are NaN: {needs}. In parentheses: the shortest "
+            "side that "
             f"each needs; got: {side} pixels.",
             stacklevel=3,
         )
@@ -126,9 +127,9 @@ def _check_shapes(triplet: list[Tensor]) -> None:
     if len(sizes) > 1 or any(x.ndim != 4 or x.shape[1] not in (1, 3) or not x.numel() for x in triplet):
         lines = [f"  {name}: {tuple(x.shape)}" for name, x in zip(("fused", "a", "b"), triplet, strict=True)]
         raise InputError(
-            "`fused`, `a` and `b` must be gray or RGB images of one size: (n, 1, h, w) or (n, 3, h, w).\n"
+            "`fused`, `a` and `b` must be gray or RGB images of the same size: (n, 1, h, w) or (n, 3, h, w).\n"
             + "\n".join(lines)
-            + "\nCrop or register the images first; none is resized here."
+            + "\nCrop or register the images first; they are not resized here."
         )
 
 

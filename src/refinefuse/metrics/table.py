@@ -93,7 +93,7 @@ _INF = math.inf
 _NOISE = "Noise and sharpening raise it; it does not look at the sources."
 _COPY = "A plain copy of one source scores best, or nearly."
 _HISTOGRAM = "Blind to position; a copy of one source scores best."
-_FLAT = "Agreement on flat ground counts as much as on a target."
+_FLAT = "Agreement in flat areas counts as much as on a target."
 
 _ROWS = (
     Metric("EN", information.en, True, 0, 8, False, True, "Noise and a stretch of the histogram raise it."),
@@ -107,14 +107,15 @@ _ROWS = (
     Metric("QNCIE", information.qncie, True, 0, 1, True, True, "Hardly moves: 0.80 to 0.83. " + _HISTOGRAM),
     Metric("QTE", information.qte, True, -_INF, _INF, True, True, _HISTOGRAM),
     Metric("CE", information.ce, False, -_INF, _INF, True, True, "Blind to position."),
-    Metric("FMI_pixel", features.fmi_pixel, True, 0, 1, True, True, "All windows weigh the same, flat ones too.", 3),
+    Metric("FMI_pixel", features.fmi_pixel, True, 0, 1, True, True, "All windows count the same, including "
+    "flat ones.", 3),
     Metric("FMI_gradient", features.fmi_gradient, True, 0, 1, True, True, "As FMI_pixel.", 3),
     Metric("FMI_edge", features.fmi_edge, True, 0, 1, True, True, "Mostly counts windows without any edge.", 3),
-    Metric("FMI_dct", features.fmi_dct, True, 0, 1, True, True, "Noise of the high frequencies decides it.", 3),
+    Metric("FMI_dct", features.fmi_dct, True, 0, 1, True, True, "Dominated by high-frequency noise.", 3),
     Metric("FMI_wavelet", features.fmi_wavelet, True, 0, 1, True, True, "As FMI_dct.", 3),
     Metric("CC", statistics.cc, True, -1, 1, True, True, "An average of the sources is close to the best."),
     Metric("SCD", statistics.scd, True, -2, 2, True, True, "A weighted sum with a stretch scores best."),
-    Metric("MSE", statistics.mse, False, 0, 255**2, True, True, "The average of the sources is the best there is."),
+    Metric("MSE", statistics.mse, False, 0, 255**2, True, True, "The average of the sources is optimal."),
     Metric("RMSE", statistics.rmse, False, 0, 255, True, True, "As MSE."),
     Metric("PSNR", statistics.psnr, True, 0, _INF, True, True, "As MSE."),
     Metric("SSIM", structure.ssim, True, -2, 2, True, True, "Rewards low-contrast averages. " + _FLAT, 11),
@@ -128,7 +129,7 @@ _ROWS = (
     Metric("Nabf", gradient.nabf, False, 0, 1, True, True, "A blurred image scores best."),
     Metric("Nabf_p", gradient.nabf_p, False, 0, 2, True, True, "As Nabf."),
     Metric("QG", gradient.qg, True, 0, 0.9994 * 0.9879, True, True, _COPY),
-    Metric("QM", detail.qm, True, 0, 3, True, True, "Asks for exact coefficients: " + _COPY.lower(), 4),
+    Metric("QM", detail.qm, True, 0, 3, True, True, "Requires exact coefficients: " + _COPY.lower(), 4),
     Metric("QSF", detail.qsf, None, -1, _INF, True, True, "Noise can make up for lost detail.", ideal=0.0),
     Metric("QP", phase.qp, True, -1, 1, True, True, "Blind to contrast: a weak edge counts as a strong one."),
     Metric("QS", similarity.qs, True, -1, 1, True, True, _FLAT, 8),
@@ -136,9 +137,9 @@ _ROWS = (
     Metric("QE", similarity.qe, True, -1, 1, True, True, "As QW.", 8),
     Metric("QC", similarity.qc, True, -1, 1, True, True, _COPY, 8),
     Metric("QY", similarity.qy, True, -1, 1, True, True, _COPY, 7),
-    Metric("QCV", contrast.qcv, False, 0, _INF, True, True, "One strong block can decide it: fifth powers."),
-    Metric("QCB", contrast.qcb, True, 0, 1, True, True, "Chance on black backgrounds."),
-    Metric("edge_recall", diagnostics.edge_recall, True, 0, 100, True, True, "Says nothing of noise or halos."),
+    Metric("QCV", contrast.qcv, False, 0, _INF, True, True, "One strong block can dominate, because of fifth powers."),
+    Metric("QCB", contrast.qcb, True, 0, 1, True, True, "Arbitrary on black backgrounds."),
+    Metric("edge_recall", diagnostics.edge_recall, True, 0, 100, True, True, "Says nothing about noise or halos."),
     Metric("missed_targets", diagnostics.missed_targets, False, 0, 100, True, False, "Meaningless if black-hot."),
     Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few pixels, low contrast."),
     Metric("overshoot", diagnostics.overshoot, False, 0, 100, True, True, "Blind to halos within the local range."),

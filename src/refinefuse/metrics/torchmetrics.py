@@ -27,7 +27,7 @@ from refinefuse.metrics.conventions import convention_named
 from refinefuse.metrics.evaluate import MetricInput, evaluate
 from refinefuse.metrics.table import METRICS
 
-with optional("torchmetrics", "An adapter of torchmetrics"):
+with optional("torchmetrics", "The torchmetrics adapter"):
     import torchmetrics
 
 
@@ -89,4 +89,4 @@ __all__ = ["FusionMetric", *_KEYS]  # one class per row of the table
 
 
 def __getattr__(name: str) -> type[FusionMetric]:
-    raise AttributeError(f"There is no metric {name!r} in {__name__}. It has: {', '.join(_KEYS)}")
+    raise AttributeError(f"{__name__} has no metric {name!r}. It has: {', '.join(_KEYS)}")

@@ -65,7 +65,7 @@ def fuse_displayed(a: Displayed, b: Displayed, weights: str) -> tuple[NDArray[np
     """
     if a.shape != b.shape or len(b.shape) not in (2, 3):
         raise InputError(
-            "A and B must be images or stacks of one size.\n"
+            "A and B must be images or stacks of the same size.\n"
             f"  A: {' x '.join(map(str, a.shape))}\n  B: {' x '.join(map(str, b.shape))}\n"
             "Resample one onto the grid of the other, or align the pair first (refinefuse align)."
         )

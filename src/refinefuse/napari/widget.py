@@ -57,6 +57,6 @@ def _check_grids(a: Image, b: Image) -> None:
     for name in ("scale", "translate", "rotate", "shear"):
         if not np.allclose(getattr(a, name), getattr(b, name)):
             raise InputError(
-                f"The layers lie on different grids: they differ in `{name}`.\n  A: {getattr(a, name)}\n"
+                f"The layers are on different grids: they differ in `{name}`.\n  A: {getattr(a, name)}\n"
                 f"  B: {getattr(b, name)}\nResample one onto the grid of the other first."
             )

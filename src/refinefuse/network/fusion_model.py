@@ -37,7 +37,7 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or not a.numel():
         raise InputError(
-            "The network takes two gray batches of the same shape.\n  expected: (n, 1, h, w)\n"
+            "The network takes two grayscale batches of the same shape.\n  expected: (n, 1, h, w)\n"
             f"  a: {tuple(a.shape)}\n  b: {tuple(b.shape)}\n"
             "Pass luma with a batch dimension, or use `refinefuse.fuse`, which takes images of any kind."
         )

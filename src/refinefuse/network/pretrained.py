@@ -186,8 +186,9 @@ def _read(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], str | None]:
         raise WeightsError(f"Cannot read the weights file '{path}': {error.strerror}.") from error
     if pickled:
         raise WeightsError(
-            f"Weights must be a safetensors file; '{path}' is a pickle, which can run any code when it is loaded.\n"
-            "It was not opened. Convert it with a program that you trust (safetensors.torch.save_file)."
+            f"Weights must be a safetensors file; '{path}' is a pickle, which can run arbitrary code when it "
+            "is loaded.\n"
+            "It was not opened. Convert it with software that you trust (safetensors.torch.save_file)."
         )
     try:
         with safe_open(path, framework="pt") as file:

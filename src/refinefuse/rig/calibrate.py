@@ -64,18 +64,18 @@ def calibrate_rig(
     models = [RigModel(matrix, size_a, size_b, lens_a, lens_b) for matrix in _starts(lumas)]
     tried = [found for found in (_refine(lumas, model, _STEPS[:3]) for model in models) if found is not None]
     if not tried:
-        raise AlignmentError(_refusal(["no motion makes the edges of both cameras agree"]))
+        raise AlignmentError(_refusal(["no transform makes the edges of both cameras agree"]))
     ranked = sorted(tried, key=lambda one: -one[1].score)
     best = _refine(lumas, ranked[0][0].model, _STEPS[3:], ranked[0][0].theta)
     if best is None:
-        raise AlignmentError(_refusal(["no motion makes the edges of both cameras agree"]))
+        raise AlignmentError(_refusal(["no transform makes the edges of both cameras agree"]))
     found, surfaces = best
     for _ in range(_JOINT):
         joint = JointCells(lumas, found)
         found = joint.improve()
     quality, reasons = _quality(found, surfaces, joint, len(lumas))
     if len(ranked) > 1 and ranked[1][1].score > _RIVAL * ranked[0][1].score and _far(ranked[0][0], ranked[1][0]):
-        reasons.append("the match is ambiguous: another motion fits the frames as well")
+        reasons.append("the match is ambiguous: another transform fits the frames equally well")
     if reasons:
         raise AlignmentError(_refusal(reasons))
     transform = found.transform
@@ -93,13 +93,13 @@ def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> l
     """
     lumas = [(luma(a), luma(b)) for a, b in frames]
     if len(lumas) < fewest:
-        raise InputError(f"A rig needs more frames.\n  expected: {fewest} or more pairs\n  got: {len(lumas)}")
+        raise InputError(f"Calibration needs more frames.\n  expected: {fewest} or more pairs\n  got: {len(lumas)}")
     for side, name in enumerate("ab"):
         first = lumas[0][side].shape
         for number, pair in enumerate(lumas):
             if pair[side].shape != first:
                 raise InputError(
-                    f"All frames of `{name}` must have one size: they come from one camera.\n"
+                    f"All frames of `{name}` must have the same size, because they come from one camera.\n"
                     f"  expected: {first[0]} x {first[1]}\n"
                     f"  frame {number + 1}: {pair[side].shape[0]} x {pair[side].shape[1]}"
                 )
@@ -192,16 +192,17 @@ def _quality(found: Fit, surfaces: CellSurfaces, joint: JointCells, frames: int)
     quality = RigQuality(frames, surfaces.score, float(error.max()), residual, _error_map(found, scale))
     allowed = _ERROR * max(transform.size_fixed) / 640
     rules = (
-        (sufficient, "some of the frames decide alone: the others show too few edges"),
+        (sufficient, "only some of the frames determine the result: the others show too few edges"),
         (agreeing >= _AGREEING, f"only {agreeing:.0%} of the positions agree with each other"),
         (
             residual <= allowed,
-            f"half of the positions lie {residual:.1f} pixels or more off the fit, {allowed:.1f} are allowed: do the "
-            "frames show one scene only?",
+            f"half of the positions are {residual:.1f} pixels or more off the fit, at most {allowed:.1f} are "
+            "allowed: do the "
+            "frames show only one scene?",
         ),
         (
             quality.corner_error <= allowed,
-            f"the corners are known to {quality.corner_error:.1f} pixels only, {allowed:.1f} are allowed",
+            f"the corners are known only to {quality.corner_error:.1f} pixels, at most {allowed:.1f} are allowed",
         ),
     )
     return quality, [text for holds, text in rules if not holds]
@@ -223,6 +224,6 @@ def _refusal(reasons: Sequence[str]) -> str:
     listed = "\n".join(f"  {reason}" for reason in reasons)
     return (
         f"The rig could not be calibrated, so nothing was written.\n{listed}\n"
-        "Give more frames of different scenes with structure all over the image (buildings, trees, by day), check that "
-        "the frames of both cameras belong together, or give the lenses (`lens_a`, `lens_b`)."
+        "Use more frames of different scenes with structure all over the image (buildings, trees, by day), check that "
+        "the frames of both cameras belong together, or pass the lenses (`lens_a`, `lens_b`)."
     )

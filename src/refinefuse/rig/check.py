@@ -113,8 +113,8 @@ def describe(check: RigCheck) -> str:
     """The result in one sentence."""
     if not check.is_known:
         return f"{check.frames} pairs of frames show too few edges to decide whether a camera moved."
-    found = f"corners lie {check.shift:.1f} pixels (+-{check.uncertainty:.1f}) from where the rig puts them"
-    return f"A camera moved: {found}." if check.has_moved else f"The rig holds: {found}."
+    found = f"corners are {check.shift:.1f} pixels (+-{check.uncertainty:.1f}) from where the rig puts them"
+    return f"A camera moved: {found}." if check.has_moved else f"The rig is still valid: {found}."
 
 
 def require_known(check: RigCheck) -> None:
@@ -124,4 +124,4 @@ def require_known(check: RigCheck) -> None:
         InputError: the frames show too few edges.
     """
     if not check.is_known:
-        raise InputError(f"{describe(check)}\nGive more frames, of scenes with structure.")
+        raise InputError(f"{describe(check)}\nUse more frames of scenes with structure.")

@@ -193,7 +193,7 @@ def _read(path: Path) -> Record:
             if node.isMap() or node.isReal() or node.isInt() or node.isString()
         }
     except (cv2.error, SystemError):
-        raise _unusable(path, "nothing that OpenCV can read") from None
+        raise _unusable(path, "OpenCV cannot read it") from None
 
 
 def _lens(path: Path, record: Record, camera: int) -> Lens:
@@ -217,7 +217,7 @@ def _matrix(path: Path, record: Record, key: str) -> np.ndarray:
             value = np.reshape(np.array(value["data"], float), (int(value["rows"]), int(value["cols"])))
         matrix = np.array(value, float)
     except (KeyError, TypeError, ValueError):
-        raise _unusable(path, f"'{key}' is no matrix") from None
+        raise _unusable(path, f"'{key}' is not a matrix") from None
     if not matrix.ndim or not matrix.size or not np.isfinite(matrix).all():
         raise _unusable(path, f"no matrix '{key}'")
     return matrix
@@ -235,7 +235,7 @@ def _size(path: Path, record: Record, camera: int) -> tuple[int, int]:
 
 def _unusable(path: Path, found: str) -> InputError:
     return InputError(
-        f"'{path}' holds no calibration that can be used.\n"
+        f"'{path}' does not contain a usable calibration.\n"
         "  expected: an OpenCV calibration (camera matrix and distortion) or a ROS camera_info file\n"
-        f"  got: {found}\nCheck that it is the file of this camera."
+        f"  got: {found}\nCheck that the file belongs to this camera."
     )

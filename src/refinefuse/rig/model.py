@@ -69,7 +69,9 @@ class LensTransform(Transform):
         Raises:
             InputError: always.
         """
-        raise InputError(f"Cannot write '{path}': a transform file holds no lens.\nSave the rig itself: Rig.save.")
+        raise InputError(
+            f"Cannot write '{path}': a transform file cannot store lenses.\nSave the rig itself with Rig.save."
+        )
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,10 @@ class Rig:
             raise InputError(f"A distance must be above 0 meters.\n  got: {distance:g}")
         if self.parallax is None:
             raise InputError(
-                "This rig does not know how its images shift with the distance.\n"
-                "Calibrate it at a second distance (`refinefuse rig calibrate` takes the rig and a distance), or leave "
-                "the distance out."
+                "This rig does not know how its images shift with distance.\n"
+                "Calibrate it at a second distance (`refinefuse rig calibrate` takes the rig and a distance), "
+                "or remove "
+                "the distance."
             )
         matrix = self.matrix.copy()
         matrix[:, 2] += self.parallax * (1 / distance - 1 / self.distance)
@@ -155,8 +158,8 @@ class Rig:
         inverse = 1 / distance - 1 / self.distance
         if abs(inverse) < 1e-6:
             raise InputError(
-                "The parallax needs frames at a second distance.\n"
-                f"  expected: another distance than {self.distance:g} m\n  got: {distance:g} m"
+                "Parallax calibration needs frames at a second distance.\n"
+                f"  expected: a distance other than {self.distance:g} m\n  got: {distance:g} m"
             )
         h, w = self.size_fixed
         center = np.array([[(w - 1) / 2, (h - 1) / 2]])
@@ -221,7 +224,7 @@ def load_rig(path: str | os.PathLike[str]) -> Rig:
 def _from_record(record: dict[str, Any]) -> Rig:
     matrix = np.array(record["matrix"], float)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
-        raise ValueError("the matrix is not 3 x 3 and invertible")
+        raise ValueError("the matrix must be 3 x 3 and invertible")
     parallax = None if record["parallax"] is None else np.array(record["parallax"], float)
     if parallax is not None and (parallax.shape != (3,) or not np.isfinite(parallax).all()):
         raise ValueError("the parallax must be three numbers")
@@ -249,6 +252,6 @@ def _lens(record: Any) -> Lens | None:
 
 def _no_rig(path: Path, found: str) -> InputError:
     return InputError(
-        f"'{path}' holds no rig.\n  expected: a file that `refinefuse rig calibrate` wrote\n  got: {found}\n"
+        f"'{path}' does not contain a rig.\n  expected: a file written by `refinefuse rig calibrate`\n  got: {found}\n"
         "Calibrate again: refinefuse rig calibrate IR_FRAMES VIS_FRAMES -o rig.json"
     )

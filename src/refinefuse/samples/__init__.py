@@ -42,8 +42,8 @@ def write_samples(folder: str | os.PathLike[str], *, overwrite: bool = False) ->
     present = [str(path) for path in files if path.exists()]
     if present and not overwrite:
         raise InputError(
-            f"{len(present)} of the {len(files)} files exist:\n{format_names(present)}\n"
-            "Allow them to be replaced (`overwrite`), or choose another folder."
+            f"{len(present)} of the {len(files)} files already exist:\n{format_names(present)}\n"
+            "Use `overwrite` to replace them, or choose another folder."
         )
     for path in files:
         try:

@@ -116,7 +116,7 @@ def latex(table: Table, convention: str = "") -> str:
     """The table for a paper: booktabs, the best bold, the second underlined."""
     wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
     lines = [
-        rf"% {table.title}{f'; convention {convention}' if convention else ''}. Needs \usepackage{{booktabs}}.",
+        rf"% {table.title}{f'; convention {convention}' if convention else ''}. Requires \usepackage{{booktabs}}.",
         rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
         r"\toprule",
         " & ".join(map(escape_latex, table.header)) + r" \\",

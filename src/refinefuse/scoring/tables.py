@@ -34,7 +34,7 @@ def _single(result: ScoreTable) -> str:
         interval = f"   {mean.low:.3f} .. {mean.high:.3f}" if len(result.common) > 1 else ""
         lines.append(f"{key:<13}{ARROWS[METRICS[key].higher_is_better]:<4}{mean.value:>11.3f}{interval}")
     if len(result.common) > 1:
-        lines.append("\nmean, and its 95 % interval by the bootstrap over images")
+        lines.append("\nmean and its 95 % bootstrap interval over images")
     return "\n".join(lines)
 
 
@@ -44,7 +44,7 @@ def _several(result: ScoreTable) -> str:
         method: {k: cell.note for k, cell in zip(result.metrics, cells, strict=False)} for method, cells in table.rows
     }
     lines = ["  ".join([name, *(f"{key} {value}" for key, value in of.items())]) for name, of in deviations.items()]
-    return "\n".join([rendering.as_text(table), "* best, + second", "", "standard deviation over the images:", *lines])
+    return "\n".join([rendering.as_text(table), "* best, + second", "", "standard deviation over images:", *lines])
 
 
 def comparison_table(result: ScoreTable) -> Table:
@@ -66,7 +66,7 @@ def comparison_table(result: ScoreTable) -> Table:
     header = ("method", *(f"{key} {ARROWS[METRICS[key].higher_is_better]}" for key in result.metrics), "mean rank")
     used_by = CONVENTIONS[result.convention].used_by
     title = f"{used_by} {_count(result)}"
-    return Table("scores", title, header, tuple(rows), (f"Metrics by the convention {result.convention}.",))
+    return Table("scores", title, header, tuple(rows), (f"Metrics in the convention {result.convention}.",))
 
 
 def _mean(values: Sequence[float]) -> float:

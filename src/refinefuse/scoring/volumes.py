@@ -60,13 +60,15 @@ def find_task(fused: Sequence[Path], a: Path, b: Path, options: VolumeOptions) -
     volumes = [path for path in paths if is_volume(path)]
     if not volumes:
         if options != VolumeOptions():
-            raise InputError("Windows, ranges, kinds and series are those of volumes.\n  got: images\nRemove them.")
+            raise InputError(
+                "Windows, ranges, kinds and series apply only to volumes.\n  got: images\nRemove these options."
+            )
         return find_triplets(fused, a, b)
     if len(volumes) < len(paths):
         image = next(path for path in paths if path not in volumes)
         raise PairingError(
-            f"Volumes are scored against volumes.\n  volume: '{volumes[0]}'\n  not a volume: '{image}'\n"
-            "Pass a fused volume and the two volumes that it was made from."
+            f"Volumes can only be scored against volumes.\n  volume: '{volumes[0]}'\n  not a volume: '{image}'\n"
+            "Pass a fused volume and the two volumes from which it was made."
         )
     sources = options.read([a, b])
     ranges = options.ranges_of(sources)

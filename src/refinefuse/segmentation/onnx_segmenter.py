@@ -49,7 +49,7 @@ class OnnxSegmenter:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise InputError(f"There is no segmentation network '{path}'.\nCheck the path.")
+            raise InputError(f"The segmentation network '{path}' does not exist.\nCheck the path.")
         settings = path.with_suffix(".yaml")
         self.settings = read_settings(OnnxSegmenterSettings, settings, "settings of the segmentation network")
         self.names = tuple(self.settings.classes)
@@ -79,7 +79,7 @@ class OnnxSegmenter:
         fits = output.ndim == 4 and shape[:2] == (1, count if scored else 1)
         fits = fits or (not scored and output.ndim == 3 and shape[0] == 1)
         if not fits:
-            expected = f"(1, {count}, h, w), one map for each of the {count} classes" if scored else "(1, h, w)"
+            expected = f"(1, {count}, h, w), one map per class" if scored else "(1, h, w)"
             raise ConfigError(
                 f"The output of '{self.path}' does not fit its settings (output: {self.settings.output}).\n"
                 f"  expected: {expected}\n  got: {shape}"
@@ -87,7 +87,7 @@ class OnnxSegmenter:
         maps = output[0] if scored else output.reshape(shape[-2:])
         if not scored and not (maps.min() >= 0 and maps.max() < count):
             raise ConfigError(
-                f"'{self.path}' gives class numbers without a name.\n  expected: 0 to {count - 1}\n"
+                f"'{self.path}' outputs class numbers without a name.\n  expected: 0 to {count - 1}\n"
                 f"  got: {maps.min()} to {maps.max()}\nName all classes in its settings."
             )
         return np.asarray(maps)

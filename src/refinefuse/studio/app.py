@@ -149,7 +149,7 @@ async def _cancel(job: OwnJob, runner: Jobs) -> dict[str, Any]:
 async def _download(number: int, job: OwnJob) -> FileResponse:
     files = job.result.get("files", [])
     if not 0 <= number < len(files):
-        raise RefusedError(404, "There is no such result.")
+        raise RefusedError(404, "This result does not exist.")
     path = job.folder / "out" / files[number]["name"]
     return FileResponse(path, filename=path.name)
 
@@ -157,21 +157,21 @@ async def _download(number: int, job: OwnJob) -> FileResponse:
 @_routes.get("/api/jobs/{identity}/views/{layer}")
 async def _view(layer: str, job: OwnJob) -> FileResponse:
     if layer not in LAYERS or layer not in job.result.get("views", {}):
-        raise RefusedError(404, "There is no such image.")
+        raise RefusedError(404, "This image does not exist.")
     return FileResponse(job.folder / "out" / f"view-{layer}.png")
 
 
 @_routes.get("/api/jobs/{identity}/slices/{source}/{number}")
 async def _slice(source: str, number: int, job: OwnJob) -> FileResponse:
     if source not in SOURCES or not 0 <= number < job.result.get("slices", 0):
-        raise RefusedError(404, "There is no such slice.")
+        raise RefusedError(404, "This slice does not exist.")
     return FileResponse(job.folder / "out" / "slices" / f"{source}-{number}.png")
 
 
 @_routes.get("/{name}")
 async def _page(name: str) -> Response:
     if name not in _PAGE_FILES:
-        raise RefusedError(404, "There is no such page.")
+        raise RefusedError(404, "This page does not exist.")
     return FileResponse(PAGE / name, media_type=_PAGE_FILES[name])
 
 
@@ -191,7 +191,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _unknown(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return JSONResponse({"message": "The studio has nothing under this address."}, status)
+    return JSONResponse({"message": "The studio has no page at this address."}, status)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

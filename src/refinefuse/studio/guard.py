@@ -74,12 +74,12 @@ class Guard:
         host = headers.get("host", "")
         origin = headers.get("origin")
         if not self.token and not is_loopback(_name(host)):
-            return PlainTextResponse("Open the studio under the address that it printed.", 403, _HEADERS)
+            return PlainTextResponse("Open the studio at the address that it printed.", 403, _HEADERS)
         if origin is not None and urlsplit(origin).netloc != host:
-            return PlainTextResponse("Another web site may not use the studio.", 403, _HEADERS)
+            return PlainTextResponse("Other websites may not use the studio.", 403, _HEADERS)
         shown = cookies.get(TOKEN, "")
         if self.token and not secrets.compare_digest(shown.encode(), self.token.encode()):
-            text = "This studio needs its token. Open the whole address that `refinefuse studio` printed."
+            text = "This studio requires a token. Open the full address that `refinefuse studio` printed."
             return PlainTextResponse(text, 401, _HEADERS)
         return None
 

@@ -152,7 +152,7 @@ class JobStore:
             RefusedError: if the user has too many.
         """
         if len(self.owned(owner)) >= self.limits.max_jobs:
-            raise RefusedError(429, f"You have {self.limits.max_jobs} jobs, which is the most. Delete one first.")
+            raise RefusedError(429, f"You have {self.limits.max_jobs} jobs, which is the limit. Delete one first.")
         identity = secrets.token_urlsafe(16)
         folder = self.root / identity
         for slot in ("a", "b", "transform"):
@@ -168,7 +168,7 @@ class JobStore:
         """
         job = self._jobs.get(identity)
         if job is None or job.owner != owner:
-            raise RefusedError(404, "This job is not there any more. Start it again.")
+            raise RefusedError(404, "This job no longer exists. Start it again.")
         job.touched = time.monotonic()
         return job
 
@@ -220,15 +220,13 @@ class JobStore:
 
     def _check_size(self, size: int, owner: str) -> None:
         if size > self.limits.upload * _MIB:
-            raise RefusedError(
-                413, f"The file is larger than {self.limits.upload} MiB, which is the most for one file."
-            )
+            raise RefusedError(413, f"The file is larger than {self.limits.upload} MiB, which is the limit per file.")
         if sum(job.stored for job in self.owned(owner)) > self.limits.storage * _MIB:
             raise RefusedError(
-                413, f"Your files take more than {self.limits.storage} MiB, which is the most. Delete a job."
+                413, f"Your files take more than {self.limits.storage} MiB, which is the limit. Delete a job."
             )
         if shutil.disk_usage(self.root).free < _RESERVE:
-            raise RefusedError(507, "The disk of this machine is nearly full. Delete jobs, and try again.")
+            raise RefusedError(507, "The disk of this machine is almost full. Delete some jobs, and try again.")
 
 
 class FairQueue:

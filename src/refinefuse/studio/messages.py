@@ -10,7 +10,7 @@ from refinefuse.errors import RefineFuseError
 from refinefuse.inference.inspection import PairWarning, WarningKind
 
 _ADVICE: dict[WarningKind, str] = {
-    "alignment": "A and B do not lie on each other. Choose automatic alignment, or align them by hand",
+    "alignment": "A and B are not aligned. Choose automatic alignment, or align them by hand",
     "order": "A is colored and B is gray: the images look swapped. Choose Swap A and B",
     "polarity": "A looks black-hot. If hot things are dark in it, say so under Hot things in A",
 }

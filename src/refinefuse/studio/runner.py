@@ -75,7 +75,7 @@ class Runner:
         if job.state in ("waiting", "running"):
             raise RefusedError(409, "This job is running. Cancel it first.")
         if options.weights and options.weights not in self.names():
-            raise RefusedError(422, f"There are no weights of this name. Choose one of: {', '.join(self.names())}.")
+            raise RefusedError(422, f"There are no weights with this name. Choose one of: {', '.join(self.names())}.")
         if len(self._short.queue) + len(self._long.queue) >= self.store.limits.waiting:
             raise RefusedError(429, "Too many jobs are waiting. Try again in a while.")
         job.options, job.state, job.message, job.result = options, "waiting", "", {}

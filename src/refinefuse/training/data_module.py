@@ -128,7 +128,7 @@ def check_processes(recipe: Recipe, processes: int) -> None:
     """
     if recipe.batch_size % processes:
         raise ConfigError(
-            "The pairs of a step must be divisible by the number of processes (devices x nodes).\n"
+            "`batch_size` must be divisible by the number of processes (devices x nodes).\n"
             f"  batch_size: {recipe.batch_size}\n  processes: {processes}\n"
-            "Use another number of devices, or change `batch_size` in the recipe, which makes it another run."
+            "Use another number of devices, or change `batch_size` in the recipe, which starts a different run."
         )

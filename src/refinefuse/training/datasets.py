@@ -79,8 +79,8 @@ def load_datasets(recipe: Recipe, root: Path, cache: Path | None = None) -> Trai
     absent = {label: why for one in members for label, why in one.absent.items()}
     if absent and recipe.on_bad_pair == "stop":
         raise PairingError(
-            f"Training images must be paired, and listed names must be those of pairs ({len(absent)} are not):\n"
-            f"{_reasons(absent)}\nComplete the folders, or write `on_bad_pair: skip` into the recipe."
+            f"{len(absent)} training images or listed names do not belong to a pair:\n"
+            f"{_reasons(absent)}\nAdd the missing images, or set `on_bad_pair: skip` in the recipe."
         )
     pairs = [pair for one in members for pair in (*one.training, *one.validation)]
     decoded = dict(zip(pairs, _decode(pairs, cache), strict=True))
@@ -93,15 +93,15 @@ def load_datasets(recipe: Recipe, root: Path, cache: Path | None = None) -> Trai
     if bad and recipe.on_bad_pair == "stop":
         raise InputError(
             f"{len(bad)} training pairs cannot be used:\n{_reasons(bad)}\n"
-            "Remove or replace them, or write `on_bad_pair: skip` into the recipe."
+            "Remove or replace them, or set `on_bad_pair: skip` in the recipe."
         )
     data.skipped.update(bad)
     unlabeled = [part.title for part in recipe.datasets if part.labels and not (root / part.labels).is_dir()]
     if unlabeled:
-        raise PairingError(f"The folder of label maps of {' and '.join(unlabeled)} is missing below '{root}'.")
+        raise PairingError(f"The label map folder of {' and '.join(unlabeled)} is missing in '{root}'.")
     empty = [part.title for part, count in zip(recipe.datasets, used, strict=True) if not count]
     if empty:
-        raise PairingError(f"No pair of {' and '.join(empty)} can be trained on.\nLeft out:\n{_reasons(bad)}")
+        raise PairingError(f"No pair of {' and '.join(empty)} can be used for training.\nSkipped:\n{_reasons(bad)}")
     return data
 
 
@@ -163,8 +163,7 @@ def _members(part: TrainingSet, root: Path) -> _Members:
     both = set(names["train"]) & set(names["val"])
     if both:
         raise InputError(
-            f"The lists in '{root / part.split_dir}' have pairs in common for training and validation:\n"
-            f"{format_names(sorted(both))}"
+            f"The training and validation lists in '{root / part.split_dir}' share pairs:\n{format_names(sorted(both))}"
         )
     chosen = {key: [by_name[name] for name in listed if name in by_name] for key, listed in names.items()}
     absent = _not_there([*names["train"], *names["val"]], list(pairing.pairs), part.title)
@@ -179,7 +178,7 @@ def _every_tenth(pairs: list[Pair]) -> tuple[list[Pair], list[Pair]]:
 
 def _not_there(names: Sequence[str], pairs: Sequence[Pair], title: str) -> dict[str, str]:
     there = {pair.name for pair in pairs}
-    return {f"{title}: {name}": "not there" for name in names if name not in there}
+    return {f"{title}: {name}": "missing" for name in names if name not in there}
 
 
 def _label(root: Path, pair: Pair) -> str:
@@ -266,4 +265,4 @@ def _write(pairs: Sequence[Pair], pixels: Path, index: Path) -> None:
             file.write(b"\0")  # an empty file cannot be mapped
         write_text_atomic(index, json.dumps(entries))
     except OSError as error:
-        raise InputError(f"The decoded images cannot be written to '{pixels.parent}': {error.strerror}.") from error
+        raise InputError(f"Cannot write the decoded images to '{pixels.parent}': {error.strerror}.") from error

@@ -86,7 +86,8 @@ def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
 
 def _refusal(path: Path, found: set[str]) -> InputError:
     return InputError(
-        f"'{path}' is not a YOLOX detector as its authors export it.\n  expected: {', '.join(OPERATIONS)} (equal "
+        f"'{path}' is not a YOLOX detector in the form that its authors export.\n"
+        f"  expected: {', '.join(OPERATIONS)} (equal "
         f"padding on both sides, nearest by 2), and {BOX} + {CLASSES} columns\n  got also: {', '.join(sorted(found))}"
     )
 
@@ -107,11 +108,11 @@ class FrozenDetector:
     """
 
     def __init__(self, path: Path) -> None:
-        onnx = import_onnx("A detector in training")
+        onnx = import_onnx("A detection loss")
         try:
             model: ModelProto = onnx.load(path)
         except Exception as error:  # protobuf's errors and those of the file system have no common class
-            raise InputError(f"The detector '{path}' cannot be read.\n  {error}") from error
+            raise InputError(f"Cannot read the detector '{path}'.\n  {error}") from error
         nodes = [node for node in model.graph.node if node.op_type != "Constant"]
         if unknown := {node.op_type for node in nodes} - OPERATIONS.keys():
             raise _refusal(path, unknown)

@@ -131,7 +131,7 @@ def _first_network(recipe: Recipe) -> RefineFuse:
     wanted = recipe.network  # no tensor depends on its contrast and symmetry
     if replace(model.config, contrast=wanted.contrast, symmetric=wanted.symmetric) != wanted:
         raise ConfigError(
-            f"The weights '{recipe.pretrained}' that the recipe starts from belong to another network.\n"
+            f"The pretrained weights '{recipe.pretrained}' do not fit the network of the recipe.\n"
             f"  recipe: {recipe.network.to_json()}\n  weights: {model.config.to_json()}"
         )
     model.config = wanted

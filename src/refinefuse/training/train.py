@@ -107,7 +107,7 @@ def fit_recipe(
 @rank_zero_only
 def _report_pairs(training_data: TrainingData) -> None:
     if not training_data.validation:
-        logger.warning("No pair is left for validation: every tenth is kept for it, and there are fewer")
+        logger.warning("No validation: every tenth pair is used for it, and there are fewer than ten")
     if training_data.skipped:
         reasons = [f"{label}: {why}" for label, why in training_data.skipped.items()]
         logger.warning("Skipped pairs (%d):\n%s", len(reasons), format_names(reasons))

@@ -70,9 +70,7 @@ def shipped() -> dict[str, Entry]:
         rows = json.loads((_HERE / "manifest.json").read_text(encoding="utf-8"))
         return {name: Entry(name=name, **row) for name, row in rows.items()}
     except (OSError, ValueError, TypeError) as error:
-        raise WeightsError(
-            f"The list of the shipped weights is damaged.\n  {error}\nInstall refinefuse again."
-        ) from error
+        raise WeightsError(f"The list of shipped weights is damaged.\n  {error}\nInstall refinefuse again.") from error
 
 
 def list_models() -> list[str]:
@@ -101,7 +99,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
         found = hashlib.sha256(entry.path.read_bytes()).hexdigest() if entry.path.is_file() else "no file"
         if found != entry.sha256:
             raise WeightsError(
-                f"The weights '{entry.name}' are not those that were released.\n  expected sha256: {entry.sha256}\n"
+                f"The weights '{entry.name}' differ from the released ones.\n  expected sha256: {entry.sha256}\n"
                 f"  got: {found}\nInstall refinefuse again."
             )
         return entry.path
@@ -109,11 +107,11 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
     if path.is_dir():
         path = path / FILE_NAME
         if not path.is_file():
-            raise WeightsError(f"The folder '{weights}' holds no '{FILE_NAME}'.\nGive the weights file itself.")
+            raise WeightsError(f"The folder '{weights}' contains no '{FILE_NAME}'.\nPass the weights file itself.")
     if path.is_file():
         return path
     raise WeightsError(
-        f"'{weights}' is neither a known name nor a weights file.\n"
+        f"'{weights}' is neither a known name nor an existing weights file.\n"
         f"Known names:\n{format_names(list(shipped()))}\nOn the Hugging Face Hub: {HUB}owner/name"
     )
 
@@ -131,4 +129,6 @@ def _from_hub(repository: str, revision: str | None, local_files_only: bool) -> 
     try:
         return Path(hf_hub_download(repository, FILE_NAME, revision=revision, local_files_only=local_files_only))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsError(f"The Hugging Face Hub gave no '{FILE_NAME}' of '{repository}'.\n  {error}") from error
+        raise WeightsError(
+            f"Cannot download '{FILE_NAME}' of '{repository}' from the Hugging Face Hub.\n  {error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""DICOM as it comes: damaged, doubled, padded, inverted, without preamble, at unequal distances."""
+"""DICOM as it comes: damaged, doubled, padded, inverted, without preamble, unevenly spaced."""
 
 import shutil
 
@@ -90,7 +90,7 @@ class TestFilesOfAFolder:
         shutil.copy(files[3], tmp_path / "s/again.dcm")
         volume = read_dicom(tmp_path / "s")
         assert volume.values.shape == (40, 36, 12)
-        assert "taken once" in volume.warnings[0]
+        assert "are used once" in volume.warnings[0]
 
     def test_one_uid_for_all_slices_makes_no_copies(self, tmp_path):
         for path in write_series(tmp_path / "s", head()):
@@ -131,7 +131,7 @@ class TestGeometry:
         for path, depth in zip(write_series(tmp_path / "s", values), depths, strict=True):
             changed(path, ImagePositionPatient=[-10, -20, depth])
         volume = read_dicom(tmp_path / "s")
-        assert "unequal distances" in volume.warnings[0]
+        assert "unevenly spaced" in volume.warnings[0]
         assert volume.values.shape[2] == len(volume.headers) > 12
         positions = volume.affine[2, 3] + volume.affine[2, 2] * np.arange(volume.values.shape[2])
         np.testing.assert_allclose(volume.values[3, 3], np.interp(positions, depths, np.arange(12) * 10), atol=1e-3)
@@ -140,7 +140,7 @@ class TestGeometry:
         depths = [0, 1, 2, 3, 7.5, 12, 16.5]
         for path, depth in zip(write_series(tmp_path / "s", head((8, 6, 7))), depths, strict=True):
             changed(path, ImagePositionPatient=[0, 0, depth])
-        with pytest.raises(InputError, match=r"(?s)unequal distances.*1\.000 to 4\.500"):
+        with pytest.raises(InputError, match=r"(?s)unevenly spaced.*1\.000 to 4\.500"):
             read_dicom(tmp_path / "s")
 
 
@@ -167,7 +167,7 @@ class TestValues:
     )
     def test_slices_whose_values_mean_something_else(self, tmp_path, keyword, value):
         changed(write_series(tmp_path / "s", head(), **pet_tags())[2], **{keyword: value})
-        with pytest.raises(InputError, match=f"do not agree in {keyword}"):
+        with pytest.raises(InputError, match=f"differ in {keyword}"):
             read_dicom(tmp_path / "s")
 
     @pytest.mark.parametrize("padding", [{"PixelPaddingValue": 4095},

@@ -76,7 +76,7 @@ class TestRanges:
 
     @pytest.mark.parametrize("values", [[-1, -2, -1], [-0.5, -0.25], [-5, 0, 0, 0]])
     def test_no_uptake(self, values):
-        with pytest.raises(InputError, match="Cannot use 'scan.nii': there is no uptake"):
+        with pytest.raises(InputError, match="Cannot use 'scan.nii': it shows no uptake"):
             range_of(volume(values, "PT"), None, None, None)
 
     def test_a_little_uptake_is_some(self):
@@ -100,9 +100,9 @@ class TestRanges:
 
     def test_an_option_for_no_source_is_refused(self):
         mri, ct, pet = volume([0, 1], "MR"), volume([0, 1], "CT"), volume([0, 1], "PT", units="SUV")
-        with pytest.raises(InputError, match=r"`window` is for CT, and no source is one(.|\n)*MRI, 2 x 1 x 1"):
+        with pytest.raises(InputError, match=r"(?s)`window` applies to CT, but none of the.*MRI, 2 x 1 x 1"):
             intensity_ranges([mri, pet], counts(0, 80), None, None)
-        with pytest.raises(InputError, match="`suv_range` is for PET"):
+        with pytest.raises(InputError, match="`suv_range` applies to PET"):
             intensity_ranges([mri, ct], None, None, counts(0, 7))
 
     def test_two_options_for_one_source_are_refused(self):

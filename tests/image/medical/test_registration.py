@@ -123,7 +123,9 @@ def test_structures_that_repeat_give_no_confidence():
 
 def test_a_small_overlap_is_not_trusted():
     found = VolumeRegistration(np.eye(4), 1.0, 0.5, 0.1, 0.2, 0.29)
-    assert found.rejection_reasons == ("the two cover 29% of the smaller field of view together, 30% are needed",)
+    assert found.rejection_reasons == (
+        "the volumes overlap in 29% of the smaller field of view, at least 30% is needed",
+    )
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0, 1), (21 * 4, 0.5), (42 * 4, 0)])

@@ -160,7 +160,7 @@ def test_patients():
 
 def test_the_order_of_sources():
     ct, mr, pet = (Volume(head((4, 4, 4)), np.eye(4), HERE, kind) for kind in ("CT", "MR", "PT"))
-    assert "taken as the last" in exchanged_sources([pet, mr])[0]
+    assert "treated as the last" in exchanged_sources([pet, mr])[0]
     assert exchanged_sources([mr, pet]) == exchanged_sources([mr, mr]) == exchanged_sources([mr, ct]) == []
     assert colored_last([pet, ct, mr]) == [ct, mr, pet]
 
@@ -174,7 +174,7 @@ def test_no_overlap():
 
 @pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.diag([1.0, 1, 0, 1]), np.full((4, 4), np.nan)])
 def test_singular_affine(affine):
-    with pytest.raises(InputError, match="singular"):
+    with pytest.raises(InputError, match="its affine"):
         Volume(head((4, 4, 4)), affine, HERE)
 
 
@@ -218,7 +218,7 @@ class TestNifti:
 
     def test_several_volumes(self, tmp_path):
         nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4)), tmp_path / "x.nii")
-        with pytest.raises(InputError, match="it is 4-D, several volumes"):
+        with pytest.raises(InputError, match="it is 4-D, with several volumes"):
             read_nifti(tmp_path / "x.nii")
         nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4, 1), np.float32), np.eye(4)), tmp_path / "x.nii")
         assert read_nifti(tmp_path / "x.nii").values.shape == (4, 4, 4)
@@ -242,7 +242,7 @@ class TestNifti:
     )
     def test_no_nifti(self, tmp_path, content, got):
         (tmp_path / "x.nii").write_bytes(content)
-        with pytest.raises(InputError, match=f"(?s)no NIfTI file.*got: {got}"):
+        with pytest.raises(InputError, match=f"(?s)not a NIfTI file.*got: {got}"):
             read_nifti(tmp_path / "x.nii")
 
     def test_truncated(self, tmp_path):
@@ -320,7 +320,7 @@ class TestNifti:
         assert read_nifti(folder / "anatomical.nii").values.shape == (33, 41, 25)
         with pytest.raises(InputError, match="several volumes"):
             read_nifti(folder / "functional.nii")
-        with pytest.raises(InputError, match="no NIfTI volume"):
+        with pytest.raises(InputError, match="not a NIfTI volume"):
             read_nifti(folder / "row_major.dconn.nii")
 
     def test_a_library_that_is_missing(self):
@@ -409,9 +409,9 @@ class TestIntensity:
         assert intensity_ranges([mr, ct], window, rule, None) == [rule, window]
         with pytest.raises(InputError, match="`window` and `range` both"):
             intensity_ranges([ct, mr], window, rule, None)
-        with pytest.raises(InputError, match="`window` is for CT"):
+        with pytest.raises(InputError, match="`window` applies to CT"):
             intensity_ranges([mr, pet], window, None, None)
-        with pytest.raises(InputError, match="`suv_range` is for PET"):
+        with pytest.raises(InputError, match="`suv_range` applies to PET"):
             intensity_ranges([ct, mr], None, None, rule)
 
     def test_what_is_not_valid_takes_no_part(self):
@@ -445,7 +445,7 @@ class TestIntensity:
             )
 
     def test_nothing_in_it(self):
-        with pytest.raises(InputError, match="one value only"):
+        with pytest.raises(InputError, match="the same value"):
             range_of(Volume(np.ones((4, 4, 4), np.float32), np.eye(4), HERE), None, None, None)
         with pytest.raises(InputError, match="uptake"):
             range_of(

@@ -210,7 +210,7 @@ class TestMissingFrames:
         data = path.read_bytes()
         assert data.count(b"00:00:01.000000000") == 1
         path.write_bytes(data.replace(b"00:00:01.000000000", b"00:00:01.300000000"))
-        assert self.remarks(path) == [f"about 3 frames are missing that '{path}' says it holds"]
+        assert self.remarks(path) == [f"about 3 of the frames that '{path}' declares are missing"]
 
     def test_an_avi_that_says_it_holds_more(self, tmp_path):
         ticks = {"time_base": Fraction(1, 10)}
@@ -221,7 +221,7 @@ class TestMissingFrames:
         assert data[length] == 10
         data[length] = 13
         path.write_bytes(data)
-        assert self.remarks(path) == [f"about 3 frames are missing that '{path}' says it holds"]
+        assert self.remarks(path) == [f"about 3 of the frames that '{path}' declares are missing"]
 
     def test_an_mp4_that_was_cut_off(self, tmp_path):
         frames = [np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8) for index in range(20)]

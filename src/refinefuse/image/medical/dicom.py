@@ -59,7 +59,7 @@ def _assemble(path: Path, series: Series, stack: SliceStack) -> Volume:
         nearest = np.abs(stack.depths[:, None] - np.arange(stack.count)).argmin(0)
         headers = [headers[index] for index in nearest]
         notes.append(
-            f"the {len(stack.slices)} slices of '{path}' are at unequal distances: interpolated to {stack.count} "
+            f"the {len(stack.slices)} slices of '{path}' are unevenly spaced: interpolated to {stack.count} "
             f"slices {np.linalg.norm(stack.step):.3g} mm apart"
         )
     modality = _MODALITIES.get(text(header, "Modality"), "")
@@ -125,7 +125,7 @@ def _values(path: Path, stack: SliceStack) -> tuple[NDArray[np.float32], NDArray
 def _frame(one: SliceGeometry, frames: NDArray[Any]) -> NDArray[Any]:
     if one.frame >= len(frames) or frames.shape[1:] != one.size[::-1]:
         raise InputError(
-            f"Cannot use '{one.file}': it is damaged, or no image of values (a segmentation?).\n"
+            f"Cannot use '{one.file}': it is damaged, or not an image of measured values (a segmentation?).\n"
             f"  expected: a frame {one.frame + 1} of {one.size[1]} x {one.size[0]}\n"
             f"  got: {' x '.join(str(side) for side in frames.shape)}\nExport the series again."
         )
@@ -157,8 +157,8 @@ def _check_agreement(path: Path, headers: list[Any]) -> None:
         kinds = {text(header, keyword) or "nothing" for header in headers}
         if len(kinds) > 1:
             raise InputError(
-                f"The slices of '{path}' do not agree in {keyword}.\n  expected: one for the series\n"
-                f"  got: {', '.join(sorted(kinds))}\nPass the slices of one kind in a folder of their own."
+                f"The slices of '{path}' differ in {keyword}.\n  expected: one value for the series\n"
+                f"  got: {', '.join(sorted(kinds))}\nMove the slices of each kind into their own folder."
             )
 
 

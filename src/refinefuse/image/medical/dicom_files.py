@@ -89,16 +89,18 @@ def read_series(path: Path, wanted: str | None) -> Series:
         kinds = [f"{file.name}: {_kind(header)}" for file, header in headers]
         others = [f"{file.name}: not DICOM" for file in foreign] + [f"{file.name}: damaged" for file, _ in damaged]
         raise InputError(
-            f"Cannot read '{path}': there is no DICOM image in it.\n  got:\n{format_names(kinds + others)}\n"
-            "Pass the folder or file of the images themselves."
+            f"Cannot read '{path}': it contains no DICOM image.\n  got:\n{format_names(kinds + others)}\n"
+            "Pass the folder or file that contains the images."
         )
     chosen = _choose(path, headers, wanted)
-    damaged += [(file, "it has no pixels, though its series has") for file, header in chosen if "Rows" not in header]
+    damaged += [
+        (file, "it has no pixels, but the rest of its series has") for file, header in chosen if "Rows" not in header
+    ]
     if damaged:
         raise InputError(
-            f"Cannot read '{path}': files in it are damaged, and may belong to the series.\n  got:\n"
+            f"Cannot read '{path}': it contains damaged files that may belong to the series.\n  got:\n"
             + format_names([f"{file.name}: {reason}" for file, reason in damaged])
-            + "\nCopy them again, or move them out of the folder to do without them."
+            + "\nCopy them again, or move them out of the folder to continue without them."
         )
     return Series(*_without_duplicates(path, chosen, _unrecognized(chosen, foreign)))
 
@@ -117,13 +119,14 @@ def _header(file: Path) -> Any:
     except Exception as error:  # pydicom raises whatever damage brings up
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"Cannot read '{file}': it is no DICOM file, or it is damaged.\n  got: {reason}\nCopy or export it again."
+            f"Cannot read '{file}': it is not a DICOM file, or it is damaged.\n  got: {reason}\n"
+            "Copy or export it again."
         ) from None
     if not is_directory:
         check_elements(file, header)
         if "Rows" not in header and ("SeriesInstanceUID" not in header or _is_image(header)):
             raise InputError(
-                f"Cannot read '{file}': it is no DICOM file, or it is damaged.\n  expected: Rows, Columns, pixels\n"
+                f"Cannot read '{file}': it is not a DICOM file, or it is damaged.\n  expected: Rows, Columns, pixels\n"
                 "Copy or export it again."
             )
     return header
@@ -161,7 +164,7 @@ def _choose(path: Path, found: list[tuple[Path, Any]], wanted: str | None) -> li
     what = "several series" if wanted is None else f"{'several' if matching else 'no'} series {wanted!r}"
     raise InputError(
         f"'{path}' holds {what}:\n" + "\n".join(rows[:_MAX_LISTED]) + more + "\n"
-        "Choose by number or UID, with one entry per source in `series`; an empty one leaves the choice open."
+        "Choose by number or UID in `series`, with one entry per source; leave an entry empty to choose automatically."
     )
 
 
@@ -174,7 +177,7 @@ def _unrecognized(chosen: list[tuple[Path, Any]], foreign: list[Path]) -> list[s
     names = ", ".join(f"'{name}'" for name in similar[:5]) + (
         f" and {len(similar) - 5} more" if len(similar) > 5 else ""
     )
-    return [f"not DICOM, and left out: {names}; if one of them is a slice, it is damaged"]
+    return [f"ignored, because they are not DICOM: {names}; if one of them is a slice, it is damaged"]
 
 
 def _without_duplicates(
@@ -188,5 +191,8 @@ def _without_duplicates(
         unique.setdefault(key if uid else (str(file),), (file, header))
     count = len(chosen) - len(unique)
     if count:
-        warnings = [*warnings, f"{count} files of '{path}' are copies of others (same SOPInstanceUID): taken once"]
+        warnings = [
+            *warnings,
+            f"{count} files of '{path}' are copies of others (same SOPInstanceUID) and are used once",
+        ]
     return list(unique.values()), warnings

@@ -52,9 +52,10 @@ def read_fused(path: Path, *, max_voxels: int = MAX_VOXELS) -> FusedVolume:
     is_level = pixels.dtype in (np.uint8, np.uint16) or (pixels.min() >= 0 and pixels.max() <= 1)
     if not is_level:  # NaN too
         raise InputError(
-            f"Cannot score '{path}': a fused volume must hold levels from black to white.\n"
-            f"  expected: RGB, 8 or 16 bits without sign, or numbers from 0 to 1\n"
-            f"  got: {pixels.min():g} to {pixels.max():g}\nScale it by the range that black and white stand for."
+            f"Cannot score '{path}': a fused volume must contain levels from black to white.\n"
+            f"  expected: RGB, unsigned 8 or 16 bits, or numbers from 0 to 1\n"
+            f"  got: {pixels.min():g} to {pixels.max():g}\n"
+            "Scale it so that black is the lowest and white the highest of these values."
         )
     return FusedVolume(pixels, affine)
 
@@ -66,7 +67,8 @@ def _read_secondary_capture(path: Path, max_voxels: int) -> FusedVolume:
         file, header = series.files[0]
         if len(series.files) > 1 or not text(header, "SOPClassUID").startswith(_SECONDARY_CAPTURE):
             raise InputError(
-                f"Cannot score '{path}': it is no fused volume.\n  expected: NIfTI, or one secondary capture (DICOM)\n"
+                f"Cannot score '{path}': it is not a fused volume.\n"
+                "  expected: NIfTI, or one secondary capture (DICOM)\n"
                 f"  got: {len(series.files)} DICOM files of {text(header, 'Modality') or 'no modality'}\n"
                 "Pass the result of `refinefuse volume`."
             )

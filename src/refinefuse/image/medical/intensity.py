@@ -38,7 +38,7 @@ def parse_kinds(text: str, count: int) -> tuple[Modality, ...]:
     if len(words) != count or any(word and word not in _KINDS for word in words):
         raise InputError(
             f"`kind` must name the modality of each source, separated by commas.\n"
-            f"  expected: {count} of {', '.join(_KINDS)}, or nothing between commas\n  got: {text!r}"
+            f"  expected: {count} of {', '.join(_KINDS)}, or empty between commas\n  got: {text!r}"
         )
     return tuple(_KINDS.get(word, "") for word in words)
 
@@ -117,7 +117,9 @@ def intensity_ranges(
         matching = [own for volume, own in zip(volumes, rules, strict=True) if volume.modality == modality]
         if given is not None and not matching:
             sources = "\n".join(f"  {volume.description}" for volume in volumes)
-            raise InputError(f"`{option}` is for {NAMES[modality]}, and no source is one.\n{sources}\nRemove it.")
+            raise InputError(
+                f"`{option}` applies to {NAMES[modality]}, but none of the sources is one.\n{sources}\nRemove it."
+            )
         if given is not None and None not in matching:
             raise InputError(
                 f"`{option}` and `range` both set the black and white points of the {NAMES[modality]}.\n"
@@ -130,11 +132,11 @@ def _uptake(volume: Volume, suv: IntensityRange | None) -> IntensityRange:
     if suv is not None:
         if volume.units != "SUV":
             notes = "; ".join(volume.warnings) or "a file without such tags"
-            raise InputError(f"`suv_range` needs a PET whose tags give the SUV.\n  got: {notes}\nRemove it.")
+            raise InputError(f"`suv_range` needs a PET whose tags define the SUV.\n  got: {notes}\nRemove it.")
         return suv
     high = IntensityRange("percentile", 0, _HOTTEST).fit(iter(volume.slice_values())).high
     if high <= 0:
-        raise InputError("there is no uptake in it: no value above 0.\nExport the volume again.")
+        raise InputError("it shows no uptake: no value is above 0.\nExport the volume again.")
     return IntensityRange("counts", 0, high)
 
 
@@ -165,8 +167,8 @@ def intensity_warnings(volume: Volume, fixed: IntensityRange) -> list[str]:
     if fraction <= MAX_SATURATED:
         return []
     return [
-        f"{fraction:.0%} of the body in '{volume.path}' is white in the window {fixed.low:g} to {fixed.high:g} HU: "
-        "its structure is lost; use a wider `window`, or check that the values are in HU"
+        f"{fraction:.0%} of the body in '{volume.path}' is white in the window {fixed.low:g} to {fixed.high:g} HU, so "
+        "its structure is lost: use a wider `window`, or check that the values are in HU"
     ]
 
 
@@ -183,7 +185,7 @@ def colored(values: Float32[np.ndarray, "h w"], name: Colormap) -> Float32[np.nd
         InputError: the name is unknown, or `gray`, which has no colors.
     """
     if name not in _TABLES:
-        raise InputError(f"A color map must be one of {', '.join(get_args(Colormap))}.\n  got: {name!r}")
+        raise InputError(f"`colormap` must be one of {', '.join(get_args(Colormap))}.\n  got: {name!r}")
     table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], _TABLES[name])[:, 0, ::-1] / np.float32(255)
     levels = np.linspace(0, 1, 256)
     return np.stack([np.interp(values, levels, table[:, channel]) for channel in range(3)], -1).astype(np.float32)

@@ -143,12 +143,12 @@ def _parse(path: Path, stream: IO[bytes], is_compressed: bool, max_voxels: int, 
 
 
 def _damaged(path: Path, reason: str) -> str:
-    return f"Cannot read '{path}': it is no NIfTI file, or it is damaged.\n  got: {reason}\nCopy or export it again."
+    return f"Cannot read '{path}': it is not a NIfTI file, or it is damaged.\n  got: {reason}\nCopy or export it again."
 
 
 def _check_kind(path: Path, header: Any, shape: tuple[int, ...], dtype: np.dtype[Any], colors: bool) -> None:
     if int(header["intent_code"]) in _CIFTI:
-        raise InputError(f"Cannot use '{path}': it is no NIfTI volume.\n  got: CIFTI\nPass a volume.")
+        raise InputError(f"Cannot use '{path}': it is not a NIfTI volume.\n  got: CIFTI\nPass a volume.")
     is_rgb = colors and dtype.names == ("R", "G", "B")
     if dtype.kind not in "iuf" and not is_rgb:
         raise InputError(
@@ -157,8 +157,9 @@ def _check_kind(path: Path, header: Any, shape: tuple[int, ...], dtype: np.dtype
         )
     if any(side != 1 for side in shape[3:]):
         raise InputError(
-            f"Cannot use '{path}': it is {len(shape)}-D, several volumes (times, directions, ...) in one file.\n"
-            f"  expected: (i, j, k)\n  got: {shape}\nWrite one of them, or their mean, to a file of its own."
+            f"Cannot use '{path}': it is {len(shape)}-D, with several volumes (times, directions, ...) in "
+            "one file.\n"
+            f"  expected: (i, j, k)\n  got: {shape}\nWrite one of them, or their mean, to a separate file."
         )
 
 
@@ -166,7 +167,7 @@ def _orientation_warnings(path: Path, image: Any) -> list[str]:
     """Warnings if the file has no orientation, or two that disagree."""
     header, size = image.header, np.array(image.shape[:3])
     if int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        return [f"'{path}' does not record its orientation (sform and qform codes are 0): taken as upright (RAS+)"]
+        return [f"'{path}' does not record its orientation (sform and qform codes are 0): assumed to be RAS+"]
     if int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0:
         try:
             sform, qform = header.get_sform(), header.get_qform()
@@ -202,7 +203,7 @@ def without_gaps(path: Path, values: NDArray[Any]) -> tuple[NDArray[np.float32],
     if count == values.size:
         raise InputError(f"Cannot use '{path}': all voxels are NaN or infinite.\nExport the volume again.")
     filled = np.where(valid, values, values[valid].min()).astype(np.float32)
-    return filled, valid, [f"{count} voxels of '{path}' are NaN or infinite: taken as outside of the field of view"]
+    return filled, valid, [f"{count} voxels of '{path}' are NaN or infinite: treated as outside the field of view"]
 
 
 def write_nifti(path: Path, values: NDArray[Any], grid: Volume, comment: str = "") -> None:

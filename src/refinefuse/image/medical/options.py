@@ -92,13 +92,13 @@ class VolumeOptions:
         """
         if len(self.series) > len(paths):
             raise InputError(
-                f"`series` names more series than there are sources.\n  expected: at most {len(paths)}\n"
+                f"`series` has more entries than there are sources.\n  expected: at most {len(paths)}\n"
                 f"  got: {len(self.series)}"
             )
         no_kind: Modality = ""
         kinds = self.kinds or (no_kind,) * len(paths)
         if len(kinds) != len(paths):
-            raise InputError(f"One kind per source is needed.\n  expected: {len(paths)}\n  got: {len(kinds)}")
+            raise InputError(f"`kind` needs one entry per source.\n  expected: {len(paths)}\n  got: {len(kinds)}")
         series = [*self.series, *[None] * (len(paths) - len(self.series))]
         volumes = [
             with_kind(read_volume(path, chosen, max_voxels=self.max_voxels), kind)

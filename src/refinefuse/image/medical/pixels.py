@@ -55,7 +55,9 @@ class PixelReader:
         """
         dataset = read_dataset(file, pixels=True)
         if "PixelData" not in dataset:
-            raise InputError(f"Cannot use '{file}': it holds no pixel data.\nExport the series again with its pixels.")
+            raise InputError(
+                f"Cannot use '{file}': it contains no pixel data.\nExport the series again with its pixels."
+            )
         try:
             stored = self._decoded(file, dataset) if _is_compressed(dataset) else _native(file, dataset)
             size = (int(dataset.Rows), int(dataset.Columns))
@@ -204,7 +206,7 @@ def check_declared_size(file: Path, header: Any, max_voxels: int) -> None:
         most, least = size, 0
     if declared > most or least > size:
         raise InputError(
-            f"Cannot use '{file}': its pixels are missing, for it declares more than it can hold.\n"
+            f"Cannot use '{file}': pixels are missing, because it declares more of them than its size allows.\n"
             f"  expected: {' x '.join(map(str, shape))} values, {declared:,} bytes\n"
             f"  got: a file of {size:,} bytes\nCopy or export the file again."
         )

@@ -59,16 +59,18 @@ class VolumeRegistration:
         rules = (
             (
                 self.score_after >= _SHARED,
-                f"the two have little in common: mutual information {self.score_after:.3f}, {_SHARED:g} is needed",
+                f"the volumes have little in common: mutual information {self.score_after:.3f}, at least "
+                f"{_SHARED:g} is needed",
             ),
             (
                 self.confidence >= MIN_CONFIDENCE,
                 f"a position shifted by 8 mm or rotated by 8 degrees fits nearly as well: confidence "
-                f"{self.confidence:.1%}, {MIN_CONFIDENCE:.0%} is needed",
+                f"{self.confidence:.1%}, at least {MIN_CONFIDENCE:.0%} is needed",
             ),
             (
                 self.overlap >= _OVERLAP,
-                f"the two cover {self.overlap:.0%} of the smaller field of view together, {_OVERLAP:.0%} are needed",
+                f"the volumes overlap in {self.overlap:.0%} of the smaller field of view, at least "
+                f"{_OVERLAP:.0%} is needed",
             ),
         )
         return tuple(text for holds, text in rules if not holds)
@@ -109,7 +111,8 @@ def register_volumes(
     """
     if transform_type not in get_args(VolumeTransformType):
         raise InputError(
-            f"Volumes are registered by one of {', '.join(get_args(VolumeTransformType))}.\n  got: {transform_type!r}"
+            f"`transform_type` of volumes must be one of {', '.join(get_args(VolumeTransformType))}.\n"
+            f"  got: {transform_type!r}"
         )
     sitk = _sitk()
     own = ranges or [range_of(volume, None, None, None) for volume in (moving, fixed)]

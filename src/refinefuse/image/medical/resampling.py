@@ -122,5 +122,5 @@ def _no_overlap(source: Volume, step: NDArray[Any], shape: tuple[int, ...]) -> s
     return (
         "The fields of view do not overlap.\n"
         f"  grid of the result: {box(grid)} mm\n  '{source.path}': {box(source)} mm\n"
-        "Check that both volumes show one region of one patient, and register them first."
+        "Check that both volumes show the same region of the same patient, and register them first."
     )

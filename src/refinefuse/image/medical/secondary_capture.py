@@ -119,7 +119,7 @@ def _check_form(images: NDArray[Any], affine: NDArray[Any]) -> None:
     cosine = abs(rows @ columns) / (np.linalg.norm(rows) * np.linalg.norm(columns))
     if cosine > _RIGHT_ANGLE:
         raise InputError(
-            f"DICOM needs rows and columns at right angles.\n  got: {np.degrees(np.arccos(cosine)):.2f} degrees\n"
+            f"DICOM requires rows and columns at right angles.\n  got: {np.degrees(np.arccos(cosine)):.2f} degrees\n"
             "Write .nii.gz instead."
         )
     size = images.size * (1 if images.ndim == 4 else 2)

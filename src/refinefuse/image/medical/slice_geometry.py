@@ -64,8 +64,8 @@ def slice_geometries(file: Path, header: Any, *, colors: bool = False) -> Iterat
     """
     if header.get("SamplesPerPixel", 1) != 1 and not colors:
         raise InputError(
-            f"Cannot use '{file}': it holds colors, not measured values.\n  expected: one value per pixel\n"
-            f"  got: {header.get('PhotometricInterpretation')}\nPass the series that it was made from."
+            f"Cannot use '{file}': it contains colors, not measured values.\n  expected: one value per pixel\n"
+            f"  got: {header.get('PhotometricInterpretation')}\nPass the series from which it was made."
         )
     try:
         yield from _frames(file, header)
@@ -84,7 +84,7 @@ def _frames(file: Path, header: Any) -> Iterator[SliceGeometry]:
     if "PerFrameFunctionalGroupsSequence" in header:  # enhanced CT, MR and PET
         groups = header.PerFrameFunctionalGroupsSequence
         if len(groups) != count:
-            raise ValueError(f"{count} frames, and positions of {len(groups)}")
+            raise ValueError(f"{count} frames, but {len(groups)} positions")
         shared = header.SharedFunctionalGroupsSequence[0]
         for index, own in enumerate(groups):
             position = _group(own, shared, "PlanePositionSequence").ImagePositionPatient
@@ -127,7 +127,7 @@ def _slice(
 ) -> SliceGeometry:  # fmt: skip
     axes = np.array([float(value) for value in orientation]).reshape(2, 3)
     if np.abs(axes @ axes.T - np.eye(2)).max() > 2 * TOLERANCE or not np.isfinite(axes).all():
-        raise ValueError(f"direction cosines that are not at right angles: {axes.round(4).tolist()}")
+        raise ValueError(f"the direction cosines are not at right angles: {axes.round(4).tolist()}")
     rows, columns = (float(value) for value in measures.PixelSpacing)
     at = np.array([float(value) for value in position]).reshape(3)
     if not (np.isfinite(at).all() and 0 < rows < np.inf and 0 < columns < np.inf):
@@ -157,9 +157,10 @@ def sort_slices(slices: list[SliceGeometry], path: Path) -> SliceStack:
     if gaps.min() < max(1e-3, _UNEVEN * common):
         at = int(gaps.argmin())
         raise InputError(
-            f"'{path}' holds several slices at one position: it is 4-D, several volumes (times, weightings) in one "
+            f"'{path}' has several slices at the same position: it is 4-D, with several volumes (times, "
+            "weightings) in one "
             f"series.\n  '{slices[at].file.name}' and '{slices[at + 1].file.name}' at {depths[at]:.2f} mm\n"
-            "Pass the files of one volume in a folder of their own."
+            "Move the files of each volume into their own folder."
         )
     if gaps.max() <= (1 + _UNEVEN) * gaps.min():
         count, steps = len(slices), np.arange(len(slices), dtype=np.float64)
@@ -172,8 +173,8 @@ def sort_slices(slices: list[SliceGeometry], path: Path) -> SliceStack:
     offset = float(np.linalg.norm(np.array([one.position for one in slices]) - line, axis=1).max())
     if offset > _UNEVEN * np.linalg.norm(step) + 1e-3:
         raise InputError(
-            f"The slices of '{path}' are not in line.\n  expected: all on one line\n"
-            f"  got: one {offset:.3f} mm off\nConvert the series to NIfTI with a tool that resamples it."
+            f"The slices of '{path}' are not aligned.\n  expected: all on one line\n"
+            f"  got: one {offset:.3f} mm off\nConvert the series to NIfTI with a tool that can resample it."
         )
     return SliceStack(slices, step, steps, count)
 
@@ -185,10 +186,10 @@ def _check_consistent(first: SliceGeometry, other: SliceGeometry, path: Path) ->
     )
     if differ or other.size != first.size:
         raise InputError(
-            f"The slices of '{path}' do not make one volume: sizes, spacings or orientations differ.\n"
+            f"The slices of '{path}' do not form one volume: their sizes, spacings or orientations differ.\n"
             f"  '{first.file.name}': {first.size}, {first.spacing} mm, {first.axes.round(4).tolist()}\n"
             f"  '{other.file.name}': {other.size}, {other.spacing} mm, {other.axes.round(4).tolist()}\n"
-            "Move localizers and other planes into folders of their own."
+            "Move localizers and other planes into separate folders."
         )
 
 
@@ -208,12 +209,12 @@ def _check_uneven(
             f"Slices of '{path}' are missing: about {round(float(gaps[at]) / common) - 1} after "
             f"'{slices[at].file.name}'.\n  expected: {common:.3f} mm from slice to slice\n  got: {gaps[at]:.3f} mm, "
             f"from {depths[at]:.2f} to {depths[at + 1]:.2f} mm\n"
-            "Copy the series again; nothing is made up for missing slices."
+            "Copy the series again; missing slices are not interpolated."
         )
     if gaps.max() > _WIDEST * gaps.min():
         raise InputError(
-            f"The slices of '{path}' are at unequal distances.\n"
+            f"The slices of '{path}' are unevenly spaced.\n"
             f"  expected: distances that differ by at most a factor of {_WIDEST:g}\n"
             f"  got: {gaps.min():.3f} to {gaps.max():.3f} mm\n"
-            "Pass the evenly spaced part of the series in a folder of its own."
+            "Move the evenly spaced part of the series into its own folder."
         )

@@ -41,10 +41,10 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
     header = headers[0]
     differing = _differing(headers)
     if differing:
-        return None, f"the slices do not agree in {', '.join(differing)}"
+        return None, f"the slices differ in {', '.join(differing)}"
     if text(header, "Units") == "GML":
         kind = text(header, "SUVType") or "BW"
-        return (1.0, "") if kind == "BW" else (None, f"the file's SUV is of type {kind}, not by body weight")
+        return (1.0, "") if kind == "BW" else (None, f"the file's SUV type is {kind}, not body weight")
     radio = (header.get("RadiopharmaceuticalInformationSequence") or [{}])[0]
     try:
         weight, dose = number(header, "PatientWeight", 0.0), number(radio, "RadionuclideTotalDose", 0.0)
@@ -68,7 +68,7 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
         return None, f"the tags lack {', '.join(missing)}"
     for name, value, limits in (("PatientWeight (kg)", weight, _WEIGHT), ("RadionuclideTotalDose (Bq)", dose, _DOSE)):
         if not limits[0] <= value <= limits[1]:
-            return None, f"{name} must be {limits[0]:g} to {limits[1]:g}, and is {value:g}"
+            return None, f"{name} must be {limits[0]:g} to {limits[1]:g}, but is {value:g}"
     decayed = dose
     if decay_corrected_to == "START":
         elapsed, reason = _elapsed(headers, radio, timedelta(seconds=half_life))
@@ -78,7 +78,7 @@ def suv_factor(headers: Sequence[Any]) -> tuple[float | None, str]:
     if not _PER_KG[0] <= decayed / weight <= _PER_KG[1]:
         return (
             None,
-            f"the dose per kg at the scan must be {_PER_KG[0]:g} to {_PER_KG[1]:g} Bq, and is {decayed / weight:g}",
+            f"the dose per kg at the scan must be {_PER_KG[0]:g} to {_PER_KG[1]:g} Bq, but is {decayed / weight:g}",
         )
     return weight * 1000 / decayed, ""
 
@@ -95,7 +95,7 @@ def _elapsed(headers: Sequence[Any], radio: Any, half_life: timedelta) -> tuple[
     scan = _scan_time(headers)
     injection, is_dated = _injection_time(radio, headers[0], scan)
     if scan is None or injection is None:
-        return None, "the tags lack times of injection and acquisition"
+        return None, "the tags lack the times of injection and acquisition"
     if not is_dated and half_life > _DATED:
         return None, f"the tags lack RadiopharmaceuticalStartDateTime (half-life {half_life})"
     elapsed, limit = scan - injection, _MAX_HALF_LIVES

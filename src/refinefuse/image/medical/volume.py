@@ -65,7 +65,7 @@ class Volume:
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.size == 0:
             raise InputError(
-                f"Cannot use '{self.path}': a volume must have three dimensions, and voxels.\n"
+                f"Cannot use '{self.path}': a volume must have three dimensions and at least one voxel.\n"
                 f"  expected: (i, j, k)\n  got: {self.values.shape}\nSplit a time series into single volumes first."
             )
         check_affine(self.affine, self.path)
@@ -127,9 +127,9 @@ def check_affine(affine: NDArray[Any], path: Path) -> None:
         elif is_regular:
             what = f"the spacing of its voxels must be {_SPACING[0]:g} to {_SPACING[1]:g} mm"
         else:
-            what = "its affine is singular, which gives the voxels no position"
+            what = "its affine is singular, so the voxels have no position"
     else:
-        what = "its affine is singular: it holds numbers that are not finite"
+        what = "its affine contains numbers that are not finite"
     rows = "\n".join(f"    {' '.join(f'{value:9.4g}' for value in row)}" for row in affine)
     raise InputError(
         f"Cannot use '{path}': {what}.\n  got:\n{rows}\nWrite the file again with a valid orientation and spacing."
@@ -149,7 +149,7 @@ def check_voxel_count(shape: tuple[int, ...], path: Path, limit: int) -> None:
         raise InputError(
             f"'{path}' declares more voxels than the limit allows.\n  expected: at most {limit:,}\n"
             f"  got: {' x '.join(str(side) for side in shape)} = {count:,}\n"
-            "If the file is sound, crop or resample it first, or raise the limit: "
+            "If the file is valid, crop or resample it first, or raise the limit: "
             f"`{LIMIT_VARIABLE}` in the environment."
         )
 
@@ -167,7 +167,7 @@ def different_patients(volumes: list[Volume], *, show_names: bool) -> list[str]:
     for other in volumes[:-1]:
         if other.patient and last.patient and other.patient != last.patient:
             names = f": {other.patient} and {last.patient}" if show_names else ""
-            found.append(f"the sources are of different patients{names}")
+            found.append(f"the sources show different patients{names}")
         elif other.frame and last.frame and other.frame != last.frame:
             found.append(
                 f"'{other.path}' and '{last.path}' have different frames of reference: unless they were registered, "
@@ -185,7 +185,7 @@ def exchanged_sources(volumes: list[Volume]) -> list[str]:
     """A warning if a PET or SPECT precedes a CT or MRI."""
     kinds = [volume.modality for volume in volumes]
     if kinds[-1] not in COLORED and set(COLORED) & set(kinds):
-        return ["the PET or SPECT is not the last source: it was taken as the last one, and its color kept"]
+        return ["the PET or SPECT is not the last source, but was treated as the last one, whose color is kept"]
     return []
 
 

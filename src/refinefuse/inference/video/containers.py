@@ -93,8 +93,8 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise InputError(
-            f"Cannot write a video '{path}': the extension gives the format.\n"
-            f"  expected: {', '.join(CONTAINERS)}\n  got: {path.suffix or 'none'}\nRename the file accordingly."
+            f"Cannot write a video '{path}': unknown file extension.\n"
+            f"  expected: {', '.join(CONTAINERS)}\n  got: {path.suffix or 'none'}\nUse one of these extensions."
         )
     name = CONTAINERS[suffix].codecs[0] if codec == "auto" else codec
     if name not in CODECS:
@@ -102,7 +102,7 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
     if name not in CONTAINERS[suffix].codecs:
         holding = [f"*{suffix}" for suffix, container in CONTAINERS.items() if name in container.codecs]
         raise InputError(
-            f"A {suffix} file cannot hold this codec.\n  expected: {' or '.join(CONTAINERS[suffix].codecs)}\n"
+            f"A {suffix} file cannot contain this codec.\n  expected: {' or '.join(CONTAINERS[suffix].codecs)}\n"
             f"  got: {name}\nName the file {' or '.join(holding)}, or choose another codec."
         )
     check_writable(path, overwrite=overwrite)

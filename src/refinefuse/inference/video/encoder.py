@@ -144,7 +144,7 @@ class VideoEncoder:
         longest = max(Fraction(stamp - self._last), shown)
         if 0 < self._form.longest < longest:
             raise InputError(
-                f"{frame.name} is followed by a gap, or follows one, that a .{self._form.format} file cannot hold: "
+                f"Next to {frame.name} is a gap that is too long for a .{self._form.format} file: "
                 f"{float(longest * self._time_base / 3600):.1f} hours.\nWrite a .mkv file, or cut the video there."
             )
 
@@ -209,7 +209,7 @@ class VideoEncoder:
         try:
             yield
         except (self._errors.FFmpegError, OSError, ValueError, MemoryError) as error:
-            kept = f"What was written can be played: up to {self.frames} frames." if self.frames else ""
+            kept = f"The part that was written can be played: up to {self.frames} frames." if self.frames else ""
             raise InputError(f"Cannot write '{self.path}' any further: {reason_of(error)}.\n{kept}") from None
 
 

@@ -75,7 +75,7 @@ class VideoSource:
         streams = [one for one in self._container.streams.video if not one.disposition & _ATTACHED_IMAGES]
         context = streams[0].codec_context if streams else None
         if context is None or not context.height or not context.width:
-            raise InputError(f"'{self.name}' holds no video that can be decoded.\nConvert it, for example to H.264.")
+            raise InputError(f"'{self.name}' contains no video that can be decoded.\nConvert it, for example to H.264.")
         self._stream: Any = streams[0]
         self.size = (context.height, context.width)
         try:
@@ -100,7 +100,7 @@ class VideoSource:
                 self.start, self.tags = event.moment, ImageTags.of(event.image)
                 return
         found = f"\n  got: {self._before[0].reason}" if self._before else ""
-        raise InputError(f"'{self.name}' holds no frame that can be decoded.{found}")
+        raise InputError(f"'{self.name}' contains no frame that can be decoded.{found}")
 
     @property
     def index(self) -> int:
@@ -117,12 +117,10 @@ class VideoSource:
                 time, end = event.moment - self.start, event.moment + event.duration
                 yield Frame(event.image, event.moment, float(time), event.duration, self._frame_name(time))
         if self._times.repaired:
-            self.remarks.append(
-                f"{self._times.repaired} frames of '{self.name}' had no time of their own: spread evenly"
-            )
+            self.remarks.append(f"{self._times.repaired} frames of '{self.name}' had no valid timestamp: spread evenly")
         lost = self._lost_at_end(end)
         if lost > 0:
-            self.remarks.append(f"about {lost} frames are missing that '{self.name}' says it holds")
+            self.remarks.append(f"about {lost} of the frames that '{self.name}' declares are missing")
 
     def _lost_at_end(self, end: Fraction) -> int:
         """How many frames fewer there were than the file states; nothing else shows that it was cut off."""
@@ -138,7 +136,7 @@ class VideoSource:
         return round((hours * 3600 + minutes * 60 + seconds - end) * self.rate)
 
     def _on_interlaced(self) -> None:
-        self.remarks.append(f"'{self.name}' is interlaced: every frame was made of both fields (bwdif)")
+        self.remarks.append(f"'{self.name}' is interlaced: deinterlaced with bwdif")
 
     def _decoded(self) -> Iterator[VideoFrame | CorruptFrame]:
         """Images in the order in which they are shown. A packet whose image never comes gives a `CorruptFrame`."""
@@ -165,7 +163,7 @@ class VideoSource:
         for stamp, damages in packets.items():
             for damage in damages:
                 if damage or certain:
-                    yield self._corrupt(stamp, damage or "no image came out of it")
+                    yield self._corrupt(stamp, damage or "it contains no image")
 
     def _corrupt(self, stamp: int | None, damage: str) -> CorruptFrame:
         start = self._stream.start_time or 0
@@ -239,6 +237,6 @@ def open_input(name: str) -> Any:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"Cannot open the video '{name}': {reason_of(error)}.\n"
-            "Check the path or the address, and that it is a video. A camera is a path such as /dev/video0; for "
-            "two of them there is `refinefuse live`."
+            "Check the path or address, and that it is a video. For a camera use a path such as /dev/video0; for "
+            "two cameras use `refinefuse live`."
         ) from None

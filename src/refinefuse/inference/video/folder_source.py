@@ -65,7 +65,7 @@ class FolderSource:
         self._numbers = frame_numbers([file.stem for file in files])
         self.count = self._numbers[-1] + 1
         missing = self.count - len(files)
-        self.remarks = [f"{missing} frames are missing in '{self.name}': the frame before each gap stays"] * bool(
+        self.remarks = [f"{missing} frames are missing in '{self.name}': the frame before each gap is held"] * bool(
             missing
         )
         first = _as_frame(read_image(files[0]))

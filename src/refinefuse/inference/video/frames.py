@@ -84,7 +84,7 @@ def listening() -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """What an error of FFmpeg or of the system says."""
     if isinstance(error, import_av().error.ExitError):  # how a timeout ends: "Immediate exit requested"
-        return "nothing came in time"
+        return "timed out"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -45,14 +45,14 @@ class TimestampMatcher(Generic[A, B]):
                 current, following = following, next(self._a, None)
             if current is None or (following is None and b.time > current.time + 0.99 * self._period):
                 end = 0.0 if current is None else current.time + self._period
-                self.note = f"`a` ends after {end:.2f} s, `b` is longer: stopped at the shorter"
+                self.note = f"`a` ends after {end:.2f} s, before `b`: stopped there"
                 self.cut = True
                 return
             last, step = b.time, b.time - last
             yield current, b
         further = next(self._a, None)
         if further is not None and further.time > last + 1.5 * max(self._period, step):
-            self.note = f"`b` ends after {last:.2f} s, `a` is longer: stopped at the shorter"
+            self.note = f"`b` ends after {last:.2f} s, before `a`: stopped there"
 
 
 def _nearer(candidate: HasTimestamp, current: HasTimestamp, to: HasTimestamp) -> bool:

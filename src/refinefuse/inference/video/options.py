@@ -53,8 +53,8 @@ class VideoOptions:
                 raise InputError(f"`{name}` must be {', '.join(get_args(kind))}.\n  got: {getattr(self, name)!r}")
         if self.alignment.align:
             raise InputError(
-                "Videos are not aligned frame by frame: the result would shake.\nAlign one frame of each "
-                "with `refinefuse align`, save the transform, and give it as `transform`."
+                "Videos cannot be aligned frame by frame, because the result would shake.\nAlign one frame of each "
+                "with `refinefuse align`, save the transform, and pass it as `transform`."
             )
 
 

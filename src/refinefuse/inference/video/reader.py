@@ -146,7 +146,7 @@ class VideoReader:
                 continue
             message = f"{frame.name}: {frame.reason}"
             if self.options.on_error == "stop":
-                self._stopped_by = InputError(f"{message}\nStopped there; `on_error=skip` leaves such frames out.")
+                self._stopped_by = InputError(f"{message}\nStopped there. Use `on_error=skip` to skip such frames.")
                 return  # the frames before it are fused first
             self.result.damaged.append(message)
 

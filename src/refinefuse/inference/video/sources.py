@@ -60,7 +60,8 @@ def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) 
     turns = [source.tags.rotation for source in sources]
     if turns[0] != turns[1]:
         sources[0].remarks.append(
-            f"`a` is to be shown turned by {turns[0]} degrees and `b` by {turns[1]}: their pixels were fused as stored"
+            f"`a` is tagged with a rotation of {turns[0]} degrees and `b` of {turns[1]}: their pixels were "
+            "fused as stored"
         )
     if Path(a).exists() and Path(a).resolve() == Path(b).resolve():
         sources[0].remarks.append(f"both sources are '{a}'")
@@ -85,9 +86,9 @@ def _check_sizes(a: Source, b: Source) -> None:
         return
     said = []
     for source in (a, b):
-        turned = f", to be shown turned by {source.tags.rotation} degrees" if source.tags.rotation else ""
+        turned = f", tagged with a rotation of {source.tags.rotation} degrees" if source.tags.rotation else ""
         said.append(f"{source.size[0]} x {source.size[1]}   '{source.name}'{turned}")
     raise InputError(
         f"`a` and `b` must have the same height and width.\n  a: {said[0]}\n  b: {said[1]}\n"
-        "Align a frame of each with `refinefuse align`, save the transform, and give it as `transform`."
+        "Align one frame of each with `refinefuse align`, save the transform, and pass it as `transform`."
     )

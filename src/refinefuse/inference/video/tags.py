@@ -82,12 +82,12 @@ def dropped_tags(container: Container, encoding: Encoding, tags: ImageTags, suff
     """Which tags a file cannot hold, in one sentence; nothing if it holds all."""
     lost = []
     if container.steady and tags.matrix:
-        lost.append("that it is to be turned")
+        lost.append("rotation")
     if container.steady and tags.colorspace not in _COMMON_MATRICES:
-        lost.append("which YUV matrix it has")
+        lost.append("YUV matrix")
     if encoding.lossless and (tags.mastering or tags.light):
-        lost.append("the screen and the brightness of HDR10")
-    return [f"a {suffix} file with {encoding.encoder} cannot say of a video: {', '.join(lost)}"] * bool(lost)
+        lost.append("HDR10 display and brightness")
+    return [f"a {suffix} file with {encoding.encoder} cannot store these tags: {', '.join(lost)}"] * bool(lost)
 
 
 def dropped_metadata(wanted: Mapping[str, str], languages: Iterable[str], path: Path) -> list[str]:
@@ -97,7 +97,7 @@ def dropped_metadata(wanted: Mapping[str, str], languages: Iterable[str], path: 
         spoken = {stream.language for stream in container.streams}
     lost = [key for key in portable(wanted) if key.lower() not in found]
     lost += [f"language {one}" for one in languages if not {one, _QUICKTIME.get(one, one)} & spoken]
-    return [f"a {path.suffix.lower()} file does not hold what `b` says of itself: {', '.join(lost)}"] * bool(lost)
+    return [f"a {path.suffix.lower()} file cannot store these tags of `b`: {', '.join(lost)}"] * bool(lost)
 
 
 def hdr_options(encoder: str, tags: ImageTags) -> dict[str, str]:

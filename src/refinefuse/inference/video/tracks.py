@@ -91,10 +91,10 @@ class Tracks:
             return TrackChoice(stream, None)
         codec = self._codec_for(stream)
         if codec is None:
-            self.warnings.append(f"the {name} is lost: the {self._container.format} format does not hold it")
+            self.warnings.append(f"the {name} is lost: the {self._container.format} format cannot store it")
             return None
         if _codec_of(stream) != codec:
-            self.warnings.append(f"the {name} was encoded as {codec}: the {self._container.format} format asks for it")
+            self.warnings.append(f"the {name} was encoded as {codec}: the {self._container.format} format requires it")
         return TrackChoice(stream, codec)
 
     def _codec_for(self, stream: Any) -> str | None:
