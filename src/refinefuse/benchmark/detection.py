@@ -7,6 +7,7 @@ touches what depends on it alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,20 +123,11 @@ class Study(Looks):
     comparisons: list[LabelComparison] = field(default_factory=list)
 
 
-def run_studies(
-    entry: DetectionEntry,
-    variables: PathVariables,
-    methods: Sequence[Method],
-    sets: Sequence[ImageDataset],
-    results: Results,
-    output: Path,
-    num_workers: int,
-    progress: bool | None,
-) -> list[Study]:
-    """Look at all images that were not looked at yet, with every detector, and compare.
+@dataclass(frozen=True)
+class StudyInputs:
+    """What a study of networks begins with.
 
-    Args:
-        entry: the study.
+    Attributes:
         variables: where the config's paths begin.
         methods: whose fused images.
         sets: the datasets.
@@ -143,14 +135,31 @@ def run_studies(
         output: the folder of the results, with the store.
         num_workers: how many processes.
         progress: show a progress bar on standard error; None on a terminal only.
+    """
+
+    variables: PathVariables
+    methods: Sequence[Method]
+    sets: Sequence[ImageDataset]
+    results: Results
+    output: Path
+    num_workers: int
+    progress: bool | None
+
+    def open_store(self) -> closing[ResultStore]:
+        """What earlier runs found; closed at the end of a `with` block."""
+        return closing(ResultStore(self.output / "results.jsonl"))
+
+
+def run_studies(entry: DetectionEntry, inputs: StudyInputs) -> list[Study]:
+    """Look at all images that were not looked at yet, with every detector, and compare.
 
     Raises:
         RefineFuseError: a detector or the labels cannot be used, or an extra is missing.
     """
     labeled = {one.dataset for one in entry.labels}
-    sets = [images for images in sets if images.name in labeled]
-    labels = [_read_labels(one, variables, sets) for one in entry.labels]  # before the long work
-    sources = find_networks(entry.detectors, variables, "detector")
+    sets = [images for images in inputs.sets if images.name in labeled]
+    labels = [_read_labels(one, inputs.variables, sets) for one in entry.labels]  # before the long work
+    sources = find_networks(entry.detectors, inputs.variables, "detector")
     located = {name: None if source.endswith(".json") else locate_detector(source) for name, source in sources.items()}
     for detector in located.values():  # one that cannot be used is refused before the long work
         if detector is not None:
@@ -159,12 +168,11 @@ def run_studies(
     for name, detector in located.items():
         study = Study(detector=name if len(located) > 1 else "")
         if detector is None:
-            slugs = {**{row: row for row in SOURCES}, **{method.name: method.slug for method in methods}}
+            slugs = {**{row: row for row in SOURCES}, **{method.name: method.slug for method in inputs.methods}}
             study.found = read_found(entry, sources[name], slugs, sets)
             study.cached = sum(map(len, study.found.values()))
         else:
-            images = iter_rows(methods, sets, results)
-            _look(study, entry, detector, images, output, num_workers, progress)
+            _look(study, entry, detector, iter_rows(inputs.methods, sets, inputs.results), inputs)
         for one, boxes in zip(entry.labels, labels, strict=True):
             title = f"{one.title}-{study.detector}" if study.detector else one.title
             study.comparisons.append(compare_with_labels(entry, LabelComparison(one, title, boxes), study.found))
@@ -235,15 +243,7 @@ def iter_rows(methods: Sequence[Method], sets: Sequence[ImageDataset], results: 
                     yield RowImage(method.name, images.name, pair, path, pair.b)
 
 
-def _look(
-    study: Study,
-    entry: DetectionEntry,
-    detector: Path,
-    images: Iterator[RowImage],
-    output: Path,
-    num_workers: int,
-    progress: bool | None,
-) -> None:
+def _look(study: Study, entry: DetectionEntry, detector: Path, images: Iterator[RowImage], inputs: StudyInputs) -> None:
     identity = network_checksum(detector, *_CODE)
     looks = [
         DetectionJob(DetectionRow(row, dataset, gray), pair.name, path, color, detector)
@@ -252,20 +252,17 @@ def _look(
     ]
     keys = [checksum(*map(file_checksum, (look.image, look.color)), str(look.where.gray), identity) for look in looks]
     key_of = dict(zip(looks, keys, strict=True))
-    store = ResultStore(output / "results.jsonl")
-    try:
+    with inputs.open_store() as store:
         todo = list({key: look for look, key in key_of.items() if store.boxes(key) is None}.values())
         study.looked, study.cached = len(todo), len(looks) - len(todo)
-        steps = _collect(study, todo, key_of, store, num_workers)
-        for _ in progress_bar("detecting", steps, total=len(todo), show=progress):
+        steps = _collect(study, todo, key_of, store, inputs.num_workers)
+        for _ in progress_bar("detecting", steps, total=len(todo), show=inputs.progress):
             pass
         for look, key in key_of.items():
             rows = store.boxes(key)
             if rows is not None:
                 boxes = merge_classes(_unpacked(rows), entry.class_aliases).select_classes(entry.classes)
                 study.found.setdefault(look.where, {})[look.name] = boxes
-    finally:
-        store.close()
 
 
 def network_checksum(network: Path, *code: str) -> str:

@@ -13,7 +13,7 @@ from refinefuse.benchmark import figures, grids, tables
 from refinefuse.benchmark.classical import CLASSICAL
 from refinefuse.benchmark.config import BenchmarkConfig
 from refinefuse.benchmark.cost import Cost, as_csv, costs_of
-from refinefuse.benchmark.detection import Study, run_studies
+from refinefuse.benchmark.detection import Study, StudyInputs, run_studies
 from refinefuse.benchmark.detection_report import StudyReport, compared_detectors
 from refinefuse.benchmark.drawn import FOLDERS, FigureCache
 from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables, find_dataset_images
@@ -91,15 +91,12 @@ def run_experiment(
             return done
         costs = _costs(config, methods, variables, output, done)
         writer = _Writer(config, methods, output, done, costs, drawn)
+        inputs = StudyInputs(variables, methods, sets, results, output, num_workers, progress)
         if config.detection is not None:
-            done.studies = run_studies(
-                config.detection, variables, methods, sets, results, output, num_workers, progress
-            )
+            done.studies = run_studies(config.detection, inputs)
             _report_studies(StudyReport(config, methods, results, output), done, sets)
         if config.segmentation is not None:
-            done.segmentations = run_segmentation(
-                config.segmentation, variables, methods, sets, results, output, num_workers, progress
-            )
+            done.segmentations = run_segmentation(config.segmentation, inputs)
             done.sections += segmentation_sections(done.segmentations, methods)
         scores = [scores_of(results, methods, images) for images in sets]
         for images, score in zip(sets, scores, strict=True):

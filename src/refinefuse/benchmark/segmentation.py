@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from refinefuse.benchmark.config import LabelEntry, SegmentationEntry
-from refinefuse.benchmark.detection import Looks, RowImage, find_networks, iter_rows, network_checksum
+from refinefuse.benchmark.detection import Looks, RowImage, StudyInputs, find_networks, iter_rows, network_checksum
 from refinefuse.benchmark.detection_comparison import ALL
 from refinefuse.benchmark.grids import to_display
 from refinefuse.benchmark.identity import checksum, file_checksum
 from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables
-from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.result_store import ResultStore
-from refinefuse.benchmark.runner import Results, in_processes
+from refinefuse.benchmark.runner import in_processes
 from refinefuse.detection.labels import Labels, Size, read_mask
 from refinefuse.errors import ConfigError, RefineFuseError
 from refinefuse.image.files import read_image
@@ -85,36 +84,17 @@ class SegmentationStudy(Looks):
     remarks: list[str] = field(default_factory=list)
 
 
-def run_segmentation(
-    entry: SegmentationEntry,
-    variables: PathVariables,
-    methods: Sequence[Method],
-    sets: Sequence[ImageDataset],
-    results: Results,
-    output: Path,
-    num_workers: int,
-    progress: bool | None,
-) -> list[SegmentationStudy]:
+def run_segmentation(entry: SegmentationEntry, inputs: StudyInputs) -> list[SegmentationStudy]:
     """Look at all images that were not looked at yet, with every network, and compare.
-
-    Args:
-        entry: the study.
-        variables: where the config's paths begin.
-        methods: whose fused images.
-        sets: the datasets.
-        results: what was fused.
-        output: the folder of the results, with the store.
-        num_workers: how many processes.
-        progress: show a progress bar on standard error; None on a terminal only.
 
     Raises:
         RefineFuseError: a network or the masks cannot be used, or an extra is missing.
     """
-    networks = {name: Path(path) for name, path in find_networks(entry.networks, variables, "network").items()}
+    networks = {name: Path(path) for name, path in find_networks(entry.networks, inputs.variables, "network").items()}
     todo = []
     for labels in entry.labels:
-        images = next(one for one in sets if one.name == labels.dataset)
-        masks = _masks(entry, labels, variables, images)  # all is checked before the long work
+        images = next(one for one in inputs.sets if one.name == labels.dataset)
+        masks = _masks(entry, labels, inputs.variables, images)  # all is checked before the long work
         for name, network in networks.items():
             known = tuple(_known(entry, open_segmenter(network).names, network))
             classes = tuple(c for n, c in enumerate(entry.classes) if n in known)
@@ -124,20 +104,17 @@ def run_segmentation(
                 absent = ", ".join(c for c in entry.classes if c not in classes)
                 study.remarks.append(f"{name} has no class {absent}, so the mean is over the other classes.")
             todo.append((study, images, masks, network, known))
-    store = ResultStore(output / "results.jsonl")
-    try:
+    with inputs.open_store() as store:
         for study, images, masks, network, known in todo:
             meanings = tuple(study.labels.meanings().items())
-            rows = [one for one in iter_rows(methods, [images], results) if one.pair.name in masks]
+            rows = [one for one in iter_rows(inputs.methods, [images], inputs.results) if one.pair.name in masks]
             jobs = [
                 SegmentationJob(one, masks[one.pair.name], network, known, meanings, tuple(entry.classes),
                                 tuple(entry.class_aliases.items()))
                 for one in rows
             ]  # fmt: skip
-            counts = _look(study, jobs, store, num_workers, progress)
+            counts = _look(study, jobs, store, inputs)
             _evaluate(study, entry, counts, list(masks))
-    finally:
-        store.close()
     return [study for study, *_ in todo]
 
 
@@ -174,19 +151,15 @@ def _masks(
 
 
 def _look(
-    study: SegmentationStudy,
-    jobs: Sequence[SegmentationJob],
-    store: ResultStore,
-    num_workers: int,
-    progress: bool | None,
+    study: SegmentationStudy, jobs: Sequence[SegmentationJob], store: ResultStore, inputs: StudyInputs
 ) -> dict[str, dict[str, list[float]]]:
     """How many pixels agree, by row and image."""
     identity = network_checksum(jobs[0].network, *_CODE) if jobs else ""
     keys = {job: _key(job, identity) for job in jobs}
     todo = list({key: job for job, key in keys.items() if not store.scores(key)}.values())
     study.looked, study.cached = len(todo), len(jobs) - len(todo)
-    steps = in_processes(look_at, todo, num_workers)
-    for job, found in progress_bar(f"segmenting, {study.network}", steps, total=len(todo), show=progress):
+    steps = in_processes(look_at, todo, inputs.num_workers)
+    for job, found in progress_bar(f"segmenting, {study.network}", steps, total=len(todo), show=inputs.progress):
         if isinstance(found, str):
             study.failures.append(f"{job.where.row}, {job.where.dataset}, {job.where.pair.name}: {found}")
         else:
