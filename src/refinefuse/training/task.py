@@ -16,29 +16,13 @@ from refinefuse.data.crops import UNLABELED, CropBatch
 from refinefuse.errors import ConfigError
 from refinefuse.losses import fusion_loss, object_recall_loss
 from refinefuse.metrics import evaluate
+from refinefuse.metrics.table import COMMON, DIAGNOSTICS
 from refinefuse.network.model import RefineFuse
 from refinefuse.training.detector import FrozenDetector, detection_loss
 from refinefuse.training.recipe import Recipe
 from refinefuse.training.segmenter import Segmenter, segmentation_loss
 
-VALIDATION_METRICS = (
-    "EN",
-    "SD",
-    "SF",
-    "AG",
-    "MI",
-    "SCD",
-    "VIF",
-    "Qabf",
-    "SSIM",
-    "edge_recall",
-    "missed_targets",
-    "gradient_reversal",
-    "overshoot",
-    "noise_gain",
-    "spurious_edges",
-    "spurious_curvature",
-)
+VALIDATION_METRICS = (*COMMON, *DIAGNOSTICS)
 
 
 class FusionTask(LightningModule):
