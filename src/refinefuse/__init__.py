@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from refinefuse.errors import RefineFuseError
     from refinefuse.image.color import Color
     from refinefuse.image.files import read_counts, read_image, write_image
+    from refinefuse.image.medical.options import VolumeOptions
     from refinefuse.image.medical.registration import VolumeRegistration
     from refinefuse.image.thermal import IntensityRange
     from refinefuse.inference.align_volumes import align_volume
     from refinefuse.inference.alignment_options import AlignmentOptions
     from refinefuse.inference.backend import Backend
     from refinefuse.inference.device import Precision
-    from refinefuse.inference.folder_result import FolderResult
     from refinefuse.inference.folders import fuse_folder
     from refinefuse.inference.fuser import Fuser, FusionResult, fuse, load_model
     from refinefuse.inference.inputs import ImageInput
     from refinefuse.inference.inspection import PairWarning, inspect_pair
     from refinefuse.inference.onnx_export import ExportReport, export_onnx
+    from refinefuse.inference.results import FolderResult, VolumeResult
     from refinefuse.inference.thermal import ThermalOptions
     from refinefuse.inference.tiling import TileSize
     from refinefuse.inference.video.fuse import fuse_video
     from refinefuse.inference.video.options import VideoOptions, VideoResult
-    from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
     from refinefuse.inference.volumes import fuse_volume
     from refinefuse.network.config import NetworkConfig
     from refinefuse.network.model import RefineFuse
@@ -54,7 +54,7 @@ _DEFINED_IN = {
     "Backend": "inference.backend",
     "Color": "image.color",
     "ExportReport": "inference.onnx_export",
-    "FolderResult": "inference.folder_result",
+    "FolderResult": "inference.results",
     "Fuser": "inference.fuser",
     "FusionResult": "inference.fuser",
     "ImageInput": "inference.inputs",
@@ -77,7 +77,7 @@ _DEFINED_IN = {
     "VideoResult": "inference.video.options",
     "VolumeOptions": "image.medical.options",
     "VolumeRegistration": "image.medical.registration",
-    "VolumeResult": "inference.volume_options",
+    "VolumeResult": "inference.results",
     "align": "alignment.align",
     "align_volume": "inference.align_volumes",
     "calibrate_rig": "rig.calibrate",

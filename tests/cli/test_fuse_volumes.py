@@ -7,9 +7,9 @@ import pytest
 
 from refinefuse.image.files import read_image, write_image
 from refinefuse.image.medical.dicom import read_dicom
+from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.outputs import OutputPaths
-from refinefuse.inference.volume_options import VolumeOptions
 from refinefuse.inference.volumes import fuse_volumes
 from series import CT_CLASS, head, pet_tags, read_series, tilt, write_series
 

@@ -9,11 +9,10 @@ from refinefuse.batch.run import BatchSummary
 from refinefuse.cli.session import print_failures, to_stderr
 from refinefuse.errors import InputError, format_names
 from refinefuse.image.files import IMAGE_EXTENSIONS
-from refinefuse.inference.folder_result import FolderResult
 from refinefuse.inference.fuser import Fuser
+from refinefuse.inference.results import FolderResult, VolumeResult
 from refinefuse.inference.video.options import VideoResult
 from refinefuse.inference.video.sources import VIDEO_EXTENSIONS, is_video
-from refinefuse.inference.volume_options import VolumeResult
 from refinefuse.inference.volumes import are_volumes
 from refinefuse.weights.store import shipped
 

@@ -103,9 +103,8 @@ def run(
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_volume
     from refinefuse.image.medical.intensity import parse_kinds
-    from refinefuse.image.medical.options import parse_series
+    from refinefuse.image.medical.options import VolumeOptions, parse_series
     from refinefuse.inference.outputs import OutputPaths
-    from refinefuse.inference.volume_options import VolumeOptions
     from refinefuse.inference.volumes import fuse_volumes
     from refinefuse.weights.store import MEDICAL
 

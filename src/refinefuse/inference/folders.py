@@ -12,13 +12,13 @@ from refinefuse.data.pairs import check_distinct, pair_folders
 from refinefuse.errors import PairingError, format_names
 from refinefuse.image.files import check_target
 from refinefuse.inference.alignment_options import AlignmentOptions
-from refinefuse.inference.folder_result import FolderResult
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inspection import PooledCheck
 from refinefuse.inference.outputs import OutputFormat, OutputPaths, check_apart, make_folder, suffix_of
 from refinefuse.inference.pipeline import Progress, run
 from refinefuse.inference.provenance import Provenance
 from refinefuse.inference.record import FolderRecord
+from refinefuse.inference.results import FolderResult
 from refinefuse.inference.stages import stages_of
 from refinefuse.inference.stills import StillJob, StillReader, StillWriter
 from refinefuse.inference.thermal import ThermalOptions

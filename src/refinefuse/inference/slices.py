@@ -9,6 +9,7 @@ import numpy as np
 from refinefuse.image.color import to_tensor
 from refinefuse.image.medical.display import DisplayedVolumes, describe_display
 from refinefuse.image.medical.intensity import intensity_warnings
+from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.image.medical.volume import (
     Volume,
     colored_last,
@@ -19,7 +20,7 @@ from refinefuse.image.medical.volume import (
 )
 from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair
-from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
+from refinefuse.inference.results import VolumeResult
 
 _SMALL_COVERAGE = 0.5  # fraction of the grid in which a source has data, below which a warning is given
 _FINER = 1.5  # how much finer the grid of another source must be to be mentioned

@@ -19,7 +19,6 @@ from refinefuse.image.metadata_embed import unsupported_metadata
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.scanlines import ScanlineBuffer
 from refinefuse.image.thermal import IntensityRange
-from refinefuse.inference.folder_result import FolderResult
 from refinefuse.inference.fuser import Fuser
 from refinefuse.inference.inputs import LoadedImage, load_input, restore_format
 from refinefuse.inference.inspection import PairWarning, Preview
@@ -27,6 +26,7 @@ from refinefuse.inference.montage import side_by_side
 from refinefuse.inference.outputs import OutputPaths
 from refinefuse.inference.pipeline import Pair
 from refinefuse.inference.provenance import Provenance, add_text, describe_range
+from refinefuse.inference.results import FolderResult
 from refinefuse.inference.streaming import (
     Readers,
     StripFormat,

@@ -17,6 +17,7 @@ from refinefuse.image.color import Color, merge_color_sources, restore_color, to
 from refinefuse.image.files import check_target, write_image
 from refinefuse.image.medical.formats import is_volume
 from refinefuse.image.medical.nifti import NIFTI_EXTENSIONS, is_nifti, write_nifti
+from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.image.medical.registration import VolumeTransformType
 from refinefuse.image.medical.secondary_capture import DerivationText, check_series_folder, write_secondary_capture
 from refinefuse.image.medical.volume import NAMES, reorient_back
@@ -27,10 +28,10 @@ from refinefuse.inference.montage import volume_montage
 from refinefuse.inference.outputs import OutputPaths, check_apart, make_folder
 from refinefuse.inference.pipeline import Pair, Progress, run
 from refinefuse.inference.provenance import Provenance, describe_range
+from refinefuse.inference.results import VolumeResult
 from refinefuse.inference.slices import SliceReader
 from refinefuse.inference.stages import Check, Fuse
 from refinefuse.inference.threads import StageTimer
-from refinefuse.inference.volume_options import VolumeOptions, VolumeResult
 from refinefuse.weights.store import MEDICAL
 
 _LONGEST = 900  # characters of a text in DICOM (ST holds 1024)

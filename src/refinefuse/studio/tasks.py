@@ -19,6 +19,7 @@ from refinefuse.alignment.transform import Transform, corners, load_transform
 from refinefuse.errors import AlignmentError, InputError
 from refinefuse.image.color import Color, to_array
 from refinefuse.image.medical.intensity import parse_kinds
+from refinefuse.image.medical.options import VolumeOptions
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.alignment_options import AlignmentOptions
 from refinefuse.inference.backend import Backend
@@ -29,7 +30,6 @@ from refinefuse.inference.outputs import OutputPaths
 from refinefuse.inference.thermal import ThermalOptions
 from refinefuse.inference.video.fuse import fuse_videos
 from refinefuse.inference.video.options import VideoOptions
-from refinefuse.inference.volume_options import VolumeOptions
 from refinefuse.inference.volumes import fuse_volumes
 from refinefuse.studio.messages import plain_error, plain_warnings
 from refinefuse.studio.views import evaluate_views, volume_geometry, write_slice, write_views

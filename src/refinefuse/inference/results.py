@@ -1,8 +1,11 @@
-"""What became of a run over files or folders."""
+"""What becomes of a run over files, folders or volumes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.inspection import PairWarning
@@ -29,3 +32,20 @@ class FolderResult:
     warnings: dict[str, tuple[PairWarning, ...]] = field(default_factory=dict)
     pooled_warnings: tuple[PairWarning, ...] = ()
     ranges: list[IntensityRange] = field(default_factory=list)
+
+
+@dataclass
+class VolumeResult:
+    """The result of fusing volumes.
+
+    Attributes:
+        messages: what was read and written.
+        warnings: what looks wrong with the volumes, in words.
+        pair_warnings: what looks wrong with the pair in its middle slice.
+        affine: (4, 4), row, column and slice of the result as it is displayed to patient coordinates (RAS) in mm.
+    """
+
+    messages: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    pair_warnings: list[PairWarning] = field(default_factory=list)
+    affine: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
