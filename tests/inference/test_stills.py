@@ -54,4 +54,4 @@ def test_an_image_on_its_side_is_fused_upright(folders):
     fuser = Fuser("infrared-visible-small", device="cpu")
     result = fuse_folder(a, b, out, fuser=fuser)
     np.testing.assert_array_equal(read_image(out / "1.png"), fuser.fuse(GRAY, RGB))
-    assert any("EXIF 1 and 6" in str(warning) for warning in result.warnings["1"])
+    assert any("EXIF orientations (1 and 6)" in str(warning) for warning in result.warnings["1"])

@@ -59,6 +59,7 @@ EQUIVALENT = [
     ("image/medical/intensity.py", r"else -1\.0$", "anything below the threshold is no warning"),
     ("metrics/evaluate.py", r"triplet\[ ?1\]\.shape", "all three have one shape"),
     ("data/crops.py", r"plane\.shape\[ ?-1\] > size", "crops are square"),
+    ("network/config.py", r"% 4 <= 0", "no remainder of a positive number is less than 0"),
     ("data/crops.py", "side is self.size", "a crop of that size is resized to itself"),
     ("data/crops.py", "if not turn >= 4", "the same eight symmetries by other numbers"),
     ("data/crops.py", r"dtype <= np\.uint8", "planes are uint8 or float32"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from refinefuse.alignment.transform import Transform
     from refinefuse.image.color import Color
+    from refinefuse.image.medical.options import VolumeOptions
     from refinefuse.inference.alignment_options import AlignmentOptions
     from refinefuse.inference.fuser import Fuser
     from refinefuse.inference.thermal import ThermalOptions
@@ -114,6 +115,43 @@ class RegistrationArguments:
 
         transform = load_given(self.transform, self.rig, self.distance)
         return AlignmentOptions(self.align, transform, self.transform_type, self.strict)
+
+
+@dataclass
+class VolumeArguments:
+    """Volumes.
+
+    Attributes:
+        window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
+        range: Black and white points of all sources but the last, whatever their modality: MIN,MAX or
+            percentile:LOW,HIGH.
+        suv_range: Black and white points of PET: MIN,MAX in SUV by body weight.
+        colormap: Colormap of the last volume; without it, inferno for PET and SPECT, otherwise none.
+        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
+            name.
+        series: Numbers or UIDs of the DICOM series, separated by commas, if a folder holds several.
+    """
+
+    window: str | None = None
+    range: str | None = None
+    suv_range: str | None = None
+    colormap: Literal["inferno", "magma", "hot", "gray"] | None = None
+    kind: str | None = None
+    series: str | None = None
+
+    def options(self, count: int) -> VolumeOptions:
+        """As the library takes them, for so many volumes."""
+        from refinefuse.image.medical.intensity import parse_kinds
+        from refinefuse.image.medical.options import VolumeOptions, parse_series
+
+        return VolumeOptions(
+            window=self.window,
+            range=self.range,
+            suv_range=self.suv_range,
+            colormap=self.colormap,
+            series=parse_series(self.series),
+            kinds=parse_kinds(self.kind, count) if self.kind else (),
+        )
 
 
 def load_given(transform: Path | None, rig: Path | None = None, distance: float | None = None) -> Transform | None:

@@ -2,49 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from refinefuse.cli.arguments import VolumeArguments
 from refinefuse.cli.session import to_stderr
-
-if TYPE_CHECKING:
-    from refinefuse.image.medical.options import VolumeOptions
-
-
-@dataclass
-class VolumeArguments:
-    """Volumes, as they were fused.
-
-    Attributes:
-        window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
-        range: Black and white points of A, in any modality: MIN,MAX or percentile:LOW,HIGH.
-        suv_range: Black and white points of PET: MIN,MAX in SUV by body weight.
-        colormap: Colormap of B; without it, inferno for PET and SPECT, otherwise none.
-        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
-            name.
-        series: Numbers or UIDs of the DICOM series, separated by commas, if a folder holds several.
-    """
-
-    window: str | None = None
-    range: str | None = None
-    suv_range: str | None = None
-    colormap: Literal["inferno", "magma", "hot", "gray"] | None = None
-    kind: str | None = None
-    series: str | None = None
-
-    def options(self) -> VolumeOptions:
-        """As the library takes them."""
-        from refinefuse.image.medical.intensity import parse_kinds
-        from refinefuse.image.medical.options import VolumeOptions, parse_series
-
-        return VolumeOptions(
-            window=self.window,
-            range=self.range,
-            suv_range=self.suv_range,
-            colormap=self.colormap,
-            series=parse_series(self.series),
-            kinds=parse_kinds(self.kind, 2) if self.kind else (),
-        )
 
 
 def run(
@@ -97,7 +58,7 @@ def run(
     for path in outputs:
         check_writable(path, overwrite=overwrite)
     retain_freed_memory()
-    task = find_task([Path(p) for p in fused.split(",")], Path(a), Path(b), volumes.options())
+    task = find_task([Path(p) for p in fused.split(",")], Path(a), Path(b), volumes.options(2))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         keys = [key.strip() for key in metrics.split(",")]

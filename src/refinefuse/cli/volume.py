@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from refinefuse.cli.arguments import NetworkArguments
+from refinefuse.cli.arguments import NetworkArguments, VolumeArguments
 
 EXAMPLES = """\
   refinefuse volume mri.nii.gz pet.nii.gz -o fused.nii.gz
@@ -24,7 +24,6 @@ class ResultArguments:
         output: Fused volume: .nii, .nii.gz, or a folder for DICOM.
         weight_map: Also save the weight map of A as a volume (.nii, .nii.gz).
         montage: Also save an image with some slices: A, B and the fused slice side by side.
-        colormap: Colormap of the last volume; without it, inferno for PET and SPECT, otherwise none.
         grid: Source whose grid the result gets; without it, the one with the smallest voxels.
         anonymize: Remove all patient and study data from DICOM results.
         overwrite: Replace existing files.
@@ -34,32 +33,10 @@ class ResultArguments:
     output: Path
     weight_map: Path | None = None
     montage: Path | None = None
-    colormap: Literal["inferno", "magma", "hot", "gray"] | None = None
     grid: Literal["a", "b"] | None = None
     anonymize: bool = False
     overwrite: bool = False
     no_provenance: bool = False
-
-
-@dataclass
-class SourceArguments:
-    """Sources.
-
-    Attributes:
-        window: CT window: brain, bone, lung, tissue or CENTER,WIDTH in HU.
-        range: Black and white points of all sources but the last, whatever their modality: MIN,MAX or
-            percentile:LOW,HIGH.
-        suv_range: Black and white points of PET: MIN,MAX in SUV by body weight.
-        kind: Modality of each source (ct, mri, pet or spect), separated by commas; without it, from the file or its
-            name.
-        series: Numbers or UIDs of the DICOM series, separated by commas, if a folder holds several.
-    """
-
-    window: str | None = None
-    range: str | None = None
-    suv_range: str | None = None
-    kind: str | None = None
-    series: str | None = None
 
 
 @dataclass
@@ -80,7 +57,7 @@ def run(
     b: Path,
     *more: Path,
     results: ResultArguments,
-    sources: SourceArguments,
+    volumes: VolumeArguments,
     registration: RegistrationArguments,
     network: NetworkArguments,
 ) -> int:
@@ -94,7 +71,7 @@ def run(
         b: MRI, PET or SPECT: the volume whose color is kept.
         more: Further volumes. The last volume is always the one whose color is kept.
         results: Where results go.
-        sources: How sources are read.
+        volumes: How volumes are read.
         registration: Whether sources are registered.
         network: What fuses.
     """
@@ -102,24 +79,13 @@ def run(
 
     prepare()
     from refinefuse.cli.reporting import Loader, check_kind, report_volume
-    from refinefuse.image.medical.intensity import parse_kinds
-    from refinefuse.image.medical.options import VolumeOptions, parse_series
     from refinefuse.inference.outputs import OutputPaths
     from refinefuse.inference.volumes import fuse_volumes
     from refinefuse.weights.store import MEDICAL
 
     paths = (a, b, *more)
     check_kind("volume", tuple(map(str, paths)), str(results.output))
-    options = VolumeOptions(
-        window=sources.window,
-        range=sources.range,
-        suv_range=sources.suv_range,
-        colormap=results.colormap,
-        grid=results.grid,
-        series=parse_series(sources.series),
-        anonymize=results.anonymize,
-        kinds=parse_kinds(sources.kind, len(paths)) if sources.kind else (),
-    )
+    options = replace(volumes.options(len(paths)), grid=results.grid, anonymize=results.anonymize)
     outputs = OutputPaths(results.output, results.weight_map, results.montage)
     loader = Loader(lambda: network.load(MEDICAL))
     outcome = fuse_volumes(
