@@ -169,7 +169,7 @@ def test_orientation_is_applied_and_not_written_again(tmp_path, extension, orien
 def test_sources_that_differ_in_orientation_are_reported():
     assert orientation_warnings(Metadata(), Metadata()) == []
     (message,) = orientation_warnings(Metadata(), Metadata(orientation=6))
-    assert "EXIF 1 and 6" in message
+    assert "EXIF orientations (1 and 6)" in message
 
 
 def test_resolution_turns_with_the_image():

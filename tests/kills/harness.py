@@ -109,7 +109,7 @@ class Runs(ABC):
             wrong.append(f"it had not ended {SECONDS_TO_END} s after the signal")
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-        wrong += self.lost(moment)
+        wrong += self.lost_work(moment)
         if not self._is_old_or_whole():
             wrong.append("an old result is gone and the new one is not complete")
         if number != signal.SIGKILL and self.leftovers():
@@ -122,7 +122,7 @@ class Runs(ABC):
             wrong.append("the next run did not remove what was left")
         return wrong
 
-    def lost(self, moment: float) -> list[str]:
+    def lost_work(self, moment: float) -> list[str]:
         """What a run that was killed at a moment lost beyond what it may."""
         return []
 

@@ -191,7 +191,7 @@ class Training(Runs):
         """The trained weights."""
         return sorted(self.folder.glob("run/tiny.safetensors"))
 
-    def lost(self, moment: float) -> list[str]:
+    def lost_work(self, moment: float) -> list[str]:
         """Training since the last checkpoint, or since the start: at most a minute; by SIGTERM one is written."""
         saved = [self.folder / "run" / name for name in ("recipe.yaml", "last.ckpt")]
         times = [path.stat().st_mtime for path in saved if path.exists()]

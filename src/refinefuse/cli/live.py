@@ -147,10 +147,11 @@ def _open(outputs: OutputArguments, view: LiveView) -> list[Output]:
 def _report(result: LiveResult) -> int:
     import sys
 
+    of_a, of_b = result.num_disconnects
     print(
         f"{result.frames} frames in {result.seconds:.1f} s, {result.rate:.1f} per second; latency "
         f"{1000 * result.latency(50):.0f} ms (median), {1000 * result.latency(99):.0f} ms (99th percentile); "
-        f"{result.dropped} dropped; connection to A lost {result.lost[0]} times, to B {result.lost[1]} times.",
+        f"{result.dropped} dropped; connection to A lost {of_a} times, to B {of_b} times.",
         file=sys.stderr,
     )
     for failure in result.failures:

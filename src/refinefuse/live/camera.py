@@ -15,7 +15,7 @@ from refinefuse.inference.video.frames import import_av, reason_of
 if TYPE_CHECKING:
     from av import VideoFrame
 
-CameraState = Literal["connecting", "live", "lost", "ended"]
+CameraState = Literal["connecting", "live", "disconnected", "ended"]
 
 _OPENING, _SILENCE = 5.0, 2.0  # seconds until a camera counts as absent, and as lost
 _RETRY = 0.2  # seconds between two tries
@@ -57,14 +57,14 @@ class Camera:
         name: of the source, as the user gave it.
         state: what it is doing.
         reason: why it was lost, in words.
-        lost: how many times it was lost.
+        num_disconnects: how many times it was lost.
     """
 
     def __init__(self, name: str, news: Condition) -> None:
         self.name = name
         self.state: CameraState = "connecting"
         self.reason = ""
-        self.lost = 0
+        self.num_disconnects = 0
         self._news = news
         self._stop = Event()
         self._frames: deque[LiveFrame] = deque(maxlen=_KEPT)
@@ -122,9 +122,9 @@ class Camera:
         while not self._stop.is_set():
             try:
                 self._read()
-                self._enter("ended" if self._is_file else "lost", "the stream ended")
+                self._enter("ended" if self._is_file else "disconnected", "the stream ended")
             except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-                self._enter("ended" if self._is_file else "lost", reason_of(error))
+                self._enter("ended" if self._is_file else "disconnected", reason_of(error))
             if self._is_file:
                 return
             self._stop.wait(_RETRY)
@@ -133,7 +133,7 @@ class Camera:
         if self._stop.is_set():
             return
         with self._news:
-            self.lost += state == "lost" and self.state == "live"
+            self.num_disconnects += state == "disconnected" and self.state == "live"
             self.state, self.reason = state, reason
             self._news.notify_all()
 

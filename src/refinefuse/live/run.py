@@ -76,7 +76,7 @@ class LiveResult:
         frames: how many were fused.
         seconds: how long it ran, from the first frame on.
         dropped: frames of the faster camera that came while another one was fused.
-        lost: how many times a camera was lost and opened again: `a`, `b`.
+        num_disconnects: how many times a camera was lost and opened again: `a`, `b`.
         latencies: seconds from the arrival of a frame to that of the fused one at the outputs, of the last 5000.
         failures: outputs that stopped, each with the reason.
         interrupted: what the user stopped it by.
@@ -85,7 +85,7 @@ class LiveResult:
     frames: int = 0
     seconds: float = 0.0
     dropped: int = 0
-    lost: tuple[int, int] = (0, 0)
+    num_disconnects: tuple[int, int] = (0, 0)
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
     failures: list[str] = field(default_factory=list)
     interrupted: KeyboardInterrupt | None = None
@@ -303,7 +303,7 @@ class LiveView:
             output.close()
             if output.failure:
                 self.result.failures.append(f"{output.name}: {output.failure}")
-        self.result.lost = self._a.lost, self._b.lost
+        self.result.num_disconnects = self._a.num_disconnects, self._b.num_disconnects
 
 
 @contextmanager
