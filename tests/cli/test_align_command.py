@@ -102,7 +102,7 @@ def test_a_refusal_names_the_type_of_transform_that_works(shifted, images, run):
         given = [command, shifted / "turned.png", shifted / "b.png", "-o", shifted / f"{command}.png", *option]
         code, _, err = run(*given, "--transform-type", "translation")
         assert code == 1
-        assert "give --transform-type rigid" in err
+        assert "use --transform-type rigid" in err
         assert run(*given, "--transform-type", "rigid")[0] == 0
 
 
@@ -138,7 +138,8 @@ def test_fuse_warns_of_a_pair_that_looks_shifted(tmp_path, run):
     assert code == 1
     assert "looks shifted" in err
     assert not (tmp_path / "2.png").exists()
-    code, _, err = run("fuse", tmp_path / "still.png", tmp_path / "b.png", "-o", tmp_path / "3.png", "--strict")
+    still = tmp_path / "still.png", tmp_path / "b.png", "-o", tmp_path / "3.png"
+    code, _, err = run("fuse", *still, "--strict", "--polarity", "white-hot")
     assert code == 0
     assert "looks shifted" not in err
 
