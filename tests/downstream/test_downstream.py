@@ -76,7 +76,7 @@ def trainings(data):
 def test_a_study_leaves_tables_and_a_report_and_computes_nothing_twice(data, capsys):
     assert start(data) == 0
     out = capsys.readouterr().out
-    assert "12 networks trained, 0 kept" in out  # 3 rows, 2 seeds, 2 tasks
+    assert "12 networks trained, 0 reused" in out  # 3 rows, 2 seeds, 2 tasks
     assert "lacks 4 of 4 images of the train pairs. It is left out." in out
     folder = data.parent / "out"
     assert {path.stem for path in (folder / "tables").glob("*.csv")} == {

@@ -92,7 +92,7 @@ def test_a_label_map_of_another_size_is_named(labeled, data):
 
 def test_a_missing_folder_of_labels_is_named(labeled, data):
     part = replace(labeled.datasets[0], labels="nowhere")
-    with pytest.raises(PairingError, match="label maps"):
+    with pytest.raises(PairingError, match="label map folder"):
         load_datasets(replace(labeled, datasets=[part]), data)
 
 
