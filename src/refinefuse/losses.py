@@ -1,4 +1,4 @@
-"""The loss terms of training, one function per term; a smaller value means a better fused image.
+"""Training loss terms, one function per term; lower is better.
 
 The common fusion metrics are differentiable, but a network trained on them alone learns to copy one source.
 `edge_recall` and `hot_target` prevent that; `overshoot` prevents the halos that raise contrast, and
@@ -24,7 +24,7 @@ Image255 = Float[Tensor, "n 1 h w"]
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts; 0 leaves a term out.
+    """The weight of each loss term; 0 disables a term.
 
     `detection` needs a detector, which the recipe names; `object_recall` and `segmentation` need label maps.
     """
@@ -50,9 +50,9 @@ _SMOOTH = gaussian(25, 4.0)
 HOT_TARGET_MARGIN = 10
 """Gray levels by which a hot pixel should be brighter than half of the fused image."""
 PER_PAIR_TERMS = ("vif", "qabf", "scd", "hot_target", "spurious_edges", "spurious_curvature", "coarse_level")
-"""Terms that look at all crops of a pair together, one above the other: what they compare is a property of the whole
-image. Visual information and edges are ratios of sums, and over a single crop in which a source is flat they grow
-without bound when its noise is amplified."""
+"""Terms computed over all crops of a pair together, stacked vertically, because they compare properties of the whole
+image. VIF and Qabf are ratios of sums, which grow without bound on a single crop with a flat source when its noise is
+amplified."""
 
 
 def intensity_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
@@ -65,7 +65,7 @@ def intensity_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def gradient_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Mean distance of each signed slope to the steeper one of the sources, as a fraction of the range.
+    """Mean distance of each signed gradient to the steeper one of the sources, as a fraction of the range.
 
     Source: SeAFusion (see `intensity_loss`), eq. 5. Differs: the responses keep their sign, so no edge can be
     reversed.
@@ -77,7 +77,7 @@ def gradient_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def ssim_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Minus the structural similarity to both sources.
+    """Negative structural similarity to both sources.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
     similarity", IEEE TIP 13(4), 2004.
@@ -86,7 +86,7 @@ def ssim_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def vif_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Minus the visual information that the fused image holds of both sources.
+    """Negative visual information fidelity with respect to both sources.
 
     Source: Sheikh, Bovik, "Image information and visual quality", IEEE TIP 15(2), 2006, in the pixel domain.
     """
@@ -94,7 +94,7 @@ def vif_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def qabf_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Minus the fraction of the sources' edges that arrive with strength and direction.
+    """Negative Qabf: the fraction of source edges preserved in strength and direction.
 
     Source: Xydeas, Petrovic, "Objective image fusion performance measure", Electronics Letters 36(4), 2000.
     """
@@ -102,7 +102,7 @@ def qabf_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def scd_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Minus the correlation of what was added to one source with the other.
+    """Negative correlation of what was added to one source with the other.
 
     Source: Aslantas, Bendes, "A new image quality metric for image fusion: the sum of the correlations of
     differences", AEU 69(12), 2015.
@@ -111,34 +111,34 @@ def scd_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def edge_recall_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """How far edges that one source alone has fall short of nine tenths of their strength, on average.
+    """Mean shortfall of edges unique to one source, relative to nine tenths of their strength.
 
-    An edge belongs to one source alone where its gradient exceeds 6 levels per pixel and twice the other's: the
-    differentiable form of the metric `edge_recall`. Our choice.
+    An edge is unique to one source where its gradient exceeds 6 levels per pixel and twice that of the other. This is
+    the differentiable form of the metric `edge_recall`. Our choice.
     """
     return _shortfall_of_edges(fused, a, b, torch.ones_like(a, dtype=torch.bool))
 
 
 def object_recall_loss(fused: Image255, a: Image255, b: Image255, objects: Bool[Tensor, "n 1 h w"]) -> Tensor:
-    """`edge_recall_loss` over the objects and 4 pixels around them: an outline of a person, not a wall, is asked for.
+    """`edge_recall_loss` within 4 pixels of labeled objects, to favor outlines of people over walls.
 
     Args:
         fused: fused luma, 0 to 255.
         a: luma of the first sources.
         b: luma of the second sources.
-        objects: where somebody labeled an object.
+        objects: mask of the labeled objects.
     """
     near = dilate(objects.to(fused.dtype), 9) > 0
     return _shortfall_of_edges(fused, a, b, near)
 
 
 def coarse_level_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Mean distance of the smoothed fused image to a smoothed level that detectors see well, in 0 to 1.
+    """Mean distance of the smoothed fused image to a smoothed target level that suits detectors, from 0 to 1.
 
-    That level is half the mean of the sources and half the visible image with the infrared where it is hot, which it
-    is more and more from 30 to 70 levels above its median. Smoothed by a Gaussian of 4 pixels, so that the detail stays
-    free. Of the levels tried
-    under the detail of this network, YOLOX-nano saw most with this one (docs/downstream.md). Our choice.
+    The target is half the mean of the sources and half the visible image with hot infrared pixels blended in, gradually
+    from 30 to 70 levels above the infrared median. The Gaussian of 4 pixels leaves the detail unconstrained. Of the
+    targets tried with the detail of this network, YOLOX-nano detected most with this one (docs/downstream.md). Our
+    choice.
     """
     hot = ((a - quantile(a, 0.5) - 30) / 40).clamp(0, 1)
     wanted = (a + b) / 4 + (b + hot * (a - b).relu()) / 2
@@ -157,11 +157,11 @@ def _shortfall_of_edges(fused: Image255, a: Image255, b: Image255, counted: Bool
 
 
 def hot_target_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """How far hot pixels fall below the brighter source, or below the middle of the fused image, if that is higher.
+    """Mean shortfall of hot pixels below the brighter source, or below the middle of the fused image if that is higher.
 
-    The mean over them, as a fraction of the range. Hot are the pixels of `a` above its 95th percentile and more than 30
-    levels above its median; the middle is the fused median and `HOT_TARGET_MARGIN`: the differentiable form of the
-    metric `missed_targets`. Our choice.
+    As a fraction of the range. Hot pixels are those of `a` above its 95th percentile and more than 30 levels above its
+    median; the middle is the fused median plus `HOT_TARGET_MARGIN`. This is the differentiable form of the metric
+    `missed_targets`. Our choice.
     """
     targets = (a > quantile(a, 0.95)) & (a > quantile(a, 0.5) + 30)
     least = quantile(fused.detach(), 0.5) + HOT_TARGET_MARGIN
@@ -170,10 +170,10 @@ def hot_target_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def overshoot_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """How far levels are outside of what either source shows in the 15x15 square around, on average over all pixels.
+    """Mean excess of levels beyond the range of both sources in the surrounding 15x15 square.
 
-    As a fraction of the range, beyond a margin of 3 levels: the differentiable form of the metric `overshoot`, which
-    finds halos. Our choice.
+    As a fraction of the range, beyond a margin of 3 levels. This is the differentiable form of the metric `overshoot`,
+    which detects halos. Our choice.
     """
     above = fused - dilate(torch.maximum(a, b), 15) - 3
     below = erode(torch.minimum(a, b), 15) - 3 - fused
@@ -181,19 +181,19 @@ def overshoot_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
 
 
 def spurious_edges_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Edges that neither source has, as a fraction of those of the stronger source: the metric itself."""
+    """Edges that neither source has, as a fraction of those of the stronger source: same as the metric."""
     return spurious_edges(fused, a, b).mean() / 100
 
 
 def spurious_curvature_loss(fused: Image255, a: Image255, b: Image255) -> Tensor:
-    """Curves at a coarse scale that neither source has, as a fraction: the metric itself."""
+    """Coarse-scale curves that neither source has, as a fraction: same as the metric."""
     return spurious_curvature(fused, a, b).mean() / 100
 
 
 def _count(mask: Tensor) -> Tensor:
-    """Pixels of a mask, at least 1; where several processes share a batch, their mean.
+    """Number of pixels in a mask, at least 1; averaged over the processes that share a batch.
 
-    So the gradients of the processes, of which training takes the mean, are together that of the whole batch.
+    This makes the averaged gradient of the processes equal that of the whole batch.
     """
     count, processes = mask.sum(), 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -203,7 +203,7 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def sobel_per_pixel(x: Image255) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical slope in levels per pixel, by Sobel's operator."""
+    """Horizontal and vertical Sobel gradients, in levels per pixel."""
     along_x, along_y = sobel(x)
     return along_x / 8, along_y / 8
 
@@ -222,7 +222,7 @@ TERMS: dict[str, Callable[[Image255, Image255, Image255], Tensor]] = {
     "spurious_curvature": spurious_curvature_loss,
     "coarse_level": coarse_level_loss,
 }
-"""By the field of `LossWeights` that weighs it."""
+"""Loss functions by their field in `LossWeights`."""
 
 
 def fusion_loss(
@@ -232,21 +232,21 @@ def fusion_loss(
     weights: LossWeights,
     crops_per_pair: int = 1,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum of the terms, and each term before it was weighted.
+    """Return the weighted sum of the terms, and each unweighted term.
 
     Args:
         fused: fused luma in [0, 1].
         a: luma of the first sources.
         b: luma of the second sources.
-        weights: how much each term counts.
-        crops_per_pair: so many crops, one after another, are of one pair. The terms `PER_PAIR_TERMS` see them together:
-            within single crops a network learns to shift the level of each crop separately, and correlates less over
-            the whole image.
+        weights: the weight of each term.
+        crops_per_pair: number of consecutive crops that belong to one pair. `PER_PAIR_TERMS` are computed over all of
+            them: computed per crop, they teach the network to shift the level of each crop separately, which lowers the
+            correlation over the whole image.
     """
     planes = fused * 255, a * 255, b * 255
     together = tuple(x.reshape(-1, 1, crops_per_pair * x.shape[2], x.shape[3]) for x in planes)
     counts = asdict(weights)
-    with caching():  # the local moments of the fused image, and its gradients, serve several terms
+    with caching():  # several terms share the local moments and gradients of the fused image
         terms = {name: TERMS[name](*(together if name in PER_PAIR_TERMS else planes)) for name in TERMS if counts[name]}
     total = sum((counts[name] * term for name, term in terms.items()), fused.new_zeros(()))
     return total, {name: term.detach() for name, term in terms.items()}

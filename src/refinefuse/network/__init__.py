@@ -1,1 +1,1 @@
-"""The network of the paper's abstract: pure torch, tensors in, tensors out."""
+"""The fusion network, in pure torch: tensors in, tensors out."""

@@ -1,4 +1,4 @@
-"""The convolutions that every part is made of. No normalization: nothing depends on the size of the crop."""
+"""Convolutional building blocks. They have no normalization layers, so nothing depends on the crop size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around one ReLU, added to their input. Starts as the identity.
+    """Two 3x3 convolutions with a ReLU in between and a skip connection. Initialized to the identity.
 
     Args:
         channels: channels in and out.
-        groups: 2 where the channels are those of a pair, which do not meet here.
+        groups: 2 if the channels are those of a pair, to process each modality separately.
     """
 
     def __init__(self, channels: int, groups: int = 1) -> None:
@@ -23,21 +23,21 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # torch types an existing bias as optional
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Same shape out."""
+        """Return features of the same shape."""
         change: Tensor = self.conv2(F.relu(self.conv1(x), inplace=True))
         return change.add_(x)
 
 
 class PairEncoder(nn.Module):
-    """The features of both modalities at the next coarser scale: a downsampling and a residual block.
+    """Downsample the features of both modalities to the next coarser scale and apply a residual block.
 
-    The features of a pair lie side by side, those of `a` first, and each modality has weights of its own (grouped
-    convolutions): half as many calls as two encoders, and nothing to concatenate where the modalities meet.
+    The features of a pair are concatenated along the channels, `a` first. Grouped convolutions give each modality its
+    own weights, with half as many calls as two encoders and no concatenation before the modalities interact.
 
     Args:
-        in_channels: channels in, of each modality.
-        width: channels out, of each modality.
-        stride: side of the non-overlapping blocks that become one cell each.
+        in_channels: input channels per modality.
+        width: output channels per modality.
+        stride: side of the non-overlapping blocks, each of which becomes one cell.
     """
 
     def __init__(self, in_channels: int, width: int, stride: int) -> None:
@@ -46,6 +46,6 @@ class PairEncoder(nn.Module):
         self.block = ResidualBlock(2 * width, groups=2)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        """Features of the pair (n, 2 in_channels, h, w) to (n, 2 width, h / stride, w / stride)."""
+        """Map the features of a pair, (n, 2 in_channels, h, w), to (n, 2 width, h / stride, w / stride)."""
         features: Tensor = self.block(F.relu(self.downsample(x), inplace=True))
         return features

@@ -10,7 +10,7 @@ from typing import Any
 from refinefuse.errors import ConfigError, check_field
 
 LARGEST = 1024
-"""No network needs more channels, cells or heads, and a damaged file must not request terabytes."""
+"""Upper limit for channels, cells and heads, so that a damaged file cannot request terabytes."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class NetworkConfig:
         return self.patch_size << (len(self.channels) - 1)
 
     def to_json(self) -> str:
-        """The config as one line of JSON, as it stands in the metadata of a weights file."""
+        """The config as one line of JSON, as stored in the metadata of a weights file."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> NetworkConfig:
-        """The config that `to_json` wrote.
+        """Parse a config written by `to_json`.
 
         Raises:
             ConfigError: if the text is not a JSON object, lacks a key or has an unknown one.

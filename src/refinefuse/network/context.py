@@ -1,8 +1,8 @@
-"""What the network knows of the whole pair: tokens of each source, computed from statistics on a fixed grid.
+"""Global context of a pair: tokens for each source, computed from statistics on a fixed grid.
 
-All global information passes through here, so a region predicted with the context of the whole image equals
-that region of the whole output. The statistics are sums over the rows of the image: they can be computed strip by
-strip for images that do not fit into memory.
+All global information passes through here, so a region predicted with the context of the whole image equals the same
+region of the full output. The statistics are sums over image rows, so they can be computed strip by strip for images
+that do not fit into memory.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from refinefuse.filters import root
 
 
 class Context(NamedTuple):
-    """Tokens of the whole pair: (n, tokens, width) for `a` and for `b`."""
+    """Tokens of the whole pair, (n, tokens, width) for each of `a` and `b`."""
 
     a: Float[Tensor, "n t d"]
     b: Float[Tensor, "n t d"]
 
     def pooled(self) -> Float[Tensor, "n e"]:
-        """The mean token of `a` and of `b`, side by side: (n, 2 width)."""
+        """The mean tokens of `a` and `b`, concatenated: (n, 2 width)."""
         return torch.cat([self.a.mean(1), self.b.mean(1)], 1)
 
 
 Cells: TypeAlias = tuple[Int[Tensor, "cells k"], Float[Tensor, "cells k"]]
-"""The samples that each cell of a side holds, and the weights that average them."""
+"""Indices of the samples in each cell along one side, and their averaging weights."""
 STEP = 16
-"""Sides that round up to the same multiple have the same grid: an image that loses a column keeps its context."""
+"""Sides are rounded up to a multiple of this for the grid, so cropping one column does not change the context."""
 
 
 def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
-    """Weights in float64 that average a side of `length` samples into equal cells; samples on a border count in part.
+    """Float64 weights that average `length` samples into equal cells; samples on a cell border are shared.
 
     The last sample is repeated up to a multiple of `STEP`. Each row sums to 1.
     """
@@ -48,12 +48,12 @@ def area_weights(length: int, cells: int) -> Float[Tensor, "cells length"]:
 
 
 def cell_samples(length: int, cells: int) -> Cells:
-    """The cells of a side, with weights in float64: `area_weights`, dense.
+    """Sample indices and float64 weights of the cells along one side: a compact form of `area_weights`.
 
-    Every cell has the same number; those that only fill up have weight 0.
+    Every cell has the same number of samples; padding samples have weight 0.
     """
     whole = (length + STEP - 1) // STEP * STEP
-    edges = torch.arange(cells + 1) * whole  # in multiples of 1 / cells of a sample: exact as whole numbers
+    edges = torch.arange(cells + 1) * whole  # in units of 1 / cells of a sample, to stay exact integers
     start = edges[:-1, None] // cells + torch.arange((whole + cells - 1) // cells + 1)
     overlap = torch.minimum(edges[1:, None], cells * (start + 1)) - torch.maximum(edges[:-1, None], cells * start)
     return start.clamp(max=length - 1), overlap.clamp(min=0).double() / whole
@@ -62,15 +62,15 @@ def cell_samples(length: int, cells: int) -> Cells:
 def grid_statistics(x: Float[Tensor, "n 1 h w"], grid: int) -> Float[Tensor, "n 2 grid grid"]:
     """Mean and standard deviation of the luma in [0, 1] in each cell of a fixed grid, for an image of any size.
 
-    The deviation is the root of the mean squared deviation, first down the columns, then along the rows: the mean of
-    the squares less the square of the mean would have too few digits in float32 and none in bfloat16.
+    The standard deviation is computed from squared deviations, first down the columns, then along the rows: the mean of
+    the squares minus the squared mean would lose most digits in float32 and all of them in bfloat16.
     """
     rows, columns = (cell_samples(side, grid) for side in x.shape[2:])
     return cell_statistics(x, rows, columns)
 
 
 def cell_statistics(x: Float[Tensor, "n 1 h w"], rows: Cells, columns: Cells) -> Float[Tensor, "n 2 grid grid"]:
-    """`grid_statistics` for the cells of both sides."""
+    """Compute `grid_statistics` for given cells along both sides."""
     (of_rows, row_weights), (of_columns, column_weights) = (
         (samples.to(x.device), weights.to(x.device, x.dtype)) for samples, weights in (rows, columns)
     )
@@ -78,7 +78,7 @@ def cell_statistics(x: Float[Tensor, "n 1 h w"], rows: Cells, columns: Cells) ->
     with torch.autocast(x.device.type, enabled=False):
         down = x[:, :, of_rows]
         mean = (down * row_weights).sum(3, keepdim=True)
-        variance = down.sub_(mean).square_().mul_(row_weights).sum(3)  # `down` is a copy: in place, in half the time
+        variance = down.sub_(mean).square_().mul_(row_weights).sum(3)  # in place is twice as fast; `down` is a copy
         along, within = mean[:, :, :, 0][..., of_columns], variance[..., of_columns]
         mean = (along * column_weights).sum(-1, keepdim=True)
         variance = (((along - mean).square() + within) * column_weights).sum(-1)
@@ -86,11 +86,11 @@ def cell_statistics(x: Float[Tensor, "n 1 h w"], rows: Cells, columns: Cells) ->
 
 
 class StreamingGridStatistics:
-    """`grid_statistics` for an image that comes in strips; summed in float64.
+    """`grid_statistics` of an image that is read strip by strip, accumulated in float64.
 
     Args:
-        height: of the whole image, in pixels.
-        width: of the whole image.
+        height: height of the whole image, in pixels.
+        width: width of the whole image, in pixels.
         grid: cells per side.
     """
 
@@ -101,20 +101,20 @@ class StreamingGridStatistics:
         self._next = 0
 
     def add(self, strip: Float[Tensor, "1 1 h w"]) -> None:
-        """The luma in [0, 1] of the next rows from the top."""
+        """Add the next rows from the top, as luma in [0, 1]."""
         start, self._next = self._next, self._next + strip.shape[2]
         values = strip[0, 0].cpu().double()
         for total, x in zip(self._sums, (values, values.square()), strict=True):
             total += self._rows[:, start : self._next] @ (x @ self._columns)
 
     def result(self) -> Float[Tensor, "1 2 g g"]:
-        """Mean and standard deviation in each cell, in float64."""
+        """Mean and standard deviation in each cell, as float64."""
         mean, squares = self._sums
         return torch.stack([mean, (squares - mean.square()).clamp(min=0).sqrt()])[None]
 
 
 class ContextEncoder(nn.Module):
-    """Three small convolutions from the grid statistics of one source to its tokens."""
+    """Three small convolutions that turn the grid statistics of one source into its tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class ContextEncoder(nn.Module):
         self.conv3 = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "n 2 g g"]) -> Float[Tensor, "n t d"]:
-        """Grid statistics (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
+        """Map grid statistics (n, 2, grid, grid) to tokens (n, (grid / 4) ** 2, width)."""
         features = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
         tokens: Tensor = features.flatten(2).transpose(1, 2)
         return tokens

@@ -1,4 +1,4 @@
-"""Fusion by regions: how far a region depends on its surroundings, whatever runtime computes the network."""
+"""Region-wise fusion, independent of the runtime that executes the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refinefuse.network.context import Context, grid_statistics
 from refinefuse.network.head import FusionOutput
 
 TOLERANCE = 1e-3
-"""How far the luma may leave [0, 1], by rounding or resampling."""
+"""How far luma may fall outside [0, 1] after rounding or resampling."""
 
 
 class Region(NamedTuple):
@@ -30,10 +30,10 @@ class Region(NamedTuple):
 
 
 def check_shapes(a: Tensor, b: Tensor) -> None:
-    """Refuse sources that are not gray batches of one shape.
+    """Check that both sources are grayscale batches of the same shape.
 
     Raises:
-        InputError: naming both shapes.
+        InputError: if they are not; the message gives both shapes.
     """
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 1 or not a.numel():
         raise InputError(
@@ -44,10 +44,10 @@ def check_shapes(a: Tensor, b: Tensor) -> None:
 
 
 def check_sources(a: Tensor, b: Tensor) -> None:
-    """Refuse sources that are not luma in [0, 1], (n, 1, h, w), of one shape.
+    """Check that both sources are luma in [0, 1], (n, 1, h, w), of the same shape.
 
     Raises:
-        InputError: naming the shapes, types or values.
+        InputError: if they are not; the message gives the shapes, types or values.
     """
     check_shapes(a, b)
     for name, x in (("a", a), ("b", b)):
@@ -69,28 +69,29 @@ def check_sources(a: Tensor, b: Tensor) -> None:
 class FusionModel(ABC):
     """A network that reads the whole pair once (`encode_context`) and then fuses any region of it (`predict`).
 
-    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. A region has the values of the whole output.
+    The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. A region has exactly the values it has in the
+    full output.
     """
 
     config: NetworkConfig
     is_thread_invariant: ClassVar[bool] = False
-    """Whether any number of threads gives the same bytes, and several threads may each fuse a pair alone."""
+    """Whether the output is bit-identical for any number of threads, so that threads may fuse pairs in parallel."""
 
     @abstractmethod
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
-        """The context from `grid_statistics` of the sources: for training crops and images that are read in parts."""
+        """Encode the context from the `grid_statistics` of the sources, for training crops and images read in parts."""
 
     @abstractmethod
     def predict_padded(
         self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context
     ) -> FusionOutput:
-        """Fuse images, or crops in training, whose sides are multiples of the stride."""
+        """Fuse images (or training crops) whose sides are multiples of the stride."""
 
     def encode_context(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Context:
-        """What the network needs to know of the whole pair, of a size that does not depend on the image's.
+        """Encode the global context of a pair; its size does not depend on the image size.
 
         Raises:
-            InputError: if the sources are not luma in [0, 1], (n, 1, h, w), of one shape.
+            InputError: if the sources are not luma in [0, 1], (n, 1, h, w), of the same shape.
         """
         check_sources(a, b)
         return self.encode_context_from_stats(
@@ -98,12 +99,12 @@ class FusionModel(ABC):
         )
 
     def orders(self, a: Tensor, b: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """The pair, and of a symmetric network the pair the other way round too."""
+        """The pair, followed by the swapped pair if the network is symmetric."""
         return [(a, b), (b, a)] if self.config.symmetric else [(a, b)]
 
     @staticmethod
     def mean_of_orders(outputs: Sequence[FusionOutput]) -> FusionOutput:
-        """One output from those of `orders`."""
+        """Average the outputs for the pairs of `orders`."""
         if len(outputs) == 1:
             return outputs[0]
         one, other = outputs
@@ -111,10 +112,10 @@ class FusionModel(ABC):
 
     @property
     def halo(self) -> int:
-        """Pixels around a region that its output depends on, per side: a multiple of `config.stride`."""
-        sides = [self.config.patch_size << scale for scale in range(len(self.config.channels))]  # of a cell, in pixels
+        """Margin around a region that its output depends on, in pixels per side: a multiple of `config.stride`."""
+        sides = [self.config.patch_size << scale for scale in range(len(self.config.channels))]  # cell sizes in pixels
         encoding = 2 * sum(sides)  # two 3x3 convolutions at each scale
-        refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the enlargements between them
+        refining = 2 * sum(sides[:-1] or sides) + sum(sides[1:])  # the blocks, and the upsampling between them
         output = 2 * self.config.stride + sides[0]  # the head's convolutions, the bands and the pixel's own cell
         reach = encoding + refining + output
         return -(-reach // self.config.stride) * self.config.stride
@@ -122,16 +123,16 @@ class FusionModel(ABC):
     def predict(
         self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], context: Context, region: Region | None = None
     ) -> FusionOutput:
-        """Fuse a region of the pair, or all of it.
+        """Fuse a region of the pair, or the whole pair.
 
         Args:
-            a: luma of the whole of the first source, in [0, 1].
-            b: luma of the whole of the second source.
+            a: luma of the whole first source, in [0, 1].
+            b: luma of the whole second source.
             context: what `encode_context` returned for the whole pair.
-            region: the rectangle to fuse; None fuses all.
+            region: the rectangle to fuse; None fuses the whole pair.
 
         Raises:
-            InputError: if the sources differ in shape, or the region is empty or reaches over the edge.
+            InputError: if the sources differ in shape, or the region is empty or extends beyond the image.
         """
         check_shapes(a, b)
         height, width = a.shape[2:]
@@ -148,9 +149,9 @@ class FusionModel(ABC):
         return FusionOutput(*(plane[..., top - y0 : bottom - y0, left - x0 : right - x0] for plane in output))
 
     def _reach(self, start: int, end: int, length: int) -> tuple[int, int, int]:
-        """Along one side: the first and last pixel that a region needs, and how far the image's edge is extended.
+        """Along one axis: start and end of the pixels that a region needs, and the padding beyond the image edge.
 
-        Cells of the deepest scale must stay where they are in the whole image, hence the multiples of the stride.
+        All are multiples of the stride, so that the deepest cells keep the positions they have in the whole image.
         """
         stride = self.config.stride
         first, last = max(0, start - self.halo) // stride * stride, -(-(end + self.halo) // stride) * stride

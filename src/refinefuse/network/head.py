@@ -1,4 +1,4 @@
-"""The last step: the level of the image, its detail band by band, and its contrast."""
+"""The fusion head: the level of the image, its detail band by band, and its contrast."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from refinefuse.network.refinement import upsample
 
 CROSSING = 20 / 255
-"""Below this difference between the levels of the sources the pull towards the brighter one fades."""
+"""Difference between the source levels below which the pull toward the brighter source fades out."""
 NEGLIGIBLE = 1 / 255
-"""Detail below one 8-bit level counts as none where the detail of two sources is compared."""
+"""Detail below one 8-bit level is ignored when the detail of the two sources is compared."""
 
 
 class FusionOutput(NamedTuple):
@@ -26,10 +26,11 @@ class FusionOutput(NamedTuple):
 
 
 def bands(x: Float[Tensor, "n c h w"], count: int) -> list[Float[Tensor, "n c i j"]]:
-    """The image as differences between scales, fine to coarse, each half the size of the one before, and the rest.
+    """Decompose an image into Laplacian bands, fine to coarse, each half the size of the previous one.
 
     Source: Burt, Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Communications 31(4), 1983.
-    Differs: 2 x 2 means and bilinear enlargement, which keep the cells where they are.
+    Differs: 2 x 2 means and bilinear upsampling, which keep the cells aligned with the image. The last one is the
+        residual.
     """
     parts = []
     for _ in range(count - 1):
@@ -44,25 +45,26 @@ class FusionHead(nn.Module):
 
     **Level.** The coarsest band is predicted at its own scale: with d = A - B it is
     M + c (u d + v d^2 / (|d| + 20 levels)), where M is the mean of the sources, u and v in [-1, 1] times `bound`, and
-    c in [0, 1] the contrast. The second term moves towards the brighter (v > 0) or the darker source and vanishes
-    smoothly where they cross: |d| has a kink there, visible as a dark curve that neither source has.
+    c in [0, 1] the contrast. The second term moves toward the brighter (v > 0) or the darker source and vanishes
+    smoothly where they cross; plain |d| has a kink there, visible as a dark curve that neither source has.
 
-    **Detail.** Each finer band is w A + (1 - w) B + r (u A + v B): w is the weight of `a` by pixel, averaged to the
-    size of the band, so no level jumps with it. A weighted average keeps one source's detail and loses the other's,
-    or halves both; so the detail of both may be added again where it is not common to them: r is their mean
-    difference over the sum of their mean strengths nearby, 0 where they agree, 1 where one alone has anything.
+    **Detail.** Each finer band is w A + (1 - w) B + r (u A + v B): w is the per-pixel weight of `a`, averaged to the
+    size of the band, so it causes no jumps in the level. A weighted average keeps one source's detail and loses the
+    other's, or halves both; so detail that is not common to both may be added back: r is their local mean difference
+    divided by the sum of their local mean strengths, 0 where they agree and 1 where only one source has detail.
 
-    **Contrast.** c = 0 leaves the mean of the sources as the level, with no artifact and little contrast; 1 makes the
-    whole move. How much detail is added may depend on it.
+    **Contrast.** c = 0 keeps the mean of the sources as the level, free of artifacts but low in contrast; c = 1 applies
+    the full offset. The amount of added detail may depend on c.
 
-    Where the sources agree nearby the result is their common value, whatever the weights. Before training it is their
-    average. The features of each scale decide on the band of its size; those of the first decide on the finer bands
-    too, by pixel on w and by 2 x 2 pixels on the finest band. Our choice; the paper's abstract is silent here.
+    Where the sources agree locally, the result is their common value for any weights. Before training it is their
+    average. The features of each scale control the band of the same size; those of the first scale also control the
+    finer bands: w per pixel, and the finest band per 2 x 2 pixels. Our choice; the paper's abstract does not cover
+    this.
 
     Args:
-        channels: channels of the features of each scale, shallow to deep.
-        patch_size: side of the pixel blocks that are one cell of the first scale.
-        bound: largest move of the level, as a multiple of the difference between the sources.
+        channels: feature channels at each scale, shallow to deep.
+        patch_size: side of the pixel blocks that form one cell of the first scale.
+        bound: largest offset of the level, as a multiple of the difference between the sources.
     """
 
     def __init__(self, channels: Sequence[int], patch_size: int, bound: float) -> None:
@@ -81,9 +83,9 @@ class FusionHead(nn.Module):
     def rules(
         self, features: Sequence[Tensor], contrast: Float[Tensor, "n 1 1 1"] | float, dtype: torch.dtype = torch.float32
     ) -> list[Tensor]:
-        """What the features of every scale decide, shallow to deep: values in [-1, 1] for each of their cells."""
+        """Map the features of every scale, shallow to deep, to control values in [-1, 1] for each cell."""
         rules = [layer(x).to(dtype) for layer, x in zip(self.predict, features, strict=True)]
-        by_contrast = zip(rules, self.by_contrast, strict=False)  # for the level, `contrast` is a factor already
+        by_contrast = zip(rules, self.by_contrast, strict=False)  # the level is already scaled by `contrast`
         rules[: len(self.by_contrast)] = [rule + contrast * slope for rule, slope in by_contrast]
         return [torch.tanh(rule).contiguous() for rule in rules]
 
@@ -94,7 +96,7 @@ class FusionHead(nn.Module):
         b: Float[Tensor, "n 1 h w"],
         contrast: Float[Tensor, "n 1 1 1"] | float,
     ) -> FusionOutput:
-        """The fused image, by `rules`."""
+        """Fuse the images as controlled by `rules`."""
         by_block = zip(torch.split(rules[0], self.counts, 1), self.sides, strict=True)
         mix, *fine = (F.pixel_shuffle(x, side) if side > 1 else x for x, side in by_block)
         weight = (mix + 1) / 2
@@ -113,16 +115,16 @@ class FusionHead(nn.Module):
         difference = a - b
         smooth = difference.square() / (difference.abs() + CROSSING)
         push = rule[:, :1] * difference + rule[:, 1:] * smooth
-        if isinstance(contrast, Tensor):  # in training: else the push would grow until the mean contrast is enough
+        if isinstance(contrast, Tensor):  # training: keep the offset from growing to reach the mean contrast
             push = torch.where(contrast < 1, push.detach(), push)
         return (a + b) / 2 + contrast * self.bound * push
 
 
 def _detail(rule: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """One band: the weighted average, and what it loses of the detail that is in one source only."""
+    """Fuse one band: the weighted average, plus the detail of one source only that averaging loses."""
     difference = a - b
     apart, strength = (F.avg_pool2d(z, 2) for z in (difference.abs(), a.abs() + b.abs()))
     alone = apart / (strength + NEGLIGIBLE)
-    by_blocks = rule.shape[2:] == alone.shape[2:]  # the finest band, by 2 x 2 pixels
+    by_blocks = rule.shape[2:] == alone.shape[2:]  # the finest band, per 2 x 2 pixels
     gain = upsample(rule * alone, 2) if by_blocks else rule * upsample(alone, 2)
     return b + weight * difference + gain[:, :1] * a + gain[:, 1:] * b

@@ -1,8 +1,8 @@
 """RefineFuse: a multi-scale interaction network that refines shallow features with deep semantic features.
 
 Source: Song, Li, Xu, Wu, Kittler, "RefineFuse: an end-to-end network for multi-scale refinement fusion of
-multi-modality images", Visual Intelligence 2025. Its abstract fixes the parts and how they work together;
-everything that the docstrings call our choice is not the paper's.
+multi-modality images", Visual Intelligence 2025. Its abstract defines the parts and how they interact; whatever a
+docstring calls "our choice" is not from the paper.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class RefineFuse(Pretrained, FusionModel):
     """Two encoders, interaction at every scale, one decoder, trained in one stage.
 
     The sources are luma in [0, 1], (n, 1, h, w), of any size from 1 x 1. `encode_context` reads the whole pair once;
-    `predict` then fuses any region of it, with the values of the whole output. Calling the model does both.
+    `predict` then fuses any region of it, with exactly the values of the full output. Calling the model does both.
 
     Args:
-        config: the numbers that the parts were built with; it is saved with the weights.
-        context_encoders: one encoder of the grid statistics per modality.
+        config: the configuration of the parts; saved with the weights.
+        context_encoders: one encoder of grid statistics per modality.
         encoders: one stage per scale, shallow to deep.
-        pixel_interactions: one `PixelInteraction` for each of the first scales; may be empty.
+        pixel_interactions: one `PixelInteraction` per shallow scale; may be empty.
         attention: `GlobalCrossAttention` at the deepest scale, or None.
-        fuse_convs: one convolution per scale, from the features of both to fused ones.
-        decoder: from the fused features of every scale to refined ones.
-        head: from features to the image.
+        fuse_convs: one convolution per scale, from the features of both modalities to fused features.
+        decoder: refines the fused features of all scales.
+        head: turns the refined features into the fused image.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RefineFuse(Pretrained, FusionModel):
 
     @classmethod
     def from_config(cls, config: NetworkConfig) -> Self:
-        """The network that a config describes, with random weights: it returns the average of the sources."""
+        """Build a network from a config, with random weights. Untrained, it returns the average of the sources."""
         channels = config.channels
         in_channels = (1, *channels[:-1])
         strides = (config.patch_size, *[2] * (len(channels) - 1))
@@ -83,11 +83,11 @@ class RefineFuse(Pretrained, FusionModel):
         )
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
-        """The fused luma in [0, 1], of the size of the sources."""
+        """Return the fused luma in [0, 1], of the same size as the sources."""
         return self.predict(a, b, self.encode_context(a, b)).fused
 
     def encode_context_from_stats(self, a: Float[Tensor, "n 2 g g"], b: Float[Tensor, "n 2 g g"]) -> Context:
-        """The tokens of both sources, from their grid statistics; of both orders, if the network is symmetric."""
+        """Encode the tokens of both sources from their grid statistics; for both orders if the network is symmetric."""
         first, second = self.context_encoders
         if not self.config.symmetric:
             return Context(first(a), second(b))
@@ -100,32 +100,32 @@ class RefineFuse(Pretrained, FusionModel):
         context: Context,
         contrast: Float[Tensor, "n 1 1 1"] | None = None,
     ) -> FusionOutput:
-        """Fuse an image, or a crop in training, whose sides are multiples of the stride.
+        """Fuse images (or training crops) whose sides are multiples of the stride.
 
         Args:
             a: luma of the first source, in [0, 1].
             b: luma of the second source.
-            context: of the whole pair.
-            contrast: in training, of each pair; None takes that of the config.
+            context: context of the whole pair.
+            contrast: contrast of each pair, for training; None uses that of the config.
         """
         level = self.config.contrast if contrast is None else contrast
         by_order = zip(self.rules(a, b, context, level), self.orders(a, b), strict=True)
         return self.mean_of_orders([self.head(rules, *pair, level) for rules, pair in by_order])
 
     def rules(self, a: Tensor, b: Tensor, context: Context, contrast: Tensor | float) -> list[list[Tensor]]:
-        """What the head applies to the images, for each of `orders` (see `FusionHead.rules`).
+        """Compute the control values of the head for each of `orders` (see `FusionHead.rules`).
 
         Public because backends and exported graphs compute the head themselves.
         """
         orders = self.orders(a, b)
-        # One after the other: in one batch, sums are taken in another order for the second image of some sizes.
+        # Sequentially: in one batch, the second image is summed in a different order at some sizes.
         contexts = [Context(*tokens) for tokens in zip(*(both.chunk(len(orders)) for both in context), strict=True)]
         pairs = zip(orders, contexts, strict=True)
         features = [self.decoder(self._encode(torch.cat(pair, 1), tokens)) for pair, tokens in pairs]
         return [self.head.rules(scales, contrast, a.dtype) for scales in features]
 
     def _encode(self, pair: Tensor, context: Context) -> list[Tensor]:
-        """Fused features of every scale, shallow to deep."""
+        """Return the fused features of every scale, shallow to deep."""
         scales = []
         deepest = len(self.fuse_convs) - 1
         pair = pair.to(memory_format=torch.channels_last)

@@ -22,9 +22,9 @@ from refinefuse.paths import as_path
 from refinefuse.weights import store
 
 CONFIG_KEY, VERSION_KEY, LICENSE_KEY = "refinefuse.config", "refinefuse.version", "refinefuse.license"
-"""Keys of the file's metadata: the network's config, the version that wrote it, the SPDX expression of its license."""
+"""Metadata keys: the network's config, the version that wrote the file, and the SPDX expression of its license."""
 PICKLE_STARTS = (b"PK\x03\x04", b"\x80")
-"""First bytes of what `torch.save` writes, now and before version 1.6."""
+"""First bytes of files written by `torch.save`, since and before version 1.6."""
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 _CARD = """---
@@ -45,7 +45,7 @@ On the command line: `refinefuse fuse infrared.png visible.png -o fused.png --we
 
 
 class Pretrained(nn.Module):
-    """Loading and saving for a network that is built by `from_config` and holds its `config`."""
+    """Mixin that loads and saves networks built by `from_config` with a `config` attribute."""
 
     config: NetworkConfig
     license: str | None = None
@@ -80,10 +80,10 @@ class Pretrained(nn.Module):
                 package, or its tensors are not exactly those of the network that its config describes.
         """
         path = store.locate(weights, revision=revision, local_files_only=local_files_only)
-        with torch.inference_mode(False):  # the caller's mode must not follow the weights
+        with torch.inference_mode(False):  # the weights must not become inference tensors
             config, tensors, license_name = _read(path)
             config = config if contrast is None else replace(config, contrast=contrast)
-            with torch.device("meta"):  # nothing is allocated before the file is known to fit
+            with torch.device("meta"):  # allocate nothing until the file is known to match
                 model = cls.from_config(config)
             _check(path, tensors, model.state_dict())
             model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
@@ -180,7 +180,7 @@ class Pretrained(nn.Module):
 def _read(path: Path) -> tuple[NetworkConfig, dict[str, Tensor], str | None]:
     try:
         with path.open("rb") as start:
-            first = start.read(9)  # a safetensors header, `{`, comes after its length, which may begin with any byte
+            first = start.read(9)  # the `{` of a safetensors header follows its length, which may start with any byte
             pickled = first.startswith(PICKLE_STARTS) and first[8:] != b"{"
     except OSError as error:
         raise WeightsError(f"Cannot read the weights file '{path}': {error.strerror}.") from error

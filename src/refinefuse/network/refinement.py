@@ -1,4 +1,4 @@
-"""From deep to shallow: how semantic features enter detail."""
+"""Gradual refinement: semantic features refine shallow detail, from deep to shallow."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from refinefuse.network.blocks import ResidualBlock
 
 
 def upsample(x: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement by a whole factor; the grid of cells stays aligned with the image."""
+    """Upsample bilinearly by an integer factor; the cells stay aligned with the image."""
     return _doubled(x) if factor == 2 and torch.onnx.is_in_onnx_export() else interpolate(x, factor)
 
 
 def interpolate(x: Tensor, factor: int) -> Tensor:
-    """The same by the operator of torch, which is a `Resize` in exported graphs too."""
+    """Do the same with torch's operator, which is exported as `Resize`."""
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def _doubled(x: Tensor) -> Tensor:
-    """The same by a factor of 2, by sums alone, for exported graphs.
+    """Upsample by a factor of 2 with sums only, for exported graphs.
 
-    Other programs are slow at `Resize` (OpenVINO), wrong on one row (OpenCV 5.0), or compute what comes before it in
-    bfloat16 (OpenVINO by default), the images among it.
+    `Resize` is slow in OpenVINO and wrong for images of one row in OpenCV 5.0, and OpenVINO by default computes
+    everything before it, including the images, in bfloat16.
     """
     n, channels, height, width = x.shape
     sixteenth = F.pad(x / 16, (1, 1, 1, 1), mode="replicate")
@@ -39,15 +39,14 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 class GradualRefinement(nn.Module):
-    """One step from deep to shallow: the deep features open or close the shallow ones, then join them.
+    """One step from deep to shallow: the deep features gate the shallow ones, then are added to them.
 
-    The paper's abstract fixes that deep semantic information is gradually incorporated into shallow detail by
-    specific feature interaction modules. Our choice: a gate for every channel and pixel, read from both, and a
-    residual block.
+    According to the paper's abstract, specific feature interaction modules gradually incorporate deep semantic
+    information into shallow detail. Our choice: a gate per channel and pixel, computed from both, and a residual block.
 
     Args:
         shallow: channels of the shallow features.
-        deep: channels of the deep features, at half the size.
+        deep: channels of the deep features, which have half the size.
     """
 
     enlarge = staticmethod(upsample)
@@ -59,7 +58,7 @@ class GradualRefinement(nn.Module):
         self.block = ResidualBlock(shallow)
 
     def forward(self, shallow: Float[Tensor, "n c h w"], deep: Float[Tensor, "n d i j"]) -> Float[Tensor, "n c h w"]:
-        """Shallow features (n, c, h, w) refined by deep ones (n, d, h / 2, w / 2)."""
+        """Refine shallow features (n, c, h, w) with deep ones (n, d, h / 2, w / 2)."""
         meaning = self.enlarge(self.reduce(deep), 2)
         gate = torch.sigmoid(self.gate(torch.cat([shallow, meaning], 1)))
         refined: Tensor = self.block(shallow * gate + meaning)
@@ -74,7 +73,7 @@ class GradualDecoder(nn.Module):
         self.steps = nn.ModuleList(GradualRefinement(s, d) for s, d in pairwise(channels))
 
     def forward(self, scales: list[Tensor]) -> list[Tensor]:
-        """Fused features of every scale, shallow to deep, to refined ones; the deepest stay as they are."""
+        """Refine the fused features of every scale, shallow to deep; the deepest stay unchanged."""
         refined = [scales[-1]]
         for step, shallow in zip(reversed(self.steps), reversed(scales[:-1]), strict=True):
             refined.append(step(shallow, refined[-1]))
@@ -82,7 +81,7 @@ class GradualDecoder(nn.Module):
 
 
 class DirectDecoder(nn.Module):
-    """The ablation: the deepest features are upsampled once and join the first scale; those between are left out."""
+    """Ablation: add the deepest features, upsampled once, to the first scale and skip the scales in between."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -91,6 +90,6 @@ class DirectDecoder(nn.Module):
         self.factor = 2 ** (len(channels) - 1)
 
     def forward(self, scales: list[Tensor]) -> list[Tensor]:
-        """Fused features of every scale, shallow to deep, with refined ones at the first scale."""
+        """Refine the first scale of the fused features, given shallow to deep."""
         refined: Tensor = self.block(scales[0] + upsample(self.reduce(scales[-1]), self.factor))
         return [refined, *scales[1:]]

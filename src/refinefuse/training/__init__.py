@@ -1,1 +1,1 @@
-"""From a recipe to weights, on Lightning (extra `train`)."""
+"""Training from a recipe, with Lightning (extra `train`)."""

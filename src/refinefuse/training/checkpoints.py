@@ -1,4 +1,4 @@
-"""The last checkpoint of a run: complete or absent, and never one with NaN or infinite weights."""
+"""The last checkpoint of a run: always complete, and never with NaN or infinite weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAST = "last.ckpt"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint of a run.
+    """Load the checkpoint of a run.
 
     Raises:
         TrainingError: if the file is damaged or not a checkpoint.
@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if "global_step" in checkpoint:
             return dict(checkpoint)
         reason: object = "it holds something else"
-    except Exception as error:  # torch and the unpickler raise whatever a damaged byte leads them to
+    except Exception as error:  # torch and the unpickler may raise anything on damaged files
         reason = str(error).partition("\n")[0]
     raise TrainingError(
         f"Cannot read the checkpoint '{path}': {reason}.\nUse a new output folder, or restore a copy of the checkpoint."
@@ -40,13 +40,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint to a temporary file, and replaces the previous one when it is on the disk.
+    """Writes a checkpoint to a temporary file and replaces the previous one once it is on disk.
 
-    Lightning's own can leave half a file when a disk fills up.
+    Lightning's own IO can leave a truncated file when the disk fills up.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write the checkpoint, whole or not at all; NaN and infinite weights are refused.
+        """Write the checkpoint atomically; NaN and infinite weights are refused.
 
         Raises:
             FloatingPointError: if a weight is not finite.
@@ -64,14 +64,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps `last.ckpt`: saved every so many steps or seconds, at the end, and when the run is asked to end (SIGTERM).
+    """Saves `last.ckpt` every few steps or seconds, at the end, and when the run is terminated (SIGTERM).
 
-    A run that is killed, or interrupted in the middle of a step, resumes from the checkpoint before.
+    A run that is killed or interrupted within a step resumes from the previous checkpoint.
 
     Args:
-        folder: of the run.
+        folder: output folder of the run.
         interval: steps between checkpoints.
-        seconds: longest time between checkpoints.
+        seconds: maximum time between checkpoints.
     """
 
     def __init__(self, folder: Path, interval: int, seconds: float) -> None:
@@ -99,6 +99,6 @@ class LastCheckpoint(ModelCheckpoint):
         self._saved_at = time.monotonic()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save between two steps only, where a resumed run is the same run; validation has other weights."""
+        """Save only between steps, so that a resumed run is identical; during validation the weights differ."""
         if isinstance(exception, SIGTERMException) and not trainer.validating:
             super().on_exception(trainer, pl_module, exception)

@@ -1,4 +1,4 @@
-"""Batches of a run: which pairs a step draws depends on the seed and the number of the step alone."""
+"""Training batches: the pairs drawn in a step depend only on the seed and the step number."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from refinefuse.training.recipe import Recipe
 
 
 class Schedule(Protocol):
-    """How long a run is."""
+    """The length of a run."""
 
     @property
     def batch_size(self) -> int:
-        """Pairs drawn for a step, over all processes."""
+        """Pairs per step, over all processes."""
         ...
 
     @property
@@ -32,9 +32,9 @@ class Schedule(Protocol):
 
 
 class StepSampler(Sampler[int]):
-    """One process's items of every step of a run, in order, from the step at which it resumes.
+    """The item indices of one process for every step of a run, in order, from the step at which it resumes.
 
-    Its length is that of the whole run, as Lightning expects.
+    Its length is that of the full run, as Lightning expects.
     """
 
     def __init__(self, recipe: Schedule, first_step: int, rank: int = 0, processes: int = 1) -> None:
@@ -54,13 +54,13 @@ class StepSampler(Sampler[int]):
 
 
 class FusionDataModule(LightningDataModule):
-    """The batches of a run. The pairs of a step are divided over the processes, so a recipe means the same on any.
+    """The batches of a run. Each step's pairs are split over the processes, so a recipe works for any number of them.
 
     Args:
-        recipe: of the run.
+        recipe: recipe of the run.
         data: the images.
         first_step: the step at which the run resumes.
-        num_workers: processes per training process that cut crops.
+        num_workers: data-loading processes per training process.
     """
 
     def __init__(self, recipe: Recipe, data: TrainingData, *, first_step: int = 0, num_workers: int = 0) -> None:
@@ -79,7 +79,7 @@ class FusionDataModule(LightningDataModule):
         )
 
     def names_of(self, step: int) -> list[str]:
-        """The pairs that a step draws, over all processes."""
+        """Names of the pairs drawn in a step, over all processes."""
         count = self.recipe.batch_size
         drawn = (self.crops.pair_of(index) for index in range(step * count, (step + 1) * count))
         return [self.data.names[index] for index in dict.fromkeys(drawn)]
@@ -99,7 +99,7 @@ class FusionDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        """Whole pairs, one per batch, as (1, 1, h, w) in [0, 1], divided over the processes if there are enough."""
+        """Full-size pairs, one per batch, as (1, 1, h, w) in [0, 1], split over the processes if there are enough."""
         pairs = self.data.validation
         if self.trainer and len(pairs) >= self.trainer.world_size:
             pairs = pairs[self.trainer.global_rank :: self.trainer.world_size]
@@ -107,9 +107,9 @@ class FusionDataModule(LightningDataModule):
 
 
 def leave_signals_to_the_trainer(_: int) -> None:
-    """Keep a worker alive when the whole process group is asked to end, so that the trainer can save a checkpoint.
+    """Keep a worker alive when its process group is signaled, so that the trainer can save a checkpoint.
 
-    `timeout`, Slurm and systemd signal groups. A worker ends when the trainer does.
+    `timeout`, Slurm and systemd signal whole groups. A worker exits when the trainer does.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -121,10 +121,10 @@ def _whole(items: list[LumaPair]) -> tuple[Tensor, Tensor]:
 
 
 def check_processes(recipe: Recipe, processes: int) -> None:
-    """Refuse a number of processes that does not divide the pairs of a step.
+    """Check that the number of processes divides the batch size.
 
     Raises:
-        ConfigError: naming both numbers.
+        ConfigError: if it does not; the message gives both numbers.
     """
     if recipe.batch_size % processes:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""From the sets of a recipe to images: every pair is decoded once, to 8-bit luma in memory or in a mapped file."""
+"""Load the datasets of a recipe: every pair is decoded once, to 8-bit luma in memory or in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from refinefuse.training.recipe import Recipe, TrainingSet
 
 LumaPair = tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]
 HELD_OUT = 10
-"""Every tenth pair validates where no list says which."""
-_AT_ONCE = 64  # pairs that wait in memory to be written to the mapped file
+"""Every tenth pair is used for validation if no lists are given."""
+_AT_ONCE = 64  # pairs held in memory before they are written to the mapped file
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run learns from.
+    """Training and validation data of a run.
 
     Attributes:
         training: pairs of luma.
-        names: of the training pairs, as files below the data root.
-        weights: how likely each training pair is drawn.
-        labels: classes of the pixels of each training pair, (h, w); None where nobody labeled it.
+        names: file names of the training pairs, relative to the data root.
+        weights: sampling weight of each training pair.
+        labels: label map of each training pair, (h, w); None for unlabeled pairs.
         validation: pairs of luma.
-        validation_names: of the validation pairs.
-        skipped: pairs that cannot be used, with the reason, where the recipe says to skip them.
+        validation_names: file names of the validation pairs.
+        skipped: unusable pairs that the recipe allows to skip, with the reason.
     """
 
     training: list[LumaPair] = field(default_factory=list)
@@ -54,7 +54,7 @@ class TrainingData:
 
 
 class _Members(NamedTuple):
-    """The pairs of one dataset, and the names of images that are unpaired or missing."""
+    """The pairs of one dataset, and the names of unpaired or missing images."""
 
     training: list[Pair]
     validation: list[Pair]
@@ -62,18 +62,17 @@ class _Members(NamedTuple):
 
 
 def load_datasets(recipe: Recipe, root: Path, cache: Path | None = None) -> TrainingData:
-    """Decode what the recipe's sets name.
+    """Decode the datasets of a recipe.
 
     Args:
-        recipe: its `sets`, `crop` and `on_bad_pair` count.
-        root: the folder below which the sets lie.
-        cache: a folder for one file of decoded images, which is mapped into memory; None keeps them in memory.
+        recipe: the recipe; `datasets`, `crop_size` and `on_bad_pair` are used.
+        root: root folder of the datasets.
+        cache: folder for a memory-mapped file of decoded images; None keeps them in memory.
 
     Raises:
-        InputError: if a pair cannot be used and the recipe says to stop: it cannot be read, its images differ in
-            size, or it is smaller than a crop.
-        PairingError: if a folder is missing or empty, a set has no pair left, or, where the recipe says to stop, a
-            image is unpaired.
+        InputError: if a pair cannot be read, differs in size or is smaller than a crop, and `on_bad_pair` is `stop`.
+        PairingError: if a folder is missing or empty, a dataset has no usable pair, or an image is unpaired and
+            `on_bad_pair` is `stop`.
     """
     members = [_members(part, root) for part in recipe.datasets]
     absent = {label: why for one in members for label, why in one.absent.items()}
@@ -114,7 +113,7 @@ def _add(
     crop: int,
     root: Path,
 ) -> int:
-    """Put the usable pairs of one set into the data, the others with their reasons into `bad`."""
+    """Add the usable pairs of one dataset to the data, and the others with their reasons to `bad`."""
     first = len(data.training)
     for pair in members.training:
         planes = decoded[pair]
@@ -201,7 +200,7 @@ def _luma(path: Path) -> UInt8[np.ndarray, "h w"]:
 
 
 def _labels(path: Path, size: tuple[int, ...]) -> UInt8[np.ndarray, "h w"] | str | None:
-    """The label map of a pair, why it does not fit, or None where there is none."""
+    """Return the label map of a pair, the reason why it does not fit, or None if there is none."""
     if not path.is_file():
         return None
     try:
@@ -214,7 +213,7 @@ def _labels(path: Path, size: tuple[int, ...]) -> UInt8[np.ndarray, "h w"] | str
 
 
 def _read(pair: Pair) -> LumaPair | str:
-    """The luma of a pair, or why there is none."""
+    """Return the luma of a pair, or the reason why it cannot be read."""
     try:
         a, b = _luma(pair.a), _luma(pair.b)
     except RefineFuseError as error:
@@ -253,7 +252,7 @@ def _decode(pairs: Sequence[Pair], cache: Path | None) -> list[LumaPair | str]:
 
 
 def _write(pairs: Sequence[Pair], pixels: Path, index: Path) -> None:
-    """One file with the luma of all pairs, and one with their sizes, which is there only when both are whole."""
+    """Write one file with the luma of all pairs and, once it is complete, one with their sizes."""
     entries: list[list[int] | str] = []
     try:
         pixels.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A frozen detector as a loss: what it detects in a source, or in their mean, it should detect when fused."""
+"""A frozen detector as a loss: what it detects in a source or in their mean, it should detect in the fused image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 STRIDE = 32
-"""Sides of what such a detector sees are multiples of it."""
+"""The sides of the detector's input are multiples of this."""
 GROUPS = ((0,), (2, 5, 7))
-"""Classes of COCO that count: persons; cars, buses and trucks as one."""
+"""Groups of COCO classes in the loss: persons; cars, buses and trucks together."""
 BOX, CLASSES = 5, 80
-"""Columns of a YOLOX: x, y, width, height, objectness, and the classes of COCO."""
+"""Columns of a YOLOX output: x, y, width, height, objectness, and the COCO classes."""
 
 Values = Sequence[Any]
 Attributes = dict[str, Any]
@@ -57,14 +57,14 @@ OPERATIONS: dict[str, Callable[[Values, Attributes], Tensor]] = {
     "MaxPool": _max_pool,
     "Slice": _slice,
     "Resize": lambda x, how: F.interpolate(x[0], scale_factor=2.0, mode="nearest"),
-    "Reshape": lambda x, how: x[0].flatten(2),  # the cells of a head in a row, whatever the size of the image
+    "Reshape": lambda x, how: x[0].flatten(2),  # flattens the cells of a head, for any image size
     "Transpose": lambda x, how: x[0].permute(how["perm"]),
 }
-"""What the graphs of YOLOX are made of."""
+"""The ONNX operators of YOLOX graphs."""
 
 
 def _as_computed(kind: str, how: Attributes, fixed: Values) -> bool:
-    """Whether a node means what `OPERATIONS` computes; `fixed` are its inputs, None where they are no constants."""
+    """Whether `OPERATIONS` implements a node; `fixed` holds its constant inputs, None for the others."""
     if kind in ("Conv", "MaxPool"):
         pads = how.get("pads", [0] * 4)
         plain = how.get("auto_pad", b"NOTSET") == b"NOTSET" and not how.get("ceil_mode")
@@ -93,25 +93,25 @@ def _refusal(path: Path, found: set[str]) -> InputError:
 
 
 class FrozenDetector:
-    """A detector of the YOLOX family, computed by torch so that gradients reach the image; its weights do not change.
+    """A YOLOX detector executed in torch, so that gradients reach the image; its weights are frozen.
 
     Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021.
 
     Args:
-        path: the ONNX file as YOLOX exports it, raw (boxes not decoded): (1, 3, h, w) in BGR and 0..255, to
-            (1, cells, 5 + classes of COCO).
+        path: ONNX file as exported by YOLOX, with raw output (boxes not decoded): from (1, 3, h, w) in BGR, 0 to 255,
+            to (1, cells, 5 + COCO classes).
 
     Raises:
         MissingDependencyError: if onnx is not installed.
-        InputError: if the file cannot be read, has an operation, or a form of one, that these networks do not have, or
-            other classes than COCO's.
+        InputError: if the file cannot be read, uses an operator (or a variant of one) that YOLOX does not have, or has
+            classes other than those of COCO.
     """
 
     def __init__(self, path: Path) -> None:
         onnx = import_onnx("A detection loss")
         try:
             model: ModelProto = onnx.load(path)
-        except Exception as error:  # protobuf's errors and those of the file system have no common class
+        except Exception as error:  # protobuf and file system errors have no common base class
             raise InputError(f"Cannot read the detector '{path}'.\n  {error}") from error
         nodes = [node for node in model.graph.node if node.op_type != "Constant"]
         if unknown := {node.op_type for node in nodes} - OPERATIONS.keys():
@@ -128,15 +128,15 @@ class FrozenDetector:
             if not _as_computed(node.op_type, how, [self.constants.get(name) for name in node.input]):
                 unknown.add(f"{node.op_type} of another kind ('{node.output[0]}')")
         columns = [size.dim_value for size in model.graph.output[0].type.tensor_type.shape.dim][2:]
-        if columns not in ([BOX + CLASSES], [0]):  # 0: the file does not say
+        if columns not in ([BOX + CLASSES], [0]):  # 0: not given in the file
             unknown.add(f"an output of {columns} columns")
         if unknown:
             raise _refusal(path, unknown)
 
     def scores(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n cells groups"]:
-        """Objectness times class score in [0, 1] of each of `GROUPS`, for luma in [0, 1] as an image without color.
+        """Objectness times class score in [0, 1] for each of `GROUPS`, for luma in [0, 1] as a gray image.
 
-        What reaches beyond a multiple of `STRIDE` at the right and at the bottom is not looked at.
+        The image is cropped at the right and bottom to multiples of `STRIDE`.
         """
         height, width = (side // STRIDE * STRIDE for side in luma.shape[2:])
         image = luma[..., :height, :width].expand(-1, 3, -1, -1) * 255
@@ -152,11 +152,10 @@ class FrozenDetector:
 def detection_loss(
     fused: Float[Tensor, "n 1 h w"], a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n 1 h w"], detector: FrozenDetector
 ) -> Tensor:
-    """How far the detector's scores on the fused image fall short of the highest on a source, or on their mean.
+    """Shortfall of the detector's scores on the fused image, relative to the best score on a source or their mean.
 
-    The mean over cells and classes, each weighted by that highest score: where it sees nothing in any of them,
-    nothing is asked. The mean of the sources is no good image, but detectors see much in it. Luma in [0, 1]. Our
-    choice.
+    Averaged over cells and classes, weighted by that best score, so cells without a detection do not contribute. The
+    mean of the sources is a poor fused image, but detectors find many objects in it. Luma in [0, 1]. Our choice.
     """
     with torch.no_grad():
         wanted = torch.stack([detector.scores(x) for x in (a, b, (a + b) / 2)]).amax(0)

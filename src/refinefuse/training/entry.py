@@ -1,4 +1,4 @@
-"""`train`: the public function from a recipe to weights. It imports Lightning only when it is called."""
+"""The public function `train`. Lightning is imported only when it is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The logs of a run: losses and metrics as CSV and for TensorBoard, images, and when to stop."""
+"""Logging: losses and metrics as CSV and for TensorBoard, images, and the check for non-finite gradients."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from torch import Tensor
 
 TENSORBOARD, CSV = "tensorboard", "csv"
 SHOWN = 4
-"""Validation pairs of which TensorBoard gets images."""
+"""Number of validation pairs shown in TensorBoard."""
 
 
 def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger]:
-    """The loggers of a run that begins, or goes on, at `first_step`; what was logged before that stays."""
+    """Create the loggers of a run that starts or resumes at `first_step`; earlier entries are kept."""
     board = TensorBoardLogger(output, name="", version=TENSORBOARD, purge_step=first_step or None)
     log = CSVLogger(output, name="", version=CSV)
     table = output / CSV / "metrics.csv"
-    before = table.with_suffix(".before")  # Lightning starts the table anew: this is what it was
+    before = table.with_suffix(".before")  # Lightning overwrites the table: keep the old rows
     if getattr(rank_zero_only, "rank", 0) == 0 and first_step and (before.is_file() or table.is_file()):
         if not before.is_file():
             table.rename(before)
@@ -40,15 +40,15 @@ def loggers(output: Path, first_step: int) -> list[CSVLogger | TensorBoardLogger
 
 
 class ProgressBar(TQDMProgressBar):
-    """The steps of a run, which has no epochs, and the latest loss."""
+    """Progress bar that counts steps, as a run has no epochs, and shows the latest loss."""
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Begin at the first step, or where a run resumes."""
+        """Start at the first step, or where the run resumes."""
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description("training")
 
     def get_metrics(self, *args: Any) -> dict[str, Any]:
-        """All but the version of the logs, which is the same in every run."""
+        """All metrics except the log version, which is the same in every run."""
         return {name: value for name, value in super().get_metrics(*args).items() if name != "v_num"}
 
 
@@ -67,7 +67,7 @@ class ImageLogger(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """The first process shows every n-th pair, where n processes divide them."""
+        """Log an image; with n processes, the first one logs every n-th pair."""
         index = batch_idx * trainer.world_size
         if not (trainer.is_global_zero and index < len(self.names) and isinstance(outputs, Tensor)):
             return
@@ -78,13 +78,13 @@ class ImageLogger(Callback):
 
 
 class StopOnNonFinite(Callback):
-    """Stops before a step with a gradient that is not finite can spoil the weights.
+    """Stops training before a non-finite gradient can corrupt the weights.
 
-    In float16 such gradients are expected: the scaler skips the step by itself.
+    In float16 such gradients are expected: the gradient scaler skips the step.
     """
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
-        """Look at the gradient as it is before it is clipped."""
+        """Check the gradient before it is clipped."""
         if trainer.precision == "16-mixed":
             return
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]

@@ -53,7 +53,7 @@ class TrainingSet:
 
     @property
     def title(self) -> str:
-        """What to call it in a message."""
+        """The name of the dataset in messages."""
         return f"'{self.name}'" if self.name else f"'{self.a}' with '{self.b}'"
 
 
@@ -149,7 +149,7 @@ def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
 
 
 def _inherit_network(values: dict[str, Any]) -> None:
-    """Fill in `network` from the weights `pretrained`; weights that do not exist are refused when training starts."""
+    """Fill in `network` from the `pretrained` weights; missing weights are reported when training starts."""
     pretrained, network = values.get("pretrained"), values.get("network", {})
     if isinstance(pretrained, str) and isinstance(network, dict):
         with suppress(WeightsError):
@@ -157,5 +157,5 @@ def _inherit_network(values: dict[str, Any]) -> None:
 
 
 def save_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a recipe with every field, defaults too: `load_recipe` gives the same run in every later version."""
+    """Write a recipe with all fields, including defaults, so that later versions load the same run."""
     write_settings(recipe, path)

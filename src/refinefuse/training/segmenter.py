@@ -1,4 +1,4 @@
-"""A small segmentation network that trains beside the fusion network, says what it misses, and is thrown away."""
+"""A small auxiliary segmentation network, trained jointly with the fusion network and discarded afterwards."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch.nn import functional as F
 from refinefuse.data.crops import UNLABELED
 
 STRIDE = 8
-"""Sides of what it sees are multiples of it."""
+"""The sides of its input are multiples of this."""
 BACKGROUND_WEIGHT = 0.1
-"""Nearly all pixels are background: what it costs to miss one, relative to a pixel of an object."""
+"""Loss weight of background pixels relative to object pixels, as nearly all pixels are background."""
 
 
 class Segmenter(nn.Module):
-    """A U-Net over luma: three halvings, 16 to 64 channels, classes at half of the resolution.
+    """A U-Net on luma: three downsampling steps, 16 to 64 channels, output at half resolution.
 
     Source: Ronneberger, Fischer, Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015.
-    Differs: group normalization, which needs no statistics over batches, and no last enlargement by learned layers.
+    Differs: group normalization, which needs no batch statistics, and no learned upsampling at the end.
 
     Args:
-        classes: of the label maps, 0 (background) among them.
-        channels: at each of the four resolutions.
+        classes: number of classes of the label maps, including 0 (background).
+        channels: channels at each of the four resolutions.
     """
 
     def __init__(self, classes: int, channels: tuple[int, ...] = (16, 24, 40, 64)) -> None:
@@ -36,7 +36,7 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(channels[1], classes, 1)
 
     def forward(self, luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n k i j"]:
-        """Logits of each class at half of the resolution, for luma in [0, 1]."""
+        """Class logits at half resolution, for luma in [0, 1]."""
         x = self.stem(luma - 0.5)
         scales = []
         for block in self.down:
@@ -57,7 +57,7 @@ def _block(given: int, channels: int) -> nn.Sequential:
 
 
 def segmentation_loss(logits: Float[Tensor, "n k i j"], labels: UInt8[Tensor, "n 1 h w"]) -> Tensor:
-    """Cross entropy over the labeled pixels, the background counted less; 0 where nothing is labeled."""
+    """Cross entropy over the labeled pixels, with a lower weight for the background; 0 if nothing is labeled."""
     wanted = labels[:, 0, ::2, ::2].long()
     costs = logits.new_ones(logits.shape[1])
     costs[0] = BACKGROUND_WEIGHT

@@ -1,4 +1,4 @@
-"""The network, its losses and its optimizer, as Lightning wants them. It holds no loop."""
+"""The Lightning module: network, losses and optimizer."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ VALIDATION_METRICS = (*COMMON, *DIAGNOSTICS)
 
 
 class FusionTask(LightningModule):
-    """Trains a `RefineFuse` by a recipe.
+    """Trains a `RefineFuse` network according to a recipe.
 
     Args:
-        recipe: what to train.
-        data: the folder below which the recipe's detector lies, if it has one.
+        recipe: the training recipe.
+        data: root folder for the path of the recipe's detector, if it has one.
     """
 
     def __init__(self, recipe: Recipe, data: Path = Path()) -> None:
@@ -58,7 +58,7 @@ class FusionTask(LightningModule):
         return loss
 
     def _task_terms(self, fused: Tensor, batch: CropBatch) -> dict[str, Tensor]:
-        """What people and machines look for: the terms that need labels or another network."""
+        """The terms that need labels or another network."""
         a, b = batch.reference_a, batch.reference_b
         terms = {}
         if self.detector is not None:
@@ -71,7 +71,7 @@ class FusionTask(LightningModule):
         return terms
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        """Common and diagnostic metrics of one whole validation pair, to choose a recipe by, and its fused image."""
+        """Log the common and diagnostic metrics of one full-size validation pair, and its fused image."""
         a, b = batch
         with torch.autocast(self.device.type, enabled=False):
             fused: Tensor = self.network(a, b)
@@ -81,7 +81,7 @@ class FusionTask(LightningModule):
         return fused
 
     def configure_optimizers(self) -> Any:
-        """SOAP, with a short warm-up and a cosine to zero.
+        """SOAP with a short warm-up and cosine decay to zero.
 
         Source: Vyas et al., "SOAP: improving and stabilizing Shampoo using Adam", ICLR 2025.
         """
@@ -91,13 +91,13 @@ class FusionTask(LightningModule):
 
 
 WARM_UP = 200
-"""Steps: a run at full rate from its first steps may break down in them."""
+"""Minimum number of warm-up steps: at the full learning rate, a run may diverge in its first steps."""
 
 
 def warmed_cosine(optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    """The optimizer, whose rate rises over the first steps and falls as a cosine.
+    """Linear warm-up and cosine decay of the learning rate.
 
-    It rises over 2 percent of the steps, but over 200 at least, or over a tenth of a run that is shorter than 2000.
+    The warm-up takes 2 percent of the steps, but at least 200, or a tenth of a run shorter than 2000 steps.
     """
     warm_up = max(1, min(WARM_UP, steps // 10), steps // 50)
 
@@ -112,7 +112,7 @@ def _first_network(recipe: Recipe) -> RefineFuse:
     if recipe.pretrained is None:
         return RefineFuse.from_config(recipe.network)
     model = RefineFuse.from_pretrained(recipe.pretrained)
-    wanted = recipe.network  # no tensor depends on its contrast and symmetry
+    wanted = recipe.network  # no tensor depends on contrast or symmetry
     if replace(model.config, contrast=wanted.contrast, symmetric=wanted.symmetric) != wanted:
         raise ConfigError(
             f"The pretrained weights '{recipe.pretrained}' do not fit the network of the recipe.\n"

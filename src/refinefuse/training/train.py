@@ -1,4 +1,4 @@
-"""From a recipe to weights, by Lightning's loop."""
+"""Run a training recipe with Lightning."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from refinefuse.training.task import FusionTask
 logger = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 500  # steps
 CHECKPOINT_SECONDS = 60.0
-"""So much of a run is lost at most when it is killed."""
+"""A killed run loses at most this much."""
 RECIPE = "recipe.yaml"
 _EXPECTED = (
-    "Checkpoint directory .* exists and is not empty",  # it is the run's own
-    "You're resuming from a checkpoint that ended before the epoch ended",  # batches continue by number: `StepSampler`
-    "Experiment logs directory .* exists and is not empty",  # `loggers` keeps what is in it
+    "Checkpoint directory .* exists and is not empty",  # it belongs to this run
+    "You're resuming from a checkpoint that ended before the epoch ended",  # `StepSampler` resumes by step number
+    "Experiment logs directory .* exists and is not empty",  # `loggers` keeps its contents
     "The '.*_dataloader' does not have many num_workers",
     "The number of training batches",
     "Be aware that when using `ckpt_path`",
@@ -58,26 +58,26 @@ def fit_recipe(
     """Train a network, or resume a run that was stopped, and write its averaged weights: `refinefuse.train`.
 
     Args:
-        recipe: what to train.
-        data: the folder of the recipe's datasets.
+        recipe: the training recipe.
+        data: root folder of the recipe's datasets.
         output: the folder of the run.
-        num_workers: processes per training process that cut crops.
-        accelerator: what computes; auto uses a GPU if there is one.
+        num_workers: data-loading processes per training process.
+        accelerator: device to train on; auto uses a GPU if there is one.
         devices: training processes on this machine, each with its own device.
-        num_nodes: machines.
-        cache: a folder for decoded images, mapped into memory; None keeps them in the memory of each process.
+        num_nodes: number of machines.
+        cache: folder for decoded images, memory-mapped; None keeps them in the memory of each process.
         progress: show a progress bar.
 
     Returns:
         The path of the weights.
 
     Raises:
-        ConfigError: if the output folder holds a run of another recipe, an option cannot be used, or the number of
-            processes does not divide the pairs of a step.
+        ConfigError: if the output folder holds a run of another recipe, an option is invalid, or the number of
+            processes does not divide the batch size.
         TrainingError: if the checkpoint of the run is damaged, the loss is NaN or infinite, or a checkpoint cannot be
             written. The previous one is kept.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its hints are not about this run
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its hints do not apply here
     check_processes(recipe, devices * num_nodes)
     weights = output / f"{recipe.name}.safetensors"
     claim_folder(output, RECIPE, recipe)
@@ -98,7 +98,7 @@ def fit_recipe(
         fit(trainer, task, batches, output)
         if not trainer.is_global_zero:
             return weights
-    else:  # stopped between the last checkpoint, which holds the averaged weights, and the export
+    else:  # stopped after the last checkpoint, which holds the averaged weights, but before the export
         task.load_state_dict(checkpoint["state_dict"])
     task.network.save_weights(weights)
     return weights
@@ -117,20 +117,18 @@ class HasNames(Protocol):
     """A data module that can name the images of a step."""
 
     def names_of(self, step: int) -> list[str]:
-        """Their names."""
+        """Names of the pairs in a step."""
         ...
 
 
 def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> None:
-    """Run Lightning's loop, and report in the user's terms why it stops.
+    """Run Lightning's training loop, and report clearly why it stopped.
 
     Args:
-        trainer: with `LastCheckpoint` of the same folder.
-        task: what is trained.
-        batches: the data module, which is `HasNames`.
-        output: the folder of the run.
-
-    Raises:
+        trainer: a trainer with a `LastCheckpoint` in the same folder.
+        task: the module to train.
+        batches: the data module; may implement `HasNames`.
+        output: output folder of the run. Raises:
         TrainingError: if the loss is NaN or infinite, or a checkpoint cannot be written. The previous one is kept.
     """
     named: HasNames = batches
@@ -143,7 +141,7 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
     except SIGTERMException:
         raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit:
-        if trainer.interrupted:  # Lightning makes Ctrl-C an exit of its own
+        if trainer.interrupted:  # Lightning handles Ctrl-C itself
             raise KeyboardInterrupt from None
         raise
     except FloatingPointError as error:
@@ -168,7 +166,7 @@ def _kept(last: Path) -> str:
 
 
 class _Machines(NamedTuple):
-    """What computes a run."""
+    """The devices and machines of a run."""
 
     accelerator: str
     devices: int
@@ -176,9 +174,9 @@ class _Machines(NamedTuple):
 
 
 def ramped_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """An exponential moving average that forgets its start: after t steps its decay is (1 + t) / (10 + t) at most.
+    """An exponential moving average with a ramped decay: after t steps it is at most (1 + t) / (10 + t).
 
-    So a run of 200 steps ships what it has learned, not what it started from.
+    Short runs therefore save what they learned, not their initial weights.
     """
 
     def average(mean: Tensor, new: Tensor, steps: Tensor | int) -> Tensor:
