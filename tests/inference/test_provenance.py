@@ -77,7 +77,7 @@ def test_a_fused_image_as_a_source_does_not_pass_its_record_on(pair):
     fuser = Fuser(SMALL, device="cpu")
     fuse_folder(pair / "a", pair / "b", pair / "c", fuser=fuser)
     fuse_folder(pair / "a", pair / "c", pair / "d", fuser=fuser)
-    assert read_provenance(pair / "d/1.png").sources == ("1.png", "1.png")
+    assert read_provenance(pair / "d/1.png").sources == ("a/1.png", "c/1.png")
     assert read_metadata(pair / "d/1.png").xmp.count(b"<refinefuse:provenance>") == 1
 
 
@@ -101,7 +101,17 @@ def test_names_without_folders_and_passwords():
         ["/home/me/ir.png", "rtsp://me:secret@camera/live?key=1"], {}
     )
     assert record.sources == ("ir.png", "live")
-    assert Provenance("0.2.0", "w", "", "").with_sources(["rtsp://me:secret@camera"], {}).sources == ("camera",)
+    for sources, names in (
+        (["rtsp://me:secret@camera"], ("camera",)),
+        (["rtsp://me:se/cret@one/live?x", "rtsp://me:se/cret@two/live"], ("one/live", "two/live")),
+        (["/home/me/day/ir/1.png", "/home/me/day/vi/1.png"], ("ir/1.png", "vi/1.png")),
+        (
+            ["/home/me/ir/day/1.png", "/home/me/vi/day/1.png", "/home/me/x/2.png"],
+            ("ir/day/1.png", "vi/day/1.png", "2.png"),
+        ),
+        (["ir/1.png", "ir/1.png"], ("1.png", "1.png")),
+    ):
+        assert Provenance("0.2.0", "w", "", "").with_sources(sources, {}).sources == names
 
 
 def test_what_is_no_file_is_refused(tmp_path):

@@ -41,7 +41,7 @@ GLOBAL_OPTIONS = """\
 global options:
   -h, --help     Print help for the program or a command.
   -V, --version  Print the version.
-  --debug        Show the traceback of an error.
+  --debug        Show the traceback of an error, and each failure of a folder.
   --quiet        Print only warnings and errors.
   --threads N    Number of CPU threads; by default all that this process may use.
   --max-pixels N Largest image to read, in pixels; by default 200 million.

@@ -19,7 +19,7 @@ class Session:
     """The global options.
 
     Attributes:
-        debug: show the traceback of an error.
+        debug: show the traceback of an error, and each failure of a folder.
         quiet: print nothing but warnings and errors.
         threads: of the processor; 0: all that this process may use.
         options: that the command takes, as they are written.

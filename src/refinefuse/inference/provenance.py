@@ -43,7 +43,7 @@ class Provenance:
         weights: their name, the name of their file, or a repository of the Hub.
         file: the shipped file, whose name ends in its number; empty for other weights.
         sha256: of the weights.
-        sources: names of the files, without their folders.
+        sources: names of the files, with no more of their folders than it takes to tell them apart.
         settings: what else decides about the values: range, window, transform, contrast, color, ...
     """
 
@@ -70,11 +70,11 @@ class Provenance:
         """The record of one result.
 
         Args:
-            sources: paths or names; folders and passwords of addresses are left out.
+            sources: paths or names; passwords of addresses, and folders that do not differ, are left out.
             settings: further settings; empty ones are left out.
         """
         known = {**self.settings, **{name: text for name, text in settings.items() if text}}
-        return replace(self, sources=tuple(_name(source) for source in sources), settings=known)
+        return replace(self, sources=_names(sources), settings=known)
 
     def to_text(self) -> str:
         """One line of JSON in ASCII, from which `from_text` makes the record again."""
@@ -111,9 +111,24 @@ def describe_range(fixed: IntensityRange | None, quantity: str = "counts") -> st
     return "" if fixed is None else f"{fixed.low:g} to {fixed.high:g} {quantity}".strip()
 
 
-def _name(source: str) -> str:
-    """The last part of a path or an address, without user, password and query."""
-    return source.split("?")[0].replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].rsplit("@", 1)[-1]
+def _names(sources: Sequence[str]) -> tuple[str, ...]:
+    """The last part of each path or address, and as many more as it takes to tell it from the others."""
+    parts = [_parts(source) for source in sources]
+
+    def name(own: list[str]) -> str:
+        for count in range(1, len(own) + 1):
+            if sum(one[-count:] == own[-count:] for one in parts) == 1:
+                return "/".join(own[-count:])
+        return own[-1]  # one source, several times
+
+    return tuple(map(name, parts))
+
+
+def _parts(source: str) -> list[str]:
+    """The parts of a path, or of an address without user, password and query."""
+    _, is_address, rest = source.partition("://")
+    text = rest.split("?")[0].rsplit("@", 1)[-1] if is_address else source
+    return text.replace("\\", "/").rstrip("/").split("/")
 
 
 def add_text(packet: bytes | None, text: str) -> bytes:

@@ -282,7 +282,7 @@ class StillWriter:
         if self.provenance is None:
             return metadata
         *others, last = pair.origin.job.files
-        names = [*sorted(file.name for file in others), last.name]
+        names = [str(file) for file in (*sorted(others, key=lambda file: (file.name, file)), last)]
         record = self.provenance.with_sources(names, pair.settings)
         return replace(metadata, xmp=add_text(metadata.xmp, record.to_text()))
 
