@@ -219,6 +219,13 @@ def test_published_scores_join_the_ranks_of_their_metrics(data, config, tmp_path
         run(config(text), output=tmp_path / "out", data_root=data, num_workers=1)
 
 
+def test_a_method_that_is_a_mere_copy_may_be_alone(data, config, tmp_path, capsys):
+    text = "title: t\nmethods: [{spec: average}]\ndatasets: [{name: Set, a: ir, b: vi}]\nmetrics: [EN]\n"
+    assert run(config(text), output=tmp_path / "out", data_root=data, num_workers=1) == 0
+    assert "No ranks and nothing bold" in (tmp_path / "out/tables/Set.md").read_text()
+    assert list((tmp_path / "out/grids").glob("Set-*.pdf"))
+
+
 def test_worse_light_is_scored_against_the_clean_sources(data, config, tmp_path, capsys, drawn_figures):
     text = CONFIG + "degradations:\n  - {kind: underexposure, severities: [0.1, 1.0]}\n"
     output = tmp_path / "out"

@@ -42,7 +42,7 @@ def test_what_made_a_result(pair, run_pair, name):
     found = read_provenance(output)
     entry = shipped()[SMALL]
     assert (found.weights, found.file, found.sha256) == (SMALL, entry.file, entry.sha256)
-    assert found.sources == ("1.png", "1.tif")
+    assert found.sources == ("a/1.png", "b/1.tif")
     assert found.settings["range"].startswith("7000 to 79")
     assert b"dc:format" in read_metadata(output).xmp
     write_image(pair / "again.webp", read_image(output).astype(np.uint8), metadata=read_metadata(output))
@@ -110,6 +110,8 @@ def test_names_without_folders_and_passwords():
             ("ir/day/1.png", "vi/day/1.png", "2.png"),
         ),
         (["ir/1.png", "ir/1.png"], ("1.png", "1.png")),
+        (["ir/1.png", "vi/1.jpg"], ("ir/1.png", "vi/1.jpg")),
+        (["x/1.png", "x/1.jpg"], ("1.png", "1.jpg")),
     ):
         assert Provenance("0.2.0", "w", "", "").with_sources(sources, {}).sources == names
 

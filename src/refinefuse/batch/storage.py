@@ -74,7 +74,7 @@ def read_bytes(url: str) -> bytes:
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """A file on this machine: itself, or a copy in the folder, with the name that it has.
+    """A file on this machine: itself, or a copy in the folder, with its own name and that of its folder.
 
     Raises:
         InputError: there is no such file.
@@ -82,7 +82,9 @@ def fetch(url: str, folder: Path) -> Path:
     here = local_path(url)
     if here is not None:
         return here
-    target = folder / PurePosixPath(urlsplit(url).path).name
+    names = [part for part in PurePosixPath(urlsplit(url).path).parts if part not in ("/", "..")]
+    target = folder.joinpath(*names[-2:])
+    target.parent.mkdir(exist_ok=True)
     target.write_bytes(read_bytes(url))
     return target
 

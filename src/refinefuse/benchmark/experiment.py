@@ -296,12 +296,12 @@ class _Writer:
             self.drawn.draw(path, (panels, windows), partial(grids.grid, panels, windows))
 
     def _best(self, score: DatasetScores, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
-        """The reference and the best of the others, as many as a grid holds, ranked ones first."""
+        """The reference and the best of the others, as many as a grid holds, ranked ones first; else copies."""
         both = [key for key in (*COMMON, *metrics) if key in score.values]
         ranks = mean_ranks(score, both)
         ranked = set(score.ranked(both))
         others = sorted(
-            (n for n in names if n not in SANITY),
+            [name for name in names if name not in SANITY] or names,
             key=lambda n: (n != self.reference, n not in ranked, ranks.get(n, 1e9)),
         )
         return others[:PANELS]

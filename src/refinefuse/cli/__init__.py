@@ -18,6 +18,7 @@ from refinefuse.cli.session import (
     Terminated,
     insisting,
     limit_pixels,
+    logging_debug,
     reopen_closed_streams,
     session,
     stopping_cleanly,
@@ -41,7 +42,7 @@ GLOBAL_OPTIONS = """\
 global options:
   -h, --help     Print help for the program or a command.
   -V, --version  Print the version.
-  --debug        Show the traceback of an error, and each failure of a folder.
+  --debug        Show the traceback of an error, and of each failure in a folder.
   --quiet        Print only warnings and errors.
   --threads N    Number of CPU threads; by default all that this process may use.
   --max-pixels N Largest image to read, in pixels; by default 200 million.
@@ -106,6 +107,7 @@ def _dispatch(words: list[str]) -> int:
     run = module_of(command).run
     with ExitStack() as stack:
         stack.enter_context(insisting())
+        stack.enter_context(logging_debug())
         if command not in TRAINING:
             stack.enter_context(stopping_cleanly())
         if session.quiet:

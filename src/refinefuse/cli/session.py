@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import logging
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ class Session:
     """The global options.
 
     Attributes:
-        debug: show the traceback of an error, and each failure of a folder.
+        debug: show the traceback of an error, and of each failure in a folder.
         quiet: print nothing but warnings and errors.
         threads: of the processor; 0: all that this process may use.
         options: that the command takes, as they are written.
@@ -48,20 +49,35 @@ def to_stderr(message: str) -> None:
     print(re.sub(r"`(\w+)(?:=([^`]+))?`", option, message), file=sys.stderr)
 
 
+@contextmanager
+def logging_debug() -> Iterator[None]:
+    """With --debug, print what the package logs, such as the traceback of each failure of a folder."""
+    log = logging.getLogger("refinefuse")
+    level, handler = log.level, logging.StreamHandler()
+    if session.debug:
+        log.setLevel(logging.DEBUG)
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+
+
 def print_failures(failed: Mapping[str, str], unpaired: Sequence[str] = ()) -> int:
     """Print what failed in a run over a folder, and which files have no counterpart; the exit code.
 
-    What failed for one reason is named together with the first message, or, with --debug, one by one.
+    What failed for one reason is named together, with the first message; --debug logs each of them.
     """
     from refinefuse.errors import format_names
 
     by_reason: dict[str, list[str]] = {}
     for name, message in failed.items():
-        by_reason.setdefault(name if session.debug else _reason(message), []).append(name)
+        by_reason.setdefault(_reason(message), []).append(name)
     for first, *others in by_reason.values():
         to_stderr(f"\n{first}: {failed[first]}")
         if others:
-            to_stderr(f"Likewise {len(others)} more (--debug shows each):\n{format_names(others)}")
+            to_stderr(f"Likewise {len(others)} more:\n{format_names(others)}")
     if unpaired:
         count = f"{len(unpaired)} unpaired files (no file of the same name in the other folder):"
         to_stderr(f"\n{count}\n{format_names(unpaired)}")

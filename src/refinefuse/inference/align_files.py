@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from refinefuse.image.files import check_target, read_image, write_images
 from refinefuse.image.pixels import Pixels
 from refinefuse.inference.outputs import check_apart, make_folder
 from refinefuse.progress import progress_bar
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ def align_folders(
         try:
             outcome.done[pair.name] = _align_pair(pair, output, options, overwrite)
         except RefineFuseError as error:  # the other pairs are still wanted
+            logger.debug("'%s' failed", pair.name, exc_info=error)
             outcome.failed[pair.name] = str(error)
     return outcome
 

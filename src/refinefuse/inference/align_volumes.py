@@ -101,7 +101,7 @@ def describe(found: VolumeRegistration) -> str:
     """The quality of a registration, in one line."""
     return (
         f"moved by up to {found.displacement:.1f} mm, mutual information {found.score_before:.3f} before and "
-        f"{found.score_after:.3f} after, confidence {found.confidence:.1%}"
+        f"{found.score_after:.3f} after, confidence {found.confidence:.1%}, {found.detail:.0%} inside"
     )
 
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from refinefuse._version import __version__
 from refinefuse.image.thermal import IntensityRange
@@ -112,16 +112,20 @@ def describe_range(fixed: IntensityRange | None, quantity: str = "counts") -> st
 
 
 def _names(sources: Sequence[str]) -> tuple[str, ...]:
-    """The last part of each path or address, and as many more as it takes to tell it from the others."""
+    """The last part of each path or address, and as many more as it takes to tell it from the others.
+
+    An extension alone does not: a user who sees 1.png and 1.jpg does not know which one is infrared.
+    """
     parts = [_parts(source) for source in sources]
+    stems = [[*one[:-1], PurePosixPath(one[-1]).stem] for one in parts]
 
-    def name(own: list[str]) -> str:
+    def name(own: list[str], stem: list[str]) -> str:
         for count in range(1, len(own) + 1):
-            if sum(one[-count:] == own[-count:] for one in parts) == 1:
+            if sum(one[-count:] == stem[-count:] for one in stems) == 1:
                 return "/".join(own[-count:])
-        return own[-1]  # one source, several times
+        return own[-1]  # one folder, or one source, several times
 
-    return tuple(map(name, parts))
+    return tuple(map(name, parts, stems))
 
 
 def _parts(source: str) -> list[str]:

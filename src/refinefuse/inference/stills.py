@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ from refinefuse.inference.streaming import (
 )
 from refinefuse.inference.thermal import RangeReader, ThermalImage, ThermalOptions
 from refinefuse.inference.threads import Workers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -239,6 +242,7 @@ class StillWriter:
             elif not self.keep_going:
                 raise error
             else:
+                logger.debug("'%s' failed", job.name, exc_info=error)
                 ours = isinstance(error, RefineFuseError)
                 self.result.failed[job.name] = str(error) if ours else f"{type(error).__name__}: {error}"
 

@@ -32,7 +32,15 @@ def rigid(angles, shift):
     return matrix
 
 
-def scan(modality, moved=None, seed=0):
+#: Two heads of one outline and one thin skull, with different things in them.
+SKULL = [((0, 0, 0), (66, 78, 62), 300, 600), ((0, 2, 0), (62, 74, 58), 60, 420)]
+ONE = [*SKULL, *PARTS[2:5], *PARTS[7:]]
+OTHER = [*SKULL, ((22, -26, 10), (14, 20, 16), 90, 150), ((-26, 10, -10), (20, 14, 18), -20, 800),
+         ((-6, -40, 16), (18, 10, 16), 110, 300), ((-12, 20, 30), (24, 12, 12), 200, 60),
+         ((26, 30, -20), (14, 22, 16), 130, 700)]  # fmt: skip
+
+
+def scan(modality, moved=None, seed=0, parts=PARTS):
     """A head in one modality: sampled where a patient who is moved by a transform would be."""
     affine = np.diag([*SPACING, 1.0])
     affine[:3, 3] = [-(side - 1) / 2 * step for side, step in zip(SIDES, SPACING, strict=True)]
@@ -41,7 +49,7 @@ def scan(modality, moved=None, seed=0):
         back = np.linalg.inv(moved)
         grid = grid @ back[:3, :3].T + back[:3, 3]
     values = np.zeros(SIDES)
-    for center, radii, *levels in PARTS:
+    for center, radii, *levels in parts:
         inside = (((grid - center) / radii) ** 2).sum(-1) < 1
         values[inside] = levels[modality == "MR"]
     values += np.random.default_rng(seed).normal(0, 8, SIDES)
@@ -118,14 +126,44 @@ def test_structures_that_repeat_give_no_confidence():
     grid = np.diag([8.0, 8.0, 4.0, 1.0])
     one = Volume(stripes.astype(np.float32), grid, Path("x.nii"), "MR")
     found = register_volumes(one, one)
-    assert "fits nearly as well" in found.rejection_reasons[-1]
+    assert any("fits nearly as well" in reason for reason in found.rejection_reasons)
 
 
-def test_a_small_overlap_is_not_trusted():
-    found = VolumeRegistration(np.eye(4), 1.0, 0.5, 0.1, 0.2, 0.29)
-    assert found.rejection_reasons == (
-        "the volumes overlap in 29% of the smaller field of view, at least 30% is needed",
-    )
+def test_another_patient_is_refused():
+    """The outline fits, so that neither the mutual information nor its fall at wrong positions shows it."""
+    found = register_volumes(scan("CT", parts=ONE), scan("MR", seed=1, parts=OTHER))
+    (reason,) = found.rejection_reasons
+    assert "as those of two patients do" in reason
+    assert found.score_after > 0.4
+    assert found.confidence > 0.02
+    assert register_volumes(scan("CT", parts=ONE), scan("MR", seed=1, parts=ONE)).is_reliable
+
+
+def test_a_thin_slab_is_refused():
+    fixed = scan("MR", seed=1)
+    slab = Volume(scan("CT").values[:, :, 20:24], rigid((0, 0, 0), (0, 0, 80)) @ fixed.affine, Path("CT.nii"), "CT")
+    reasons = register_volumes(slab, fixed).rejection_reasons
+    assert reasons[0] == "the thinner volume is only 16 mm thick, at least 20 mm are needed to find rotations"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, None),
+        ({"overlap": 0.29}, "the volumes overlap in 29% of the smaller field of view, at least 30% is needed"),
+        ({"transform": np.diag([1.3, 1, 1, 1])},
+         "the transform stretches or squeezes by a factor of 1.30, at most 1.25 is plausible"),
+        ({"transform": np.diag([1, 1, 0.5, 1])},
+         "the transform stretches or squeezes by a factor of 2.00, at most 1.25 is plausible"),
+        ({"detail": 0.1}, "inside the body, the volumes agree hardly better than when shifted or rotated, as those "
+         "of two patients do: 10%, at least 21% is needed"),
+        ({"detail": 0.1, "blurred": True}, None),
+    ],
+)  # fmt: skip
+def test_each_rule_refuses_by_itself(values, reason):
+    sound = {"transform": np.eye(4), "displacement": 1, "confidence": 0.5, "detail": 0.5, "score_before": 0.1,
+             "score_after": 0.2, "overlap": 1, "thickness": 90}  # fmt: skip
+    assert VolumeRegistration(**(sound | values)).rejection_reasons == (() if reason is None else (reason,))
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0, 1), (21 * 4, 0.5), (42 * 4, 0)])

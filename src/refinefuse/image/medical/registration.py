@@ -13,23 +13,33 @@ from numpy.typing import NDArray
 
 from refinefuse.atomic import write_text_atomic
 from refinefuse.errors import InputError, optional
-from refinefuse.image.medical.intensity import range_of, scaled
-from refinefuse.image.medical.resampling import resample_to
-from refinefuse.image.medical.volume import Volume
+from refinefuse.image.medical.intensity import range_of
+from refinefuse.image.medical.mutual_information import (
+    ImagePair,
+    center_of,
+    falls_nearby,
+    inside_bodies,
+    metric_of,
+    negative_information,
+    to_image,
+)
+from refinefuse.image.medical.volume import COLORED, Volume
 from refinefuse.image.thermal import IntensityRange
 
 VolumeTransformType = Literal["rigid", "affine"]
-MIN_CONFIDENCE = 0.01
+MIN_CONFIDENCE = 0.005
 """Confidence from which a registration is reliable; below, a wrong position fits nearly as well."""
-_SIDE = 72  # voxels: the longer sides of the grids that are compared
-_FINEST = 1.5  # millimeters: no finer than that
-_BINS, _SAMPLED, _ITERATIONS = 32, 0.2, 300
+MIN_DETAIL, MIN_DETAIL_BLURRED = 0.21, 0.08
+"""Detail from which a registration is reliable, and that with PET or SPECT, which have less; below, it may be another
+patient, whose outline fits as well."""
+_SAMPLED, _ITERATIONS = 0.2, 300
 _SEED = 1  # of the sampled points: by default ITK takes the clock, and every run ends elsewhere
 _PROBES = 20  # points along each axis of a field of view at which overlap is measured
 _COARSE, _FINE = ((3, 4.0), (2, 2.0)), ((1, 1.0),)  # shrink factors, and smoothing in millimeters
 _SHARED = 0.1  # nats of mutual information; independent noise has less, two scans of one head four times as much
 _OVERLAP = 0.3  # of the smaller field of view, below which too little is compared
-_SHIFT, _ANGLE = 8.0, 8.0  # millimeters and degrees to the positions that the result is compared with
+_THICKNESS = 20.0  # millimeters: of a thinner slab, rotations cannot be found
+_STRETCH = 1.25  # factor by which an affine transform may stretch or squeeze; heads of adults differ less
 
 
 @dataclass(frozen=True)
@@ -41,22 +51,36 @@ class VolumeRegistration:
         displacement: by how many millimeters it moves a corner of the fixed field of view at most.
         confidence: in [0, 1]: by which fraction the mutual information falls at the best of twelve positions that are
             shifted by 8 mm or rotated by 8 degrees; 0 if one of them fits as well.
+        detail: likewise inside the body, without its outline, where only scans of one patient agree; the mean of the
+            least fall and of the mean fall. Below 0 if a wrong position fits better there.
         score_before: mutual information in nats at the recorded positions; 0 without overlap.
         score_after: mutual information in nats after registration.
         overlap: fraction of the smaller field of view that both cover after registration.
+        thickness: the smallest side in millimeters of both fields of view.
+        blurred: whether one of the two is PET or SPECT.
     """
 
     transform: Float[np.ndarray, "4 4"]
     displacement: float
     confidence: float
+    detail: float
     score_before: float
     score_after: float
     overlap: float
+    thickness: float
+    blurred: bool = False
 
     @property
     def rejection_reasons(self) -> tuple[str, ...]:
         """Why the result is not to be trusted; empty if it is."""
+        least = MIN_DETAIL_BLURRED if self.blurred else MIN_DETAIL
+        stretches = np.linalg.svd(self.transform[:3, :3], compute_uv=False)
         rules = (
+            (
+                self.thickness >= _THICKNESS,
+                f"the thinner volume is only {self.thickness:.0f} mm thick, at least {_THICKNESS:.0f} mm are needed to find "
+                "rotations",
+            ),
             (
                 self.score_after >= _SHARED,
                 f"the volumes have little in common: mutual information {self.score_after:.3f}, at least "
@@ -65,7 +89,17 @@ class VolumeRegistration:
             (
                 self.confidence >= MIN_CONFIDENCE,
                 f"a position shifted by 8 mm or rotated by 8 degrees fits nearly as well: confidence "
-                f"{self.confidence:.1%}, at least {MIN_CONFIDENCE:.0%} is needed",
+                f"{self.confidence:.1%}, at least {MIN_CONFIDENCE:.1%} is needed",
+            ),
+            (
+                self.detail >= least,
+                f"inside the body, the volumes agree hardly better than when shifted or rotated, as those of two "
+                f"patients do: {self.detail:.0%}, at least {least:.0%} is needed",
+            ),
+            (
+                1 / _STRETCH <= stretches.min() <= stretches.max() <= _STRETCH,
+                f"the transform stretches or squeezes by a factor of {max(stretches.max(), 1 / stretches.min()):.2f}, "
+                f"at most {_STRETCH:g} is plausible",
             ),
             (
                 self.overlap >= _OVERLAP,
@@ -116,11 +150,14 @@ def register_volumes(
         )
     sitk = _sitk()
     own = ranges or [range_of(volume, None, None, None) for volume in (moving, fixed)]
-    (fixed_image, fixed_mask), (moving_image, moving_mask) = _image(sitk, fixed, own[1]), _image(sitk, moving, own[0])
-    images = _Pair(fixed_image, moving_image, fixed_mask, moving_mask)
+    (fixed_image, fixed_mask), (moving_image, moving_mask) = (
+        to_image(sitk, fixed, own[1]),
+        to_image(sitk, moving, own[0]),
+    )
+    images = ImagePair(fixed_image, moving_image, fixed_mask, moving_mask)
     start = sitk.Euler3DTransform()
-    start.SetCenter(_center(images.fixed))
-    before = _score(sitk, images, start)
+    start.SetCenter(center_of(images.fixed))
+    before = negative_information(sitk, images, start)
     starts = (start, _centered(sitk, images))
     ends = [(start, before), *(_optimized(sitk, images, one, _COARSE) for one in starts)]
     best = min(ends, key=_score_of)
@@ -129,13 +166,17 @@ def register_volumes(
         best = min((affine, best[1]), _optimized(sitk, images, affine, _COARSE), key=_score_of)
     found, score = min(best, _optimized(sitk, images, best[0], _FINE), key=_score_of)
     matrix = np.linalg.inv(_matrix(found))
+    falls, inside = falls_nearby(sitk, images, found), falls_nearby(sitk, inside_bodies(sitk, images, found), found)
     return VolumeRegistration(
-        matrix,
-        _displacement(matrix, fixed),
-        _confidence(sitk, images, found, -score),
-        -before,
-        -score,
-        _overlap(matrix, moving, fixed),
+        transform=matrix,
+        displacement=_displacement(matrix, fixed),
+        confidence=float(falls.min().clip(0, 1)),
+        detail=float(inside.min() + inside.mean()) / 2,
+        score_before=-before,
+        score_after=-score,
+        overlap=_overlap(matrix, moving, fixed),
+        thickness=min(_thickness(volume) for volume in (moving, fixed)),
+        blurred=any(volume.modality in COLORED for volume in (moving, fixed)),
     )
 
 
@@ -187,41 +228,7 @@ def _overlap(matrix: NDArray[Any], moving: Volume, fixed: Volume) -> float:
     return min(inside * of_fixed / min(of_fixed, of_moving), 1.0)
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Fixed and moving volume as SimpleITK's images, and where they have data: nothing else is compared."""
-
-    fixed: Any
-    moving: Any
-    fixed_mask: Any
-    moving_mask: Any
-
-
-def _image(sitk: Any, volume: Volume, fixed: IntensityRange) -> tuple[Any, Any]:
-    """A volume in [0, 1] on an upright, isotropic grid of moderate size, in millimeters (RAS+), and its mask."""
-    low, high = volume.corners()
-    spacing = max(_FINEST, float((high - low).max()) / _SIDE)
-    shape = tuple(int(side) for side in np.maximum(np.ceil((high - low) / spacing), 1))
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] = low + spacing / 2
-    at = resample_to(volume, affine, shape)
-    values, mask = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-    for k in range(shape[2]):
-        cut, inside = at(k)
-        values[:, :, k] = np.where(inside, scaled(cut, fixed, inverted=volume.is_inverted), 0)
-        mask[:, :, k] = inside
-    images = [sitk.GetImageFromArray(np.ascontiguousarray(one.T)) for one in (values, mask)]
-    for image in images:
-        image.SetSpacing([spacing] * 3)
-        image.SetOrigin([float(value) for value in affine[:3, 3]])
-    return images[0], images[1]
-
-
-def _center(image: Any) -> Any:
-    return image.TransformContinuousIndexToPhysicalPoint([(side - 1) / 2 for side in image.GetSize()])
-
-
-def _centered(sitk: Any, images: _Pair) -> Any:
+def _centered(sitk: Any, images: ImagePair) -> Any:
     return sitk.CenteredTransformInitializer(
         images.fixed, images.moving, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.MOMENTS
     )
@@ -235,19 +242,9 @@ def _as_affine(sitk: Any, rigid: Any) -> Any:
     return affine
 
 
-def _method(sitk: Any, images: _Pair) -> Any:
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in one order: the same result on every run
-    method.SetMetricAsMattesMutualInformation(_BINS)
-    method.SetMetricFixedMask(images.fixed_mask)
-    method.SetMetricMovingMask(images.moving_mask)
-    method.SetInterpolator(sitk.sitkLinear)
-    return method
-
-
-def _optimized(sitk: Any, images: _Pair, initial: Any, levels: tuple[tuple[int, float], ...]) -> tuple[Any, float]:
+def _optimized(sitk: Any, images: ImagePair, initial: Any, levels: tuple[tuple[int, float], ...]) -> tuple[Any, float]:
     """A transform from fixed to moving points, and its metric (the lower the better); the start if nothing overlaps."""
-    method = _method(sitk, images)
+    method = metric_of(sitk, images)
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
     method.SetOptimizerAsRegularStepGradientDescent(
@@ -262,32 +259,11 @@ def _optimized(sitk: Any, images: _Pair, initial: Any, levels: tuple[tuple[int, 
         method.Execute(images.fixed, images.moving)
     except RuntimeError:  # all samples left the image: no overlap
         return initial, 0.0
-    return found, _score(sitk, images, found)
+    return found, negative_information(sitk, images, found)
 
 
-def _score(sitk: Any, images: _Pair, transform: Any) -> float:
-    """The metric over all voxels; 0 without overlap."""
-    method = _method(sitk, images)
-    method.SetInitialTransform(transform)
-    try:
-        return float(method.MetricEvaluate(images.fixed, images.moving))
-    except RuntimeError:
-        return 0.0
-
-
-def _confidence(sitk: Any, images: _Pair, found: Any, score: float) -> float:
-    if score <= 0:
-        return 0.0
-    others = []
-    for parameter in range(6):
-        for sign in (1, -1):
-            move = sitk.Euler3DTransform()
-            move.SetCenter(_center(images.fixed))
-            values = [0.0] * 6
-            values[parameter] = sign * (np.radians(_ANGLE) if parameter < 3 else _SHIFT)
-            move.SetParameters(values)
-            others.append(-_score(sitk, images, sitk.CompositeTransform([found, move])))
-    return float(np.clip(1 - max(others) / score, 0, 1))
+def _thickness(volume: Volume) -> float:
+    return float((np.linalg.norm(volume.affine[:3, :3], axis=0) * volume.values.shape).min())
 
 
 def _matrix(transform: Any) -> NDArray[np.float64]:
