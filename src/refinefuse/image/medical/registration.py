@@ -78,8 +78,8 @@ class VolumeRegistration:
         rules = (
             (
                 self.thickness >= _THICKNESS,
-                f"the thinner volume is only {self.thickness:.0f} mm thick, at least {_THICKNESS:.0f} mm are needed to find "
-                "rotations",
+                f"the thinner volume is only {self.thickness:.0f} mm thick, at least {_THICKNESS:.0f} mm are needed to "
+                "find rotations",
             ),
             (
                 self.score_after >= _SHARED,
