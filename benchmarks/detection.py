@@ -1,8 +1,8 @@
 """Run the configs `detection` and `segmentation`, and put their results into `docs/detection.md`.
 
-Usage: python benchmarks/detection.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the fused images and what was
-found: what is done there is not done again, and new weights touch their own rows alone. Both take whatever networks lie
-in the folder `models` beside the data.
+Usage: python benchmarks/detection.py FOLDER, with REFINEFUSE_DATA set. FOLDER keeps the fused images and the
+detections: existing results are reused, and new weights only change their own rows. Both configs use all networks in
+the folder `models` next to the data.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SHOWN = (
     "MSRS-detectors", *(f"MSRS-detectors-{name}" for name in OURS), "MSRS*-detection", "MSRS*-classes",
     "MSRS-networks", *(f"MSRS-networks-{name}" for name in OURS), "MSRS*-segmentation",
 )  # fmt: skip
-"""Which tables, in this order; those against drawn boxes, which are few, only as a whole."""
+"""The tables to show, in this order; of those with manually drawn boxes, which are few, only the overall one."""
 
 
 def verdict(table: Path, ours: str) -> str:
-    """What the table of all networks says of weights of ours: against both sensors, and their rank among methods."""
+    """Summarize the table of all networks for our weights: gains over both sensors, and the rank among methods."""
     rows = {row[""]: row for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
     column = next(name for name in next(iter(rows.values())) if name.startswith("mean: ") and "interval" not in name)
     values = {name: float(row[column]) for name, row in rows.items()}
@@ -35,7 +35,7 @@ def verdict(table: Path, ours: str) -> str:
     rank = methods.index(ours) + 1
     gains = ", ".join(f"{values[ours] - values[name]:+.3f} against {name} alone" for name in SOURCES)
     ahead = "; ".join(f"{name} {values[name]:.3f}" for name in methods[: rank - 1])
-    behind = f"; before it: {ahead}" if ahead else ""
+    behind = f"; ahead of it: {ahead}" if ahead else ""
     what = column.removeprefix("mean: ").removesuffix(" ↑")
     return f"`{ours}`: mean {what} {values[ours]:.3f}, {gains}; rank {rank} of {len(methods)} fusion methods{behind}."
 
@@ -43,7 +43,7 @@ def verdict(table: Path, ours: str) -> str:
 def results(folder: Path, seconds: float) -> str:
     """The tables of both studies, and what they took."""
     tables = folder / "tables"
-    parts = [f"Processor time of the last run, with what was kept: {seconds / 60:.0f} min."]
+    parts = [f"CPU time of the last run, which reused earlier results: {seconds / 60:.0f} min."]
     for whole in ("MSRS-detectors.csv", "MSRS-networks.csv"):
         parts += [verdict(tables / whole, ours) for ours in OURS if (tables / whole).is_file()]
     for pattern in SHOWN:
