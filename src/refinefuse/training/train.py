@@ -128,7 +128,9 @@ def fit(trainer: Trainer, task: LightningModule, batches: Any, output: Path) -> 
         trainer: a trainer with a `LastCheckpoint` in the same folder.
         task: the module to train.
         batches: the data module; may implement `HasNames`.
-        output: output folder of the run. Raises:
+        output: output folder of the run.
+
+    Raises:
         TrainingError: if the loss is NaN or infinite, or a checkpoint cannot be written. The previous one is kept.
     """
     named: HasNames = batches
