@@ -1,1 +1,1 @@
-"""Bring one image of a pair onto the grid of the other, and say honestly whether it worked."""
+"""Register one image of a pair to the other, and assess whether the result is reliable."""

@@ -27,28 +27,28 @@ from refinefuse.alignment.transform import Transform, TransformType, centering, 
 from refinefuse.errors import InputError
 from refinefuse.image.pixels import Pixels
 
-#: What is compared: the directions of edges, or after a search by them the mutual information of gray values.
+#: Similarity metrics: edge directions, or after a search with them the mutual information of gray values.
 SimilarityMetric = Literal["edges", "mutual-information"]
-#: What may change; `auto` is a similarity, or an affine transform where the edges agree clearly better under it.
+#: Transform types; `auto` is a similarity, or an affine transform if the edges agree clearly better with it.
 TransformChoice: TypeAlias = TransformType | Literal["auto"]
 
 _FROM_STIFF_TO_FREE: tuple[TransformType, ...] = ("translation", "rigid", "similarity", "affine", "homography")
-_STARTS = 3  # motions of the search that are refined
-_NEAR = 0.04  # of the longer side: corners nearer to each other on average are those of one motion
-_ELSEWHERE = 0.12  # of the longer side: farther away, it is another motion
-# Thresholds of a trusted result, chosen on moved pairs; error rates are in docs/alignment.md.
-_KEPT = 0.95  # what is aligned already may lose this little by chance
+_STARTS = 3  # candidates of the search to refine
+_NEAR = 0.04  # of the longer side: transforms whose corners are closer on average count as the same
+_ELSEWHERE = 0.12  # of the longer side: beyond this, transforms count as different
+# Thresholds for reliable results, tuned on synthetically moved pairs; see docs/alignment.md for error rates.
+_KEPT = 0.95  # an aligned pair may lose this little by chance
 _FREER: dict[str, tuple[TransformType, float]] = {
     "translation": ("similarity", 1.3),
     "rigid": ("similarity", 1.3),
     "similarity": ("affine", 1.1),
 }
-"""If a freer transform agrees better by this factor, the stiffer one is wrong."""
+"""If a more flexible transform agrees better by this factor, the more rigid one is wrong."""
 _AGREEMENT, _LEAD, _ERROR, _OVERLAP = 40, 1.2, 0.0075, 0.3
-_LEAST_ERROR = 3.0  # pixels: halves of small images may disagree by this
-_CELLS = 8  # squares along the longer side of the chessboard that makes the two halves
+_LEAST_ERROR = 3.0  # pixels: allowed disagreement for small images
+_CELLS = 8  # squares along the longer side of the checkerboard that defines the two halves
 _SMALLEST = 32  # pixels per side
-_CONTRAST = 1e-3  # white less black, of [0, 1]: less shows nothing
+_CONTRAST = 1e-3  # white minus black, of [0, 1]: less is a flat image
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +121,17 @@ def align(
 def find_working_type(
     look: Callable[..., Alignment], tried: TransformChoice, metric: SimilarityMetric = "edges"
 ) -> TransformType | None:
-    """Look for a freer type of transform by which a pair can be aligned that could not be as it was tried.
+    """Find a more flexible transform type for a pair that could not be aligned with the given one.
 
-    More rigid types are not tried: they can look certain, and be wrong, where a freer one remains ambiguous.
+    More rigid types are not tried: they can look reliable but be wrong where a more flexible one is ambiguous.
 
     Args:
-        look: `align` of the pair.
-        tried: the type that it could not be aligned by.
-        metric: what `look` compares.
+        look: a function that aligns the pair.
+        tried: the type that failed.
+        metric: similarity metric of `look`.
 
     Returns:
-        The stiffest one whose result can be trusted; None if there is none.
+        The most rigid type with a reliable result; None if there is none.
     """
     if tried == "bspline":
         return None
@@ -184,7 +184,7 @@ def _inputs(a: Pixels, b: Pixels, mask_a: Mask | None, mask_b: Mask | None) -> R
 
 
 def _apart(found: list[Candidate], size: tuple[int, int]) -> list[np.ndarray]:
-    """The best motions of a search that are not nearly the same."""
+    """Return the best clearly different candidates of a search."""
     starts: list[np.ndarray] = []
     for one in found:
         if all(_distance(one.matrix, other, size) > _NEAR * max(size) for other in starts):
@@ -195,7 +195,7 @@ def _apart(found: list[Candidate], size: tuple[int, int]) -> list[np.ndarray]:
 
 
 def _distance(one: np.ndarray, other: np.ndarray, size: tuple[int, int]) -> float:
-    """How far apart two motions put the corners of `b` on average, in pixels of `b`."""
+    """Mean distance between the corners of `b` under two transforms, in pixels of `b`."""
     ends = corners(size)
     scale = np.sqrt(abs(np.linalg.det(one[:2, :2])))
     return float(np.linalg.norm(project(one, ends) - project(other, ends), axis=1).mean() / max(scale, 1e-9))
@@ -216,7 +216,7 @@ def _polish(
 
 
 def _lead(found: list[Candidate], score: float, best: np.ndarray, size: tuple[int, int]) -> float:
-    """The result's score at the size of the search, over the best one that the search met elsewhere."""
+    """Ratio of the result's score to the best clearly different candidate, at the size of the search."""
     elsewhere = [one.score for one in found if _distance(best, one.matrix, size) > _ELSEWHERE * max(size)]
     return score / max(*elsewhere, 1e-9) if elsewhere else float("inf")
 
@@ -229,7 +229,7 @@ def _flat(inputs: RegistrationInputs) -> tuple[str, ...]:
 def _rejection_reasons(
     before: float, after: float, lead: float, error: float, allowed: float, overlap: float
 ) -> tuple[str, ...]:
-    """Why a result cannot be trusted; `error` and `allowed` in pixels."""
+    """Reasons why a result is not reliable; `error` and `allowed` are in pixels."""
     rules = (
         (
             after >= _KEPT * before,
@@ -250,7 +250,7 @@ def _rejection_reasons(
 
 
 def _too_stiff(inputs: RegistrationInputs, found: Alignment) -> tuple[str, ...]:
-    """A rejection reason if the images agree much better under a freer transform."""
+    """Return a rejection reason if the images agree much better with a more flexible transform."""
     transform_type = found.transform.transform_type
     if transform_type not in _FREER:
         return ()
@@ -270,7 +270,7 @@ def _too_stiff(inputs: RegistrationInputs, found: Alignment) -> tuple[str, ...]:
 def _error(
     inputs: RegistrationInputs, matrix: np.ndarray, transform_type: TransformType, metric: SimilarityMetric
 ) -> float:
-    """How far apart the two halves of a chessboard put the corners, in pixels of `b`, halved as for the whole."""
+    """Half the corner distance, in pixels of `b`, between transforms fitted to the two halves of a checkerboard."""
     h, w = inputs.b.shape
     side = max(h, w) / _CELLS
     y, x = np.mgrid[:h, :w]
@@ -288,7 +288,7 @@ def _error(
 
 
 def _as_it_is(inputs: RegistrationInputs, transform_type: TransformType) -> Transform:
-    """`a` centered on `b`, scaled to fit if the transform type allows it."""
+    """Center `a` on `b`, scaled to fit if the transform type allows it."""
     size_moving, size_fixed = inputs.a.shape, inputs.b.shape
     scale = (
         1.0

@@ -1,8 +1,8 @@
-"""A quick check before fusing: are the two images of a pair aligned at all?
+"""A quick check before fusion: are the two images of a pair aligned?
 
 Edge directions of small images are correlated over shifts, and over some rotations and scales. It warns only if another
-pose matches clearly better than the present one. What it finds can be added up over the pairs of one rig, whose sum is
-far surer than any pair. Error rates are in docs/alignment.md.
+pose matches clearly better than the current one. The evidence can be summed over the pairs of one rig, which is far
+more reliable than a single pair. Error rates are in docs/alignment.md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from refinefuse.alignment.transform import centering
 
 _WIDTH, _WIDTH_OF_POSES = 320, 160  # the longer side of the small images
 _REACH = 0.25  # the largest shift, in sides
-_STILL = 1  # small pixels: a shift up to this is none
+_STILL = 1  # small pixels: smaller shifts are ignored
 _SURE = 12.0  # standard deviations over chance
-_REPEATED, _VALLEY = 0.35, 0.3  # of a texture that repeats: its agreement with itself, and at most that in between
+_REPEATED, _VALLEY = 0.35, 0.3  # repeating texture: minimum autocorrelation, maximum in between
 _SMALLEST = 32  # pixels per side
 
 
 class Pose(NamedTuple):
-    """How things in `a` are turned and enlarged against `b`: clockwise by degrees, and by a factor."""
+    """Clockwise rotation in degrees and scale of `a` relative to `b`."""
 
     angle: float = 0.0
     scale: float = 1.0
@@ -43,12 +43,12 @@ _POSES = (
 
 @dataclass(frozen=True)
 class Misalignment:
-    """How a pair seems not to lie on each other.
+    """The apparent misalignment of a pair.
 
     Attributes:
-        pose: how things in `a` are turned and enlarged against `b`.
-        shift: where in `a` the origin of `b` seems to lie, (x, y) in pixels; (0, 0) where the pose differs.
-        peak_ratio: how many times better the edges agree there than where they are.
+        pose: rotation and scale of `a` relative to `b`.
+        shift: apparent position of the origin of `b` in `a`, (x, y) in pixels; (0, 0) if the pose differs.
+        peak_ratio: edge agreement in that pose divided by that in the current one.
     """
 
     pose: Pose
@@ -57,12 +57,12 @@ class Misalignment:
 
     @property
     def value(self) -> float:
-        """The rotation in degrees, the factor, or the length of the shift in pixels, whichever was found."""
+        """The rotation in degrees, the scale, or the length of the shift in pixels, whichever was detected."""
         return self.pose.angle or (self.pose.scale if self.pose.scale != 1 else float(np.hypot(*self.shift)))
 
     @property
     def message(self) -> str:
-        """In words, with what to do."""
+        """The warning message, with advice."""
         return f"{self._finding}: align the pair first (`align`)"
 
     @property
@@ -82,16 +82,16 @@ class Misalignment:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """How well the edges of one pair, or of several of one size together, agree in each pose and at each shift.
+    """Edge agreement of one pair, or of several pairs of the same size, for each pose and shift.
 
     Attributes:
         size: height and width of the images.
-        surfaces: the agreement of small images in each pose and at each shift, (poses, h, w), in standard deviations
-            over chance, summed over the pairs.
-        agreement: that of larger images in the present pose, (h, w).
-        repetition: that of the larger `b` with itself; 0 of pairs that agree best as they are.
-        shifts: of these two, down and to the right, from 0 on, the negative ones behind.
-        pairs: how many.
+        surfaces: agreement of downsampled images for each pose and shift, (poses, h, w), in standard deviations over
+            chance, summed over the pairs.
+        agreement: agreement of larger images in the current pose, (h, w).
+        repetition: autocorrelation of the larger `b`; 0 for pairs that agree best as they are.
+        shifts: shifts of `agreement` and `repetition`, down and to the right, in FFT order (negative ones last).
+        pairs: number of pairs.
     """
 
     size: tuple[int, int]
@@ -102,11 +102,11 @@ class Evidence:
     pairs: int = 1
 
     def is_like(self, other: Evidence) -> bool:
-        """Whether both can be added: of one size, and looked at in the same poses."""
+        """Whether both can be added: same size and same poses."""
         return self.size == other.size and self.surfaces.shape == other.surfaces.shape
 
     def __add__(self, other: Evidence) -> Evidence:
-        """The evidence of both together; `is_like` must hold for them."""
+        """Sum the evidence of both, which must satisfy `is_like`."""
         return replace(
             self,
             surfaces=self.surfaces + other.surfaces,
@@ -116,7 +116,7 @@ class Evidence:
         )
 
     def misalignment(self, step: int = 1) -> Misalignment | None:
-        """What these pairs say together; `step` pixels of the images lie between two of those that were looked at."""
+        """Return the misalignment of these pairs, if any; `step` is the subsampling of the images."""
         present, *others = self.surfaces.max((1, 2))
         best = max(range(len(others)), key=others.__getitem__, default=-1)
         if others and self._is_clear(others[best], present):
@@ -124,7 +124,7 @@ class Evidence:
         return self._shift(step)
 
     def _is_clear(self, best: float, present: float) -> bool:
-        """Whether a pose or shift agrees clearly better than the present one; of many pairs, less is clear."""
+        """Whether a pose or shift agrees clearly better than the current one; with many pairs, less is required."""
         better = 1.03 + 0.07 / self.pairs
         return best >= _SURE * np.sqrt(self.pairs) and best >= better * present
 
@@ -142,15 +142,15 @@ class Evidence:
 
 
 def find_evidence(a: Gray, b: Gray, *, poses: bool = True) -> Evidence | None:
-    """How well the edges of a pair agree in each pose and at each shift.
+    """Measure how well the edges of a pair agree in each pose and at each shift.
 
     Args:
-        a: luma of the source that gives no color.
+        a: luma of the source whose color is not used.
         b: luma of the source whose color is kept.
-        poses: look at other poses than the present one, which takes most of the time.
+        poses: also test other poses, which takes most of the time.
 
     Returns:
-        None if the two differ in size, which is refused elsewhere, or are too small to say.
+        None if the sizes differ, which is refused elsewhere, or the images are too small.
     """
     if a.shape != b.shape or min(a.shape) < _SMALLEST:
         return None
@@ -166,29 +166,29 @@ def find_evidence(a: Gray, b: Gray, *, poses: bool = True) -> Evidence | None:
 
 
 def _surfaces(a: Gray, b: Gray) -> Float[np.ndarray, "poses h w"]:
-    """The agreement of small images in each pose at each shift."""
+    """Agreement of downsampled images for each pose and shift."""
     small_a, small_b = (downsample(image, max(b.shape) / _WIDTH_OF_POSES) for image in (a, b))
     correlator = Correlator(orientation(small_b, LOOK), _REACH)
     return np.stack([correlator.surface(_posed(small_a, pose)) for pose in _POSES])
 
 
 def check_registration(a: Gray, b: Gray, step: int = 1) -> Misalignment | None:
-    """Look for signs that the images of a pair do not lie on each other: a rotation, a scale or a shift.
+    """Check whether the images of a pair look misaligned: rotated, scaled or shifted.
 
     Args:
-        a: luma of the source that gives no color.
+        a: luma of the source whose color is not used.
         b: luma of the source whose color is kept.
-        step: how many pixels of the images lie between two of these.
+        step: subsampling of the images, in original pixels.
 
     Returns:
-        None if all looks well, or nothing can be said.
+        None if the pair looks aligned, or nothing can be determined.
     """
     evidence = find_evidence(a, b)
     return None if evidence is None else evidence.misalignment(step)
 
 
 def _posed(image: Gray, pose: Pose) -> Field:
-    """Edge directions of an image whose pose was undone about its center; nothing where it has no data."""
+    """Edge directions of an image with its pose undone about the center; zero where it has no data."""
     if pose == Pose():
         return orientation(image, LOOK)
     angle, about = np.deg2rad(pose.angle), centering(image.shape)
@@ -198,15 +198,15 @@ def _posed(image: Gray, pose: Pose) -> Field:
 
 
 def _repeats(agreement: NDArray[Any], shifts: Sequence[NDArray[Any]], x: int, y: int) -> bool:
-    """Whether a texture meets itself again at a shift, which says nothing of the position then.
+    """Whether a texture repeats at a shift, so that the shift reveals nothing about the position.
 
-    It must have lost itself on the way: a long straight edge agrees with itself all along.
+    The autocorrelation must drop in between: that of a long straight edge stays high throughout.
 
     Args:
-        agreement: of the image with itself at each of `shifts`, vertical and horizontal.
-        shifts: from 0 on, the negative ones behind.
-        x: of the shift.
-        y: of the shift.
+        agreement: autocorrelation of the image at each of `shifts`, vertical and horizontal.
+        shifts: shifts in FFT order (negative ones last).
+        x: horizontal shift.
+        y: vertical shift.
     """
     near = agreement[np.ix_(abs(shifts[0] - y) <= _STILL, abs(shifts[1] - x) <= _STILL)].max()
     way = np.linspace((0, 0), (y, x), max(abs(x), abs(y)) + 1).round().astype(int)

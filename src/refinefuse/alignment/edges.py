@@ -1,9 +1,9 @@
-"""What two sensors have in common: where edges run, and in which direction, whatever their sign and strength.
+"""Edge directions, which two sensors have in common regardless of the sign and strength of the edges.
 
 An image becomes a field of vectors (m cos 2t, m sin 2t): t is the direction of the gradient, doubled so that a dark
-edge on bright ground equals a bright one on dark ground; m is its strength against the neighborhood, saturating at 1.
-Two images agree where their vectors do. Where the directions have nothing to do with each other, the sum of the
-products over the image is a random walk of known variance, so the agreement is counted in its standard deviations.
+edge on bright ground equals a bright one on dark ground; m is its strength relative to the neighborhood, saturating at
+1. Two images agree where their vectors do. If the directions are unrelated, the sum of the products over the image is a
+random walk of known variance, so agreement is measured in its standard deviations.
 
 Source: after the double-angle orientation of G. H. Granlund, "In search of a general image processing operator",
 Computer Graphics and Image Processing 8, 1978; orientation for registering different sensors: J. P. W. Pluim, J. B. A.
@@ -28,12 +28,12 @@ Mask = Bool[np.ndarray, "h w"]
 
 @dataclass(frozen=True)
 class EdgeScale:
-    """How finely edges are seen.
+    """The scale of edge detection.
 
     Attributes:
         smooth: standard deviation of the blur before the gradient, pixels.
-        reach: standard deviation of the neighborhood against which an edge is strong or weak, pixels.
-        spread: standard deviation of the blur of the vectors, pixels: noise cancels out, capture range grows.
+        reach: standard deviation of the neighborhood for relative edge strength, pixels.
+        spread: standard deviation of the blur of the vectors, pixels: it suppresses noise and widens the capture range.
     """
 
     smooth: float
@@ -42,10 +42,10 @@ class EdgeScale:
 
 
 def luma(pixels: Pixels) -> Gray:
-    """An image as float32 luma in [0, 1] (BT.601); alpha is left out.
+    """Convert an image to float32 luma in [0, 1] (BT.601), ignoring alpha.
 
     Raises:
-        InputError: the array is no image.
+        InputError: the array is not an image.
     """
     check_pixels(pixels)
     scale = 1.0 / np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1.0
@@ -56,7 +56,7 @@ def luma(pixels: Pixels) -> Gray:
 
 
 def orientation(image: Gray, edge_scale: EdgeScale) -> Field:
-    """The field of edge directions of an image, vectors of length 0 to 1."""
+    """Compute the field of edge directions of an image: vectors of length 0 to 1."""
     smooth = cv2.GaussianBlur(image, (0, 0), edge_scale.smooth)
     x = cv2.Scharr(smooth, cv2.CV_32F, 1, 0)
     y = cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
@@ -70,18 +70,18 @@ def orientation(image: Gray, edge_scale: EdgeScale) -> Field:
 
 
 def agreement(a: Field, b: Field, where: Mask) -> float:
-    """By how many standard deviations the directions agree better than chance would have it (0: not at all)."""
+    """Agreement of the directions, in standard deviations above chance."""
     chance = float(np.vdot(dot(a, a)[where], dot(b, b)[where])) / 2
     return float(dot(a, b)[where].sum()) / np.sqrt(chance) if chance > 0 else 0.0
 
 
 def dot(a: Field, b: Field) -> Gray:
-    """The scalar product of the vectors of two fields; faster than a sum over an axis of 2."""
+    """Dot product of the vectors of two fields; faster than a sum over an axis of size 2."""
     return np.asarray(a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1])
 
 
 def downsample(image: Gray, factor: float) -> Gray:
-    """The image with pixels `factor` times as large; unchanged for a factor of 1 or less."""
+    """Downsample an image by a factor; unchanged for a factor of 1 or less."""
     if factor <= 1:
         return image
     h, w = image.shape

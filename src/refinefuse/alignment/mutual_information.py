@@ -21,17 +21,17 @@ _FINEST = 640  # the longer side at the last level
 def refine_mutual(
     inputs: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], transform_type: TransformType
 ) -> Refined:
-    """Refine a motion by mutual information, from coarse to fine.
+    """Refine a transform by mutual information, from coarse to fine.
 
     Returns:
         The matrix, and the mutual information in nats.
 
     Raises:
         MissingDependencyError: SimpleITK is not installed.
-        InputError: the transform_type is one that SimpleITK has no transform for.
+        InputError: SimpleITK has no transform of this type.
 
     Source: D. Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 22(1),
-    2003, as SimpleITK has it: regular step gradient descent over 30 % of the pixels, 32 bins.
+    2003, as implemented in SimpleITK: regular step gradient descent over 30 % of the pixels, 32 bins.
     """
     check_mutual(transform_type)
     import SimpleITK as sitk  # noqa: N813
@@ -49,7 +49,7 @@ def refine_mutual(
     method.SetInitialTransform(motion, True)
     try:
         method.Execute(sitk.GetImageFromArray(fixed), sitk.GetImageFromArray(moving))
-    except RuntimeError:  # all samples left the image: no overlap
+    except RuntimeError:  # all samples are outside: no overlap
         return Refined(matrix, 0.0)
     ends = corners(fixed.shape)
     moved = np.array([motion.TransformPoint(tuple(map(float, end))) for end in ends])
@@ -58,7 +58,7 @@ def refine_mutual(
 
 
 def check_mutual(transform_type: TransformType) -> None:
-    """Refuse a transform_type or an installation that mutual information cannot work with.
+    """Check that mutual information supports the transform type and that SimpleITK is installed.
 
     Raises:
         MissingDependencyError: SimpleITK is not installed.
@@ -85,7 +85,7 @@ def _method(sitk: Any, known: np.ndarray, allowed: np.ndarray) -> Any:
     method.SetSmoothingSigmasPerLevel([factor / 2 for factor in _SHRINK])
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, _ROUNDS, 0.6, gradientMagnitudeTolerance=1e-6)
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetNumberOfThreads(1)  # the order of sums, and with it the result, stays the same
+    method.SetNumberOfThreads(1)  # a fixed summation order makes the result reproducible
     return method
 
 
@@ -103,7 +103,7 @@ def _motion(sitk: Any, transform_type: TransformType, size: tuple[int, int]) -> 
 
 
 def _through(ends: np.ndarray, moved: np.ndarray) -> Float[np.ndarray, "3 3"]:
-    """The affine matrix that takes the corners to where they were moved."""
+    """The affine matrix that maps the corners to their moved positions."""
     known = np.c_[ends, np.ones(len(ends))]
     rows, *_ = np.linalg.lstsq(known, moved, rcond=None)
     return np.vstack([rows.T, [0, 0, 1]])

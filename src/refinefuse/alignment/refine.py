@@ -1,8 +1,8 @@
-"""Sharpen a motion that is nearly right: Gauss-Newton on edge directions, from coarse to fine.
+"""Refine an approximate transform: Gauss-Newton on edge directions, from coarse to fine.
 
-In each step the directions of the moved `a` and of `b` are compared at every pixel, and the small motion is solved for
-that brings them together in least squares. Edges that one sensor alone sees pull in no common direction; because of
-them `a` predicts only part of `b`, so its field is scaled by that part before the two are subtracted.
+Each step compares the directions of the warped `a` and of `b` at every pixel and solves for the small transform that
+best aligns them in the least-squares sense. Edges that only one sensor sees pull in no common direction; because of
+them `a` predicts only part of `b`, so its field is scaled accordingly before the two are subtracted.
 
 Source: the step is that of G. D. Evangelidis, E. Z. Psarakis, "Parametric image alignment using enhanced correlation
 coefficient maximization", IEEE TPAMI 30(10), 2008, with the mean of both gradients of S. Benhimane, E. Malis,
@@ -22,22 +22,22 @@ from jaxtyping import Float
 from refinefuse.alignment.edges import EdgeScale, Field, Gray, Mask, agreement, dot, downsample, orientation
 from refinefuse.alignment.transform import Transform, TransformType, centering, corners, project, spline, zoom
 
-_STEP = 0.08  # the longest step, in longer sides
+_STEP = 0.08  # longest step, relative to the longer side
 _ENOUGH = 0.02  # pixels: a smaller step ends the iteration
 _CONTROLS = 8  # control points per side of the displacement: 5 x 5 spans
-_STIFF = 0.03  # how much the displacement resists, against the strength of the data
+_STIFF = 0.03  # regularization weight of the displacement relative to the data
 _PARAMETERS = {"translation": 2, "rigid": 3, "similarity": 4, "affine": 6, "homography": 8}
 
 
 @dataclass(frozen=True)
 class PyramidLevel:
-    """One size at which a motion is refined.
+    """One resolution at which a transform is refined.
 
     Attributes:
-        width: the longer side of `b` in pixels; smaller images stay as they are.
-        edge_scale: how finely edges are seen.
-        transform_type: the stiffest motion that this level is for; None: the one that is asked for.
-        boost: by which factor a step may be made longer.
+        width: longer side of `b` in pixels; smaller images are not resized.
+        edge_scale: scale of edge detection.
+        transform_type: most rigid transform type for this level; None means the requested one.
+        boost: maximum factor by which a step is lengthened.
     """
 
     width: int
@@ -57,21 +57,21 @@ FINE = (
     PyramidLevel(320, EdgeScale(0.7, 8, 1)),
     PyramidLevel(640, EdgeScale(1, 10, 1)),
 )
-# coarse at first, so that a result that does not hold moves away; and careful: halves have few edges
+# coarse first, so that unstable results move away; small steps, because halves have few edges
 HALF = (PyramidLevel(160, EdgeScale(0.7, 6, 1.5), boost=1), PyramidLevel(320, EdgeScale(0.7, 8, 1), boost=1))
 SMALL = PyramidLevel(128, EdgeScale(0.7, 4, 0.7))  # as in the search
 _BEND = PyramidLevel(320, EdgeScale(0.7, 8, 1.5))
 
 
 class Refined(NamedTuple):
-    """A refined motion, and how well the directions agree at the last level, in standard deviations over chance."""
+    """A refined transform, and its agreement at the last level, in standard deviations over chance."""
 
     matrix: Float[np.ndarray, "3 3"]
     score: float
 
 
 class RegistrationInputs(NamedTuple):
-    """What is aligned: lumas, and where each may be looked at."""
+    """The lumas to align, and their masks."""
 
     a: Gray
     b: Gray
@@ -79,9 +79,9 @@ class RegistrationInputs(NamedTuple):
     mask_b: Mask
 
     def at(self, level: PyramidLevel, matrix: np.ndarray) -> tuple[RegistrationInputs, np.ndarray, np.ndarray]:
-        """The images at the size of a level, and the matrices from their pixels to those of the originals."""
+        """The images at the size of a level, and the matrices from their pixels to the original pixels."""
         factor = max(self.b.shape) / level.width
-        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))  # pixels of `a` for one of `b`
+        scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))  # pixels of `a` per pixel of `b`
         factor_a = max(1.0, factor) * min(max(scale, 0.25), 8)
         masks = ((self.mask_a, factor_a), (self.mask_b, factor))
         small = RegistrationInputs(
@@ -98,7 +98,7 @@ def refine(
     transform_type: TransformType,
     levels: tuple[PyramidLevel, ...],
 ) -> Refined:
-    """Refine a motion over several levels; parts of the motion that the transform_type lacks stay as they are."""
+    """Refine a transform over several levels; components that the transform type lacks stay unchanged."""
     score = 0.0
     for level in levels:
         stiffest = min((transform_type, level.transform_type or transform_type), key=_softness)
@@ -112,7 +112,7 @@ def refine(
 
 
 def measure(images: RegistrationInputs, transform: Transform, level: PyramidLevel = FINE[1]) -> float:
-    """How well the directions agree under a transform, in standard deviations over chance."""
+    """Agreement of the directions under a transform, in standard deviations over chance."""
     small, to_a, to_b = images.at(level, transform.matrix)
     moved, inside = _moved(small, _shrunk(transform, small, to_a, to_b), level.edge_scale)
     return agreement(moved, orientation(small.b, level.edge_scale), inside)
@@ -125,7 +125,7 @@ def _softness(transform_type: str) -> int:
 def _solve(
     small: RegistrationInputs, matrix: np.ndarray, transform_type: str, level: PyramidLevel, iterations: int = 12
 ) -> Refined:
-    """The best motion that Gauss-Newton steps meet from `matrix` on."""
+    """The best transform found by Gauss-Newton steps from `matrix`."""
     edge_scale, size = level.edge_scale, small.b.shape
     fixed = orientation(small.b, edge_scale)
     basis = _basis(transform_type, size)
@@ -150,7 +150,7 @@ def _solve(
 def _step(
     small: RegistrationInputs, matrix: np.ndarray, fixed: Field, basis: np.ndarray, level: PyramidLevel
 ) -> tuple[np.ndarray, float]:
-    """The step of least squares, in pixels at the longer side's end, and the agreement before it."""
+    """The least-squares step, in pixels at the end of the longer side, and the agreement before it."""
     moved, inside = _moved(small, _plain(matrix, small), level.edge_scale)
 
     def along(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -163,7 +163,7 @@ def _step(
 
 
 def _shortness(moved: Field, fixed: Field, inside: Mask) -> float:
-    """By what factor a step of least squares is too short: edges of one image alone count as if they resisted."""
+    """The factor by which a least-squares step is too short, because edges unique to one image damp it."""
     energy, other, common = (
         float(dot(x, y)[inside].sum()) for x, y in ((moved, moved), (fixed, fixed), (moved, fixed))
     )
@@ -175,7 +175,7 @@ def _shortness(moved: Field, fixed: Field, inside: Mask) -> float:
 def _normal_equations(
     moved: Field, fixed: Field, inside: Mask, along: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix and right side for the parameters whose effect `along` derives from the gradients of the field."""
+    """Matrix and right-hand side for the parameters; `along` derives their effect from the gradients of the field."""
     weight = inside.astype(np.float32)
     energy = float(np.vdot(dot(moved, moved), weight)) + 1e-9
     part = float(np.clip(np.vdot(dot(moved, fixed), weight) / energy, 0.1, 1))
@@ -192,7 +192,7 @@ def _normal_equations(
 
 
 def _moved(small: RegistrationInputs, motion: Transform, edge_scale: EdgeScale) -> tuple[Field, Mask]:
-    """The edge directions of `a` on the grid of `b`, and where both images count."""
+    """The edge directions of `a` on the grid of `b`, and the mask where both images are valid."""
     image, inside = motion.resample(small.a, small.mask_a)
     margin = np.ones((5, 5), np.uint8)
     near = cv2.erode((inside & small.mask_b).astype(np.uint8), margin, borderType=cv2.BORDER_CONSTANT, borderValue=0)
@@ -204,7 +204,7 @@ def _plain(matrix: np.ndarray, small: RegistrationInputs) -> Transform:
 
 
 def _shrunk(transform: Transform, small: RegistrationInputs, to_a: np.ndarray, to_b: np.ndarray) -> Transform:
-    """The transform between the shrunken images."""
+    """The transform between the downsampled images."""
     displacement = None if transform.displacement is None else transform.displacement / to_b[[0, 1], [0, 1]]
     return Transform(
         transform.transform_type,
@@ -216,7 +216,7 @@ def _shrunk(transform: Transform, small: RegistrationInputs, to_a: np.ndarray, t
 
 
 def _basis(transform_type: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2 n"]:
-    """The derivative of the position of each pixel of `b` by each parameter."""
+    """The derivative of the position of each pixel of `b` with respect to each parameter."""
     h, w = size
     half = max(size) / 2
     y, x = (axis.ravel().astype(np.float32) for axis in np.mgrid[:h, :w])
@@ -231,7 +231,7 @@ def _basis(transform_type: str, size: tuple[int, int]) -> Float[np.ndarray, "p 2
 
 
 def _motion(transform_type: str, parameters: np.ndarray, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
-    """The matrix of small parameters of `_basis`, exact in its group: a rigid motion stays rigid."""
+    """The matrix for small parameters of `_basis`, exact within its group: a rigid transform stays rigid."""
     half = max(size) / 2
     q = parameters / half
     m = np.eye(3)
@@ -248,7 +248,7 @@ def _motion(transform_type: str, parameters: np.ndarray, size: tuple[int, int]) 
 
 
 def add_displacement(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"], iterations: int = 8) -> Transform:
-    """Add a smooth displacement to a transform where that makes the directions agree better."""
+    """Add a smooth displacement to a transform if it improves the agreement of the directions."""
     small, to_a, to_b = images.at(_BEND, matrix)
     h, w = small.b.shape
     weights = np.einsum("yr,xc->rcyx", spline(np.arange(h), h, _CONTROLS), spline(np.arange(w), w, _CONTROLS))
@@ -273,7 +273,7 @@ def add_displacement(images: RegistrationInputs, matrix: Float[np.ndarray, "3 3"
 
 
 def _stiffness() -> Float[np.ndarray, "p p"]:
-    """The quadratic form of the second differences of the control points, and a little of the points themselves."""
+    """Quadratic form of the second differences of the control points, with a small penalty on the points themselves."""
     second = np.diff(np.eye(_CONTROLS), 2, axis=0)
     one = np.eye(_CONTROLS)
     form = np.kron(second.T @ second, one) + np.kron(one, second.T @ second) + 1e-2 * np.eye(_CONTROLS**2)

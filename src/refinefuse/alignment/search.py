@@ -1,7 +1,8 @@
-"""Find the motion between two images from nothing: all rotations, scales and shifts on a small grid.
+"""Global search for the transform between two images: all rotations, scales and shifts at low resolution.
 
-For each rotation and scale the small `a` is resampled, its edge directions are correlated with those of `b` over all
-shifts at once (FFT), and the agreement of each shift is counted in standard deviations over chance, by its own overlap.
+For each rotation and scale, the downsampled `a` is resampled, its edge directions are correlated with those of `b` over
+all shifts at once (FFT), and the agreement at each shift is expressed in standard deviations over chance, given the
+overlap.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from refinefuse.alignment.transform import TransformType, centering, zoom
 _WIDTH = 128  # the longer side of the small images
 LOOK = EdgeScale(0.7, 4, 0.7)  # at the small size
 _ANGLES = tuple(np.deg2rad(np.arange(-12, 12.1, 3)))
-_SCALES = tuple(np.exp(np.arange(-12, 12.1) * 0.04))  # 0.62 to 1.62 of the scale at which `a` fits into `b`
+_SCALES = tuple(np.exp(np.arange(-12, 12.1) * 0.04))  # 0.62 to 1.62 times the scale at which `a` fits into `b`
 _REACH = 0.3  # the largest shift, in sides
-_APART = 16  # small pixels between two shifts that are not the same
+_APART = 16  # small pixels: minimum distance between distinct shifts
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One motion of the search.
+    """One candidate transform of the search.
 
     Attributes:
-        matrix: pixels of `b` to pixels of `a`, at full size.
-        score: agreement at the small size, standard deviations over chance.
+        matrix: maps pixels of `b` to pixels of `a`, at full size.
+        score: agreement at low resolution, in standard deviations over chance.
     """
 
     matrix: Float[np.ndarray, "3 3"]
@@ -39,22 +40,22 @@ class Candidate:
 def search(
     a: Gray, b: Gray, transform_type: TransformType, mask_a: Mask | None = None, mask_b: Mask | None = None
 ) -> list[Candidate]:
-    """Motions between two images, the best first: two shifts for each rotation and scale.
+    """Search for transforms between two images, best first: two shifts for each rotation and scale.
 
-    `translation` searches shifts only, `rigid` rotations too, all other transform types scales too.
+    `translation` searches only shifts, `rigid` also rotations, and all other types also scales.
 
     Args:
-        a: luma of the image that moves.
-        b: luma of the image that stays.
-        transform_type: what may move.
-        mask_a: where `a` is to be looked at.
-        mask_b: where `b` is to be looked at.
+        a: luma of the moving image.
+        b: luma of the fixed image.
+        transform_type: the type of transform.
+        mask_a: where to use `a`.
+        mask_b: where to use `b`.
     """
     small_a, small_b = (downsample(x, max(x.shape) / _WIDTH) for x in (a, b))
     valid_a, valid_b = (_small_mask(m, x) for m, x in ((mask_a, small_a), (mask_b, small_b)))
     correlator = Correlator(orientation(small_b, LOOK) * valid_b[..., None], _REACH)
     to_a, to_b = zoom(a.shape, small_a.shape), zoom(b.shape, small_b.shape)
-    # pixels of the small `a` for one of the small `b`: where the images fit, or where their pixels are equal
+    # small pixels of `a` per small pixel of `b`: fitted to each other, or with equal original pixels
     fit = max(x / y for x, y in zip(small_a.shape, small_b.shape, strict=True))
     stiff = transform_type in ("translation", "rigid")
     scales = (to_b[0, 0] / to_a[0, 0],) if stiff else tuple(scale * fit for scale in _SCALES)
@@ -83,7 +84,7 @@ class Correlator:
         """The agreement at each shift of `shifts`, in standard deviations over chance."""
         total = self._correlate(a, self.directions)[..., 0][self.window]
         chance = self._correlate(dot(a, a), self.strength)[self.window]
-        least = max(0.02 * float(chance.max()), 1e-6)  # a sliver of overlap proves nothing
+        least = max(0.02 * float(chance.max()), 1e-6)  # ignore slivers of overlap
         return np.asarray(total / np.sqrt(np.maximum(chance, least) / 2))
 
     def _correlate(self, a: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
@@ -91,13 +92,13 @@ class Correlator:
         return np.asarray(cv2.idft(product, flags=cv2.DFT_SCALE))
 
     def _spectrum(self, x: np.ndarray) -> np.ndarray:
-        """Of a field, whose vectors are complex numbers, or of an image; of `size`."""
+        """The spectrum, of size `size`, of an image or of a field, whose vectors are treated as complex numbers."""
         h, w = x.shape[:2]
         padded = cv2.copyMakeBorder(x, 0, self.size[0] - h, 0, self.size[1] - w, cv2.BORDER_CONSTANT)
         return np.asarray(cv2.dft(padded))
 
     def peaks(self, a: Field) -> list[tuple[tuple[int, int], float]]:
-        """The shift (x, y) from `b` to `a` at which directions agree best, and the best one elsewhere; with scores."""
+        """The best shift (x, y) from `b` to `a` and the best clearly different one, with scores."""
         surface = self.surface(a)
         found = []
         for _ in range(2):
@@ -112,12 +113,12 @@ class Correlator:
 def directions_after(
     image: Gray, known: Float[np.ndarray, "h w"], matrix: Float[np.ndarray, "3 3"], size: tuple[int, ...]
 ) -> Field:
-    """The edge directions of an image on another grid, nothing where it is not known.
+    """The edge directions of an image on another grid, zero where it has no data.
 
     Args:
         image: luma.
-        known: 1 where it may be looked at, 0 elsewhere.
-        matrix: pixels of the grid to pixels of the image.
+        known: 1 where the image is valid, 0 elsewhere.
+        matrix: maps pixels of the grid to pixels of the image.
         size: height and width of the grid.
     """
     flags, shape = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (size[1], size[0])

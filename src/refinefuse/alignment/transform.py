@@ -1,4 +1,4 @@
-"""Where in `a` each pixel of `b` lies: a 3 x 3 matrix, and for `bspline` a smooth displacement before it.
+"""Transforms from pixels of `b` to positions in `a`: a 3 x 3 matrix, preceded by a smooth displacement for `bspline`.
 
 `a` is the moving image, `b` the fixed one.
 """
@@ -32,7 +32,7 @@ _KEYS_OF_FORMAT_1 = {
     "bend": "displacement",
 }
 _RECORD = {"format", "transform_type", "size_moving", "size_fixed", "matrix", "displacement"}
-_LONGEST_SIDE = 1 << 20  # pixels: a size beyond this is a damaged file
+_LONGEST_SIDE = 1 << 20  # pixels: larger sizes mean a damaged file
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +104,10 @@ class Transform:
         return np.asarray(moved), np.asarray(inside) > 0.99
 
     def check_size(self, name: Literal["a", "b"], size: tuple[int, ...]) -> None:
-        """Refuse an image of another size than the transform was made for.
+        """Check that an image has the size that the transform was made for.
 
         Raises:
-            InputError: with both sizes.
+            InputError: if it does not; the message gives both sizes.
         """
         expected = self.size_moving if name == "a" else self.size_fixed
         if tuple(size) != expected:
@@ -130,7 +130,7 @@ class Transform:
             y = y + rows @ self.displacement[..., 1] @ columns.T
         m = self.matrix
         depth = m[2, 0] * x + m[2, 1] * y + m[2, 2]
-        depth = np.where(depth > 1e-6, depth, np.nan)  # behind the camera: no position in `a`
+        depth = np.where(depth > 1e-6, depth, np.nan)  # behind the camera: not in `a`
         positions = ((m[0, 0] * x + m[0, 1] * y + m[0, 2]) / depth, (m[1, 0] * x + m[1, 1] * y + m[1, 2]) / depth)
         far_x, far_y = (np.nan_to_num(position, nan=-1e6).clip(-1e6, 1e6).astype(np.float32) for position in positions)
         return far_x, far_y
@@ -204,7 +204,7 @@ def _from_record(record: dict[str, Any]) -> Transform:
 
 
 def size_of(sides: Any) -> tuple[int, int]:
-    """A size (height, width) of a record: two whole numbers that an image can have; else a ValueError."""
+    """Validate a size (height, width) in a record; raises ValueError if no image can have it."""
     whole = isinstance(sides, list) and len(sides) == 2 and all(type(side) is int for side in sides)
     if not whole or not all(0 < side <= _LONGEST_SIDE for side in sides):
         raise ValueError(f"a size must be two whole numbers from 1 to {_LONGEST_SIDE}")
@@ -220,7 +220,7 @@ def _no_transform(path: Path, found: str) -> InputError:
 
 
 def project(matrix: Float[np.ndarray, "3 3"], points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-    """Points (x, y) after a homography."""
+    """Apply a homography to points (x, y)."""
     mapped = points @ matrix[:, :2].T + matrix[:, 2]
     return np.asarray(mapped[:, :2] / mapped[:, 2:])
 
@@ -232,19 +232,19 @@ def corners(size: tuple[int, int]) -> Float[np.ndarray, "4 2"]:
 
 
 def centering(size: tuple[int, int], scale: float = 1.0) -> Float[np.ndarray, "3 3"]:
-    """The matrix from coordinates about the center, in steps of `scale` pixels, to pixels."""
+    """The matrix from centered coordinates, in units of `scale` pixels, to pixels."""
     h, w = size
     return np.array([[scale, 0, (w - 1) / 2], [0, scale, (h - 1) / 2], [0, 0, 1]], float)
 
 
 def zoom(size: tuple[int, int], small: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
-    """The matrix from the pixels of a shrunken image to those of the image."""
+    """The matrix from pixels of the downsampled image to pixels of the image."""
     y, x = size[0] / small[0], size[1] / small[1]
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]], float)
 
 
 def spline(positions: Float[np.ndarray, " n"], side: int, controls: int) -> Float[np.ndarray, "n controls"]:
-    """The weights of the control points of a uniform cubic B-spline over [0, side - 1], a row for each position.
+    """The weights of the control points of a uniform cubic B-spline over [0, side - 1], one row per position.
 
     Source: D. Rueckert et al., "Nonrigid registration using free-form deformations", IEEE TMI 18(8), 1999, eq. 2.
     """

@@ -1,4 +1,4 @@
-"""Warp `a` onto `b`, ready to be fused: where `a` has no data it takes that of `b`, so the fused image is `b`."""
+"""Warp `a` to the grid of `b` for fusion, filled from `b` where it has no data, so the fused image equals `b` there."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from refinefuse.alignment.transform import Transform
 from refinefuse.image.pixels import Pixels
 from refinefuse.image.thermal import looks_raw, robust_limits
 
-_SOFT = 24  # pixels over which the one goes over into the other
+_SOFT = 24  # width of the transition in pixels
 
 
 def warp_and_fill(a: Pixels, b: Pixels, transform: Transform) -> tuple[Pixels, UInt8[np.ndarray, "h w"]]:
-    """Bring `a` onto the grid of `b`, and fill what it does not cover with the luma of `b`.
+    """Warp `a` to the grid of `b`, and fill the uncovered area with the luma of `b`.
 
     Args:
         a: (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
-        b: the image whose grid is wanted.
-        transform: where in `a` each pixel of `b` lies.
+        b: the image that defines the grid.
+        transform: maps pixels of `b` to positions in `a`.
 
     Returns:
         `a` on the grid of `b`, with its own depth and channels (opaque where it is filled; raw counts are filled within
-        their own range); and 255 where it has data
-        of its own, 0 elsewhere.
+        their own range), and a mask that is 255 where `a` has data and 0 elsewhere.
 
     Raises:
         InputError: an image is not of the size that the transform was made for.

@@ -1,1 +1,1 @@
-"""From images in any form to fused images in the same form."""
+"""Fusion of images in any format; the result has the format of the inputs."""

@@ -1,4 +1,4 @@
-"""Files in, aligned files out: one pair, or all pairs of two folders."""
+"""Align files: one pair, or all pairs of two folders."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AlignOptions:
-    """How pairs are aligned.
+    """Options for aligning pairs.
 
     Attributes:
-        transform_type: what may change.
-        metric: what is compared.
-        transform: a saved transform that is used instead; None: each pair is aligned by itself.
-        mask_a: an image that is black where `a` is to be ignored.
-        mask_b: an image that is black where `b` is to be ignored.
+        transform_type: type of transform to estimate.
+        metric: similarity metric.
+        transform: a saved transform to apply instead; None aligns each pair separately.
+        mask_a: an image that is black where `a` must be ignored.
+        mask_b: an image that is black where `b` must be ignored.
     """
 
     transform_type: TransformChoice = "auto"
@@ -42,10 +42,10 @@ class AlignOptions:
     mask_b: Path | None = None
 
     def find(self, a: Pixels, b: Pixels) -> tuple[Transform, Alignment | None]:
-        """The transform of a pair, and how it was found if it was not given.
+        """Return the transform of a pair, and the alignment unless the transform was given.
 
         Raises:
-            AlignmentError: no transform was found that can be trusted.
+            AlignmentError: the alignment is not reliable.
             InputError: an image or a mask cannot be used.
         """
         if self.transform is not None:
@@ -60,12 +60,12 @@ class AlignOptions:
 
 @dataclass
 class AlignFolderResult:
-    """What became of a folder of pairs.
+    """The result of aligning the pairs of two folders.
 
     Attributes:
-        done: what was found, by the name of the pair; None for a given transform.
-        failed: what went wrong, by the name of the pair.
-        unpaired: the files without a counterpart.
+        done: alignment by name of the pair; None for a given transform.
+        failed: error message by name of the pair.
+        unpaired: files without a counterpart.
     """
 
     done: dict[str, Alignment | None] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class AlignFolderResult:
 
 
 def _refusal(alignment: Alignment, working: TransformType | None) -> str:
-    """Why an alignment is not to be trusted, and what to do; `working` is a type of transform by which it could be."""
+    """Explain why an alignment is not reliable and what to do; `working` is a transform type that succeeds."""
     reasons = "\n".join(f"  {reason}" for reason in alignment.rejection_reasons)
     remedy = (
         "No other `transform_type` works better. Mask what differs (`mask_a`, `mask_b`), or use the transform of "
@@ -95,22 +95,22 @@ def align_files(
     valid_mask: Path | None = None,
     overwrite: bool = False,
 ) -> Alignment | None:
-    """Align one pair of files and write `a` on the grid of `b`; nothing is written if that fails.
+    """Align one pair of files and write `a` on the grid of `b`; nothing is written on failure.
 
     Args:
         a: the moving image.
         b: the fixed image.
-        output: where to write the moved image.
-        options: what may change, or by which transform.
-        save: where to write the transform as JSON.
-        valid_mask: where to write an image that is white where `a` has data.
-        overwrite: replace files that exist.
+        output: file for the warped image.
+        options: options for the alignment.
+        save: JSON file for the transform.
+        valid_mask: file for a mask image, white where `a` has data.
+        overwrite: replace existing files.
 
     Returns:
-        How good the alignment is; None for a given transform.
+        The alignment; None for a given transform.
 
     Raises:
-        AlignmentError: no transform was found that can be trusted.
+        AlignmentError: the alignment is not reliable.
         InputError: a file cannot be read or written.
     """  # fmt: skip
     wanted = [path for path in (output, valid_mask) if path is not None]
@@ -131,21 +131,21 @@ def align_files(
 def align_folders(
     a: Path, b: Path, output: Path, options: AlignOptions, *, overwrite: bool = False, progress: bool = False
 ) -> AlignFolderResult:
-    """Align all pairs of two folders, and keep going where one fails.
+    """Align all pairs of two folders, continuing if one fails.
 
-    Results are PNG, but TIFF where `a` is float. A file that exists is kept unless `overwrite` is set.
+    Results are PNG, or TIFF if `a` is float. Existing files are kept unless `overwrite` is set.
 
     Args:
         a: the folder of moving images.
         b: the folder of fixed images.
-        output: the folder for moved images, which is made if need be.
-        options: what may change, or by which transform.
-        overwrite: replace files that exist.
+        output: folder for the warped images; created if missing.
+        options: options for the alignment.
+        overwrite: replace existing files.
         progress: show a progress bar on standard error.
 
     Raises:
-        PairingError: the folders hold no pair.
-        InputError: the output folder is one of them, or cannot be made.
+        PairingError: the folders contain no pair.
+        InputError: the output folder is an input folder, or cannot be created.
     """
     pairing = pair_folders(a, b)
     check_apart([output], [a, b])

@@ -1,4 +1,4 @@
-"""Register medical volumes: before they are fused, or one to another as files."""
+"""Register medical volumes, before fusion or as files."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def align_volume(
 def align_volumes(
     volumes: Sequence[Volume], transform_type: VolumeTransformType, options: VolumeOptions
 ) -> tuple[list[Volume], list[str], list[str]]:
-    """All volumes at their registered position to the last, how well each fits, and each transform, in words.
+    """Register all volumes to the last one; also returns the quality and the transform of each, as text.
 
     Raises:
         AlignmentError: a result is not reliable.
@@ -98,7 +98,7 @@ def align_volumes(
 
 
 def describe(found: VolumeRegistration) -> str:
-    """The quality of a registration, in one line."""
+    """Describe the quality of a registration in one line."""
     return (
         f"moved by up to {found.displacement:.1f} mm, mutual information {found.score_before:.3f} before and "
         f"{found.score_after:.3f} after, confidence {found.confidence:.1%}, {found.detail:.0%} inside"
@@ -106,7 +106,7 @@ def describe(found: VolumeRegistration) -> str:
 
 
 def refusal(moving: Volume, fixed: Volume, found: VolumeRegistration) -> str:
-    """Why a registration is not to be trusted, and what to do."""
+    """Explain why a registration is not reliable and what to do."""
     reasons = "\n".join(f"  {reason}" for reason in found.rejection_reasons)
     return (
         f"'{moving.path}' could not be registered to '{fixed.path}', so nothing was written.\n{reasons}\n"
@@ -117,7 +117,7 @@ def refusal(moving: Volume, fixed: Volume, found: VolumeRegistration) -> str:
 
 
 def _on_grid(moved: Volume, fixed: Volume) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A volume on the grid of another, and where it has data; its lowest value elsewhere."""
+    """Resample a volume to the grid of another, filled with its lowest value; also returns where it has data."""
     shape = fixed.values.shape
     at, lowest = resample_to(moved, fixed.affine, shape), moved.values.min()
     values, valid = np.empty(shape, np.float32), np.empty(shape, np.bool_)

@@ -1,4 +1,4 @@
-"""Whether and how sources are brought onto one grid before they are fused."""
+"""Options for aligning sources before fusion."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class AlignmentOptions:
 
     @property
     def moves(self) -> bool:
-        """Whether sources are resampled at all."""
+        """Whether sources are resampled."""
         return self.align or self.transform is not None
 
     def register(self, a: Tensor, b: Tensor) -> tuple[Tensor, Transform]:
         """Resample `a` to the grid of `b`, both (1, c, h, w) in [0, 1]; also returns the transform.
 
         Raises:
-            AlignmentError: no transform was found that can be trusted.
+            AlignmentError: the alignment is not reliable.
             InputError: the transform was made for other sizes, or the images are too small to be aligned.
         """
         moving, fixed = (to_array(image, np.float32) for image in (a, b))

@@ -1,4 +1,4 @@
-"""What computes the network: torch, or a runtime of ONNX files. All compute the same regions."""
+"""Backends that run the network: torch, or a runtime for ONNX files."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
-_BLOCK = 16  # channels that onnxruntime computes at a time, with AVX-512
+_BLOCK = 16  # channels per block in onnxruntime, with AVX-512
 
 
 class OnnxModel(OnCpu):
-    """A network that another runtime computes on the CPU, from an ONNX file of this package.
+    """A network that another runtime executes on the CPU, from an ONNX file of this package.
 
-    Its context is the pair of grid statistics itself: the graph computes the tokens anew for every region, which costs
-    next to nothing.
+    Its context is the grid statistics of the pair: the graph recomputes the tokens for every region, at negligible
+    cost.
 
     Args:
-        model: what `to_onnx` returned, or `read_onnx` read; it may be quantized.
-        threads: of the runtime; threads that leave torch only themselves compute alone.
+        model: an ONNX model from `to_onnx` or `read_onnx`; it may be quantized.
+        threads: threads of the runtime; calls from threads that limit torch to one thread run single-threaded.
     """
 
     is_thread_invariant = True
@@ -62,18 +62,18 @@ class OnnxModel(OnCpu):
     @staticmethod
     @abstractmethod
     def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
-        """Prepare a graph: the function that maps its inputs by name to these of its outputs.
+        """Load a graph and return a function from its named inputs to the requested outputs.
 
-        Several threads may call it at a time. With `threads` of 1, each of them computes alone.
+        Several threads may call it concurrently. With `threads=1`, each call runs on its own thread.
         """
 
     @cached_property
     def _run_alone(self) -> Callable[[Feed], list[np.ndarray]]:
-        """`run` for a thread that computes alone."""
+        """`run` for single-threaded calls."""
         return self.load(self._graph, self.results, 1)
 
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
-        """The grid statistics as they are."""
+        """Return the grid statistics unchanged."""
         return Context(a, b)
 
     def predict_padded(self, a: Tensor, b: Tensor, context: Context) -> FusionOutput:
@@ -90,25 +90,25 @@ class OnnxModel(OnCpu):
 
 
 class OnnxRuntimeModel(OnnxModel):
-    """By Microsoft's onnxruntime."""
+    """Runs the network in Microsoft's onnxruntime."""
 
     @staticmethod
     def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
-        """Prepare a graph for the CPU."""
+        """Load a graph for the CPU."""
         session = onnx_session(graph, threads, "The backend onnxruntime")
         return lambda feed: session.run(results, feed)
 
 
 class OpenVinoModel(OnnxModel):
-    """By Intel's OpenVINO: the fastest on Intel's processors, above all for quantized networks."""
+    """Runs the network in Intel's OpenVINO: fastest on Intel processors, especially for quantized networks."""
 
     @staticmethod
     def load(graph: bytes, results: Sequence[str], threads: int) -> Callable[[Feed], list[np.ndarray]]:
-        """Prepare a graph for the CPU, in float32 where it is not quantized."""
+        """Load a graph for the CPU, in float32 unless it is quantized."""
         with optional("openvino", "The backend openvino"):
             import openvino
         core = openvino.Core()
-        streams = usable_cores() if threads == 1 else 1  # each computes one request on its share of the threads
+        streams = usable_cores() if threads == 1 else 1  # each runs one request on its share of the threads
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": max(threads, streams), "NUM_STREAMS": streams}
         settings["INFERENCE_PRECISION_HINT"] = "f32"
         try:
@@ -131,15 +131,15 @@ BACKENDS: dict[str, type[OnnxModel]] = {"onnxruntime": OnnxRuntimeModel, "openvi
 
 
 def is_exported(weights: str | os.PathLike[str] | RefineFuse) -> bool:
-    """Whether these are the path of an ONNX file."""
+    """Whether the weights are the path of an ONNX file."""
     return not isinstance(weights, RefineFuse) and Path(weights).suffix.lower() == ".onnx"
 
 
 def check_backend(weights: str | os.PathLike[str] | RefineFuse, backend: Backend, device: str, precision: str) -> None:
-    """Refuse a backend that is unknown, or cannot do what is asked of it.
+    """Check that the backend is known and supports the weights and the device.
 
     Raises:
-        InputError: naming the option.
+        InputError: if it is not; the message names the option.
     """
     if backend not in get_args(Backend):
         raise InputError(f"`backend` must be {', '.join(get_args(Backend))}.\n  got: {backend!r}")
@@ -165,13 +165,13 @@ def load_backend(
     device: str = "auto",
     contrast: float | None = None,
 ) -> FusionModel:
-    """The network of some weights on a backend.
+    """Load weights on a backend.
 
     Args:
         weights: what `load_model` takes, an ONNX file that `refinefuse export` wrote, or a network.
         backend: `auto` is torch for weights and networks, and onnxruntime for an ONNX file.
-        device: where torch computes.
-        contrast: from 0 to 1; None takes that of the weights.
+        device: device for torch.
+        contrast: from 0 to 1; None uses that of the weights.
 
     Raises:
         WeightsError: if the weights cannot be used.
@@ -201,10 +201,10 @@ def load_backend(
 
 
 def _onnxruntime_graph(network: RefineFuse) -> ModelProto:
-    """The graph that onnxruntime computes fastest; the network is changed.
+    """Build the graph that is fastest in onnxruntime; the network is modified.
 
-    Groups of channels that do not fill its blocks become dense, with zeros between them: more arithmetic, and yet two
-    to three times faster. Enlargements are of the kind that works on these blocks.
+    Channel groups that do not fill its blocks become dense, padded with zeros: more arithmetic, but two to three times
+    faster. Upsampling uses the operator that supports this block layout.
     """
     for layer in network.modules():
         if isinstance(layer, GradualRefinement):
@@ -223,23 +223,23 @@ def _onnxruntime_graph(network: RefineFuse) -> ModelProto:
 
 
 def _with_contrast(network: RefineFuse, contrast: float) -> RefineFuse:
-    """The network with another contrast; both have the same parameters."""
+    """Return the network with another contrast, sharing its parameters."""
     other = copy.copy(network)
     other.config = replace(network.config, contrast=contrast)
     return other
 
 
 def _proved(model: OnnxModel, path: Path) -> OnnxModel:
-    """The model of a file, if it fuses a small pair.
+    """Return the model of a file after checking that it can fuse a small pair.
 
     Raises:
-        WeightsError: if it does not.
+        WeightsError: if it cannot.
     """
     side = model.config.stride
     a, b = torch.rand(2, 1, 1, side, 2 * side, generator=torch.Generator().manual_seed(0))
     try:
         output = model.predict(a, b, model.encode_context(a, b))
-    except Exception as error:  # what a runtime raises has no class in common
+    except Exception as error:  # runtimes have no common error class
         raise WeightsError(f"Cannot run the ONNX file '{path}'.\n  {error}") from error
     if not all(plane.shape == a.shape and plane.isfinite().all() for plane in output):
         raise WeightsError(f"The ONNX file '{path}' is damaged: its output is not a fused image.")
@@ -247,18 +247,18 @@ def _proved(model: OnnxModel, path: Path) -> OnnxModel:
 
 
 def pretrained(weights: str | os.PathLike[str], device: str, contrast: float | None = None) -> RefineFuse:
-    """A trained network in float32, in the memory format in which it is fastest."""
+    """Load a trained network in float32, in its fastest memory format."""
     target = resolve_device(device)
     network = RefineFuse.from_pretrained(weights, contrast=contrast)
     return network.to(device=target, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def ready(network: RefineFuse, device: str) -> RefineFuse:
-    """The network itself if it is in evaluation mode, in float32 and on the device, else a copy that is.
+    """Return the network if it is in evaluation mode, float32 and on the device; otherwise a converted copy.
 
     Args:
-        network: the caller's, which is not changed.
-        device: `auto` is the one it is on.
+        network: the caller's network; never modified.
+        device: target device; `auto` means its current one.
     """
     parameter = next(network.parameters())
     target = parameter.device if device == "auto" else resolve_device(device)
@@ -272,5 +272,5 @@ def ready(network: RefineFuse, device: str) -> RefineFuse:
 
 
 def _first(device: torch.device) -> torch.device | None:
-    """`cuda` for the first of the CUDA devices, which is what `cuda` means."""
+    """Normalize the first CUDA device to plain `cuda`."""
     return torch.device(device.type) if device.index in (None, 0) else None

@@ -1,4 +1,4 @@
-"""The network on an NVIDIA GPU: layers cast once, kernels recorded as graphs, transfers on a stream of their own."""
+"""The network on an NVIDIA GPU: layers cast once, kernels captured as CUDA graphs, transfers on a separate stream."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from refinefuse.network.head import FusionOutput
 from refinefuse.network.model import RefineFuse
 
 LARGEST_GRAPH = 1 << 22
-"""Pixels of a batch up to which its kernels are recorded. Beyond, starting them one by one costs next to nothing."""
-_GRAPHS = 8  # sizes whose kernels stay recorded
+"""Largest batch, in pixels, whose kernels are captured. Beyond that, launch overhead is negligible."""
+_GRAPHS = 8  # sizes whose graphs are kept
 
 Tensors = tuple[Tensor, ...]
 
 
 class CudaModel(FusionModel):
-    """A network as an NVIDIA GPU computes it fastest; the result is that of the network itself.
+    """The fastest way to run a network on an NVIDIA GPU; results are those of the network itself.
 
-    Float32 is computed as float32: convolutions in TF32, torch's default, would move single pixels by several levels.
+    Float32 means true float32: TF32 convolutions, torch's default, would change single pixels by several levels.
 
     Args:
-        network: on the GPU, in evaluation mode and float32; it is not changed.
-        dtype: of the features.
+        network: a network on the GPU, in evaluation mode and float32; not modified.
+        dtype: dtype of the features.
     """
 
     def __init__(self, network: RefineFuse, dtype: torch.dtype) -> None:
@@ -42,7 +42,7 @@ class CudaModel(FusionModel):
         self.recorder = GraphRecorder()
 
     def encode_context(self, a: Tensor, b: Tensor) -> Context:
-        """What the network needs to know of a whole pair of lumas (n, 1, h, w)."""
+        """Encode the context of a whole pair of lumas (n, 1, h, w)."""
         check_sources(a, b)
         rows, columns = (_cells(side, self.config.context_size, a.device) for side in a.shape[2:])
 
@@ -53,7 +53,7 @@ class CudaModel(FusionModel):
             return Context(*self.recorder.run("context", work, (a, b)))
 
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
-        """The same, from the statistics of each source."""
+        """Encode the context from the statistics of each source."""
         with self._computing(a.device):
             return self.network.encode_context_from_stats(a, b)
 
@@ -78,24 +78,24 @@ class CudaModel(FusionModel):
 
 
 class GraphRecorder:
-    """Runs work on tensors; from the second time that a size comes, by a recorded CUDA graph.
+    """Runs functions on tensors; from the second call with the same shapes, as a captured CUDA graph.
 
-    The network is some eighty small kernels, and on a small image the processor needs longer to start them than the GPU
-    to run them. A graph starts them all at once. Work of different threads takes turns.
+    The network consists of about eighty small kernels; for small images, launching them takes longer than running them.
+    A graph launches all of them at once. Calls from different threads are serialized.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._graphs: OrderedDict[Hashable, _Graph | None] = OrderedDict()
-        self._memory: tuple[torch.cuda.Stream, Any] | None = None  # of all graphs, which take turns
+        self._memory: tuple[torch.cuda.Stream, Any] | None = None  # shared by all graphs, which never run concurrently
 
     def run(self, name: str, work: Callable[..., Tensors], inputs: Tensors) -> Tensors:
-        """What `work` makes of tensors that lie on one GPU.
+        """Apply `work` to tensors on one GPU.
 
         Args:
-            name: of the work; the same for the same.
-            work: computes on the GPU alone, and waits for nothing.
-            inputs: what it takes; the results are the caller's.
+            name: identifies `work` in the graph cache.
+            work: a function that runs only on the GPU, without synchronization.
+            inputs: arguments of `work`; the results belong to the caller.
         """
         if inputs[0].numel() > LARGEST_GRAPH:
             return work(*inputs)
@@ -121,14 +121,14 @@ class GraphRecorder:
 
 
 class _Graph:
-    """The kernels of some work on tensors of one size, which read and write the same memory every time."""
+    """The captured kernels of a function for one set of shapes, with static input and output memory."""
 
     def __init__(self, work: Callable[..., Tensors], inputs: Tensors, stream: torch.cuda.Stream, pool: Any) -> None:
-        self._work = work  # keeps alive what the kernels read beside the inputs
+        self._work = work  # keeps alive other tensors that the kernels read
         self._inputs = tuple(x.clone(memory_format=torch.contiguous_format) for x in inputs)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            work(*self._inputs)  # libraries choose their kernels and take their workspaces outside of the recording
+            work(*self._inputs)  # let libraries select kernels and allocate workspaces before capture
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
@@ -147,14 +147,14 @@ class _Graph:
 
 
 class Uploader:
-    """Copies tensors to a GPU by pinned memory on a stream of its own, beside what the GPU computes."""
+    """Copies tensors to a GPU through pinned memory on a separate stream, overlapping with computation."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def upload(self, images: Sequence[Tensor]) -> Tensors:
-        """The tensors on the GPU, in order with what the caller's stream does next."""
+        """Copy tensors to the GPU, ordered before subsequent work on the caller's stream."""
         here = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._stream):
             moved = tuple(image.pin_memory().to(self._device, non_blocking=True) for image in images)
@@ -165,7 +165,7 @@ class Uploader:
 
 
 def with_layers_in(network: RefineFuse, dtype: torch.dtype) -> RefineFuse:
-    """The network with convolutions and matrices in another precision, as autocast casts them anew at every call."""
+    """Cast the convolutions and linear layers once, because autocast casts them again in every call."""
     if dtype == torch.float32:
         return network
     cast = copy.deepcopy(network)

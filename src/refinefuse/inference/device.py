@@ -1,4 +1,4 @@
-"""Where and how precisely a network runs."""
+"""Device and precision of a network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from refinefuse.errors import InputError
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
-_LARGE = 16 << 20  # bytes: planes of the largest image that is fused in one tile are smaller, those of strips larger
+_LARGE = 16 << 20  # bytes: between the planes of the largest one-tile image and those of strips
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that a name means; `auto` is the first of CUDA, MPS and CPU that this machine has.
+    """Resolve a device name; `auto` is the first available of CUDA, MPS and CPU.
 
     Raises:
-        InputError: if the name is no device, or this machine or this build of torch lacks it.
+        InputError: if the name is not a device, or the device is not available on this machine or in this build of
+            torch.
     """
     here = available_devices()
     if name == "auto":
@@ -38,14 +39,14 @@ def resolve_device(name: str) -> torch.device:
 
 
 def available_devices() -> list[str]:
-    """Names of the devices that torch can use here, the fastest first."""
+    """Names of the devices that torch can use here, fastest first."""
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
 
 
 def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
-    """The dtype of the network's features; `auto` is float32, but bfloat16 on a CUDA device that computes in it.
+    """Resolve the dtype of the features; `auto` is float32, or bfloat16 on CUDA devices that support it.
 
     Raises:
         InputError: if the name is unknown.
@@ -58,12 +59,12 @@ def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def retain_freed_memory() -> None:
-    """Let glibc keep large blocks that are freed instead of giving them back to the kernel, in one arena.
+    """Make glibc keep freed large blocks in one arena instead of returning them to the kernel.
 
-    A network frees and takes the same large blocks for every image; by default each of them is mapped and faulted
-    in anew, which costs a factor of 2 to 3 on a CPU. The largest blocks, those of strips, are given back: kept, they
-    leave gaps that nothing fits into, and so would arenas of each thread. It changes the whole process, so the command
-    line calls it and the library never does. Without effect where the C library is not glibc.
+    A network allocates and frees the same large blocks for every image; by default each one is mapped and page-faulted
+    again, which costs a factor of 2 to 3 on a CPU. The largest blocks, those of strips, are still returned, because
+    keeping them would fragment the heap, as would per-thread arenas. This changes the whole process, so the command
+    line calls it and the library never does. It has no effect with a C library other than glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""Files in, files out: one pair, or all pairs of two folders; with more sources likewise."""
+"""Fuse files: one pair, or all pairs of two folders, or of more sources."""
 
 from __future__ import annotations
 
@@ -99,22 +99,22 @@ def fuse_files(
     provenance: bool = True,
     progress: bool | Progress = False,
 ) -> FolderResult:
-    """Fuse one pair of files, or more sources, and write all results or none.
+    """Fuse one pair of files, or more sources, and write all results or none of them.
 
     Args:
-        load: makes the fuser; called when the results are known to be writable.
-        sources: two or more files; the last is the one whose color is kept.
+        load: creates the fuser; called once the outputs are known to be writable.
+        sources: two or more files; the color of the last one is kept.
         outputs: files for the results.
-        thermal: how all but the last are read.
-        alignment: how they are brought onto the grid of the last.
-        overwrite: replace files that exist.
-        provenance: write into each result what made it.
-        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
+        thermal: options for reading all sources but the last.
+        alignment: options for aligning them to the last.
+        overwrite: replace existing files.
+        provenance: record in each result how it was made.
+        progress: show a progress bar on standard error, or a function called with the steps done and the total.
 
     Raises:
-        InputError: saying which file cannot be used or written, and why.
+        InputError: a file cannot be used or written.
         PairingError: a file is given twice.
-        AlignmentError: the images cannot be aligned, or have warnings where those are refused.
+        AlignmentError: the images cannot be aligned, or have warnings in strict mode.
     """
     check_distinct(*sources)
     check_apart(outputs.wanted(), sources)
@@ -146,20 +146,20 @@ def fuse_folders(
     """Fuse all pairs of two or more folders: `fuse_folder` with weight maps and montages.
 
     Args:
-        load: makes the fuser; called when the folders are known to hold pairs.
-        sources: two or more folders; the last holds the images whose color is kept.
+        load: creates the fuser; called once the folders are known to contain pairs.
+        sources: two or more folders; the color of the images in the last one is kept.
         outputs: folders for the results.
-        thermal: how the images of all folders but the last are read.
-        alignment: how they are brought onto the grid of the last.
-        pair_by: what the names of a pair have in common, as `fuse_folder` takes it.
-        recursive: also take images in sub-folders.
-        overwrite: replace results that exist.
-        provenance: write into each result what made it.
-        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
+        thermal: options for reading the images of all folders but the last.
+        alignment: options for aligning them to the last.
+        pair_by: how to pair the names, as in `fuse_folder`.
+        recursive: include subfolders.
+        overwrite: replace existing results.
+        provenance: record in each result how it was made.
+        progress: show a progress bar on standard error, or a function called with the steps done and the total.
 
     Raises:
-        PairingError: if the folders hold no pair, or one is given twice.
-        InputError: as `fuse_folder`, or if a folder for results is named twice.
+        PairingError: if the folders contain no pair, or one is given twice.
+        InputError: as in `fuse_folder`, or if an output folder is given twice.
     """
     check_distinct(*sources)
     groups, unpaired = _match(sources, pair_by, recursive)
@@ -193,14 +193,14 @@ def fuse_folders(
 
 
 def _workers(fuser: Fuser, jobs: int) -> Workers:
-    """Threads for so many pairs; each fuses alone where that changes no byte, which is faster than sharing one pair."""
+    """Create worker threads; each fuses its own pair (faster than sharing one) if results stay bit-identical."""
     count, threads = min(jobs, Workers.affordable()), torch.get_num_threads()
     fuse = fuser.model.is_thread_invariant and count >= threads
     return Workers(min(count, threads + 1) if fuse else count, fuse=fuse)
 
 
 def _fitted(thermal: ThermalOptions, groups: Sequence[Files], record: FolderRecord) -> tuple[ThermalOptions, ...]:
-    """How each source but the last is read: by the ranges of an earlier run into the folder, or fitted now."""
+    """Thermal options of all sources but the last, with ranges of an earlier run into the folder or newly fitted."""
     count = len(groups[0]) - 1
     if len(record.ranges) == count and not thermal.per_image:
         return tuple(thermal.with_range(one) for one in record.ranges)
@@ -208,7 +208,7 @@ def _fitted(thermal: ThermalOptions, groups: Sequence[Files], record: FolderReco
 
 
 def _match(folders: Sequence[Path], pair_by: str | None, recursive: bool) -> tuple[dict[str, Files], list[str]]:
-    """The files of all folders by their common name, and those that lack a counterpart somewhere."""
+    """The files of all folders by their common name, and those without a counterpart."""
     *others, last = folders
     pairings = [pair_folders(other, last, pair_by=pair_by, recursive=recursive) for other in others]
     counterparts = [{pair.name: pair.a for pair in pairing.pairs} for pairing in pairings]
@@ -229,6 +229,6 @@ def _match(folders: Sequence[Path], pair_by: str | None, recursive: bool) -> tup
 
 
 def _existing(outputs: OutputPaths, name: str) -> list[Path]:
-    """Those results of a pair that exist."""
+    """The existing results of a pair."""
     paths = {path: None for suffix in (".png", ".tif") for path in outputs.inside(name, suffix).wanted()}
     return [path for path in paths if path.exists()]

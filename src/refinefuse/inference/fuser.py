@@ -1,4 +1,4 @@
-"""Fuse images: the one class and the one function that most users need."""
+"""The main API for fusing images: the class `Fuser` and the function `fuse`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 SameKind = TypeVar("SameKind", Tensor, "Image")
 logger = logging.getLogger(__name__)
 _LOADING = Lock()
-"""Held while weights are loaded: threads that need the same ones wait for them."""
+"""Held while weights are loaded, so that threads do not load the same ones twice."""
 Weights = str | os.PathLike[str] | RefineFuse
 
 
@@ -267,12 +267,12 @@ def fuse(a: Any, b: Any, *more: Any, weights: Weights = DEFAULT, **options: Unpa
 
 @lru_cache(maxsize=4)
 def _kept_fuser(weights: str, state: tuple[int, ...], **options: Any) -> Fuser:
-    """A fuser that stays loaded until its weights file changes."""
+    """Return a cached fuser, reloaded when its weights file changes."""
     return Fuser(weights, **options)
 
 
 def _state_of(weights: str | os.PathLike[str]) -> tuple[int, ...]:
-    """What changes with a weights file; empty for weights that never change: shipped ones and those of the Hub."""
+    """State of a weights file for cache invalidation; empty for weights that never change (shipped or from the Hub)."""
     if not as_path(weights).exists():
         return ()
     stat = locate(weights).stat()

@@ -1,4 +1,4 @@
-"""Paths, arrays, tensors and PIL images: one form inside, the caller's form outside."""
+"""Convert paths, arrays, tensors and PIL images to tensors, and results back to the caller's type."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 _MAX_VALUES = {torch.uint8: 255, torch.uint16: 65535}
 
 ArrayInput: TypeAlias = str | os.PathLike[str] | NDArray[Any]
-"""What becomes an array: a path, or an array."""
+"""Inputs whose results are arrays: a path, or an array."""
 ImageInput: TypeAlias = Union[ArrayInput, Tensor, "Image"]
 ImageOutput: TypeAlias = Union[NDArray[Any], Tensor, "Image"]
 
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """One source, ready to be fused, and what is needed to give the result its form.
+    """One source, ready for fusion, with what is needed to restore its format in the result.
 
     Attributes:
         image: (n, c, h, w) float32 in [0, 1]; c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
-        given: the array or tensor that the caller passed, or that was read from his path or PIL image.
+        given: the array or tensor that was passed, or read from the path or PIL image.
         name: the path, or an empty string.
         is_pil: whether the caller passed a PIL image.
     """
@@ -50,28 +50,28 @@ class LoadedImage:
 
     @classmethod
     def from_file(cls, path: Path, pixels: Pixels) -> Self:
-        """A file whose pixels have been read."""
+        """Create from a file whose pixels have been read."""
         return cls(to_tensor(pixels), pixels, str(path))
 
     @property
     def max_value(self) -> int:
-        """The largest value of an integer image; 0 for a float one, which is the deepest."""
+        """The largest value of an integer image; 0 for a float image, which has the greatest depth."""
         if isinstance(self.given, Tensor):
             return _MAX_VALUES.get(self.given.dtype, 0)
         return int(np.iinfo(self.given.dtype).max) if self.given.dtype.kind == "u" else 0
 
 
 def load_input(image: ImageInput, argument: str) -> LoadedImage:
-    """Bring an image into the form that is fused.
+    """Convert an image to the internal format.
 
     Args:
         image: a path; an array (h, w) or (h, w, c) of uint8, uint16 or float in [0, 1]; a tensor (h, w), (c, h, w)
             or (n, c, h, w) of uint8, uint16 or floating point in [0, 1]; or a PIL image.
-        argument: what the caller calls it, for messages.
+        argument: name of the argument, for messages.
 
     Raises:
-        InputError: if it is none of these, is empty, has another number of channels, or holds values that are not
-            finite or outside [0, 1].
+        InputError: if it is none of these, is empty, has an unsupported number of channels, or contains values that are
+            not finite or outside [0, 1].
     """
     if isinstance(image, str | os.PathLike):
         return LoadedImage.from_file(Path(image), read_image(image))
@@ -131,7 +131,7 @@ def _batched(tensor: Tensor, argument: str) -> Tensor:
 
 
 def check_pair(a: LoadedImage, b: LoadedImage) -> None:
-    """Refuse two sources that do not lie on one grid.
+    """Check that two sources share one grid.
 
     Raises:
         InputError: if they differ in height, width, number or device, one is a tensor and the other is not, or they are
@@ -155,14 +155,14 @@ def check_pair(a: LoadedImage, b: LoadedImage) -> None:
 
 
 def check_sizes(images: Sequence[Tensor], paths: Sequence[str] = ()) -> None:
-    """Refuse images of different height or width.
+    """Check that all images have the same height and width.
 
     Args:
-        images: (n, c, h, w), or any shapes that end so.
-        paths: where they come from, for the message.
+        images: tensors of shape (..., h, w).
+        paths: paths of the images, for the message.
 
     Raises:
-        InputError: naming the first that differs from the last.
+        InputError: if they do not; the message names the first one that differs from the last.
     """
     *others, last = images
     for index, other in enumerate(others):
@@ -176,11 +176,11 @@ def check_sizes(images: Sequence[Tensor], paths: Sequence[str] = ()) -> None:
 
 
 def restore_format(image: Tensor, *sources: LoadedImage) -> ImageOutput:
-    """A fused image in the form of the sources: their kind, and the depth of the deepest (float, 16 bit, 8 bit).
+    """Convert a fused image to the type of the sources, with the greatest depth among them (float, 16 bit, 8 bit).
 
     Args:
         image: (n, c, h, w) in [0, 1].
-        sources: what was fused.
+        sources: the fused sources.
     """
     deepest = max(reversed(sources), key=lambda source: (source.max_value or float("inf"), source.given.dtype.itemsize))
     if isinstance(deepest.given, Tensor):
@@ -193,7 +193,7 @@ def restore_format(image: Tensor, *sources: LoadedImage) -> ImageOutput:
 
 
 def restore_weight_map(weight_map: Tensor, *sources: LoadedImage) -> ImageOutput:
-    """A weight map in the kind of the sources: an array (h, w) float32, a tensor float32, or a PIL image of mode L."""
+    """Convert a weight map to the type of the sources: a float32 array (h, w), float32 tensor or PIL image (mode L)."""
     if isinstance(sources[0].given, Tensor):
         return _restore_rank(weight_map.to(sources[0].given.device), sources)
     return _as_given(

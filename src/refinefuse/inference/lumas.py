@@ -1,4 +1,4 @@
-"""Fuse lumas: what the network needs beside it, which is a device, a precision, tiles and batches."""
+"""Fuse lumas with a network on a device, in a precision, with tiles and batches."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from refinefuse.network.model import RefineFuse
 
 
 class LumaFuser:
-    """Fuses lumas with one network; where its inputs are is where its results are.
+    """Fuses lumas with one network; results are on the device of the inputs.
 
     Args:
-        model: the network; of torch or of another runtime.
-        precision: of its features.
-        tile: side of the tiles of large images.
+        model: the network, in torch or another runtime.
+        precision: precision of its features.
+        tile: side of the tiles for large images.
 
     Raises:
-        InputError: if the device does not compute in this precision, or the tiles are too small.
+        InputError: if the device does not support this precision, or the tiles are too small.
     """
 
     def __init__(self, model: FusionModel, precision: Precision, tile: TileSize) -> None:
@@ -50,9 +50,9 @@ class LumaFuser:
         self._measured_at, self._free = -math.inf, 0
 
     def upload(self, images: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The images (n, c, h, w) where the network is, if that is a GPU with room for all that becomes of them.
+        """Move images (n, c, h, w) to the GPU of the network, if it has room for them and all intermediate results.
 
-        Else they stay where they are, and go to the device tile by tile.
+        Otherwise they stay in place and are transferred tile by tile.
         """
         is_there = all(image.device == self.device for image in images)
         if self._uploader is None or is_there or 8 * sum(image.nbytes for image in images) > self._free_memory():
@@ -65,12 +65,12 @@ class LumaFuser:
         """Fuse the lumas of two or more sources.
 
         Args:
-            lumas: each (n, 1, h, w) float32 in [0, 1] on one device; the last is the one whose color is kept.
-            context: of a pair of which these are some rows; None: it is computed.
-            tiles: those that make up the result, in the coordinates of the lumas; None: chosen by size.
+            lumas: each (n, 1, h, w) float32 in [0, 1] on one device; the color of the last source is kept.
+            context: context of the whole pair if these are only some rows; None computes it.
+            tiles: tiles of the result, in coordinates of the lumas; None chooses them by size.
 
         Returns:
-            The fused luma, and the weights of all sources but the last, on the device of the lumas.
+            The fused luma and the weight map of all sources but the last, on the device of the lumas.
         """
         *others, last = lumas
         outputs = [self._predict_batch(other, last, context, tiles) for other in others]
@@ -93,13 +93,13 @@ class LumaFuser:
     def predict(
         self, a: Tensor, b: Tensor, context: Context | None = None, tiles: Sequence[Tile] | None = None
     ) -> FusionOutput:
-        """Fuse the lumas of a pair, by tiles where they are large.
+        """Fuse the lumas of a pair, in tiles if they are large.
 
         Args:
             a: (n, 1, h, w) float32 in [0, 1], on any device.
             b: of the same shape.
-            context: of the pair; None: it is computed.
-            tiles: those that make up the result, left to right and top to bottom; None: chosen by size.
+            context: context of the pair; None computes it.
+            tiles: tiles of the result, left to right and top to bottom; None chooses them by size.
 
         Returns:
             The fused luma and the weight map of `a`, on the device of `a`.
@@ -121,12 +121,12 @@ class LumaFuser:
         return whole
 
     def tile_side(self, height: int, width: int) -> int | None:
-        """The side of the tiles in which an image of this size is fused now; None if it is fused in one tile."""
+        """Tile side for an image of this size, given the free memory; None means a single tile."""
         limits = CUDA if self.device.type == "cuda" else CPU
         return tile_side(self.tile, height, width, self.model.config, self.halo, self._free_memory(), limits)
 
     def _free_memory(self) -> int:
-        """Bytes that are free, measured once a second at most."""
+        """Free memory in bytes, measured at most once per second."""
         now = time.monotonic()
         if now >= self._measured_at + 1:
             free = free_on_gpu(self.device) if self.device.type == "cuda" else free_memory()
@@ -135,13 +135,13 @@ class LumaFuser:
 
     @torch.inference_mode()
     def encode_context(self, a: Tensor, b: Tensor) -> Context:
-        """What the network needs to know of a whole pair of lumas (n, 1, h, w)."""
+        """Encode the context of a whole pair of lumas (n, 1, h, w)."""
         with self._computing(a):
             return self._network.encode_context(a.to(self.device), b.to(self.device))
 
     @torch.inference_mode()
     def encode_context_from_stats(self, a: Tensor, b: Tensor) -> Context:
-        """The same, from the statistics (n, 2, grid, grid) of lumas that are read strip by strip."""
+        """Encode the context from the statistics (n, 2, grid, grid) of lumas that are read strip by strip."""
         with self._computing(a):
             return self._network.encode_context_from_stats(a.to(self.device), b.to(self.device))
 
@@ -154,7 +154,7 @@ class LumaFuser:
 
     @contextmanager
     def _computing(self, a: Tensor) -> Iterator[None]:
-        """In the precision that was chosen, and with a message of our own where the memory does not suffice."""
+        """Compute in the chosen precision, with a clear message if memory runs out."""
         try:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 yield
@@ -173,6 +173,6 @@ def _cut(x: Tensor, region: Region) -> Tensor:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory was short; an illegal memory access, for one, is another error."""
+    """Whether an error means out of memory, unlike an illegal memory access."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text

@@ -1,4 +1,4 @@
-"""Montages: sources and result side by side."""
+"""Montages of sources and results, side by side."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from refinefuse.image.color import to_rgb8
 
 _CAPTION = 22  # pixels above each image
 _GAP = 6
-_SMALLEST = 192  # pixels of the longer side of a slice in a montage
+_SMALLEST = 192  # longer side of a slice in a montage, in pixels
 
 
 def side_by_side(images: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
-    """Images of one height in a row, each under its caption, as 8-bit RGB; alpha is left out.
+    """Concatenate images of the same height in a row with captions, as 8-bit RGB; alpha is ignored.
 
     Args:
-        images: by caption; each (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
+        images: images by caption, (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
     """
     row: list[np.ndarray] = []
     for caption, pixels in images.items():
@@ -31,10 +31,10 @@ def side_by_side(images: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]
 
 
 def volume_montage(rows: Sequence[Sequence[np.ndarray]], aspect: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Slices of volumes below each other, each row the sources and the result, in the patient's proportions.
+    """Stack rows of slices, each with the sources and the result, with the physical aspect ratio.
 
     Args:
-        rows: of images of one size, each (h, w) or (h, w, 3), uint8 or float32 in [0, 1]; the result last.
+        rows: rows of images of the same size, (h, w) or (h, w, 3), uint8 or float32 in [0, 1]; the result last.
         aspect: the height of a pixel divided by its width.
     """
     names = ["a", "b"] if len(rows[0]) == 3 else [f"source {index + 1}" for index in range(len(rows[0]) - 1)]

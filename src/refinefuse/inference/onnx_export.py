@@ -1,4 +1,4 @@
-"""`export_onnx`: weights to an ONNX file that is run in every installed runtime before it is written."""
+"""Export weights to an ONNX file, tested in every installed runtime before it is written."""
 
 from __future__ import annotations
 

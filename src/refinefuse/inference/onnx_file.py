@@ -1,4 +1,4 @@
-"""Read an ONNX file that this package wrote, and refuse files of other programs, damaged and hostile ones."""
+"""Read ONNX files written by this package; foreign, damaged and malicious files are refused."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 def read_onnx(path: Path) -> ModelProto:
-    """An ONNX file that this package wrote, for images of any size.
+    """Read an ONNX file written by this package, for images of any size.
 
     Raises:
-        WeightsError: if it cannot be read, is damaged, is another network's, or was exported for other programs alone.
+        WeightsError: if it cannot be read, is damaged, contains another network, or was exported only for other
+            programs.
         MissingDependencyError: if onnx is not installed.
     """
     onnx = import_onnx("Reading an ONNX file")
-    from google.protobuf.message import DecodeError  # comes with onnx
+    from google.protobuf.message import DecodeError  # installed with onnx
 
     try:
         model: ModelProto = onnx.load_from_string(as_path(path).read_bytes())
@@ -49,10 +50,10 @@ def read_onnx(path: Path) -> ModelProto:
 
 
 def config_of(model: ModelProto) -> NetworkConfig:
-    """The config in the metadata of an exported network.
+    """Read the config from the metadata of an exported network.
 
     Raises:
-        ConfigError: if there is none, or one that cannot be used.
+        ConfigError: if it is missing or invalid.
     """
     found = _metadata(model)
     if CONFIG_KEY not in found:
@@ -65,7 +66,7 @@ def _metadata(model: ModelProto) -> dict[str, str]:
 
 
 def _check_contents(path: Path, model: ModelProto, onnx: Any) -> None:
-    """Refuse what no file of this package has and a runtime would run or open: loops, other files, plug-ins."""
+    """Refuse loops, external files and plug-ins, which this package never writes but a runtime would execute."""
     graphs = {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
     tensors = [*model.graph.initializer, *(x.t for node in model.graph.node for x in node.attribute if x.HasField("t"))]
     found = {node.op_type for node in model.graph.node if any(x.type in graphs for x in node.attribute)}
@@ -80,7 +81,7 @@ def _check_contents(path: Path, model: ModelProto, onnx: Any) -> None:
 
 
 def _check_form(path: Path, model: ModelProto) -> None:
-    """Refuse a file that takes one size or batch, or RGB: the package fuses by regions, and adds color itself."""
+    """Refuse a fixed size or batch size, and RGB: the package fuses by regions and adds color itself."""
     shapes = {
         value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
         for value in (*model.graph.input, *model.graph.output)

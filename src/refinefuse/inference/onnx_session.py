@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime, also for networks of other programs."""
+"""onnxruntime sessions, also for networks of other programs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Feed = dict[str, np.ndarray]
 
 
 def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "onnx") -> Any:
-    """An onnxruntime session on the CPU.
+    """Open an onnxruntime session on the CPU.
 
     Args:
-        model: an ONNX file, or what one holds.
-        threads: of the runtime.
-        purpose: what needs it, as the start of a sentence.
-        extra: the extra that brings onnxruntime there.
+        model: an ONNX file, or its contents.
+        threads: threads of the runtime.
+        purpose: the feature that needs it, as the start of a sentence.
+        extra: the package extra that installs onnxruntime.
 
     Raises:
         MissingDependencyError: if onnx or onnxruntime is not installed.
@@ -32,12 +32,12 @@ def onnx_session(model: bytes | Path, threads: int, purpose: str, extra: str = "
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Threads that wait by spinning take the processor from torch's, which prepare and finish every image.
+    # Spinning threads would compete with torch's threads, which pre- and post-process every image.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = str(model) if isinstance(model, Path) else model
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no class of their own that it exports
+    except Exception as error:  # onnxruntime exports no error class
         raise InputError(f"{_called(model)} cannot be loaded.\n  {error}") from None
 
 
@@ -46,10 +46,10 @@ def _called(model: bytes | Path) -> str:
 
 
 def _check_bounded(model: bytes | Path, onnx: Any) -> None:
-    """Refuse a `Loop`, the one operator whose work nothing in the file bounds, at any depth."""
+    """Refuse `Loop`, the only operator with unbounded work, at any nesting depth."""
     try:
         content = onnx.load_from_string(model.read_bytes() if isinstance(model, Path) else model)
-    except Exception as error:  # protobuf's errors and those of the file system have no common class
+    except Exception as error:  # protobuf and file system errors have no common base class
         raise InputError(f"{_called(model)} cannot be loaded.\n  {error}") from None
     pending = [content.graph, *content.functions]
     while pending:
@@ -64,10 +64,10 @@ def _check_bounded(model: bytes | Path, onnx: Any) -> None:
 
 
 def run_onnx(session: Any, feed: Feed, path: Path) -> list[np.ndarray]:
-    """All outputs of a session for these inputs.
+    """Run a session and return all outputs.
 
     Raises:
-        InputError: naming the file, if its network cannot be computed.
+        InputError: if the network fails; the message names the file.
     """
     try:
         found: list[np.ndarray] = session.run(None, feed)

@@ -1,4 +1,4 @@
-"""Where results go, and what is refused about it before any work is done."""
+"""Output paths, and their checks before any work is done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUFFIXES = {"auto": None, "png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg
 
 
 def suffix_of(output_format: OutputFormat) -> str | None:
-    """The suffix of the files of a format; None for `auto`.
+    """The file suffix of a format; None for `auto`.
 
     Raises:
         InputError: if the format is unknown.
@@ -28,14 +28,14 @@ def suffix_of(output_format: OutputFormat) -> str | None:
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """Where results go, and in what form: files for one pair, folders for many.
+    """Output paths and formats: files for one pair, folders for many.
 
     Attributes:
         output: the fused image.
-        weight_map: the weight map of all sources but the last; None: not wanted.
-        montage: sources and result side by side; None: not wanted.
-        suffix: of the fused images of a folder run; None: the one that each pair calls for.
-        png_level: how hard PNG files are packed, as `write_images` takes it.
+        weight_map: the weight map of all sources but the last; None writes none.
+        montage: sources and result side by side; None writes none.
+        suffix: suffix of the fused images of a folder run; None chooses it for each pair.
+        png_level: PNG compression level, as in `write_images`.
     """
 
     output: Path
@@ -49,7 +49,7 @@ class OutputPaths:
         return [path for path in (self.output, self.weight_map, self.montage) if path is not None]
 
     def inside(self, name: str, suffix: str) -> OutputPaths:
-        """The files of one pair of a folder run, which calls for this suffix of the fused image; the others are PNG."""
+        """The files of one pair of a folder run: the fused image with this suffix, the others as PNG."""
         return replace(
             self,
             output=self.output / f"{name}{self.suffix or suffix}",
@@ -59,15 +59,15 @@ class OutputPaths:
 
 
 def check_apart(outputs: Sequence[Path], sources: Sequence[Path], *, inside: bool = False) -> None:
-    """Refuse a result that is a source or another result: nothing that is wanted may be lost.
+    """Refuse outputs that would overwrite a source or another output.
 
     Args:
-        outputs: of a run.
-        sources: of the run.
-        inside: also refuse folders for results inside the sources, where a later run would take them for sources.
+        outputs: outputs of the run.
+        sources: sources of the run.
+        inside: also refuse output folders inside the sources, where a later run would read them as sources.
 
     Raises:
-        InputError: naming the path.
+        InputError: if there is a conflict; the message names the path.
     """
     for path in (*outputs, *sources):
         as_path(path)
@@ -90,7 +90,7 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Raises:
         InputError: if that is not possible.

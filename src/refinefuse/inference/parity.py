@@ -1,4 +1,4 @@
-"""What 8-bit integers cost: real pairs to calibrate with, and how far others are off in levels and in metrics."""
+"""Loss of quality by int8 quantization: calibration pairs, and differences of other pairs in levels and metrics."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from refinefuse.inference.runtimes import FuseLike
 from refinefuse.metrics import evaluate
 
 CALIBRATION = 16
-"""Pairs from which the scales of the integers are computed; as many others measure the loss of quality."""
+"""Number of calibration pairs; as many other pairs measure the loss of quality."""
 METRICS = ("SCD", "VIF", "Qabf", "SSIM", "edge_recall", "missed_targets", "noise_gain")
 
 
 @dataclass(frozen=True)
 class QuantizationReport:
-    """How much real pairs lose by quantization.
+    """Loss of quality on real pairs by quantization.
 
     Attributes:
-        num_pairs: pairs that were measured; none of them was used for calibration.
+        num_pairs: number of measured pairs; none of them was used for calibration.
         mean: mean difference, in 8-bit levels.
         largest: largest difference, in levels.
-        scores: by metric, the mean in float32 and the mean after quantization.
+        scores: mean in float32 and mean after quantization, by metric.
     """
 
     num_pairs: int
@@ -45,10 +45,10 @@ class QuantizationReport:
 
 
 def calibration_pairs(a: Path, b: Path) -> list[tuple[Tensor, Tensor]]:
-    """At most twice `CALIBRATION` pairs of luma, evenly spaced over two folders of images with the same names.
+    """Read up to twice `CALIBRATION` pairs of luma, evenly spaced over two folders of images with the same names.
 
     Raises:
-        InputError: if fewer than two pairs have one size.
+        InputError: if fewer than two pairs have matching sizes.
     """
     pairs = pair_folders(a, b).pairs
     chosen = pairs[:: max(1, -(-len(pairs) // (2 * CALIBRATION)))]
@@ -67,12 +67,12 @@ def calibration_pairs(a: Path, b: Path) -> list[tuple[Tensor, Tensor]]:
 def quantization_report(
     expected: FuseLike, got: FuseLike, pairs: Iterable[tuple[Tensor, Tensor]]
 ) -> QuantizationReport:
-    """Measure how much real pairs lose.
+    """Measure the loss of quality on real pairs.
 
     Args:
         expected: the network in torch.
         got: the quantized network.
-        pairs: as both take them.
+        pairs: inputs for both.
     """
     means, largest, scores = [], [], []
     for a, b in pairs:

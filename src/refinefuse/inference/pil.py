@@ -1,4 +1,4 @@
-"""Images of the Python Imaging Library (Pillow) to arrays and back. Pillow is the caller's: it is not a dependency."""
+"""Convert Pillow images to arrays and back. Pillow is not a dependency; the caller brings it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def is_pil(image: object) -> TypeIs[Image]:
 
 
 def from_pil(image: Image, argument: str) -> NDArray[Any]:
-    """The pixels of a PIL image: uint8, uint16 (mode I;16) or float32 (mode F).
+    """Return the pixels of a PIL image as uint8, uint16 (mode I;16) or float32 (mode F).
 
     Raises:
-        InputError: if its mode holds no such image.
+        InputError: if its mode is not supported.
     """
     if image.mode not in _MODES:
         raise InputError(
@@ -43,7 +43,7 @@ def from_pil(image: Image, argument: str) -> NDArray[Any]:
 
 
 def to_pil(pixels: NDArray[Any]) -> Image:
-    """A PIL image of pixels; colors in more than 8 bits, for which PIL has no mode, become 8 bits."""
+    """Create a PIL image; colors deeper than 8 bits, for which PIL has no mode, become 8 bits."""
     from PIL import Image
 
     if pixels.ndim == 3 and pixels.dtype != np.uint8:

@@ -30,7 +30,7 @@ def bands(x: Float[Tensor, "n c h w"], count: int) -> list[Float[Tensor, "n c i 
 
     Source: Burt, Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Communications 31(4), 1983.
     Differs: 2 x 2 means and bilinear upsampling, which keep the cells aligned with the image. The last one is the
-        residual.
+    residual.
     """
     parts = []
     for _ in range(count - 1):
