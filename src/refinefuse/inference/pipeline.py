@@ -1,7 +1,7 @@
-"""The way of every kind of source: read, check, register, fuse, write.
+"""The common pipeline for all kinds of sources: read, check, register, fuse, write.
 
-Stills, large images by strips, videos and volumes differ only in their readers and writers. A reader yields pairs, the
-stages work on each of them in turn, a writer takes them in the same order.
+Stills, large images in strips, videos and volumes differ only in their readers and writers. A reader yields pairs, the
+stages process each pair in turn, and a writer consumes them in the same order.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from refinefuse.network.head import FusionOutput
 from refinefuse.progress import manual_bar
 
 _GRAY = 1 / 255  # chroma below which an image is gray
-_DEPTH = 2  # pairs that wait between two threads
+_DEPTH = 2  # queue size between two threads
 
-#: Called after each pair with the steps done and in all (None: not known); raises KeyboardInterrupt to stop the run.
+#: Called after each pair with the steps done and the total (None: unknown); raises KeyboardInterrupt to stop the run.
 Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
 class Strip:
-    """What fusing some rows of an image needs to know of the rest.
+    """What is needed from the whole image to fuse some of its rows.
 
     Attributes:
-        statistics: the grid statistics of both sources as a whole.
-        tiles: those that make up the result, in the coordinates of the rows.
+        statistics: grid statistics of both whole sources.
+        tiles: tiles of the result, in coordinates of the rows.
     """
 
     statistics: tuple[Tensor, Tensor]
@@ -45,21 +45,21 @@ class Strip:
 
 @dataclass
 class Pair:
-    """Two or more sources of one scene on their way: stills, frames, slices, or strips of large images.
+    """Two or more sources of one scene in the pipeline: stills, frames, slices, or strips of large images.
 
     Attributes:
-        name: for messages.
-        images: the sources, (1, c, h, w) float32 in [0, 1]; the last is the one whose color is kept.
-        origin: what the reader hands to the writer, to make a result of the fused luma: files, depth, timestamps.
-        paths: where the images come from, for messages.
-        metadata: of the files, where the sources are image files.
-        preview: what is checked; None: nothing, because another pair stands for this one.
-        strip: where these are rows of larger images.
-        steps: of progress.
-        warnings: what looks wrong.
-        settings: what was done to the sources, for the record of provenance.
-        planes: the sources taken apart, once they are fused.
-        output: the fused luma and the weight map, once they are fused.
+        name: name for messages.
+        images: the sources, (1, c, h, w) float32 in [0, 1]; the color of the last one is kept.
+        origin: data from the reader that the writer needs to build the result: files, depth, timestamps.
+        paths: paths of the images, for messages.
+        metadata: metadata of the files, for image files.
+        preview: images to check; None if another pair is checked instead.
+        strip: context for rows of larger images.
+        steps: number of progress steps.
+        warnings: warnings about the pair.
+        settings: processing of the sources, for the provenance record.
+        planes: YCbCr planes of the sources, once fused.
+        output: fused luma and weight map, once fused.
         error: why there is no result.
     """
 
@@ -78,16 +78,15 @@ class Pair:
     error: Exception | None = None
 
     def require_output(self) -> FusionOutput:
-        """The output; raises the error of the pair if there is none."""
+        """Return the output, or raise the error of the pair."""
         if self.output is None:
             raise self.error or RuntimeError(f"The pair '{self.name}' was not fused.")
         return self.output
 
     def color_sources(self, color: Color) -> tuple[YCbCrImage, ...]:
-        """The planes as sources of color.
+        """Return the planes to use as sources of color.
 
-        Where the color of `b` is wanted and it is gray, stored in three channels or in one, that of `a` is taken,
-        unless it is false color.
+        If the color of `b` is requested but `b` is gray, the color of `a` is used, unless it is false color.
         """
         *others, last = self.planes
         if color != "b":
@@ -101,10 +100,10 @@ class Pair:
 
 
 class Reader(Protocol):
-    """Yields pairs in order. What costs one pair only comes as a pair with an error; whatever it raises ends the run.
+    """Yields pairs in order. A failure of one pair is yielded as a pair with an error; exceptions end the run.
 
     Attributes:
-        total: how many steps there are; None if that is not known.
+        total: number of steps; None if unknown.
     """
 
     total: int | None
@@ -114,17 +113,17 @@ class Reader(Protocol):
 
 
 class PairStage(Protocol):
-    """Works on one pair. What it raises becomes the error of the pair."""
+    """Processes one pair. Exceptions become the error of the pair."""
 
     def __call__(self, pair: Pair) -> None:
-        """Check it, register it, or fuse it."""
+        """Check, register or fuse the pair."""
 
 
 class Writer(Protocol):
-    """Takes all pairs in order, those with an error too; raises what ends the run."""
+    """Consumes all pairs in order, including those with errors; exceptions end the run."""
 
     def write(self, pairs: Iterator[Pair]) -> None:
-        """Write results until the pairs end. If the iterator raises, nothing incomplete may be left."""
+        """Write results until the pairs end. If the iterator raises, no incomplete file may remain."""
 
 
 def run(
@@ -135,19 +134,19 @@ def run(
     progress: bool | Progress = False,
     workers: Workers | None = None,
 ) -> None:
-    """Read in one thread, check, register and fuse in this one, write in a third; few pairs are in memory at a time.
+    """Read in one thread, check, register and fuse in this one, and write in a third, with few pairs in memory.
 
     Args:
-        reader: of pairs.
-        stages: what is done to each.
-        writer: of results.
-        progress: show a progress bar on standard error, or a function that is called instead.
-        workers: do all stages but the last for several pairs at a time, or that one too; None: this thread does.
+        reader: yields the pairs.
+        stages: stages for each pair.
+        writer: writes the results.
+        progress: show a progress bar on standard error, or a function to call instead.
+        workers: threads that run all stages but the last, or all stages, for several pairs at once; None uses this
+            thread.
 
     Raises:
-        Exception: the first error of the reader or of the writer; nothing more is read then, and what was read before
-            is written.
-        KeyboardInterrupt: if the user stops it; the writer has finished what it had.
+        Exception: the first error of the reader or the writer; pairs read before it are still written.
+        KeyboardInterrupt: if the user stops the run; the writer finishes the pairs it has.
     """
     found: BoundedQueue[Pair] = BoundedQueue(_DEPTH, is_large=_is_strip)
     fused: BoundedQueue[Pair] = BoundedQueue(_DEPTH, is_large=_is_strip)
@@ -193,12 +192,12 @@ def _read(reader: Reader, found: BoundedQueue[Pair]) -> None:
                 if not found.put(pair):
                     return
         found.finish()
-    except Exception as error:  # raised again where the pairs are taken
+    except Exception as error:  # raised again by the consumer
         found.finish(error)
 
 
 def _prepared(pairs: Iterable[Pair], stages: Sequence[PairStage], workers: Workers | None) -> Iterable[Pair]:
-    """The pairs after all stages but the last; whole images after that one too, where workers fuse."""
+    """Pairs after all stages but the last; whole images also after the last one if the workers fuse."""
     if workers is None:
         return map(partial(_work, stages[:-1]), pairs)
     return workers.map(lambda pair: _work(stages if workers.fuse and not _is_strip(pair) else stages[:-1], pair), pairs)
@@ -209,7 +208,7 @@ def _work(stages: Sequence[PairStage], pair: Pair) -> Pair:
         if pair.error is None:
             for stage in stages:
                 stage(pair)
-    except Exception as error:  # the writer knows whether it costs this pair or all
+    except Exception as error:  # the writer decides whether to continue
         pair.error = error
     return pair
 
@@ -219,7 +218,7 @@ def _write(writer: Writer, fused: BoundedQueue[Pair], errors: list[Exception]) -
         writer.write(iter(fused))
     except Exception as error:  # raised again by `run`
         errors.append(error)
-    except (KeyboardInterrupt, SystemExit):  # came with the pairs, and is raised by `run`
+    except (KeyboardInterrupt, SystemExit):  # passed on with the pairs and raised by `run`
         pass
     finally:
         fused.close()

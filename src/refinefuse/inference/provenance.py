@@ -1,6 +1,6 @@
-"""What made a result: a record that every kind of output carries, and that is read back from it.
+"""Provenance records: how a result was made, stored in every kind of output and read back from it.
 
-Images carry it in their XMP packet, beside whatever else that holds. Source: ISO 16684-1:2019 (XMP), 7.4 (serialization
+Images store it in their XMP packet, beside its other contents. Source: ISO 16684-1:2019 (XMP), 7.4 (serialization
 of simple values) and 7.3.2 (packet wrapper).
 """
 
@@ -29,22 +29,22 @@ _PACKET = (
 )
 _OURS = re.compile(_ENTRY.format("[^<]*").replace("?", r"\?").encode())
 _END = re.compile(rb"</\w+:RDF\s*>")
-# As an element, or as an attribute: programs that write a packet again may choose either.
+# As an element, or as an attribute: programs that rewrite a packet may use either.
 _VALUE = re.compile(rb":provenance\s*(?:=\s*(?:\"([^\"]*)\"|'([^']*)')|>([^<]*)<)")
 _START = '{"refinefuse": '
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a result.
+    """How a result was made.
 
     Attributes:
         refinefuse: version of the package.
-        weights: their name, the name of their file, or a repository of the Hub.
-        file: the shipped file, whose name ends in its number; empty for other weights.
-        sha256: of the weights.
-        sources: names of the files, with no more of their folders than it takes to tell them apart.
-        settings: what else decides about the values: range, window, transform, contrast, color, ...
+        weights: name of the weights, their file name, or a Hub repository.
+        file: the shipped file, whose name ends with its version number; empty for other weights.
+        sha256: sha256 of the weights.
+        sources: file names, with just enough of their folders to distinguish them.
+        settings: other settings that affect the values: range, window, transform, contrast, color, ...
     """
 
     refinefuse: str
@@ -56,7 +56,7 @@ class Provenance:
 
     @classmethod
     def of(cls, fuser: Fuser) -> Provenance:
-        """The record of what a fuser makes, so far without sources."""
+        """Create the record for a fuser, without sources."""
         entry = shipped().get(fuser.weights)
         name = Path(fuser.weights).name if Path(fuser.weights).exists() else fuser.weights
         settings = {
@@ -67,22 +67,22 @@ class Provenance:
         return cls(__version__, name, entry.file if entry else "", fuser.fingerprint(), settings=settings)
 
     def with_sources(self, sources: Sequence[str], settings: Mapping[str, str]) -> Provenance:
-        """The record of one result.
+        """Create the record of one result.
 
         Args:
             sources: paths or names; passwords of addresses, and folders that do not differ, are left out.
-            settings: further settings; empty ones are left out.
+            settings: further settings; empty ones are omitted.
         """
         known = {**self.settings, **{name: text for name, text in settings.items() if text}}
         return replace(self, sources=_names(sources), settings=known)
 
     def to_text(self) -> str:
-        """One line of JSON in ASCII, from which `from_text` makes the record again."""
+        """Serialize to one line of ASCII JSON, which `from_text` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_text(cls, text: str | None) -> Provenance | None:
-        """The record that a text holds among others; None if it holds none."""
+        """Find the record in a text; None if there is none."""
         start = (text or "").find(_START)
         if text is None or start < 0:
             return None
@@ -95,7 +95,7 @@ class Provenance:
             return None
 
     def lines(self) -> list[str]:
-        """The record for a user to read."""
+        """The record in human-readable lines."""
         file = f"{self.file}, " if self.file else ""
         rows = {
             "made by": f"refinefuse {self.refinefuse}",
@@ -107,7 +107,7 @@ class Provenance:
 
 
 def describe_range(fixed: IntensityRange | None, quantity: str = "counts") -> str:
-    """A fitted range in words; empty if there is none."""
+    """Describe a fitted range; empty if there is none."""
     return "" if fixed is None else f"{fixed.low:g} to {fixed.high:g} {quantity}".strip()
 
 
@@ -136,7 +136,7 @@ def _parts(source: str) -> list[str]:
 
 
 def add_text(packet: bytes | None, text: str) -> bytes:
-    """The packet with a text, which replaces one that it held; a packet that is none stays as it is."""
+    """Add or replace the text in a packet; an invalid packet is returned unchanged."""
     entry = _ENTRY.format(html.escape(text))
     if not packet:
         return _PACKET.format(entry).encode()
@@ -146,7 +146,7 @@ def add_text(packet: bytes | None, text: str) -> bytes:
 
 
 def find_text(packet: bytes | None) -> str | None:
-    """The text that `add_text` added, also after another program has written the packet again."""
+    """Find the text added by `add_text`, even if another program has rewritten the packet."""
     if not packet or _NAMESPACE.encode() not in packet:
         return None
     found = _VALUE.search(packet)

@@ -1,4 +1,4 @@
-"""Read the record of provenance from every kind of output."""
+"""Read the provenance record from any kind of output."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _of_nifti(path: Path) -> str:
     try:
         extensions = nibabel.load(path).header.extensions
         return "\n".join(extension.content.decode("utf-8", "replace") for extension in extensions)
-    except Exception as error:  # nibabel has many for a damaged file
+    except Exception as error:  # nibabel raises many kinds for damaged files
         raise _unreadable(path, "NIfTI file", error) from None
 
 
@@ -69,7 +69,7 @@ def _of_dicom(path: Path) -> str:
             header = pydicom.dcmread(files[0], stop_before_pixels=True, force=True)
             equipment = header.get("ContributingEquipmentSequence", [])
             return "\n".join(str(item.get("ContributionDescription", "")) for item in equipment)
-    except Exception as error:  # pydicom has many for a damaged file
+    except Exception as error:  # pydicom raises many kinds for damaged files
         raise _unreadable(path, "DICOM file", error) from None
 
 

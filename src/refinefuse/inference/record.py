@@ -1,4 +1,4 @@
-"""How the results in a folder were made: what a later run may skip, and what it must not."""
+"""Record of how the results in a folder were made, which decides what a later run may skip."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _FORMAT = "refinefuse-results-1"
 
 
 class FolderRecord:
-    """The settings that made the results of a folder, in a small file beside them.
+    """The settings behind the results of a folder, stored in a small file next to them.
 
-    A result counts as made by these settings if it is no older than the file, which is replaced when settings change.
+    A result is assumed to match these settings if it is not older than the file, which is replaced when they change.
 
     Args:
-        folder: of the results.
+        folder: folder of the results.
         fuser: the network and its options.
-        thermal: how sources are read.
-        alignment: how they are registered.
+        thermal: options for reading the sources.
+        alignment: options for aligning them.
     """
 
     def __init__(self, folder: Path, fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions) -> None:
         self.path = folder / RECORD_NAME
         self.settings = _settings(fuser, thermal, alignment)
         self._found: dict[str, Any] = {}
-        with suppress(OSError, ValueError):  # none yet, or not ours: nothing counts as made then
+        with suppress(OSError, ValueError):  # missing or not ours: no result matches
             found = json.loads(self.path.read_text(encoding="utf-8"))
             self._found = found if isinstance(found, dict) else {}
 
@@ -51,10 +51,10 @@ class FolderRecord:
         return self._found.get("format") == _FORMAT and self._found.get("settings") == self.settings
 
     def check(self, results: Sequence[Path]) -> None:
-        """Refuse results that exist and were made by other settings, or nobody knows how.
+        """Refuse existing results that were made with other or unknown settings.
 
         Raises:
-            InputError: naming them.
+            InputError: if there are any; the message names them.
         """
         since = self.path.stat().st_mtime_ns if self._agrees() else None
         others = [str(path) for path in results if since is None or path.stat().st_mtime_ns < since]
@@ -65,7 +65,7 @@ class FolderRecord:
             )
 
     def write(self, ranges: Sequence[IntensityRange]) -> None:
-        """Write the file, unless it says the same already.
+        """Write the file, unless it is up to date.
 
         Raises:
             InputError: if it cannot be written.
@@ -76,7 +76,7 @@ class FolderRecord:
 
 
 def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions) -> dict[str, Any]:
-    """What decides about the values of a result, as it comes back from JSON."""
+    """The settings that affect the values of a result, as JSON returns them."""
     transform = alignment.transform
     return {
         "weights": fuser.weights,
@@ -94,7 +94,7 @@ def _settings(fuser: Fuser, thermal: ThermalOptions, alignment: AlignmentOptions
 
 
 def _plain(value: Any) -> Any:
-    """A field of a transform as JSON has it."""
+    """Convert a field of a transform to plain JSON types."""
     if is_dataclass(value):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     return list(value) if isinstance(value, tuple) else value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: processors and memory, within its affinity and its control groups.
+"""CPU cores and memory available to this process, within its affinity and control groups.
 
 Sources: Linux, Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst; Documentation/scheduler/
 sched-bwc.rst; Documentation/filesystems/proc.rst (MemAvailable).
@@ -13,17 +13,17 @@ from pathlib import Path
 import torch
 
 ROOT = Path("/")
-_UNKNOWN = 2 << 30  # bytes that are taken to be free where the system does not say
+_UNKNOWN = 2 << 30  # bytes assumed free if the system reports nothing
 
 
 def limit_threads(threads: int = 0) -> int:
-    """Let torch use so many threads; 0: as many processors as this process may use, or as the environment says.
+    """Set the number of torch threads; 0 means the available cores, or the number set in the environment.
 
-    torch counts those of the machine or of the affinity and oversteps the quota of a container. It changes the whole
+    torch counts the cores of the machine or of the affinity, ignoring the quota of a container. This changes the whole
     process, so the command line calls it and the library never does.
 
     Returns:
-        How many torch uses now.
+        The number of threads that torch now uses.
     """
     if threads or "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads or usable_cores())
@@ -31,32 +31,32 @@ def limit_threads(threads: int = 0) -> int:
 
 
 def usable_cores(root: Path = ROOT) -> int:
-    """How many processors the affinity of this process and the quota of its control groups leave it, at least 1."""
+    """Number of cores allowed by the affinity of this process and the quota of its control groups, at least 1."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [int(quota) for quota in _quotas(root)]
     return max(1, min([affinity, *quotas]))
 
 
 def free_memory(root: Path = ROOT) -> int:
-    """Bytes that this process can still take: what the system and its control groups have left."""
+    """Memory in bytes that this process can still allocate, given the system and its control groups."""
     available = [line for line in _lines(root / "proc/meminfo") if line.startswith("MemAvailable:")]
     left = [*_left_in_groups(root), *(int(line.split()[1]) * 1024 for line in available)]
     if left:
         return max(0, min(left))
-    try:  # other systems than Linux report how much there is, not how much is free
+    try:  # systems other than Linux report total memory only
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         return _UNKNOWN
 
 
 def free_on_gpu(device: torch.device) -> int:
-    """Bytes that this process can still take of a GPU: what nobody has, and what torch keeps without using it."""
+    """Bytes that this process can still allocate on a GPU: free memory plus torch's unused cache."""
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Processors by the quota of each control group above this process."""
+    """Core quota of each control group of this process and its ancestors."""
     for group in _groups(root, "cpu"):
         both = (_lines(group / "cpu.max") or [""])[0].split()
         if not both:
@@ -66,7 +66,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:
-    """Bytes left in each control group above this process; pages of files that can be dropped count as left."""
+    """Bytes left in each control group of this process and its ancestors, including droppable file cache."""
     names = (
         ("memory.max", "memory.current", "inactive_file "),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
@@ -80,7 +80,7 @@ def _left_in_groups(root: Path) -> Iterator[int]:
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of this process's control groups and of those above them, in version 2 and in version 1."""
+    """Folders of this process's control groups and their ancestors, for cgroup v2 and v1."""
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):

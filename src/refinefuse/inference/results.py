@@ -1,4 +1,4 @@
-"""What becomes of a run over files, folders or volumes."""
+"""Results of runs over files, folders or volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that compute an exported file: each at its own default settings, compared with what the package returns."""
+"""Runtimes for exported files: each runs with its default settings and is compared with the package."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from refinefuse.samples import read_sample
 
 ExportPrecision: TypeAlias = Literal["float32", "float16", "bfloat16", "int8"]
 FuseLike: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""From the sources, as the file takes them, to `fused`."""
+"""Maps the sources, in the format of the file, to `fused`."""
 
 SIZES = ((480, 640), (301, 496), (255, 257), (33, 17), (7, 513), (1, 1))
-"""A common size, three that no stride divides, a line and the smallest: what is checked where any size is taken."""
+"""Sizes checked if the file accepts any: a common one, three not divisible by a stride, a thin one and the smallest."""
 LARGEST = 1.0
-"""Levels by which one pixel may differ where file and runtime compute in float32."""
+"""Maximum difference per pixel in levels, if file and runtime both compute in float32."""
 MEAN = {"float32": 1.5, "float16": 1.5, "bfloat16": 1.5, "int8": 4.0}
-"""Levels by which pixels may differ on average, by the precision of the file."""
+"""Maximum mean difference in levels, by precision of the file."""
 
 
 @dataclass(frozen=True)
 class RuntimeCheck:
-    """What one program made of an exported file, at its default settings.
+    """The check of an exported file in one runtime, at its default settings.
 
     Attributes:
-        runtime: its name.
-        version: its version.
+        runtime: name of the runtime.
+        version: version of the runtime.
         computes_in: the precision that it chose.
         largest: largest difference from the package over all images, in 8-bit levels; NaN if it cannot run the file.
         mean: mean difference over the image that differs most, in levels.
-        problem: why the file does not count as checked there; None if it does.
+        problem: why the check failed; None if it passed.
     """
 
     runtime: str
@@ -57,18 +57,18 @@ class RuntimeCheck:
 
     @property
     def differs(self) -> bool:
-        """Whether it computes another image."""
+        """Whether its output differs too much."""
         return self.problem is not None and not math.isnan(self.largest)
 
     def to_markdown(self) -> str:
-        """One row of the table of `checks_table`."""
+        """Format as one row of `checks_table`."""
         numbers = ["–", "–"] if math.isnan(self.largest) else [f"{self.largest:.4f}", f"{self.mean:.4f}"]
         name = f"{self.runtime} {self.version}"
         return f"| {' | '.join([name, self.computes_in, *numbers, self.problem or 'checked'])} |"
 
 
 def checks_table(checks: tuple[RuntimeCheck, ...]) -> str:
-    """The checks as a table in Markdown."""
+    """Format the checks as a Markdown table."""
     header = "| runtime | computes in | largest | mean | |\n|---|---|---|---|---|"
     return "\n".join([header, *(check.to_markdown() for check in checks)])
 
@@ -120,22 +120,22 @@ RUNTIMES: dict[str, tuple[str, Callable[[bytes, GraphForm], tuple[FuseLike, str]
     "OpenVINO": ("openvino", _openvino),
     "OpenCV DNN": ("cv2", _opencv),
 }
-"""By name: the module, and what loads a file at the defaults of the runtime."""
+"""By name: the module, and a function that loads a file with the runtime's defaults."""
 
 
 def check_file(content: bytes, form: GraphForm, precision: ExportPrecision, network: FusionModel) -> list[RuntimeCheck]:
-    """Run an exported file in every runtime that is installed, and compare it with the package.
+    """Run an exported file in every installed runtime, and compare the output with that of the package.
 
     Args:
         content: the ONNX file.
-        form: what it takes.
-        precision: of the file.
-        network: that was exported, in torch.
+        form: its input format.
+        precision: its precision.
+        network: the exported network, in torch.
 
     Raises:
         InputError: if no runtime confirms the file.
     """
-    pairs = list(example_pairs(form, noise=precision != "int8"))  # its scales are those of images
+    pairs = list(example_pairs(form, noise=precision != "int8"))  # int8 scales are calibrated on images
     expected = [package_fused(network, *pair) for pair in pairs]
     checks = []
     for name, (module, load) in RUNTIMES.items():
@@ -162,7 +162,7 @@ def _check(
     try:
         run, chosen = load()
         differences = [255 * (run(*pair) - image).abs() for pair, image in zip(pairs, expected, strict=True)]
-    except Exception as error:  # what a runtime raises has no class in common
+    except Exception as error:  # runtimes have no common error class
         reason = " ".join(str(error).split())
         return RuntimeCheck(name, release, "–", math.nan, math.nan, f"cannot run it: {reason[:200]}")
     computes_in = chosen if precision == "float32" else precision
@@ -175,7 +175,7 @@ def _check(
 
 @torch.inference_mode()
 def package_fused(network: FusionModel, a: Tensor, b: Tensor) -> Tensor:
-    """What the package makes of sources as a file takes them: luma, or RGB where `b` is RGB."""
+    """Fuse with the package, with the inputs of an exported file: luma, or RGB if `b` is RGB."""
     colored = to_ycbcr(b)
     fused = network.predict(a, colored.luma, network.encode_context(a, colored.luma)).fused
     return restore_color(fused, YCbCrImage(a), colored)
@@ -188,7 +188,7 @@ def _scene() -> tuple[Tensor, Tensor]:
 
 
 def example_pairs(form: GraphForm, *, noise: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-    """A scene, and noise, in every size that is checked; where any batch is taken, two pairs at a time as well."""
+    """Yield a scene and noise in every checked size; also as a batch of two if any batch size is accepted."""
     scene = _scene()
     generator = torch.Generator().manual_seed(0)
     for size in SIZES if form.size is None else [form.size]:

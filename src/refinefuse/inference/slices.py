@@ -1,4 +1,4 @@
-"""Medical volumes as pairs of slices on one grid, with ranges that are fixed over each volume."""
+"""Read medical volumes as pairs of slices on one grid, with a fixed range per volume."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from refinefuse.inference.inspection import Preview
 from refinefuse.inference.pipeline import Pair
 from refinefuse.inference.results import VolumeResult
 
-_SMALL_COVERAGE = 0.5  # fraction of the grid in which a source has data, below which a warning is given
-_FINER = 1.5  # how much finer the grid of another source must be to be mentioned
+_SMALL_COVERAGE = 0.5  # warn if a source covers less than this fraction of the grid
+_FINER = 1.5  # mention another source if its grid is finer by this factor
 
 
 class SliceReader:
-    """The slices of volumes on one grid.
+    """Reads the slices of volumes on one grid.
 
     Args:
-        volumes: two or more; the last gives the color, but PET and SPECT always come after CT and MRI if no color map
+        volumes: two or more; the last provides the color, but PET and SPECT are moved after CT and MRI if no color map
             is chosen.
-        options: of volumes.
+        options: options for volumes.
 
     Attributes:
-        volumes: in the order in which they are fused.
-        grid: the volume on whose grid the result lies.
-        shape: (h, w, slices) of the result as it is displayed.
-        colormap: of the last volume.
-        ranges: the values of each volume that become 0 and 1.
-        result: what was read, and what looks wrong.
+        volumes: the volumes in fusion order.
+        grid: the volume whose grid the result gets.
+        shape: (h, w, slices) of the result in display orientation.
+        colormap: color map of the last volume.
+        ranges: intensity range of each volume.
+        result: messages and warnings.
 
     Raises:
         InputError: if the volumes cannot be shown on one grid.
@@ -66,7 +66,7 @@ class SliceReader:
             self.result.warnings += intensity_warnings(volume, fixed)
 
     def __iter__(self) -> Generator[Pair, None, None]:
-        """All slices; the middle one is checked."""
+        """Yield all slices; the middle one is checked."""
         covered = np.zeros(len(self.volumes))
         for k in range(self.shape[2]):
             shown, fractions = self._displayed.at(k)

@@ -1,4 +1,4 @@
-"""The stages that every pair goes through between its reader and its writer: check, register, fuse."""
+"""The stages between reader and writer: check, register, fuse."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from refinefuse.inference.threads import StageTimer
 
 @dataclass(frozen=True)
 class Check:
-    """Looks for what is wrong with a pair.
+    """Checks a pair for problems.
 
     Attributes:
-        kinds: what is looked for.
-        strict: refuse a pair with warnings.
-        pool: what the pairs of one rig show together is added to it.
+        kinds: kinds of warnings to check for.
+        strict: refuse pairs with warnings.
+        pool: accumulates the evidence of the pairs of one rig.
     """
 
     kinds: tuple[WarningKind, ...]
@@ -34,7 +34,7 @@ class Check:
         """Add warnings to the pair.
 
         Raises:
-            AlignmentError: if it has warnings and they are refused.
+            AlignmentError: if it has warnings and `strict` is set.
             InputError: if GeoTIFF tags give its images different locations.
         """
         if pair.preview is not None:
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Register:
-    """Brings every source onto the grid of the last, if that is wanted."""
+    """Registers every source to the last one, if requested."""
 
     options: AlignmentOptions
 
@@ -68,17 +68,17 @@ class Fuse:
 
     Attributes:
         fuser: the network.
-        timer: how long that takes.
+        timer: measures the time.
     """
 
     fuser: Fuser
     timer: StageTimer
 
     def __call__(self, pair: Pair) -> None:
-        """Give the pair its output.
+        """Set the output of the pair.
 
         Raises:
-            InputError: if the images differ in size, or the memory does not suffice.
+            InputError: if the images differ in size, or memory runs out.
         """
         check_sizes(pair.images, pair.paths)
         with self.timer.working():
@@ -87,7 +87,7 @@ class Fuse:
             if pair.strip is None:
                 pair.output = self.fuser.fuse_lumas(lumas)
             else:
-                pair.images = ()  # nobody needs them any more, and they are large; below, the lumas likewise
+                pair.images = ()  # free memory early; likewise the lumas below
                 context = self.fuser.encode_context_from_stats(*pair.strip.statistics)
                 pair.output = self.fuser.fuse_lumas(lumas, context, pair.strip.tiles)
                 pair.planes = tuple(replace(plane, luma=plane.luma.new_empty(1, 1, 0, 0)) for plane in pair.planes)
@@ -100,7 +100,7 @@ def stages_of(
     timer: StageTimer | None = None,
     pool: PooledCheck | None = None,
 ) -> tuple[PairStage, ...]:
-    """Check, register and fuse by some options. What is moved is not checked for misalignment."""
+    """Create the stages for the given options. Registered sources are not checked for misalignment."""
     kinds = chosen_kinds(
         alignment=not alignment.moves, polarity=thermal.polarity == "auto", weights=are_for_cameras(fuser.weights)
     )

@@ -1,4 +1,4 @@
-"""Images: one pair or all pairs of two folders, with more sources likewise."""
+"""Readers and writers for still images: one pair, or all pairs of two or more folders."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class StillJob:
-    """One pair of files on its way.
+    """One pair of files to fuse.
 
     Attributes:
-        name: of the pair.
+        name: name of the pair.
         files: its sources.
-        thermal: how each source but the last is read.
-        outputs: where results go: files, or the folders of a folder run.
-        in_folders: whether these are folders.
+        thermal: options for reading each source but the last.
+        outputs: output paths: files, or the folders of a folder run.
+        in_folders: whether the outputs are folders.
         in_strips: whether large images may be read strip by strip.
         cancelled: whether the writer has given up on it.
     """
@@ -68,7 +68,7 @@ class StillJob:
     cancelled: bool = False
 
     def settings(self, ranges: Sequence[IntensityRange | None]) -> dict[str, str]:
-        """What was done to the values of the sources, for the record of provenance."""
+        """Processing of the source values, for the provenance record."""
         polarity = self.thermal[0].polarity
         described = [describe_range(fixed) for fixed in ranges]
         return {
@@ -78,13 +78,13 @@ class StillJob:
         }
 
     def paths(self, suffix: str) -> OutputPaths:
-        """The files of its results; in a folder run, `suffix` is that of the fused image."""
+        """The output files; in a folder run, `suffix` is that of the fused image."""
         return self.outputs.inside(self.name, suffix) if self.in_folders else self.outputs
 
 
 @dataclass(frozen=True)
 class StillOrigin:
-    """What a still becomes: its job, and the sources whose form it gets."""
+    """Origin of a still: its job, and the sources that determine its format."""
 
     job: StillJob
     sources: tuple[LoadedImage, ...]
@@ -92,14 +92,14 @@ class StillOrigin:
 
 @dataclass(frozen=True)
 class StripOrigin:
-    """What a strip becomes: its job, and the form of the whole result."""
+    """Origin of a strip: its job, and the format of the whole result."""
 
     job: StillJob
     format: StripFormat
 
 
 class Written(NamedTuple):
-    """What became of a job: its warnings, and the error if there are no results."""
+    """Outcome of a job: its warnings, and the error if it failed."""
 
     job: StillJob
     warnings: tuple[PairWarning, ...]
@@ -108,7 +108,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class _Opened:
-    """A job that is read by strips: its readers, and what closes them."""
+    """A job that is read in strips: its readers, and the stack that closes them."""
 
     readers: Readers
     files: ExitStack
@@ -116,12 +116,12 @@ class _Opened:
 
 
 class StillReader:
-    """Reads pairs of files; large ones that can be read strip by strip come as strips.
+    """Reads pairs of files; large ones are read strip by strip if possible.
 
     Args:
-        jobs: what to read.
-        fuser: decides how large is large.
-        workers: decode several pairs at a time; None: one after the other.
+        jobs: jobs to read.
+        fuser: determines which images are large.
+        workers: threads that decode several pairs at once; None decodes sequentially.
     """
 
     def __init__(self, jobs: Sequence[StillJob], fuser: Fuser, workers: Workers | None = None) -> None:
@@ -131,7 +131,7 @@ class StillReader:
         self.total: int | None = len(jobs)
 
     def __iter__(self) -> Generator[Pair, None, None]:
-        """One pair or more strips for each job; what cannot be read comes with its error."""
+        """Yield one pair, or several strips, per job; unreadable ones carry their error."""
         read = map(self._read, self.jobs) if self.workers is None else self.workers.map(self._read, self.jobs)
         for job, found in zip(self.jobs, read, strict=True):
             if isinstance(found, Pair):
@@ -144,7 +144,7 @@ class StillReader:
                 yield _without_result(job, error)
 
     def _read(self, job: StillJob) -> Pair | _Opened:
-        """The pair of a job, with its error if it cannot be read; a large one opened, to be read by strips."""
+        """Read the pair of a job, with its error if that fails; large ones are opened for reading in strips."""
         try:
             if not (job.in_strips and len(job.files) == 2):
                 return self._whole(job)
@@ -204,15 +204,15 @@ def _without_result(job: StillJob, error: Exception) -> Pair:
 
 
 class StillWriter:
-    """Writes images: all results of a pair, or none of them.
+    """Writes images: all results of a pair, or none.
 
     Args:
-        color: whose color they get.
-        result: what became of each pair is entered here.
-        overwrite: replace files that exist.
-        keep_going: whether an error costs one pair only.
-        provenance: what made the results; None: it is not written into them.
-        workers: encode several results at a time; None: one after the other.
+        color: source of the color.
+        result: collects the outcome of each pair.
+        overwrite: replace existing files.
+        keep_going: continue with the next pair after an error.
+        provenance: provenance record for the results; None writes none.
+        workers: threads that encode several results at once; None encodes sequentially.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class StillWriter:
                 self.result.failed[job.name] = str(error) if ours else f"{type(error).__name__}: {error}"
 
     def _written(self, pairs: Iterator[Pair]) -> Iterator[Written]:
-        """What became of each job, in order: the workers write whole images, this thread writes strips as they come."""
+        """Yield the outcome of each job in order: workers write whole images, this thread writes strips."""
         by_job = groupby(pairs, lambda pair: id(pair.origin.job))
         firsts = ((next(strips), strips) for _, strips in by_job)
         for in_strips, group in groupby(firsts, lambda both: isinstance(both[0].origin, StripOrigin)):
@@ -257,7 +257,7 @@ class StillWriter:
                 yield from self.workers.map(self._write_job, (first for first, _ in group))
 
     def _write_job(self, first: Pair, rest: Iterable[Pair] = ()) -> Written:
-        """Write the results of one pair, or of all strips of one."""
+        """Write the results of one pair, or of all its strips."""
         job: StillJob = first.origin.job
         try:
             return Written(job, self._write_results(job, first, rest))
@@ -294,7 +294,7 @@ class StillWriter:
         return path.exists() and not self.overwrite
 
     def _render(self, pair: Pair, *, as_tiff: bool) -> dict[Path, Pixels]:
-        """What is to be written, by path; in a folder run as TIFF if PNG does not hold it."""
+        """Render the images to write, by path; in a folder run as TIFF if PNG cannot store them."""
         output = pair.require_output()
         *others, last = pair.color_sources(self.color)
         image = restore_color(output.fused, merge_color_sources(others), last, self.color)
@@ -311,7 +311,7 @@ class StillWriter:
         return results
 
     def _write_strips(self, job: StillJob, form: StripFormat, strips: Iterator[Pair], metadata: Metadata) -> None:
-        """Write strips as they come; nothing is left if one of them fails."""
+        """Write strips as they arrive; no file remains if one of them fails."""
         paths = job.paths(form.suffix)
         first = next(strips)
         strips = chain([first], strips)
@@ -332,7 +332,7 @@ class StillWriter:
 
 
 def _metadata_warnings(metadata: Sequence[Metadata], suffix: str) -> list[PairWarning]:
-    """What the last file says that the result cannot, and where the files disagree about what is up."""
+    """Warn about metadata that the result cannot store, and about sources with different orientations."""
     *others, last = metadata
     found = [message for other in others for message in orientation_warnings(other, last)]
     if lost := unsupported_metadata(last, suffix):

@@ -29,21 +29,21 @@ from refinefuse.inference.tiling import Tile, iter_tiles, strip_tile
 from refinefuse.network.context import StreamingGridStatistics
 from refinefuse.network.fusion_model import Region
 
-_ROWS = 64  # rows that are read at once
-_PREVIEW = 1024  # longest side of the small versions that are checked, in pixels
+_ROWS = 64  # rows read at once
+_PREVIEW = 1024  # longest side of the previews that are checked, in pixels
 
 Readers = tuple[ScanlineReader, ScanlineReader]
 
 
 @dataclass(frozen=True)
 class StripFormat:
-    """What a result that is written strip by strip is like.
+    """Format of a result that is written strip by strip.
 
     Attributes:
         shape: (h, w) or (h, w, c).
         dtype: the deeper type of the two sources.
-        is_pyramid: whether a TIFF gets smaller levels, as a source has them.
-        suffix: of the file in a folder run: TIFF if it can be written by strips or holds floats; else PNG.
+        is_pyramid: whether to write a TIFF with reduced levels, because a source has them.
+        suffix: file suffix in a folder run: TIFF if it can be written in strips or contains floats, else PNG.
     """
 
     shape: tuple[int, ...]
@@ -52,13 +52,13 @@ class StripFormat:
     suffix: str
 
     def as_gray(self, dtype: np.dtype[Any]) -> StripFormat:
-        """The same size with one channel."""
+        """Same size with one channel."""
         return replace(self, shape=self.shape[:2], dtype=dtype)
 
 
 @contextmanager
 def open_readers(files: Sequence[Path]) -> Iterator[Readers]:
-    """Open a pair of files: TIFF files for reading strip by strip, others are decoded.
+    """Open a pair of files: TIFF files for reading strip by strip; others are decoded.
 
     Raises:
         InputError: if a file cannot be read.
@@ -74,12 +74,12 @@ def open_readers(files: Sequence[Path]) -> Iterator[Readers]:
 
 
 def read_whole(reader: ScanlineReader) -> Pixels:
-    """All pixels of a reader; those of a TIFF are decoded at once."""
+    """Read all pixels; a TIFF is decoded in one go."""
     return read_image(reader.path) if isinstance(reader, TiffReader) else reader.read_scanlines(0, reader.shape[0])
 
 
 def format_of(readers: Readers, color: Color) -> StripFormat:
-    """The form of the result of two sources."""
+    """The format of the result of two sources."""
     depths = [reader.depth if isinstance(reader, RangeReader) else reader.dtype for reader in readers]
     deeper: np.dtype[Any] = max(depths, key=lambda dtype: (dtype.kind == "f", dtype.itemsize))
     pixel_a, pixel_b = (to_ycbcr(to_tensor(np.zeros((1, 1, *x.shape[2:]), x.dtype))) for x in readers)
@@ -92,19 +92,19 @@ def format_of(readers: Readers, color: Color) -> StripFormat:
 
 
 def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int) -> Iterator[Pair]:
-    """The strips of a pair of images of one size, each a row of tiles and what they need around them.
+    """Yield the strips of a pair of images of the same size: each one row of tiles with the margin they need.
 
-    In memory is, at any time, what one row of tiles needs of the sources. Every strip counts as a part of a step of
-    progress that ends with the last one.
+    Only the rows for one row of tiles are in memory at any time. All strips of a pair together count as one progress
+    step.
 
     Args:
-        fuser: what will fuse them.
+        fuser: the fuser.
         readers: the two sources.
-        files: where they come from, for messages.
-        side: of a tile, in pixels.
+        files: their paths, for messages.
+        side: side of a tile, in pixels.
 
     Raises:
-        InputError: if the sources differ in size, lie apart by their GeoTIFF tags, or cannot be read.
+        InputError: if the sources differ in size or GeoTIFF location, or cannot be read.
     """
     a, b = readers
     paths, metadata = tuple(map(str, files)), tuple(map(read_metadata, files))
@@ -132,7 +132,7 @@ def iter_pairs(fuser: Fuser, readers: Readers, files: Sequence[Path], side: int)
 
 
 def _within_strip(tile: Tile) -> Tile:
-    """A tile of an image in the coordinates of its row of tiles."""
+    """Convert a tile to coordinates of its row of tiles."""
     region, padded = tile.region, tile.padded
     return Tile(
         Region(0, region.left, region.height, region.width),
@@ -142,7 +142,7 @@ def _within_strip(tile: Tile) -> Tile:
 
 
 def _summarize(readers: Readers, grid: int) -> tuple[tuple[torch.Tensor, torch.Tensor], Preview]:
-    """Read both sources once: their grid statistics, and small versions of every `step`-th pixel."""
+    """Read both sources once, for their grid statistics and subsampled previews."""
     height, width = readers[0].shape[:2]
     step = -(-max(height, width) // _PREVIEW)
     results, small = [], []
@@ -159,7 +159,7 @@ def _summarize(readers: Readers, grid: int) -> tuple[tuple[torch.Tensor, torch.T
 
 
 class _RowBuffer:
-    """Rows of an image that is read from top to bottom; those of two strips are read once."""
+    """Buffers rows of an image read from top to bottom, so that rows shared by two strips are read once."""
 
     def __init__(self, reader: ScanlineReader) -> None:
         self._reader = reader
@@ -177,7 +177,7 @@ class _RowBuffer:
 
 
 def render_strip(pair: Pair, form: StripFormat, color: Color) -> tuple[Pixels, Pixels]:
-    """The rows of the result that a fused strip makes up, and those of its weight map as 8-bit gray.
+    """Render a fused strip: the rows of the result, and of the weight map as 8-bit gray.
 
     Raises:
         Exception: the error of the pair, if there is no result.
@@ -185,7 +185,7 @@ def render_strip(pair: Pair, form: StripFormat, color: Color) -> tuple[Pixels, P
     output = pair.require_output()
     inner = pair.strip.tiles[0].inner if pair.strip else Region(0, 0, *output.fused.shape[2:])
     parts = []
-    for top in range(0, inner.height, _ROWS):  # what color takes beside the planes is several times their size
+    for top in range(0, inner.height, _ROWS):  # color conversion needs several times the memory of the planes
         rows = slice(top, min(top + _ROWS, inner.height))
         a, b = (_rows(planes, inner.top + rows.start, inner.top + rows.stop) for planes in pair.planes)
         parts.append(to_array(restore_color(output.fused[..., rows, :], a, b, color), form.dtype))
@@ -201,15 +201,15 @@ def _rows(planes: YCbCrImage, start: int, stop: int) -> YCbCrImage:
 def write_strips(
     files: ExitStack, path: Path, form: StripFormat, strips: Iterator[Pixels], metadata: Metadata, *, keep: bool
 ) -> None:
-    """Write strips to a file, which appears under its name when `files` closes without an error.
+    """Write strips to a file, which appears under its name when `files` exits without an error.
 
     Args:
-        files: holds the file until all that belongs to it is written.
-        path: of the file; only TIFF is written strip by strip.
-        form: of the result.
+        files: keeps the file pending until everything is written.
+        path: path of the file; only TIFF is written strip by strip.
+        form: format of the result.
         strips: all rows from top to bottom.
-        metadata: what to write beside the pixels.
-        keep: leave the file as it is. The strips are taken all the same: what else is wanted hangs on them.
+        metadata: metadata to write.
+        keep: leave an existing file unchanged, but still consume the strips, because other outputs depend on them.
     """
     if keep:
         deque(strips, 0)
@@ -225,5 +225,5 @@ def write_strips(
 
 
 def buffered_strips(buffer: ScanlineBuffer) -> Iterator[Pixels]:
-    """All rows of a buffer."""
+    """Iterate over all rows of a buffer."""
     return iter_strips(buffer, _ROWS)

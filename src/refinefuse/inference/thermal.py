@@ -1,4 +1,4 @@
-"""Read thermal images: their range and polarity, and what looks wrong with their counts."""
+"""Read thermal images with their range and polarity, and check their counts."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from refinefuse.inference.inputs import LoadedImage, load_input
 from refinefuse.inference.inspection import PairWarning
 
 Polarity = Literal["auto", "white-hot", "black-hot"]
-_SAMPLED = 2**22  # pixels: a TIFF that is larger is sampled to find its range, not held in memory
-_ROWS = 256  # that are read at once
-_ASKED = 3  # files of a folder whose type is taken for that of all
+_SAMPLED = 2**22  # pixels: the range of a larger TIFF is estimated from samples
+_ROWS = 256  # rows read at once
+_ASKED = 3  # files that determine the type of all files in a folder
 
 
 class ThermalImage(NamedTuple):
-    """A source that was read.
+    """A thermal source as read.
 
     Attributes:
-        source: white-hot, in the depth of its file.
-        warnings: what looks wrong with its range.
-        range: the counts that became 0 and 1; None: those of the file's type.
+        source: the image, white-hot, with the depth of its file.
+        warnings: warnings about its range.
+        range: the counts mapped to 0 and 1; None means those of the data type.
     """
 
     source: LoadedImage
@@ -78,17 +78,17 @@ class ThermalOptions:
 
     @property
     def reads_strips(self) -> bool:
-        """Whether rows can be read without the rest of the image."""
+        """Whether the image can be read strip by strip."""
         return (self.range is None or self.is_default) and self.polarity != "black-hot" and self.palette is None
 
     def with_range(self, fixed: IntensityRange) -> ThermalOptions:
-        """With fixed counts for the rule, or for the missing one."""
+        """Return a copy with fixed counts."""
         return replace(self, range=fixed, is_default=self.range is None or self.is_default)
 
     def fitted(self, files: Sequence[Path]) -> ThermalOptions:
-        """With one fixed range for all files of a sequence; the same if they are images and no counts.
+        """Return a copy with one range fitted to all files of a sequence; unchanged if they are not raw counts.
 
-        Files that cannot be read are passed over, and so are those of another type than the others.
+        Files that cannot be read or have a different type are skipped.
         """
         if self.per_image or self.palette is not None:
             return self
@@ -96,7 +96,7 @@ class ThermalOptions:
         frames = (counts for counts in _readable(files) if counts.dtype == depth)
         if self.range is not None:
             if depth is None and files:
-                read_counts(files[0])  # none can be read: its reason is the reason
+                read_counts(files[0])  # none can be read: raise the error of the first
             return replace(self.with_range(self.range.fit(frames)), depth=depth)
         with suppress(InputError):  # one value only: an image
             if (found := default_range(frames)) is not None:
@@ -104,10 +104,10 @@ class ThermalOptions:
         return self
 
     def read(self, path: Path) -> ThermalImage:
-        """The source, white-hot, in the depth of its file, and what looks wrong with its range.
+        """Read the source, white-hot, with the depth of its file, and check its range.
 
         Raises:
-            InputError: if the file cannot be read, or its counts do not go with the range.
+            InputError: if the file cannot be read, or its counts do not fit the range.
         """
         if self.per_image and self.range is None and self.palette is None:
             return replace(self, per_image=False).fitted([path]).read(path)
@@ -144,7 +144,7 @@ class ThermalOptions:
         return ThermalImage(source, [*self.default_warnings(), *warnings], fixed)
 
     def default_warnings(self) -> list[PairWarning]:
-        """What to say of a range that nobody asked for."""
+        """Warnings about a range that was chosen automatically."""
         if self.range is None or not self.is_default:
             return []
         message = (
@@ -163,14 +163,14 @@ def _read_false_color(path: Path, palette: str) -> LoadedImage:
 
 
 class RangeReader:
-    """Counts, brought to [0, 1] as their rows are read.
+    """Scales counts to [0, 1] as their rows are read.
 
     Args:
-        reader: of the counts.
+        reader: reader of the counts.
         fixed: the range.
 
     Attributes:
-        depth: of the counts.
+        depth: data type of the counts.
     """
 
     dtype: np.dtype[Any] = np.dtype(np.float32)
@@ -186,19 +186,19 @@ class RangeReader:
 
 
 def _depth_of(files: Sequence[Path]) -> np.dtype[Any] | None:
-    """The type of most of the first files, the deepest if there are as many of another; None if none can be read."""
+    """The most common type of the first files, the deepest one in a tie; None if none can be read."""
     types = Counter(counts.dtype for counts in islice(_readable(files), _ASKED))
     return max(types, key=lambda kind: (types[kind], kind.itemsize), default=None)
 
 
 def _readable(files: Sequence[Path]) -> Iterator[Counts]:
     for file in files:
-        with suppress(InputError):  # reported when it is its turn to be fused
+        with suppress(InputError):  # reported when it is fused
             yield _counts_of(file)
 
 
 def _counts_of(path: Path) -> Counts:
-    """The counts of a file, or evenly spread samples of a large one that can be read by strips."""
+    """Read the counts of a file, or evenly spaced samples of a large one that can be read in strips."""
     if path.suffix.lower() in (".tif", ".tiff") and reads_in_pieces(path):
         with closing(TiffReader(path)) as reader:
             height, width = reader.shape[:2]

@@ -1,4 +1,4 @@
-"""Threads of a run: queues between its stages, their timers, and workers that share its pairs."""
+"""Threading: queues between pipeline stages, stage timers, and worker threads."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from refinefuse.inference.resources import free_memory, usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
-_BYTES = 1 << 30  # of a worker: three pairs of the largest images that are not read by strips, and what becomes of them
+_BYTES = 1 << 30  # per worker: three pairs of the largest images not read in strips, and their results
 
 
 class BoundedQueue(Generic[T]):
     """A bounded queue between two threads that either end can close.
 
     Args:
-        size: how many items wait at most; the writer of a full queue waits too.
-        drop: drop the oldest item instead: for cameras, which do not wait.
-        is_large: whether an item is so large that it waits alone, and its writer with it; None: none is.
+        size: maximum number of items; the producer blocks while the queue is full.
+        drop: drop the oldest item instead of blocking, for cameras.
+        is_large: whether an item is so large that it must be the only one in the queue; None means never.
     """
 
     def __init__(self, size: int, *, drop: bool = False, is_large: Callable[[T], bool] | None = None) -> None:
@@ -40,7 +40,7 @@ class BoundedQueue(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Add an item; False if the reader wants no more."""
+        """Add an item; returns False if the consumer has closed the queue."""
         with self._changed:
             if self._drop and len(self._items) == self._size:
                 self._items.popleft()
@@ -54,20 +54,20 @@ class BoundedQueue(Generic[T]):
             return not self._closed
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Say that nothing more comes; the reader gets what waits, and then the error if there is one."""
+        """Signal the end; the consumer gets the remaining items, and then the error, if any."""
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that no more is wanted; what waits is dropped."""
+        """Signal that no more items are needed; remaining items are dropped."""
         with self._changed:
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[T]:
-        """The items in their order, until the writer has finished."""
+        """Yield the items in order until the producer has finished."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._items or self._finished or self._closed)
@@ -81,10 +81,10 @@ class BoundedQueue(Generic[T]):
 
 
 class StageTimer:
-    """How long one stage of the pipeline has worked, waiting left out.
+    """Measures the working time of a pipeline stage, without waiting.
 
     Attributes:
-        name: as the user reads it.
+        name: display name.
         busy: seconds of work.
     """
 
@@ -103,17 +103,17 @@ class StageTimer:
 
 
 class Workers:
-    """Threads that share the work on many items; each computes alone and leaves torch's threads to the network.
+    """Worker threads; each computes single-threaded and leaves torch's thread pool to the network.
 
     Args:
-        count: how many.
-        fuse: whether they fuse whole images, so that nothing is left to the network's threads.
+        count: number of threads.
+        fuse: whether they also fuse whole images, so that the network needs no thread pool.
     """
 
     def __init__(self, count: int, *, fuse: bool = False) -> None:
         self.count, self.fuse = max(1, count), fuse
         self._pool = ThreadPoolExecutor(self.count, "refinefuse")
-        # What torch computes on a thread, it splits among further ones, by a setting of each thread and of the process.
+        # torch splits the work of a thread over its pool, as configured per thread and per process.
         threads, settled = torch.get_num_threads(), Barrier(self.count + 1)
         for _ in range(self.count):
             self._pool.submit(_compute_alone, settled)
@@ -122,7 +122,7 @@ class Workers:
 
     @staticmethod
     def affordable() -> int:
-        """One more than there are processors, for while one of them waits, but no more than the free memory allows."""
+        """One more than the number of cores, to hide waiting, but no more than the free memory allows."""
         return min(usable_cores() + 1, free_memory() // _BYTES)
 
     def __enter__(self) -> Self:
@@ -134,10 +134,10 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
-        """The results of a function for all items, in their order; as many items as there are threads are under way.
+        """Yield the results of a function for all items in order, processing one item per thread at a time.
 
         Raises:
-            Exception: of the first item that the function fails for; those under way are finished.
+            Exception: the error of the first item that fails; items in progress are finished.
         """
         under_way: deque[Future[R]] = deque()
         for item in items:
@@ -149,6 +149,6 @@ class Workers:
 
 
 def _compute_alone(settled: Barrier) -> None:
-    torch.get_num_threads()  # a thread takes the setting of the process when it first asks, even after one of its own
+    torch.get_num_threads()  # first access resets a thread to the process setting
     torch.set_num_threads(1)
     settled.wait()

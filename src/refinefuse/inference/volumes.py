@@ -1,4 +1,4 @@
-"""Fuse medical volumes slice by slice, on one grid, with ranges that are fixed over each volume."""
+"""Fuse medical volumes slice by slice, on one grid, with a fixed range per volume."""
 
 from __future__ import annotations
 
@@ -99,18 +99,18 @@ def fuse_volumes(
     """`fuse_volume` with more sources, weight maps and a montage.
 
     Args:
-        load: makes the fuser; called when the volumes are known to go together.
-        paths: two or more; the last gives the color.
-        outputs: a NIfTI file or a folder for DICOM; weight maps in a NIfTI file; a montage as a still.
-        options: of volumes.
+        load: creates the fuser; called once the volumes are known to be compatible.
+        paths: two or more volumes; the last provides the color.
+        outputs: NIfTI file or DICOM folder; NIfTI file for weight maps; image file for a montage.
+        options: options for volumes.
         align: register all volumes to the last first.
-        overwrite: replace what exists.
-        provenance: write into the result what made it (`refinefuse info` reads it).
-        progress: show a progress bar on standard error, or a function that is called with the steps done and in all.
-        on_slice: called with the sources and the fused slice as they are displayed, 8 bits each, slice by slice.
+        overwrite: replace existing files.
+        provenance: record in the result how it was made (see `refinefuse info`).
+        progress: show a progress bar on standard error, or a function called with the steps done and the total.
+        on_slice: called for each slice with the sources and the result as displayed, 8 bits each.
 
     Raises:
-        InputError: as `fuse_volume`.
+        InputError: as in `fuse_volume`.
     """
     _check_outputs(outputs, paths, overwrite)
     volumes, transforms = options.read(paths), list[str]()
@@ -147,16 +147,16 @@ def are_volumes(paths: Sequence[Path]) -> bool:
 
 
 class VolumeWriter:
-    """Collects fused slices, and writes the volume when all have come.
+    """Collects fused slices and writes the volume at the end.
 
     Args:
-        reader: where the slices come from.
-        outputs: where results go.
-        color: `gray` leaves the color out.
-        options: of volumes.
-        overwrite: replace what exists.
-        provenance: what makes the result; None: it is not written into it.
-        on_slice: called with each slice as it is displayed.
+        reader: reader of the slices.
+        outputs: output paths.
+        color: `gray` removes the color.
+        options: options for volumes.
+        overwrite: replace existing files.
+        provenance: provenance record; None writes none.
+        on_slice: called with each slice as displayed.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class VolumeWriter:
 
 
 def _record(fuser: Fuser, reader: SliceReader, options: VolumeOptions, transforms: Sequence[str]) -> Provenance:
-    """What makes the result; without the names of sources if it is anonymized, as they may name the patient."""
+    """The provenance record, without source names if anonymized, because they may identify the patient."""
     names = [] if options.anonymize else [str(volume.path) for volume in reader.volumes]
     ranges = [describe_range(one, volume.units) for one, volume in zip(reader.ranges, reader.volumes, strict=True)]
     settings = {
@@ -242,7 +242,7 @@ def _record(fuser: Fuser, reader: SliceReader, options: VolumeOptions, transform
 
 
 def _for_dicom(record: Provenance | None) -> DerivationText:
-    """The record in texts that DICOM holds; of more than two or three sources, without their long settings."""
+    """The record as texts that fit DICOM; with many sources, without their long settings."""
     if record is None:
         return DerivationText()
     settings = dict(record.settings)
@@ -281,5 +281,5 @@ def _check_outputs(outputs: OutputPaths, paths: Sequence[Path], overwrite: bool)
 
 
 def _spread(count: int, wanted: int = 6) -> list[int]:
-    """Numbers of slices for the montage, evenly spread, without the outermost tenth at either end."""
+    """Evenly spaced slice numbers for the montage, without the outer tenth at either end."""
     return sorted({round(k) for k in np.linspace(0.1 * (count - 1), 0.9 * (count - 1), wanted)})

@@ -1,1 +1,1 @@
-"""Videos: decoded, matched by time, fused and encoded at the same time."""
+"""Video fusion: decoding, matching by time, fusion and encoding run concurrently."""

@@ -1,4 +1,4 @@
-"""The luma plane of a video frame, and what its numbers mean."""
+"""The luma plane of a video frame and its color range."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _NARROW_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
-_BT601, _BT709, _SRGB, _UNSPECIFIED = 6, 1, 13, 2  # numbers of ITU-T H.273: matrix, primaries, transfer, of any
+_BT601, _BT709, _SRGB, _UNSPECIFIED = 6, 1, 13, 2  # ITU-T H.273 codes: matrix, primaries, transfer, unspecified
 _LUMA_FIRST = re.compile(r"(yuva?j?4\d\dp|gray)(9|10|12|14|16)?(le)?|nv12|nv21")
 _ALL_BUT_ODD = IntensityRange("percentile", 0.01, 99.99)
 
 
 def has_luma(pixel_format: str) -> bool:
-    """Whether the first plane of frames in this format is the luma, in whole bytes of this machine's order."""
+    """Whether the first plane of this pixel format is luma, in whole bytes of native byte order."""
     return _LUMA_FIRST.fullmatch(pixel_format) is not None
 
 
 def luma_plane(frame: VideoFrame) -> np.ndarray[Any, Any]:
-    """A view (h, w), uint8 or uint16, of the first plane of a frame for whose format `has_luma` holds."""
+    """View the first plane of a frame as (h, w), uint8 or uint16; its format must satisfy `has_luma`."""
     plane: Any = frame.planes[0]
     dtype = np.dtype(np.uint8 if frame.format.components[0].bits <= 8 else "<u2")
     rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // dtype.itemsize)
@@ -38,18 +38,18 @@ def luma_plane(frame: VideoFrame) -> np.ndarray[Any, Any]:
 
 
 def with_luma(frame: VideoFrame) -> VideoFrame:
-    """The frame itself if its first plane is its luma, the same in gray otherwise."""
+    """Return the frame if its first plane is luma; otherwise convert it to gray."""
     deep = max(component.bits for component in frame.format.components) > 8
     return frame if has_luma(frame.format.name) else converted(frame, "gray16le" if deep else "gray")
 
 
 def converted(frame: VideoFrame, pixel_format: str, *, narrow: bool = False) -> VideoFrame:
-    """The frame in another format, its tags saying what is in it; YUV keeps its numbers.
+    """Convert a frame to another pixel format, with matching color tags; YUV keeps its values.
 
     Args:
-        frame: any.
+        frame: any frame.
         pixel_format: planar YUV, or gray.
-        narrow: full-range YUV becomes narrow, for a container that cannot say which it is.
+        narrow: convert full-range YUV to limited range, for containers without a range tag.
     """
     was_yuv, becomes_gray = _is_yuv(frame), pixel_format.startswith("gray")
     was_full = not was_yuv or luma_range_of(frame).black == 0
@@ -75,28 +75,28 @@ def _known(tag: int) -> int | None:
 
 
 def neutral_chroma(plane: Any, bits: int) -> None:
-    """Take the color out of a chroma plane."""
+    """Set a chroma plane to neutral."""
     np.frombuffer(plane, np.uint8 if bits <= 8 else "<u2")[...] = 1 << (bits - 1)
 
 
 @dataclass(frozen=True)
 class LumaRange:
-    """Which numbers are black and white.
+    """Luma values of black and white.
 
     Attributes:
-        black: becomes 0.
-        white: becomes 1.
+        black: value mapped to 0.
+        white: value mapped to 1.
     """
 
     black: float
     white: float
 
     def inverted(self) -> LumaRange:
-        """With black and white exchanged."""
+        """Swap black and white."""
         return LumaRange(self.white, self.black)
 
     def normalize(self, plane: np.ndarray[Any, Any]) -> Float[Tensor, "1 1 h w"]:
-        """A plane (h, w) as float32 in [0, 1], clipped."""
+        """Convert a plane (h, w) to float32 in [0, 1], clipped."""
         values = torch.from_numpy(plane if plane.dtype == np.uint8 else plane.astype(np.float32)).float()
         return values.sub_(self.black).div_(self.white - self.black).clamp_(0, 1)[None, None]
 
@@ -107,7 +107,7 @@ class LumaRange:
 
 
 def luma_range_of(frame: VideoFrame) -> LumaRange:
-    """Black and white as the format of a frame defines them: gray counts and `j` formats use the full range.
+    """Black and white as defined by the pixel format: gray counts and `j` formats use the full range.
 
     Source: ITU-R BT.601-7 (2011), section 2.5.3, and BT.2100-2 (2018), table 9 (narrow range of n bits).
     """
@@ -118,14 +118,14 @@ def luma_range_of(frame: VideoFrame) -> LumaRange:
 
 
 def fit_range(planes: Iterable[np.ndarray[Any, Any]], rule: IntensityRange | None = None) -> IntensityRange:
-    """The counts that are black and white, the same for a whole sequence, so that nothing pumps.
+    """Fit black and white points that are fixed for a sequence, so that the brightness does not pump.
 
     Args:
-        planes: some frames from all over the sequence, or its first ones.
-        rule: of the user; None: from the lowest to the highest count but for one pixel in ten thousand at either end,
-            which may be dead or glaring.
+        planes: frames sampled from the sequence, or its first ones.
+        rule: the user's rule; None means the lowest to the highest count, ignoring one pixel in ten thousand at either
+            end (dead or glaring pixels).
 
     Raises:
-        InputError: if all counts are equal, or do not go with the rule.
+        InputError: if all counts are equal, or do not fit the rule.
     """
     return (rule or _ALL_BUT_ODD).fit(np.ascontiguousarray(plane) for plane in planes)

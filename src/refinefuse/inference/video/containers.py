@@ -1,4 +1,4 @@
-"""The file formats of videos: what each can hold, and in which form frames go into them."""
+"""Video containers and codecs: what each supports, and the pixel formats for encoding."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How frames are compressed.
+    """A video encoding.
 
     Attributes:
         encoder: FFmpeg's name.
-        options: for the encoder. A key frame every two seconds or so keeps seeking and what survives a crash fine.
-        lossless: whether frames come back as they are.
+        options: encoder options. A key frame about every two seconds keeps seeking fast and limits loss in a crash.
+        lossless: whether the encoding is lossless.
     """
 
     encoder: str
@@ -42,12 +42,12 @@ class Container:
     Attributes:
         format: FFmpeg's name.
         codecs: keys of `CODECS`, the default first.
-        sound: what sound becomes that it cannot hold: without loss, and with loss.
-        text: what subtitles of text become that it cannot hold; empty: they are lost.
-        longest: ticks that a frame may last; 0: any.
-        options: of the muxer.
-        steady: it knows one frame rate and no color tags, no rotation and no start of a track: sound begins with the
-            first frame.
+        sound: codecs for audio that it does not support: lossless and lossy.
+        text: codec for text subtitles that it does not support; empty drops them.
+        longest: maximum duration of a frame in ticks; 0 means unlimited.
+        options: muxer options.
+        steady: it supports only a constant frame rate, and no color tags, rotation or track start: audio starts with
+            the first frame.
     """
 
     format: str
@@ -65,10 +65,10 @@ CODECS = {
     "ffv1": Encoding("ffv1", {"level": "3", "slices": "4", "slicecrc": "1"}, lossless=True),
 }
 _FRAGMENTED = {"movflags": "hybrid_fragmented+negative_cts_offsets", "use_editlist": "1"}
-"""Readable at any moment, an ordinary file once it is complete; tracks keep their starts."""
+"""Playable while being written, an ordinary file once complete; tracks keep their start times."""
 _REPEATABLE = {"fflags": "+bitexact"}
-"""The same bytes on every run: identifiers are counted, not drawn."""
-_31_BITS = 2**29  # a muxer adds up to three durations
+"""Reproducible output: identifiers are sequential instead of random."""
+_31_BITS = 2**29  # muxers add up to three durations
 _MP4 = Container("mp4", ("h264", "hevc"), ("alac", "aac"), "mov_text", _31_BITS, _FRAGMENTED)
 CONTAINERS = {
     ".mp4": _MP4,
@@ -80,15 +80,15 @@ CONTAINERS = {
 
 
 def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
-    """The codec for a file, refused where the video could not be written.
+    """Choose the codec for a file, and check that the video can be written.
 
     Args:
-        path: of the fused video.
+        path: path of the fused video.
         codec: a key of `CODECS`, or auto.
-        overwrite: a file that is there may be replaced.
+        overwrite: allow replacing an existing file.
 
     Raises:
-        InputError: the extension is unknown, does not go with the codec, or the file cannot be written.
+        InputError: the extension is unknown or does not support the codec, or the file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
@@ -110,18 +110,19 @@ def check_video_target(path: Path, codec: str, *, overwrite: bool) -> Encoding:
 
 
 def container_of(path: Path) -> Container:
-    """The format that the extension of a file gives."""
+    """The container for a file extension."""
     return CONTAINERS[path.suffix.lower()]
 
 
 def holds(container: Container, add_stream: Callable[[Any], Any]) -> bool:
-    """Whether a file format can hold a stream, by its muxer's own word: it writes the head of a file in memory.
+    """Whether a container supports a stream, tested by muxing a file header in memory.
 
-    Of telemetry that is not enough: some tracks that muxers take cannot be found again, so one is written and read.
+    For telemetry this is not enough, because muxers accept some tracks that cannot be read back, so one is written and
+    read.
 
     Args:
         container: the format.
-        add_stream: adds the stream to an output that is open, and returns it.
+        add_stream: adds the stream to an open output and returns it.
     """
     av, file = import_av(), io.BytesIO()
     output = av.open(file, "w", format=container.format)
@@ -149,11 +150,11 @@ def _sample_packet(stream: Any) -> Any:
 
 
 def pixel_format(codec: Encoding, source: VideoFormat, size: tuple[int, int]) -> str:
-    """The format in which frames are fused and encoded: that of the source where the codec and players know it.
+    """The pixel format for fusion and encoding: that of the source if codec and players support it.
 
     Args:
-        codec: of the file.
-        source: format of the frames of `b`.
+        codec: codec of the file.
+        source: pixel format of `b`.
         size: (h, w) in pixels.
     """
     known = _formats(codec.encoder)
@@ -171,6 +172,6 @@ def pixel_format(codec: Encoding, source: VideoFormat, size: tuple[int, int]) ->
 
 @lru_cache
 def _formats(encoder: str) -> frozenset[str]:
-    """The planar formats that an encoder takes."""
+    """The planar formats that an encoder supports."""
     formats = import_av().codec.Codec(encoder, "w").video_formats
     return frozenset(known.name for known in formats or () if has_luma(known.name) and known.name[:2] != "nv")

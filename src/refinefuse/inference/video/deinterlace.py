@@ -1,4 +1,4 @@
-"""Whole frames out of interlaced ones."""
+"""Deinterlacing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 def progressive(
     events: Iterable[VideoFrame | CorruptFrame], on_interlaced: Callable[[], None]
 ) -> Iterator[VideoFrame | CorruptFrame]:
-    """Images as they are; from the first interlaced one on, those that are interlaced by a deinterlacer.
+    """Pass progressive images through; from the first interlaced one on, deinterlace interlaced images.
 
     Args:
-        events: decoded images, and frames that could not be decoded, which pass through.
-        on_interlaced: called once, if there is anything to do.
+        events: decoded images, and corrupt frames, which pass through.
+        on_interlaced: called once, at the first interlaced image.
     """
     graph: Any = None
     for event in events:
@@ -44,7 +44,7 @@ def _deinterlacer(image: VideoFrame) -> Any:
 
 
 def _passed(graph: Any, image: VideoFrame | None) -> Iterator[VideoFrame | CorruptFrame]:
-    """The images that come out when one goes in; None: the last ones."""
+    """Feed one image and yield the output images; None flushes."""
     error = import_av().error
     try:
         graph.vpush(image)

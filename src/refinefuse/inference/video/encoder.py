@@ -1,4 +1,4 @@
-"""Encode the fused video into a file that can be played whatever happens."""
+"""Encode the fused video into a file that remains playable after any interruption."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from refinefuse.inference.video.tracks import Tracks
 if TYPE_CHECKING:
     from av import VideoFrame
 
-_DURATIONS = 1 << 3  # AV_CODEC_FLAG_FRAME_DURATION: packets last as long as their frames
-_FINEST = 10**6  # ticks a second
+_DURATIONS = 1 << 3  # AV_CODEC_FLAG_FRAME_DURATION: packets keep their frame durations
+_FINEST = 10**6  # ticks per second
 
 
 class VideoEncoder:
     """Writes frames, and the other tracks of the sources, under a temporary name until `close`.
 
     Args:
-        path: of the fused video.
-        codec: how frames are compressed.
-        first: the first frame, already in its final format: the others follow its form.
-        source: what `first` came from, for frame rate, shape of pixels, rotation and metadata.
-        tracks: what comes along, each with the seconds on its clock that are those of 0 on that of `source`.
-        frame_stride: only each n-th frame of `source` comes.
+        path: path of the fused video.
+        codec: the encoding.
+        first: the first frame, in its final format, which sets the format of the others.
+        source: source of `first`, for frame rate, pixel aspect ratio, rotation and metadata.
+        tracks: other tracks, each with the time on its clock, in seconds, that corresponds to 0 on that of `source`.
+        frame_stride: only every n-th frame of `source` is written.
         metadata: further metadata of the file.
 
     Attributes:
-        path: where the video is in the end.
-        frames: how many frames were written.
+        path: final path of the video.
+        frames: number of frames written.
 
     Raises:
-        InputError: if the codec is not part of the installed PyAV, or refuses such frames.
+        InputError: if the installed PyAV lacks the codec, or the codec does not support such frames.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class VideoEncoder:
             ) from None
 
     def _choose_time_base(self, first: VideoFrame) -> Fraction:
-        """Seconds of a tick: all stamps of the source are multiples of it, or it is a millisecond or less."""
+        """Choose a time base of which all source timestamps are multiples, or of at most a millisecond."""
         if self._form.steady:
             return 1 / self._rate
         ticks = (first.time_base or 1 / self._rate).denominator
@@ -112,7 +112,7 @@ class VideoEncoder:
         context.thread_count = usable_cores()
         context.flags |= _DURATIONS
         if codec.encoder == "libx265" and self._form.format != "matroska":
-            context.codec_tag = "hvc1"  # what Apple's players ask for
+            context.codec_tag = "hvc1"  # required by Apple players
         if source.aspect:
             context.sample_aspect_ratio = source.aspect
         stream.set_display_matrix(source.tags.matrix)
@@ -124,7 +124,7 @@ class VideoEncoder:
         """Encode a frame.
 
         Raises:
-            InputError: if the file cannot be written; what was written before can be played.
+            InputError: if the file cannot be written; the frames written so far can be played.
         """
         time = frame.moment - self._zero
         stamp = max(round(time / self._time_base), self._last + 1)
@@ -133,7 +133,7 @@ class VideoEncoder:
         image = frame.image
         image.pts, image.time_base = stamp, self._time_base
         image.duration = max(1, round(frame.duration / self._time_base))
-        image.pict_type = 0  # the encoder decides which frames are key frames
+        image.pict_type = 0  # let the encoder choose key frames
         with self._writing():
             self._mux(self._stream.encode(image))
             for tracks in self._tracks:
@@ -149,15 +149,15 @@ class VideoEncoder:
             )
 
     def close(self, *, complete: bool, cut: bool = False) -> None:
-        """Finish the file and give it its name; without a frame there is no file.
+        """Finish the file and rename it to its final name; without frames, no file is written.
 
         Args:
-            complete: all frames were written. If not, a file that has the name already stays, and what was written
-                gets a name of its own.
-            cut: `source` goes on after the last frame. Its tracks end there then, as those of other files do.
+            complete: whether all frames were written. If not, an existing file is kept and the partial video gets
+                another name.
+            cut: whether `source` continues after the last frame; all tracks are then cut there.
 
         Raises:
-            InputError: if the file cannot be written; what was written before can be played.
+            InputError: if the file cannot be written; the frames written so far can be played.
         """
         finished = False
         try:
@@ -178,7 +178,7 @@ class VideoEncoder:
             self._publish(complete=finished)
 
     def _fill(self) -> None:
-        """Encode a blank frame into a file that is thrown away: FFmpeg crashes where it ends an MP4 without any."""
+        """Encode a blank frame into a discarded file, because FFmpeg crashes when finishing an MP4 without frames."""
         context = self._stream.codec_context
         blank = import_av().VideoFrame(context.width, context.height, context.pix_fmt)
         blank.pts, blank.time_base = 0, self._time_base
@@ -214,5 +214,5 @@ class VideoEncoder:
 
 
 def _joined(options: Mapping[str, str], further: Mapping[str, str]) -> dict[str, str]:
-    """Options of an encoder; lists of parameters in both are joined."""
+    """Merge encoder options, joining parameter lists."""
     return {**options, **{key: ":".join(filter(None, (options.get(key), text))) for key, text in further.items()}}

@@ -1,4 +1,4 @@
-"""The frames of a video file, a camera or a stream."""
+"""Read frames from a video file, a camera or a stream."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _CAMERAS = ("rtsp:", "rtsps:", "rtmp:", "udp:", "tcp:", "srt:", "rtp:", "/dev/video")
-_TIMEOUT = 15.0  # seconds without a sign of life from a stream
-_SAMPLES = 16  # frames from which fixed levels are taken
-_LONGEST_GROUP = 60  # frames that are decoded at most to come from a key frame to a sample
+_TIMEOUT = 15.0  # seconds without data from a stream
+_SAMPLES = 16  # frames sampled for the fixed range
+_LONGEST_GROUP = 60  # maximum number of frames decoded from a key frame to a sample
 _DAMAGE = re.compile(r"error while decoding|CRC mismatch|conceal|damaged|corrupt|overread|invalid data", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+):(\d+):(\d+\.?\d*)")  # of a track of a Matroska file
-_ATTACHED_IMAGES = 0x400 | 0x800  # dispositions of streams that hold a cover or thumbnails
+_ATTACHED_IMAGES = 0x400 | 0x800  # dispositions of cover art and thumbnails
 _ONE_IMAGE_A_PACKET = ("h264", "hevc", "mjpeg", "ffv1", "rawvideo", "mpeg1video", "mpeg2video", "prores", "dnxhd")
 
 
 def is_camera(source: str) -> bool:
-    """Whether frames come when they like, and not when they are asked for."""
+    """Whether a source delivers frames in real time."""
     return source.startswith(_CAMERAS)
 
 
@@ -41,17 +41,17 @@ class VideoSource:
     """The first video stream of a file, a camera or a URL.
 
     Attributes:
-        name: as the user gave it.
+        name: the name as given by the user.
         size: (h, w) in pixels, as coded.
-        rate: frames per second, by the file's own account.
-        count: how many frames there are, 0 if that is not known.
-        aspect: of the pixels.
-        start: seconds at which its first frame is shown, on its own clock.
-        tags: what that frame says beside its pixels.
-        metadata: of the file.
-        track_metadata: of its video stream.
-        disposition: of that stream, as FFmpeg numbers it.
-        remarks: what had to be repaired, in words, once all frames have been read.
+        rate: frames per second, as stated by the file.
+        count: number of frames; 0 if unknown.
+        aspect: pixel aspect ratio.
+        start: presentation time of the first frame in seconds, on its own clock.
+        tags: tags of that frame.
+        metadata: metadata of the file.
+        track_metadata: metadata of the video stream.
+        disposition: FFmpeg's disposition flags of the stream.
+        remarks: repairs, as text, once all frames have been read.
 
     Raises:
         InputError: if it cannot be opened, or has no video that can be decoded.
@@ -61,7 +61,7 @@ class VideoSource:
         self.name = name
         self.is_camera = is_camera(name)
         self.remarks: list[str] = []
-        self._packets, self._last_tick = 0, 0  # with an image so far, and the tick of the last of them
+        self._packets, self._last_tick = 0, 0  # packets with an image so far, and the last tick
         self._container = open_input(name)
         try:
             self._inspect()
@@ -71,7 +71,7 @@ class VideoSource:
             raise
 
     def _inspect(self) -> None:
-        """Read what the container says of its first video stream."""
+        """Read the properties of the first video stream."""
         streams = [one for one in self._container.streams.video if not one.disposition & _ATTACHED_IMAGES]
         context = streams[0].codec_context if streams else None
         if context is None or not context.height or not context.width:
@@ -83,14 +83,14 @@ class VideoSource:
         except InputError as error:
             raise InputError(f"Cannot read '{self.name}': {error}") from None
         self.rate = usable_rate(Fraction(self._stream.average_rate or self._stream.guessed_rate or 25))
-        context.thread_count = 1  # the network costs far more, and what a decoder logs stays with its frame
+        context.thread_count = 1  # decoding is cheap, and log messages stay with their frame
         self.count = int(self._stream.frames or (self._container.duration or 0) * self.rate / import_av().time_base)
         self.aspect = self._stream.sample_aspect_ratio
         self.metadata, self.track_metadata = dict(self._container.metadata), dict(self._stream.metadata)
         self.disposition = int(self._stream.disposition)
 
     def _find_first(self) -> None:
-        """Decode up to the first image, which shows what the container does not state."""
+        """Decode the first image, for properties that the container does not state."""
         events = RisingTimes(progressive(self._decoded(), self._on_interlaced), 1 / self.rate, live=self.is_camera)
         self._events, self._times = iter(events), events
         self._before: list[CorruptFrame | Any] = []
@@ -104,11 +104,11 @@ class VideoSource:
 
     @property
     def index(self) -> int:
-        """Of its video stream among all streams of the file."""
+        """Index of the video stream among all streams of the file."""
         return int(self._stream.index)
 
     def __iter__(self) -> Iterator[Frame | CorruptFrame]:
-        """All frames in their order, once; what cannot be decoded as it was meant comes as `CorruptFrame`."""
+        """Yield all frames in order, once; damaged ones as `CorruptFrame`."""
         end = self.start
         for event in chain(self._before, self._events):
             if isinstance(event, CorruptFrame):
@@ -123,9 +123,9 @@ class VideoSource:
             self.remarks.append(f"about {lost} of the frames that '{self.name}' declares are missing")
 
     def _lost_at_end(self, end: Fraction) -> int:
-        """How many frames fewer there were than the file states; nothing else shows that it was cut off."""
+        """Number of frames missing relative to the duration in the file, the only sign of truncation."""
         stream, lasts = self._stream, _DURATION.fullmatch(self.track_metadata.get("DURATION", ""))
-        if self._container.format.name == "avi":  # counts its ticks, whether a frame lies there or not
+        if self._container.format.name == "avi":  # counts ticks, including empty ones
             without_gaps = self._packets == self._last_tick + 1
             return int(stream.duration or 0) - self._packets if without_gaps else 0
         if stream.frames:
@@ -139,8 +139,8 @@ class VideoSource:
         self.remarks.append(f"'{self.name}' is interlaced: deinterlaced with bwdif")
 
     def _decoded(self) -> Iterator[VideoFrame | CorruptFrame]:
-        """Images in the order in which they are shown. A packet whose image never comes gives a `CorruptFrame`."""
-        waiting: dict[int, list[str]] = {}  # damage of packets that brought no image so far, by timestamp
+        """Yield images in display order, and a `CorruptFrame` for every packet that yields no image."""
+        waiting: dict[int, list[str]] = {}  # damage of packets without an image so far, by timestamp
         for images, stamp, damage in self._steps():
             if stamp is None and damage and not images:
                 yield CorruptFrame(f"a frame of '{self.name}'", damage)
@@ -158,7 +158,7 @@ class VideoSource:
         yield from self._lost(waiting, False)
 
     def _lost(self, packets: dict[int, list[str]], interlaced: bool) -> Iterator[CorruptFrame]:
-        """Packets that brought no image; if decoders may join packets, only those that are damaged."""
+        """Yield packets without an image; if decoders may merge packets, only damaged ones."""
         certain = self._stream.codec_context.name in _ONE_IMAGE_A_PACKET and not interlaced
         for stamp, damages in packets.items():
             for damage in damages:
@@ -174,9 +174,9 @@ class VideoSource:
         return f"frame {round(time * self.rate)} of '{self.name}' ({float(time):.2f} s)"
 
     def _steps(self) -> Iterator[tuple[list[VideoFrame], int | None, str]]:
-        """Of each packet: the images that it brings, its timestamp, and what is wrong with it.
+        """For each packet, yield its images, its timestamp and its damage.
 
-        Decoders hide damage behind parts of other frames and only log it.
+        Decoders conceal damage with parts of other frames and only log it.
         """
         av = import_av()
         packets = self._container.demux(self._stream)
@@ -192,14 +192,14 @@ class VideoSource:
                     images = list(packet.decode())
             except (StopIteration, av.error.EOFError):
                 return
-            except av.error.FFmpegError as error:  # in a packet; or in the file as a whole, which then ends
+            except av.error.FFmpegError as error:  # in a packet, or in the file, which ends there
                 yield [], stamp, reason_of(error)
                 continue
             reports = [text.strip() for _, _, text in messages if _DAMAGE.search(text)]
             yield images, stamp, reports[0] if reports else ""
 
     def sample(self) -> list[np.ndarray[Any, Any]]:
-        """Luma planes of some frames from all over a file; none of a camera, whose past is gone."""
+        """Luma planes of frames sampled from a file; none for a camera."""
         planes: list[np.ndarray[Any, Any]] = []
         if self.is_camera or not self._container.duration:
             return planes
@@ -208,8 +208,8 @@ class VideoSource:
             for number in range(_SAMPLES):
                 moment = container.duration * number // _SAMPLES + (container.start_time or 0)
                 image = None
-                with suppress(import_av().error.FFmpegError):  # the run itself will name what is damaged
-                    container.seek(moment)  # to the key frame before
+                with suppress(import_av().error.FFmpegError):  # the run itself reports the damage
+                    container.seek(moment)  # to the previous key frame
                     for image in islice(container.decode(stream), _LONGEST_GROUP):
                         if image.time is not None and image.time * import_av().time_base >= moment:
                             break

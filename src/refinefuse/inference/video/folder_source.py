@@ -22,29 +22,29 @@ from refinefuse.inference.video.tags import ImageTags
 if TYPE_CHECKING:
     from av import VideoFrame
 
-_SAMPLES = 16  # images from which fixed levels are taken
+_SAMPLES = 16  # images sampled for the fixed range
 _TIME_OF_DAY = re.compile(r"\d{8}[-_T ]?\d{6}")
 _FORMATS = {("uint8", 2): "gray", ("uint16", 2): "gray16le", ("uint8", 3): "rgb24", ("uint16", 3): "rgb48le"}
 
 
 class FolderSource:
-    """Images of a folder as the frames of a video. Numbers that are missing in their names leave a gap in time.
+    """Images of a folder as the frames of a video. Missing numbers in their names leave gaps in time.
 
     Attributes:
-        name: of the folder.
+        name: name of the folder.
         size: (h, w) of the first image, in pixels.
         rate: frames per second.
-        count: how many frames there are, gaps counted.
-        aspect: of the pixels; None: square.
-        start: seconds at which the first image is shown.
-        tags: what that image says beside its pixels: nothing.
-        metadata: of the file: none.
-        track_metadata: of the video stream: none.
-        disposition: of that stream: default.
-        remarks: what is missing, in words.
+        count: number of frames, including gaps.
+        aspect: pixel aspect ratio; None means square.
+        start: presentation time of the first image in seconds.
+        tags: tags of that image: none.
+        metadata: metadata of the file: none.
+        track_metadata: metadata of the video stream: none.
+        disposition: disposition of that stream: default.
+        remarks: missing frames, as text.
 
     Args:
-        files: the images in their order.
+        files: the images in order.
         rate: frames per second.
 
     Raises:
@@ -72,7 +72,7 @@ class FolderSource:
         self.size, self.tags = (first.height, first.width), ImageTags.of(first)
 
     def __iter__(self) -> Iterator[Frame | CorruptFrame]:
-        """All frames in their order; files that cannot be read come as `CorruptFrame`."""
+        """Yield all frames in order; files that cannot be read as `CorruptFrame`."""
         for file, number, following in zip(self._files, self._numbers, [*self._numbers[1:], self.count], strict=True):
             try:
                 image = _as_frame(read_image(file))
@@ -83,7 +83,7 @@ class FolderSource:
             yield Frame(image, moment, float(moment), (following - number) / self.rate, f"'{file}'")
 
     def sample(self) -> list[np.ndarray[Any, Any]]:
-        """Luma planes of some images from all over the folder."""
+        """Luma planes of images sampled from the folder."""
         chosen = sorted({len(self._files) * number // _SAMPLES for number in range(_SAMPLES)})
         planes = []
         for number in chosen:
@@ -92,14 +92,14 @@ class FolderSource:
         return planes
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 def frame_numbers(names: Sequence[str]) -> list[int]:
-    """Which frame of a sequence each file is, counted from 0: by the last number in its name if those count frames.
+    """Frame index of each file, from 0, from the last number in its name if these numbers count frames.
 
-    They count frames if they rise, at least half of them by the same step and all by multiples of it. Otherwise no
-    frame is missing.
+    They do if they increase, at least half of them by the same step and all by multiples of it. Otherwise no frame is
+    assumed to be missing.
     """
     plain = list(range(len(names)))
     found = [re.search(r"(\d+)\D*$", name) for name in names]
@@ -114,7 +114,7 @@ def frame_numbers(names: Sequence[str]) -> list[int]:
 
 
 def _as_frame(pixels: np.ndarray[Any, Any]) -> VideoFrame:
-    """An image as a video frame; alpha is left out, float becomes 16 bit."""
+    """Convert an image to a video frame; alpha is dropped, float becomes 16 bit."""
     if pixels.dtype == np.float32:
         pixels = (pixels * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):

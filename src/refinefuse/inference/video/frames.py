@@ -1,4 +1,4 @@
-"""What a video is made of here, and the library that reads and writes it."""
+"""Frames, frame rates, and access to PyAV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 SLOWEST, FASTEST = Fraction(1, 86400), Fraction(1000)
-"""Frame rates between which a container can hold a video: one frame a day, one a millisecond."""
+"""Range of frame rates that containers support: from one frame per day to one per millisecond."""
 _BROADCAST = tuple(Fraction(1000 * rate, 1001) for rate in (24, 30, 48, 60, 120))
 
 
@@ -26,11 +26,11 @@ class Frame:
     """One frame.
 
     Attributes:
-        image: as it was decoded.
-        moment: seconds on the clock of its source; rises from frame to frame.
-        time: seconds after the first frame of its source.
-        duration: seconds until the next frame, or those that the last one lasts.
-        name: which frame it is, for messages.
+        image: the decoded image.
+        moment: time on the clock of its source in seconds; strictly increasing.
+        time: seconds since the first frame of its source.
+        duration: seconds until the next frame, or duration of the last one.
+        name: name for messages.
     """
 
     image: VideoFrame
@@ -45,8 +45,7 @@ class CorruptFrame:
     """A frame that could not be decoded.
 
     Attributes:
-        name: which frame it is, for messages.
-        reason: what is wrong with it.
+        name: name for messages. reason: what is wrong with it.
     """
 
     name: str
@@ -54,7 +53,7 @@ class CorruptFrame:
 
 
 def import_av() -> ModuleType:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
         MissingDependencyError: if it is not installed.
@@ -66,7 +65,7 @@ def import_av() -> ModuleType:
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Let FFmpeg report errors to whoever captures them, and to nobody else."""
+    """Make FFmpeg report errors only to those who capture them."""
     av = import_av()
     level, logger, silent = av.logging.get_level(), logging.getLogger("libav"), logging.NullHandler()
     propagate = logger.propagate
@@ -82,17 +81,17 @@ def listening() -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of FFmpeg or of the system says."""
-    if isinstance(error, import_av().error.ExitError):  # how a timeout ends: "Immediate exit requested"
+    """The message of an FFmpeg or system error."""
+    if isinstance(error, import_av().error.ExitError):  # raised on timeout, as "Immediate exit requested"
         return "timed out"
     return getattr(error, "strerror", None) or str(error)
 
 
 def exact_rate(rate: float) -> Fraction:
-    """The frame rate that a decimal number means: 29.97 is 30000/1001.
+    """The exact frame rate for a decimal number: 29.97 means 30000/1001.
 
     Raises:
-        InputError: if no container can hold it.
+        InputError: if no container supports it.
     """
     exact = Fraction(rate).limit_denominator(10**6) if math.isfinite(rate) else Fraction(0)
     if not SLOWEST <= exact <= FASTEST:
@@ -101,5 +100,5 @@ def exact_rate(rate: float) -> Fraction:
 
 
 def usable_rate(rate: Fraction) -> Fraction:
-    """A frame rate that a file declares, within what containers can hold."""
+    """Clamp a declared frame rate to what containers support."""
     return min(max(rate, SLOWEST), FASTEST)

@@ -1,4 +1,4 @@
-"""Two videos in, one video out."""
+"""Fuse two videos into one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def fuse_videos(
     progress: bool | Progress = False,
     provenance: bool = True,
 ) -> VideoResult:
-    """`fuse_video` with a fuser that is made when both sources are known to be usable, and a result if interrupted."""
+    """`fuse_video` with a fuser created once both sources are usable; returns a result even if interrupted."""
     check_apart([output], [Path(a), Path(b)])
     encoding = check_video_target(output, options.codec, overwrite=overwrite)
     transform = options.alignment.transform
@@ -128,7 +128,7 @@ def _fuse(
         result.failure = str(error)
     finally:
         result.seconds = time.perf_counter() - start
-        pooled = pool.warnings  # surer than single frames
+        pooled = pool.warnings  # more reliable than single frames
         known = {one.kind for one in pooled}
         result.warnings = [one for one in result.warnings if one.kind not in known] + pooled
         said = [text for source in sources for text in source.remarks]
@@ -137,7 +137,7 @@ def _fuse(
 
 
 def _metadata(provenance: Provenance | None, sources: tuple[Source, Source], pair: Pair) -> dict[str, str]:
-    """What made a video, in the comment of `b`: what every container holds, and every program copies."""
+    """The provenance record, added to the comment of `b`, which every container supports and every program copies."""
     if provenance is None:
         return {}
     record = provenance.with_sources([source.name for source in sources], pair.settings).to_text()

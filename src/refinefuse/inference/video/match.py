@@ -1,4 +1,4 @@
-"""Two streams of frames of any rates, matched by their timestamps."""
+"""Match two streams of frames of any rates by timestamp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class HasTimestamp(Protocol):
-    """Anything that has a time, in seconds after the first frame of its stream."""
+    """Anything with a time, in seconds since the first frame of its stream."""
 
     @property
     def time(self) -> float:
@@ -19,16 +19,16 @@ B = TypeVar("B", bound=HasTimestamp)
 
 
 class TimestampMatcher(Generic[A, B]):
-    """For every frame of `b` the frame of `a` that is nearest in time; ends with the shorter stream.
+    """Pairs every frame of `b` with the frame of `a` that is nearest in time; ends with the shorter stream.
 
     Args:
-        a: frames of the first source in their order.
+        a: frames of the first source in order.
         b: frames of the second source, whose frame rate is kept.
-        period: seconds that a frame of `a` lasts, until two of them have shown it.
+        period: assumed duration of a frame of `a` in seconds, until two frames reveal it.
 
     Attributes:
-        note: what was left over, in words, once all is done; empty if nothing was.
-        cut: whether something of `b` was left over.
+        note: description of unused frames at the end; empty if there are none.
+        cut: whether frames of `b` are left over.
     """
 
     def __init__(self, a: Iterator[A], b: Iterator[B], *, period: float) -> None:

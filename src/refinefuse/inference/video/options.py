@@ -1,4 +1,4 @@
-"""What can be chosen about videos, and what becomes of one."""
+"""Options for videos, and the result of fusing one."""
 
 from __future__ import annotations
 
@@ -100,5 +100,5 @@ class VideoResult:
         return min(counts) / window if counts else None
 
     def slowest(self) -> StageTimer:
-        """The stage that worked longest: the others wait for it."""
+        """The stage with the longest working time: the bottleneck."""
         return max(self.stages, key=lambda stage: stage.busy)

@@ -1,4 +1,4 @@
-"""Two videos as pairs of frames: decoded in threads of their own, matched by time, ready to be fused."""
+"""Read two videos as pairs of frames: decoded in separate threads, matched by time, ready for fusion."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _WAITING = 4  # decoded frames of each source
-_CHECKED = (0, 10, 20, 30, 40, 50, 100, 200, 350, 500)  # numbers of the pairs of frames that are checked
+_CHECKED = (0, 10, 20, 30, 40, 50, 100, 200, 350, 500)  # frame pairs that are checked
 
 Frames = BoundedQueue[Frame | CorruptFrame]
 
 
 @dataclass(frozen=True)
 class FrameOrigin:
-    """What a frame becomes: the frame of `b`, whose luma is replaced, and what the numbers of that luma mean."""
+    """Origin of a fused frame: the frame of `b`, whose luma is replaced, and its luma range."""
 
     frame: Frame
     luma_range: LumaRange
 
 
 class VideoReader:
-    """Reads two sources; each frame of `b` comes with the frame of `a` that is nearest in time.
+    """Reads two sources; each frame of `b` is paired with the frame of `a` that is nearest in time.
 
     Args:
         a: the first source.
         b: the second source, whose timestamps are kept.
-        options: of videos.
-        encoding: of the result; frames of `b` come in its pixel format.
-        container: of the result.
-        color: `gray` takes the color out.
-        result: damaged frames and what is left over are entered here.
-        timers: of decoding `a` and of decoding `b`.
+        options: options for videos.
+        encoding: encoding of the result; frames of `b` are converted to its pixel format.
+        container: container of the result.
+        color: `gray` removes the color.
+        result: collects damaged and unused frames.
+        timers: timers for decoding `a` and `b`.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class VideoReader:
         counts = [round(source.count / source.rate * b.rate / options.frame_stride) for source in (a, b)]
         self.total: int | None = min(filter(None, counts), default=None)
         self._range_a: LumaRange | None = None
-        self._settings: dict[str, str] = {}  # what is done to the values, for the record of provenance
-        self._color_a: torch.Tensor | None = None  # the first frame of `a`, where only its luma is kept
+        self._settings: dict[str, str] = {}  # processing of the values, for the provenance record
+        self._color_a: torch.Tensor | None = None  # the first frame of `a`, if only its luma is kept
         self._stopped_by: InputError | None = None
 
     def __iter__(self) -> Generator[Pair, None, None]:
-        """The pairs of frames until one source ends, or at a damaged frame if that is to stop it."""
+        """Yield pairs of frames until one source ends, or at a damaged frame if requested."""
         queues = [Frames(_WAITING, drop=source.is_camera) for source in (self.a, self.b)]
         work = zip((self.a, self.b), queues, self.timers, (self._prepared_a, self._prepared_b), strict=True)
         threads = [Thread(target=_decode, args=args, daemon=True) for args in work]
@@ -107,7 +107,7 @@ class VideoReader:
                 thread.join()
 
     def _prepared_a(self, image: VideoFrame) -> VideoFrame:
-        """A frame of `a` whose first plane is its luma; the first one settles the black and the white point."""
+        """Convert a frame of `a` so that its first plane is luma; the first frame determines black and white points."""
         prepared = with_luma(image)
         if self._range_a is None:
             self._range_a = self._fit_range(image, prepared)
@@ -116,7 +116,7 @@ class VideoReader:
         return prepared
 
     def _fit_range(self, image: VideoFrame, prepared: VideoFrame) -> LumaRange:
-        """Black and white of `a`, by the user's rule, of its counts, or of its format."""
+        """Black and white points of `a`, from the user's rule, its counts or its format."""
         thermal, found = self.options.thermal, luma_range_of(prepared)
         counts = image.format.name.startswith("gray") and image.format.components[0].bits > 8
         if counts or thermal.range is not None:
@@ -129,7 +129,7 @@ class VideoReader:
         return found
 
     def _prepared_b(self, image: VideoFrame) -> VideoFrame:
-        """A frame of `b` in the form in which it is encoded, free to be changed."""
+        """A modifiable frame of `b`, in the format for encoding."""
         form = pixel_format(self.encoding, image.format, self.b.size)
         prepared = converted(image, form, narrow=self.container.steady)
         prepared.make_writable()
@@ -139,7 +139,7 @@ class VideoReader:
         return prepared
 
     def _intact(self, frames: Frames) -> Iterator[Frame]:
-        """Frames without those that are damaged, which are noted, or end both sources."""
+        """Filter damaged frames, which are recorded, or end both sources."""
         for frame in frames:
             if isinstance(frame, Frame):
                 yield frame
@@ -147,7 +147,7 @@ class VideoReader:
             message = f"{frame.name}: {frame.reason}"
             if self.options.on_error == "stop":
                 self._stopped_by = InputError(f"{message}\nStopped there. Use `on_error=skip` to skip such frames.")
-                return  # the frames before it are fused first
+                return  # fuse the frames before it first
             self.result.damaged.append(message)
 
     def _pair(self, number: int, a: Frame, b: Frame) -> Pair:
@@ -166,7 +166,7 @@ class VideoReader:
         return pair
 
     def _preview(self, number: int, a: Frame, b: Frame, lumas: tuple[torch.Tensor, ...]) -> Preview:
-        """What is checked of a pair: after the first one its alignment alone where only the luma of `a` is kept."""
+        """The images to check; after the first pair only for alignment, if only the luma of `a` is kept."""
         if self._color_a is not None and number > 0:
             return Preview(lumas, kinds=("alignment",))
         shown = (self._color_a if self._color_a is not None else _in_color(a.image)), _in_color(b.image)
@@ -175,7 +175,7 @@ class VideoReader:
 
 
 def _each_nth(frames: Iterator[Frame], stride: int) -> Iterator[Frame]:
-    """The first frame of each `stride`; it lasts as long as all of them."""
+    """Keep the first of every `stride` frames, with the duration of all of them."""
     for frame in frames:
         end = frame.moment + frame.duration
         for left_out in islice(frames, stride - 1):
@@ -184,7 +184,7 @@ def _each_nth(frames: Iterator[Frame], stride: int) -> Iterator[Frame]:
 
 
 def _decode(source: Source, queue: Frames, timer: StageTimer, prepared: Callable[[VideoFrame], Any]) -> None:
-    """The work of a decoding thread."""
+    """Body of a decoding thread."""
     frames = iter(source)
     try:
         while True:
@@ -197,12 +197,12 @@ def _decode(source: Source, queue: Frames, timer: StageTimer, prepared: Callable
         queue.finish()
     except (import_av().error.FFmpegError, ValueError, MemoryError) as error:
         queue.finish(InputError(f"Cannot decode '{source.name}' any further: {reason_of(error)}."))
-    except Exception as error:  # raised again where the frames are taken
+    except Exception as error:  # raised again by the consumer
         queue.finish(error)
 
 
 def _in_color(frame: VideoFrame) -> torch.Tensor | None:
-    """A frame as RGB (1, 3, h, w) in [0, 1]; None if it is gray."""
+    """Convert a frame to RGB (1, 3, h, w) in [0, 1]; None if it is gray."""
     if frame.format.name.startswith("gray"):
         return None
     pixels: np.ndarray[Any, Any] = frame.to_ndarray(format="rgb24")

@@ -1,4 +1,4 @@
-"""Where frames come from: which kind of source a name means, and two of them side by side."""
+"""Determine the kind of video source from its name, and open two sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Source: TypeAlias = VideoSource | FolderSource
 
 
 def is_video(source: str) -> bool:
-    """Whether a name on the command line is a video, a camera or a stream; a folder never is, whatever its name."""
+    """Whether a command-line argument is a video, a camera or a stream; folders never are."""
     if is_camera(source) or "://" in source:
         return True
     return Path(source).suffix.lower() in VIDEO_EXTENSIONS and not Path(source).is_dir()
@@ -29,20 +29,20 @@ def is_video(source: str) -> bool:
 def open_sources(a: str, b: str, rate: float | None, *, same_size: bool = True) -> tuple[Source, Source]:
     """Open the two sources of a video.
 
-    Two folders are paired by name, as for images; a folder beside a video is taken in the order of its names.
+    Two folders are paired by name, as for images; a folder paired with a video is read in name order.
 
     Args:
         a: file, folder, camera or URL of the first source.
-        b: of the second.
-        rate: frames per second of folders; None: that of the video beside them, or 25.
-        same_size: whether they must be of one size.
+        b: the second source, likewise.
+        rate: frame rate of folders; None means that of the other video, or 25.
+        same_size: whether both must have the same size.
 
     Raises:
-        InputError: if one cannot be opened, or they differ in size and must not.
+        InputError: if one cannot be opened, or their sizes differ and `same_size` is set.
         PairingError: if two folders cannot be paired.
     """
     by_user = None if rate is None else exact_rate(rate)
-    with ExitStack() as opened:  # closes the first if the second cannot be used
+    with ExitStack() as opened:  # closes the first if the second fails
         if Path(a).is_dir() and Path(b).is_dir():
             sources = _paired_folders(a, b, by_user or Fraction(25))
         else:

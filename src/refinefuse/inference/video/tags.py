@@ -1,4 +1,4 @@
-"""What a video says beside its pixels: colors, rotation, the screen it was graded on, who made it and when."""
+"""Video tags and metadata: color, rotation, mastering display, author and date."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _OF_THE_FILE = {
     "encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "duration", "rotate", "software",
     "statistics_tags", "bps", "number_of_frames", "number_of_bytes", "compatible_players",
 }  # fmt: skip
-_COMMON_MATRICES = (0, 2, 5, 6)  # RGB, which becomes BT.601; unspecified; BT.601, as players assume without a tag
+_COMMON_MATRICES = (0, 2, 5, 6)  # RGB, which becomes BT.601; unspecified; BT.601, the default of players
 _QUICKTIME = {
     "deu": "ger", "nld": "dut", "zho": "chi", "ell": "gre", "isl": "ice", "sqi": "alb",
     "fre": "fra", "cze": "ces", "rum": "ron", "slo": "slk", "swe": "sve",
-}  # fmt: skip  # of the codes that mean one language, that which it knows
+}  # fmt: skip  # the supported one of several codes for a language
 _UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 @dataclass(frozen=True)
 class ImageTags:
-    """What the first image of a video says beside its pixels.
+    """Tags of the first image of a video.
 
     Attributes:
-        matrix: by which it is to be turned before it is shown, as FFmpeg has it; None: not at all.
-        rotation: of that matrix in degrees, counter-clockwise.
-        colorspace: number of its YUV matrix (ITU-T H.273).
-        mastering: the screen it was graded on (SMPTE ST 2086), as FFmpeg has it; empty: unknown.
-        light: how bright it is at most (CTA-861.3).
+        matrix: FFmpeg's display matrix; None if there is none.
+        rotation: rotation of that matrix in degrees, counter-clockwise.
+        colorspace: code of its YUV matrix (ITU-T H.273).
+        mastering: mastering display (SMPTE ST 2086) in FFmpeg's format; empty if unknown.
+        light: content light level (CTA-861.3).
     """
 
     matrix: tuple[int, ...] | None
@@ -47,7 +47,7 @@ class ImageTags:
 
     @classmethod
     def of(cls, image: VideoFrame) -> ImageTags:
-        """Those of an image that nothing changes meanwhile."""
+        """Read the tags of an image."""
         container: Iterable[Any] = image.side_data
         found: dict[str, bytes] = {}
         with suppress(ValueError):  # a kind that PyAV does not know
@@ -59,7 +59,7 @@ class ImageTags:
 
 
 def portable(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata without what is true of the file it comes from alone."""
+    """Drop metadata that only applies to the original file."""
     return {
         key: value
         for key, value in metadata.items()
@@ -68,9 +68,9 @@ def portable(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_track(metadata: Mapping[str, str], container: Container) -> dict[str, str]:
-    """Metadata of a track as another container wants them."""
+    """Convert track metadata for another container."""
     found = portable(metadata)
-    if "name" in found:  # as MP4 calls it
+    if "name" in found:  # its name in MP4
         found.setdefault("title", found.pop("name"))
     language = found.get("language", "")
     if container.format == "mov" and language in _QUICKTIME:
@@ -79,7 +79,7 @@ def of_track(metadata: Mapping[str, str], container: Container) -> dict[str, str
 
 
 def dropped_tags(container: Container, encoding: Encoding, tags: ImageTags, suffix: str) -> list[str]:
-    """Which tags a file cannot hold, in one sentence; nothing if it holds all."""
+    """Warn about tags that the file cannot store; empty if there are none."""
     lost = []
     if container.steady and tags.matrix:
         lost.append("rotation")
@@ -91,7 +91,7 @@ def dropped_tags(container: Container, encoding: Encoding, tags: ImageTags, suff
 
 
 def dropped_metadata(wanted: Mapping[str, str], languages: Iterable[str], path: Path) -> list[str]:
-    """Which metadata and languages a file that was written does not hold, in one sentence; nothing if it holds all."""
+    """Warn about metadata and languages missing in a written file; empty if there are none."""
     with import_av().open(str(path), metadata_errors="replace") as container:
         found = {key.lower() for key in container.metadata}
         spoken = {stream.language for stream in container.streams}
@@ -101,7 +101,7 @@ def dropped_metadata(wanted: Mapping[str, str], languages: Iterable[str], path: 
 
 
 def hdr_options(encoder: str, tags: ImageTags) -> dict[str, str]:
-    """Options that let x264 and x265 repeat the metadata of HDR10."""
+    """Options for x264 and x265 to preserve HDR10 metadata."""
     key, names = {
         "libx264": ("x264-params", ("mastering-display", "cll")),
         "libx265": ("x265-params", ("master-display", "max-cll")),
@@ -116,7 +116,7 @@ def hdr_options(encoder: str, tags: ImageTags) -> dict[str, str]:
 
 
 def _mastering_display(data: bytes) -> str:
-    """AVMasteringDisplayMetadata as the encoders want it: steps of 0.00002 and of 0.0001 candela a square meter."""
+    """Format AVMasteringDisplayMetadata for the encoders: steps of 0.00002, and of 0.0001 candela per square meter."""
     numbers = struct.unpack("20i", data[:80] or bytes(80))
     ratios = [top / (bottom or 1) for top, bottom in zip(numbers[::2], numbers[1::2], strict=True)]
     red, green, blue, white = ([round(50000 * one) for one in ratios[i : i + 2]] for i in (0, 2, 4, 6))
@@ -126,6 +126,6 @@ def _mastering_display(data: bytes) -> str:
 
 
 def copy_color_tags(image: VideoFrame, context: Any) -> None:
-    """Let an encoder say of its video what an image says of itself."""
+    """Copy the color tags of an image to an encoder."""
     for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
         setattr(context, name, getattr(image, name))

@@ -1,4 +1,4 @@
-"""When each frame is shown: times that rise, whatever the stamps of a file say."""
+"""Presentation times: strictly increasing, even if the timestamps in a file are not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from refinefuse.inference.video.frames import CorruptFrame
 if TYPE_CHECKING:
     from av import VideoFrame
 
-_RESTART = 1  # seconds by which a stamp jumps back when a clock starts anew, and does not only tremble
-_PATIENCE = 64  # frames that wait for a stamp that rises
+_RESTART = 1  # seconds: larger backward jumps mean a clock restart rather than jitter
+_PATIENCE = 64  # maximum number of frames held until a timestamp increases
 
 
 @dataclass(frozen=True)
 class TimedImage:
-    """A decoded image with the seconds at which it is shown, and for how long."""
+    """A decoded image with its presentation time and duration in seconds."""
 
     image: VideoFrame
     moment: Fraction
@@ -26,32 +26,32 @@ class TimedImage:
 
 
 class RisingTimes:
-    """Gives images, which come in the order in which they are shown, times that rise.
+    """Assigns increasing times to images in display order.
 
-    Images whose stamps do not rise step the time until the next stamp that does. After a stamp that jumps far back,
-    the clock continues from there. Images of a camera do not wait for the next one: what does not rise comes a period
+    Images whose timestamps do not increase are spaced evenly until the next one that does. After a large backward jump,
+    the clock continues from there. Camera images are not held back: those that do not increase are placed one period
     later.
 
     Args:
-        events: decoded images, and frames that could not be decoded, which pass through.
-        period: seconds that a frame lasts if nothing else is known.
+        events: decoded images, and corrupt frames, which pass through.
+        period: default duration of a frame in seconds.
         live: whether they come from a camera.
 
     Attributes:
-        repaired: how many stamps did not rise.
+        repaired: number of timestamps that did not increase.
     """
 
     def __init__(self, events: Iterable[VideoFrame | CorruptFrame], period: Fraction, *, live: bool = False) -> None:
         self.repaired = 0
         self._events, self._period, self._live = events, period, live
         self._held: list[VideoFrame] = []
-        self._after: list[CorruptFrame] = []  # what comes after them
-        self._moment = Fraction(0)  # of the first of them
-        self._shift = Fraction(0)  # of the clock, since stamps jumped back
+        self._after: list[CorruptFrame] = []  # corrupt frames after them
+        self._moment = Fraction(0)  # time of the first of them
+        self._shift = Fraction(0)  # clock offset after backward jumps
         self._step = period
 
     def __iter__(self) -> Iterator[TimedImage | CorruptFrame]:
-        """The images with their times."""
+        """Yield the images with their times."""
         for event in self._events:
             if isinstance(event, CorruptFrame):
                 self._after.append(event)
@@ -68,7 +68,7 @@ class RisingTimes:
             yield from self._release(self._moment + len(self._held) * self._step)
 
     def _settle(self, image: VideoFrame) -> Iterator[TimedImage | CorruptFrame]:
-        """Take an image; those before it come out once its stamp settles their times."""
+        """Accept an image; earlier ones are released once its timestamp determines their times."""
         stamp = _stamp_of(image)
         following = self._moment + len(self._held) * self._step
         moment = following if stamp is None else stamp + self._shift
@@ -84,7 +84,7 @@ class RisingTimes:
         self._moment, self._held = moment, [image]
 
     def _release(self, until: Fraction) -> Iterator[TimedImage | CorruptFrame]:
-        """The images that are held, and what comes after them; a camera's are out already."""
+        """Release held images and the corrupt frames after them; camera images are never held."""
         images = [] if self._live else self._held
         step = min((until - self._moment) / max(len(images), 1), self._period)
         if len(images) == 1:

@@ -1,4 +1,4 @@
-"""The other tracks of a source in the result: sound, subtitles, telemetry, attachments, and chapters."""
+"""Other tracks of a source in the result: audio, subtitles, telemetry, attachments, and chapters."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NAMES = {
     "audio": "audio track", "subtitle": "subtitle track", "data": "telemetry track", "attachment": "attachment",
     "video": "second video",
 }  # fmt: skip
-_LATE = 10  # seconds after the end of the video within which a packet of before may lie in the file
+_LATE = 10  # seconds by which packets may be late in the file
 
 
 @dataclass(frozen=True)
 class TrackChoice:
-    """What becomes of a track.
+    """How to handle a track.
 
     Attributes:
-        stream: of the source.
-        codec: what it is encoded as; None: it is copied.
+        stream: stream of the source.
+        codec: codec for re-encoding; None copies the track.
     """
 
     stream: Any
@@ -35,19 +35,19 @@ class TrackChoice:
 
 
 class Tracks:
-    """All tracks of a file but its video, packet by packet into another container.
+    """Copies all tracks of a file except its video to another container, packet by packet.
 
     Args:
         source: the file.
-        container: what they are written to.
-        kinds: which tracks, by the names of FFmpeg.
+        container: the target container.
+        kinds: kinds of tracks, by FFmpeg's names.
 
     Attributes:
-        name: of the file.
-        warnings: what is lost or encoded anew, in words.
-        start: seconds at which the earliest of them starts, on the clock of the file; None: there is none.
-        timecode: of a track that the muxer makes itself.
-        has_sound: whether there is any sound.
+        name: name of the file.
+        warnings: warnings about dropped or re-encoded tracks.
+        start: earliest start of a track in seconds, on the clock of the file; None without tracks.
+        timecode: timecode of a track that the muxer creates itself.
+        has_sound: whether there is audio.
 
     Raises:
         InputError: if the file cannot be opened.
@@ -70,7 +70,7 @@ class Tracks:
         self._packets: Iterator[Any] = iter(())
 
     def _look(self, kinds: tuple[str, ...], video: int) -> None:
-        """Find the tracks, and what becomes of them."""
+        """Find the tracks and decide how to handle them."""
         others = [one for one in self._input.streams if one.type in kinds and one.index != video]
         self.has_sound = any(one.type == "audio" for one in others)
         self._choices = [choice for stream in others if (choice := self._choose(stream)) is not None]
@@ -81,12 +81,12 @@ class Tracks:
         self.start: Fraction | None = min([*starts, *[Fraction(0)] * unset], default=None)
 
     def _choose(self, stream: Any) -> TrackChoice | None:
-        """What becomes of a track; None: it is lost, or the muxer makes it."""
+        """Decide how to handle a track; None if it is dropped or created by the muxer."""
         if stream.type == "data" and "timecode" in stream.metadata:
             self.timecode = stream.metadata["timecode"]
             return None
         name = f"{_NAMES[stream.type]} of '{self._input.name}' ({_codec_of(stream)})"
-        copied = not (self._container.steady and stream.type == "audio")  # it would start with the video
+        copied = not (self._container.steady and stream.type == "audio")  # a copy would start with the video
         if copied and stream.type != "video" and holds(self._container, lambda out: _add_copy(out, stream)):
             return TrackChoice(stream, None)
         codec = self._codec_for(stream)
@@ -110,8 +110,8 @@ class Tracks:
         """Add the tracks to an output.
 
         Args:
-            output: PyAV's, not started.
-            zero: seconds on the clock of the file that are 0 in the result.
+            output: PyAV output, not yet started.
+            zero: time on the clock of the file, in seconds, that becomes 0 in the result.
         """
         self._shift = zero
         kept = [choice.stream for choice in self._choices]
@@ -132,7 +132,7 @@ class Tracks:
 
     @property
     def languages(self) -> list[str]:
-        """Of all tracks that are kept."""
+        """Languages of all tracks that are kept."""
         found = [choice.stream.language for choice in self._choices]
         return [one for one in found if one not in (None, "und")]
 
@@ -147,7 +147,7 @@ class Tracks:
             output.set_chapters(chapters)
 
     def until(self, time: Fraction) -> Iterator[Any]:
-        """The packets up to the first that begins no earlier than a time, in seconds, and did not come before."""
+        """Yield the remaining packets up to the first one that starts at or after a time in seconds."""
         while (packet := self._take()) is not None:
             if self._begin(packet) >= time:
                 self._waiting = packet
@@ -155,7 +155,7 @@ class Tracks:
             yield from self._work[packet.stream.index].packets(packet, self._shift)
 
     def rest(self, end: Fraction | None) -> Iterator[Any]:
-        """All packets that begin before a time, in seconds, and did not come before; None: all."""
+        """Yield all remaining packets that start before a time in seconds; None yields all."""
         passed: set[int] = set()
         while (packet := self._take()) is not None:
             begin = self._begin(packet)
@@ -172,7 +172,7 @@ class Tracks:
         return Fraction(packet.pts * packet.time_base - self._shift)
 
     def _take(self) -> Any:
-        """The next packet with a time; None at the end, which damage in the file may be."""
+        """The next packet with a timestamp; None at the end or at damage in the file."""
         packet, self._waiting = self._waiting, None
         if packet is None:
             with suppress(import_av().error.FFmpegError):

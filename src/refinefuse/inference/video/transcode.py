@@ -1,4 +1,4 @@
-"""One track of a file on its way into another: copied as it is, or encoded anew."""
+"""Transfer one track to another file: copied or re-encoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SUBTITLES = Fraction(1, 1000)  # seconds in the time base of encoded subtitles
 
 
 class TrackWork(Protocol):
-    """Makes packets of the result from packets of the source.
+    """Converts packets of the source to packets of the result.
 
     Attributes:
         target: the stream of the result.
@@ -22,16 +22,16 @@ class TrackWork(Protocol):
     target: Any
 
     def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
-        """The packets that come out; at the end, when `packet` is None, the last ones.
+        """Yield output packets; None flushes the last ones.
 
         Args:
-            packet: of the source.
+            packet: packet of the source.
             shift: seconds on the clock of the source that are 0 in the result.
         """
 
 
 class TrackCopy:
-    """Copies a track; only its times move.
+    """Copies a track, shifting only its timestamps.
 
     Args:
         target: the stream of the result.
@@ -51,14 +51,14 @@ class TrackCopy:
 
 
 class SoundEncoder:
-    """Decodes audio and encodes it anew.
+    """Decodes and re-encodes audio.
 
     Args:
         stream: of the source.
         output: PyAV's, not started.
         codec: of the result.
         zero: seconds on the clock of the source that are 0 in the result.
-        fill: begin with silence where the audio begins later, and cut what lies before 0.
+        fill: pad with silence if the audio starts later, and cut what is before 0.
     """
 
     def __init__(self, stream: Any, output: Any, codec: str, zero: Fraction, *, fill: bool) -> None:
@@ -77,7 +77,7 @@ class SoundEncoder:
         self._graph.configure()
 
     def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
-        """What the encoder makes of it; sound that cannot be decoded becomes silence."""
+        """Yield the encoded packets; audio that cannot be decoded becomes silence."""
         av = import_av()
         frames: list[Any] = []
         with suppress(av.error.FFmpegError):
@@ -94,7 +94,7 @@ class SoundEncoder:
 
 
 class SubtitleEncoder:
-    """Decodes subtitles of text and encodes them anew.
+    """Decodes and re-encodes text subtitles.
 
     Args:
         stream: of the source.
@@ -111,7 +111,7 @@ class SubtitleEncoder:
         context.time_base = _SUBTITLES
 
     def packets(self, packet: Any, shift: Fraction) -> Iterator[Any]:
-        """The same words in the other form; what holds none is left out."""
+        """Yield the same text in the other format, without empty packets."""
         if packet is None:
             return
         subtitles = None

@@ -1,4 +1,4 @@
-"""Fused frames on their way into a file, with everything else that the sources hold."""
+"""Write fused frames to a file, with the other tracks of the sources."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from refinefuse.inference.video.tracks import Tracks
 
 
 class VideoWriter:
-    """Writes fused frames as a video; whatever ends it, what was written can be played.
+    """Writes fused frames as a video that remains playable however the run ends.
 
-    What is lost on the way, or must be changed, is entered in the result as warnings before the first frame.
+    Tracks and tags that are lost or changed are reported as warnings in the result before the first frame.
 
     Args:
-        path: of the video.
-        encoding: of the video.
+        path: path of the video.
+        encoding: encoding of the video.
         sources: `a` and `b`; the video gets the frame rate and the tracks of `b`, and the audio of `a` if `b` has none.
-        frame_stride: only each n-th frame of `b` comes.
-        result: what was written is entered here.
-        timer: of encoding.
-        record: makes the metadata that say what made the video, of the first pair.
+        frame_stride: only every n-th frame of `b` is fused.
+        result: collects what was written.
+        timer: timer for encoding.
+        record: creates the provenance metadata from the first pair.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class VideoWriter:
         result.warnings += [PairWarning("metadata", text, 1.0) for text in said]
 
     def _find_tracks(self, opened: ExitStack) -> list[tuple[Tracks, Fraction]]:
-        """The tracks that come along, each with the seconds on its clock that are 0 on that of `b`."""
+        """The other tracks, each with the time on its clock, in seconds, that corresponds to 0 on that of `b`."""
         a, b = self.sources
         container, found = container_of(self.path), []
         has_sound = False
@@ -79,13 +79,13 @@ class VideoWriter:
                         self._write_frame(pair)
                     self.result.warnings += pair.warnings
                     self.result.written.append(time.perf_counter() - self._start)
-            except KeyboardInterrupt:  # the way to end a recording, and complete then
+            except KeyboardInterrupt:  # the normal end of a recording
                 self._close(complete=any(source.is_camera for source in self.sources))
                 raise
             except BaseException as error:
                 try:
                     self._close(complete=False)
-                except Exception as further:  # the first error decides
+                except Exception as further:  # keep the first error
                     error.add_note(str(further))
                 raise
             self._close(complete=True)
