@@ -1,1 +1,1 @@
-"""Files, color and depth: from an image on disk to a tensor in [0, 1] and back, exactly."""
+"""Image files, color and depth: lossless conversion between files and tensors in [0, 1]."""

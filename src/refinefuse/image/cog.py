@@ -23,7 +23,7 @@ _GHOST = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_LAYOUT) + _LAYOUT
 
 
 def is_cog(data: bytes | mmap.mmap) -> bool:
-    """Whether a TIFF is tiled, has overviews, and holds all its directories before the first pixel."""
+    """Whether a TIFF is tiled, has overviews, and stores all directories before the first pixel."""
     try:
         levels = read_chain(data)
     except struct.error:
@@ -33,11 +33,11 @@ def is_cog(data: bytes | mmap.mmap) -> bool:
 
 
 def write_cog(data: bytes | mmap.mmap, file: BinaryIO) -> None:
-    """Write a TIFF again as a COG.
+    """Rewrite a TIFF as a COG.
 
     Args:
-        data: a little-endian TIFF or BigTIFF of tiled directories, the image first, then smaller and smaller ones.
-        file: empty; the new file.
+        data: a little-endian, tiled TIFF or BigTIFF: the image first, then its overviews in decreasing size.
+        file: empty output file.
     """
     big = data[2] == 43
     levels = [entries for _, entries in read_chain(data)]

@@ -1,8 +1,7 @@
 """Color between arrays, tensors, and the luma that is fused.
 
-Networks see luma alone. Color never passes through them: an image is split into luma, chroma and alpha (float32, so
-that nothing is rounded), the luma is replaced by the fused one, and the chroma of a source is put back. The conversion
-is BT.601 in full range.
+Networks only process luma: an image is split into luma, chroma and alpha (float32, to avoid rounding), the luma is
+replaced by the fused one, and the chroma of a source is restored. The conversion is full-range BT.601.
 
 Source: ITU-R BT.601-7 (2011), section 2.5.1 (luma) and 2.5.2 (color differences).
 """
@@ -22,7 +21,7 @@ from torch import Tensor
 from refinefuse.filters import LUMA
 from refinefuse.image.pixels import Pixels, check_pixels
 
-#: Whose chroma a fused image gets: of the first source, of the second, of both (weighted by saturation), or none.
+#: Source of the chroma: the first source, the second, both (weighted by saturation), or none.
 Color = Literal["a", "b", "both", "gray"]
 
 _R, _G, _B = LUMA
@@ -35,7 +34,7 @@ _GRAY = 2e-6  # of full scale: colors nearer to gray are gray; onnx2tf takes bou
 
 @dataclass(frozen=True)
 class YCbCrImage:
-    """An image taken apart.
+    """An image split into luma, chroma and alpha.
 
     Attributes:
         luma: (n, 1, h, w) in [0, 1].
@@ -49,22 +48,22 @@ class YCbCrImage:
 
 
 def to_tensor(pixels: Pixels) -> Float[Tensor, "1 c h w"]:
-    """An image as float32 in [0, 1].
+    """Convert an image to float32 in [0, 1].
 
     Args:
         pixels: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8 or uint16 (divided by 255 or
-            65535) or float32 in [0, 1] (as it is).
+            65535) or float32 in [0, 1] (unchanged).
 
     Returns:
         (1, c, h, w) with c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
 
     Raises:
-        InputError: the array is no such image.
+        InputError: the array is not such an image.
     """
     check_pixels(pixels)
     planes = np.moveaxis(np.atleast_3d(pixels), -1, 0)
     values = np.empty((1, *planes.shape), np.float32)
-    for plane, value in zip(planes, values[0], strict=True):  # one after the other: large images have no room for more
+    for plane, value in zip(planes, values[0], strict=True):  # one at a time, to save memory with large images
         np.divide(plane, np.float32(_maximum(pixels.dtype)), out=value, dtype=np.float32)
     return torch.from_numpy(values)
 
@@ -88,7 +87,7 @@ def to_array(image: Float[Tensor, "1 c h w"], dtype: DTypeLike) -> Pixels:
 
 
 def to_rgb8(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    """An image for looking at: 8-bit RGB, a gray one in three equal channels, without alpha."""
+    """Convert an image to 8-bit RGB for display, without alpha."""
     image = to_tensor(pixels)
     rgb: UInt8[np.ndarray, "h w 3"] = to_array(
         image[:, :3] if image.shape[1] >= 3 else image[:, :1].expand(-1, 3, -1, -1), np.uint8
@@ -97,7 +96,7 @@ def to_rgb8(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def with_source_color(fused: Pixels, b: Pixels) -> UInt8[np.ndarray, "h w 3"]:
-    """A fused image for looking at: a gray one gets the chroma of `b`, as a user's result would."""
+    """Convert a fused image to 8-bit RGB for display; a gray one gets the chroma of `b`."""
     image, source = to_tensor(fused), to_ycbcr(to_tensor(b))
     planes = to_ycbcr(image)
     if source.chroma is None or (planes.chroma is not None and float(planes.chroma.abs().max()) >= 1e-6):
@@ -110,7 +109,7 @@ def with_source_color(fused: Pixels, b: Pixels) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def to_ycbcr(image: Float[Tensor, "n c h w"]) -> YCbCrImage:
-    """Take an image apart into luma, chroma and alpha.
+    """Split an image into luma, chroma and alpha.
 
     Args:
         image: (n, c, h, w) in [0, 1]; c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA.
@@ -128,19 +127,18 @@ def to_ycbcr(image: Float[Tensor, "n c h w"]) -> YCbCrImage:
 def restore_color(
     luma: Float[Tensor, "n 1 h w"], a: YCbCrImage, b: YCbCrImage, color: Color = "b"
 ) -> Float[Tensor, "n c h w"]:
-    """Put a fused luma and the color and alpha of its sources together.
+    """Combine a fused luma with the color and alpha of its sources.
 
     Args:
         luma: (n, 1, h, w) in [0, 1].
         a: the first source.
         b: the second source.
-        color: whose chroma the result gets: "a", "b", "both" (each weighted by its saturation) or "gray" (none). If the
-            chosen source has no chroma, the other one gives it; the result is gray if neither has.
+        color: source of the chroma: "a", "b", "both" (weighted by saturation) or "gray" (none). If the chosen source
+            has no chroma, the other one is used; the result is gray if neither has any.
 
     Returns:
         (n, c, h, w) in [0, 1]; c = 1 gray or 3 RGB, and one more for alpha: that of `b`, else that of `a`. Luma and hue
-        are kept exactly: where they leave the RGB cube, saturation shrinks. Clipping channel by channel would change
-        both.
+        are kept exactly: colors outside the RGB cube are desaturated. Per-channel clipping would change both.
     """
     chroma = _choose(a.chroma, b.chroma, color)
     alpha = a.alpha if b.alpha is None else b.alpha
@@ -150,12 +148,12 @@ def restore_color(
 
 
 def merge_color_sources(sources: Sequence[YCbCrImage]) -> YCbCrImage:
-    """Several sources as one that gives color and alpha; its luma is that of the first, for the fused one comes anew.
+    """Merge several sources into one for color and alpha; its luma, which is replaced later, is that of the first.
 
-    Chroma is the mean, each weighted by its saturation; alpha the greatest. The order of the sources plays no part.
+    Chroma is the mean, each weighted by its saturation; alpha is the maximum. The order of the sources does not matter.
 
     Args:
-        sources: at least one, all of one size.
+        sources: at least one, all of the same size.
     """
     chromas = [source.chroma for source in sources if source.chroma is not None]
     alphas = [source.alpha for source in sources if source.alpha is not None]
@@ -167,7 +165,7 @@ def merge_color_sources(sources: Sequence[YCbCrImage]) -> YCbCrImage:
 
 
 def order_invariant_sum(terms: Tensor) -> Tensor:
-    """The sum over the first axis, the same to the last bit whatever the order of the terms."""
+    """Sum over the first axis, bit-identical for any order of the terms."""
     return terms.sort(0).values.sum(0)
 
 
@@ -193,7 +191,7 @@ def _weigh(*chromas: Tensor) -> Tensor:
 
 
 def _rgb(luma: Tensor, chroma: Tensor) -> Tensor:
-    """RGB in [0, 1] of exactly this luma and hue; where the color leaves the RGB cube, its saturation shrinks."""
+    """RGB in [0, 1] with exactly this luma and hue; colors outside the RGB cube are desaturated."""
     blue, red = _CB * chroma[:, 0:1], _CR * chroma[:, 1:2]
     green = -(_B * blue + _R * red) / _G
     offset = torch.cat([red, green, blue], 1)

@@ -1,7 +1,7 @@
 """Read and write images exactly as stored, with their metadata.
 
-OpenCV decodes and encodes, tifffile does for TIFF. What a format cannot hold, or a decoder would change silently, is
-refused with a reason.
+OpenCV decodes and encodes, and tifffile handles TIFF. What a format cannot store, or a decoder would change silently,
+is refused with a reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from refinefuse.image.thermal import Counts, check_counts
 from refinefuse.image.tiff import decode_tiff, decode_valid
 from refinefuse.paths import as_path
 
-#: The file extensions (lower case) that are taken for images, and that `write_image` knows.
+#: File extensions (lower case) of images, as read, and as supported by `write_image`.
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 _CHECKS: dict[str, Callable[[bytes], None]] = {
@@ -145,17 +145,17 @@ def write_images(
     overwrite: bool = False,
     png_level: int = 1,
 ) -> None:
-    """Write several images as `write_image` does, and none of them if one cannot be written as it is asked.
+    """Write several images like `write_image`, or none of them if one cannot be written.
 
     Args:
-        images: by path.
-        metadata: what to write beside the pixels of some of them, by path.
-        overwrite: replace files that are there.
-        png_level: how hard PNG files are packed: 0 (not at all), 1 (fast), 2 (smaller, best for images of cameras), or
-            3 to 9 (ever slower searches for repeats, best for drawings and slices).
+        images: images by path.
+        metadata: metadata of some of them, by path.
+        overwrite: replace existing files.
+        png_level: PNG compression: 0 (none), 1 (fast), 2 (smaller, best for camera images), or 3 to 9 (increasingly
+            slow, best for drawings and slices).
 
     Raises:
-        InputError: as `write_image`; only a disk that fills up can leave some images written and others not.
+        InputError: as in `write_image`; only a full disk can leave some images written and others not.
     """
     given = metadata or {}
     if png_level not in PNG_LEVELS:
@@ -206,17 +206,17 @@ def _decode(data: bytes) -> Pixels:
 
 
 def _plain(pixels: Pixels) -> Pixels:
-    """The first frame of a GIF without an alpha channel that hides nothing, and gray if all its colors are."""
+    """Simplify the first frame of a GIF: drop an opaque alpha channel, and convert to gray if it has no color."""
     if pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[..., 3] == 255).all():
         pixels = np.ascontiguousarray(pixels[..., :3])
     return _without_copies(pixels)
 
 
 def check_target(path: Path, *, overwrite: bool, suffixes: Sequence[str] = IMAGE_EXTENSIONS) -> None:
-    """Refuse a path that could not be written to, before the work is done.
+    """Check that a path can be written to, before any work is done.
 
     Raises:
-        InputError: the extension is unknown, or the file exists and may not be replaced.
+        InputError: the extension is unknown, or the file exists and `overwrite` is not set.
     """
     if path.suffix.lower() not in suffixes:
         raise InputError(

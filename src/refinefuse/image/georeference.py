@@ -1,4 +1,4 @@
-"""Where on the map images are, by their GeoTIFF tags: a pair of different locations is refused.
+"""Map locations of images from GeoTIFF tags; pairs of different locations are refused.
 
 Source: OGC GeoTIFF standard 1.1 (19-008r4), section 7 (keys) and annex B (raster space).
 """
@@ -23,11 +23,11 @@ _MOST_APART = 0.5  # pixels
 
 @dataclass(frozen=True, eq=False)
 class Georeference:
-    """Where an image lies.
+    """The map location of an image.
 
     Attributes:
-        matrix: from (column, row, 1), counted from the corner of the first pixel, to coordinates of the map.
-        epsg: number of the coordinate reference system; None: not given by number.
+        matrix: maps (column, row, 1), from the corner of the first pixel, to map coordinates.
+        epsg: EPSG code of the coordinate reference system; None if not given.
     """
 
     matrix: Float[np.ndarray, "3 3"]
@@ -35,7 +35,7 @@ class Georeference:
 
     @classmethod
     def of(cls, metadata: Metadata) -> Self | None:
-        """What the tags of an image say; None if they give no position, or the image was stored on its side."""
+        """Read the location from tags; None if there is none, or the image was stored rotated."""
         numbers = {entry.tag: entry.numbers() for entry in metadata.upright().geotiff}
         scale, tie, flat = (numbers.get(tag, []) for tag in (_SCALE, _TIE_POINT, _MATRIX))
         if len(flat) == 16:
@@ -60,15 +60,15 @@ class Georeference:
 
 
 def check_georeferences(paths: Sequence[str], metadata: Sequence[Metadata], shape: tuple[int, ...]) -> None:
-    """Refuse images that lie apart by their tags; images without such tags pass.
+    """Refuse images whose tags give different locations; images without such tags pass.
 
     Args:
         paths: the files of a pair, or of more sources, which are compared with the last.
-        metadata: of each file.
+        metadata: metadata of each file.
         shape: (h, w) of the last.
 
     Raises:
-        InputError: naming both positions.
+        InputError: if locations differ; the message gives both.
     """
     found = [Georeference.of(each) for each in metadata]
     for name, other in zip(paths[:-1], found, strict=False):
@@ -82,7 +82,7 @@ def check_georeferences(paths: Sequence[str], metadata: Sequence[Metadata], shap
 
 
 def _lie_apart(a: Georeference, b: Georeference, shape: tuple[int, ...]) -> bool:
-    """Whether pixels of `a` (h, w) lie elsewhere than those of `b`, or in another coordinate system."""
+    """Whether `a` and `b`, of shape (h, w), have different locations or coordinate systems."""
     height, width = shape
     corners = np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     moved = np.linalg.solve(b.matrix, a.matrix @ corners) - corners

@@ -28,7 +28,7 @@ _XMP_HEADER, _EXIF_HEADER, _ICC_HEADER = b"http://ns.adobe.com/xap/1.0/\0", b"Ex
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says beside its pixels, as a fused image takes it over.
+    """Metadata of a file that is transferred to the fused image.
 
     Attributes:
         orientation: EXIF orientation, 1 to 8; `read_image` has applied it, so it is not written again.
@@ -36,9 +36,9 @@ class Metadata:
         icc: color profile.
         xmp: XMP packet.
         dpi: pixels per inch, across and down.
-        png_color: chunks of a PNG that say how its values are meant (gAMA, cHRM, cICP, sRGB).
+        png_color: PNG chunks that define its color space (gAMA, cHRM, cICP, sRGB).
         geotiff: GeoTIFF and GDAL tags.
-        extra_bands: bands of a TIFF that are neither color nor alpha, and were left out.
+        extra_bands: number of TIFF bands that are neither color nor alpha, and were ignored.
         is_cog: whether it is organized as a cloud-optimized GeoTIFF with overviews.
     """
 
@@ -58,7 +58,7 @@ class Metadata:
         return bool(self.tags.main or self.tags.exif or self.tags.gps)
 
     def upright(self) -> Metadata:
-        """What still holds after the orientation was applied: a georeference belongs to the stored rows and columns."""
+        """Metadata still valid after applying the orientation: a georeference refers to the stored rows and columns."""
         if self.orientation == 1:
             return self
         dpi = self.dpi[::-1] if self.dpi and self.orientation >= 5 else self.dpi
@@ -66,7 +66,7 @@ class Metadata:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> Metadata:
-    """Read the metadata of an image file; what is damaged or missing is left out, and nothing is raised."""
+    """Read the metadata of an image file; damaged or missing parts are skipped without an error."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:  # noqa: PTH123
             return parse_metadata(data)
@@ -75,7 +75,7 @@ def read_metadata(path: str | os.PathLike[str]) -> Metadata:
 
 
 def parse_metadata(data: bytes | mmap.mmap) -> Metadata:
-    """As `read_metadata`, of a whole file."""
+    """`read_metadata` for the contents of a file."""
     readers = {"jpeg": _of_jpeg, "png": _of_png, "webp": _of_webp, "tiff": _of_tiff, "bmp": _of_bmp}
     try:
         reader = readers.get(file_format(data[:64]) or "")
@@ -96,7 +96,7 @@ def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def orientation_warnings(a: Metadata, b: Metadata) -> list[str]:
-    """What to say of a pair whose files are stored in different orientations."""
+    """Warnings about a pair whose files are stored in different orientations."""
     if a.orientation == b.orientation:
         return []
     return [

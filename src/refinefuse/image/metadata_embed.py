@@ -25,12 +25,12 @@ _HOLDS = {
 
 
 def unsupported_metadata(metadata: Metadata, extension: str, channels: int = 3) -> list[str]:
-    """What of the metadata a file of this format cannot hold, by name.
+    """Names of metadata that a format cannot store.
 
     Args:
-        metadata: of the source.
-        extension: of the result, lower case.
-        channels: of the result: a profile of RGB does not fit a gray image.
+        metadata: metadata of the source.
+        extension: extension of the result, lower case.
+        channels: channels of the result: an RGB profile does not fit a gray image.
     """
     there = {
         "EXIF": metadata.has_exif,
@@ -49,7 +49,7 @@ def unsupported_metadata(metadata: Metadata, extension: str, channels: int = 3) 
 
 
 def embed_metadata(data: bytes, extension: str, metadata: Metadata, channels: int) -> bytes:
-    """An encoded file with the metadata in it; TIFF gets its own by `tiff_options`."""
+    """Embed metadata in an encoded file, except TIFF (see `tiff_options`)."""
     metadata = metadata.upright()
     icc = metadata.icc if metadata.icc is not None and _fits(metadata.icc, channels) else None
     exif = exif_block(metadata.tags) if metadata.has_exif else None
@@ -65,7 +65,7 @@ def embed_metadata(data: bytes, extension: str, metadata: Metadata, channels: in
 
 
 def tiff_options(metadata: Metadata, channels: int, *, big: bool = False) -> dict[str, Any]:
-    """The metadata as tifffile's options of one page; `append_directories` completes the file."""
+    """Metadata as tifffile options for one page; `append_directories` completes the file."""
     metadata = metadata.upright()
     entries = [*metadata.tags.main, *metadata.geotiff]
     extra: list[tuple[int, int, int, bytes, bool]] = [(*entry, True) for entry in entries]

@@ -1,4 +1,4 @@
-"""OpenCV's coders, silent and in RGB order."""
+"""OpenCV's codecs, silenced and in RGB order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Silence:
 
 
 _SILENCE = _Silence()
-"""Keeps OpenCV's own messages off stderr: what matters of them is said by our errors."""
+"""Keeps OpenCV's messages off stderr; our errors report what matters."""
 
 
 def decode(data: bytes) -> Pixels | None:

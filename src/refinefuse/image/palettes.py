@@ -1,4 +1,4 @@
-"""False color: is an image values in the colors of a palette, and which values are they?"""
+"""False color: detect the palette of an image, and convert its colors back to values."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _tables() -> dict[str, list[Colors]]:
 
 @dataclass(frozen=True)
 class FalseColor:
-    """What the colors of an image say about its palette.
+    """The detected palette of an image.
 
     Attributes:
         palette: its name; empty if the colors lie on a curve that is none of the known palettes.
@@ -96,7 +96,7 @@ class FalseColor:
 
 
 def find_palette(pixels: UInt8[np.ndarray, "h w c"]) -> FalseColor | None:
-    """Whether an image is in false color, and in which palette; None for an ordinary image.
+    """Detect false color and its palette; None for an ordinary image.
 
     Colors in flat parts of the image are compared with known tables. Unknown palettes are recognized by their colors,
     which lie on a curve; a JPEG blurs that too much.
@@ -121,7 +121,7 @@ def find_palette(pixels: UInt8[np.ndarray, "h w c"]) -> FalseColor | None:
 
 
 def read_palette(pixels: UInt8[np.ndarray, "h w c"], palette: str) -> UInt8[np.ndarray, "h w"]:
-    """The values, 0 to 255, that a palette shows in its colors.
+    """Convert false color back to values from 0 to 255.
 
     Args:
         pixels: RGB or RGBA.
@@ -179,7 +179,7 @@ def _nearest(colors: Float32[np.ndarray, "n 3"], table: Colors) -> tuple[np.ndar
 
 
 class _Match(NamedTuple):
-    """How many colors are those of a table, and what decides between tables: the smaller, the better."""
+    """Fraction of colors found in a table, and the score that selects between tables: lower is better."""
 
     fraction: float
     order: tuple[float, float]

@@ -1,4 +1,4 @@
-"""What an image is: its type and shape, and how many pixels a file may declare before memory is taken for them."""
+"""Valid image types and shapes, and the limit on the pixels that a file may declare."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT_VARIABLE = "REFINEFUSE_MAX_PIXELS"
 
 
 def check_pixels(pixels: Pixels) -> None:
-    """Refuse an array that is no image.
+    """Check that an array is an image.
 
     Args:
         pixels: (h, w), (h, w, 2) gray + alpha, (h, w, 3) RGB or (h, w, 4) RGBA; uint8, uint16, or float32 in [0, 1].
@@ -83,10 +83,10 @@ def _check_float(pixels: Pixels) -> None:
 
 
 def max_pixels() -> int:
-    """The limit that is in force.
+    """The current limit.
 
     Raises:
-        InputError: the environment variable holds no whole number above 0.
+        InputError: the environment variable is not a positive integer.
     """
     text = os.environ.get(LIMIT_VARIABLE, str(MAX_PIXELS))
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
@@ -95,7 +95,7 @@ def max_pixels() -> int:
 
 
 def check_pixel_count(height: int, width: int) -> None:
-    """Refuse a size that an image cannot have, or that is beyond the limit.
+    """Refuse invalid image sizes, and those above the limit.
 
     Raises:
         InputError: with the declared size, the limit and how to raise it.

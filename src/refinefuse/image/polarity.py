@@ -1,4 +1,4 @@
-"""Does a thermal image show hot things dark, and how colored is an image?"""
+"""Estimate the polarity of thermal images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SIDE = 160  # pixels of the longer side, to which the image is reduced: texture
 _FEWEST = 8  # pixels of the shorter side
 _EXTREME = 2  # percent of the pixels that are the hottest, or the coldest
 _VOTES = ((1.01, 0.26), (1.49, 1.05), (0.72, 0.43), (0.69, 0.25))
-"""Of each trait, its weight, and the value at which it says 0.7 of what it can say."""
+"""For each trait, its weight, and the value at which its vote reaches 0.7 of the maximum."""
 
 
 def polarity_score(luma: Plane) -> float:
-    """How much a thermal image looks as if hot were white: above 0 white-hot, below 0 black-hot.
+    """Estimate the polarity of a thermal image: above 0 white-hot, below 0 black-hot.
 
     Four traits vote, each of which changes its sign when an image is inverted: what is upright and stands out (persons,
     poles) is hot; the hottest parts have sharper edges than the coldest, which are mostly sky; the upper quarter is
@@ -66,7 +66,7 @@ def _reduced(luma: Plane) -> Plane:
 
 
 def _band(small: Plane, sigma: float) -> Plane:
-    """What stands out from its surround, at a scale in pixels."""
+    """Difference from the surroundings at a scale in pixels."""
     return cv2.GaussianBlur(small, (0, 0), sigma) - cv2.GaussianBlur(small, (0, 0), 2 * sigma)
 
 
@@ -78,7 +78,7 @@ def _skewness(values: Plane) -> float:
 
 
 def _sharper_side(small: Plane) -> float:
-    """Logarithm of how much steeper the image is where it is brightest than where it is darkest."""
+    """Log ratio of the gradient in the brightest parts to that in the darkest."""
     steepness = cv2.magnitude(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
     dark, bright = np.percentile(small, (_EXTREME, 100 - _EXTREME))
     least = 0.01  # of the full range: noise

@@ -1,4 +1,4 @@
-"""Slices of a patient as images, known by their black surround: what can be measured of the body in them."""
+"""Medical slices as images, recognized by their black background, and measurements of the body in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Luma = Float[np.ndarray, "h w"]
 
 
 def is_slice(luma: Luma) -> bool:
-    """Whether an image has a black surround, as slices of a patient have.
+    """Whether an image has a black background, as medical slices do.
 
     Args:
         luma: in [0, 1].
@@ -42,17 +42,17 @@ def white_area(luma: Luma) -> float:
 
 
 def body_offset(a: Luma, b: Luma) -> NDArray[np.float64]:
-    """How far the center of the body in `a` lies from that in `b`, (x, y) in pixels.
+    """Offset between the centers of the body in `a` and `b`, (x, y) in pixels.
 
     Args:
         a: luma of a slice, in [0, 1].
-        b: that of another one of the same size.
+        b: luma of another slice of the same size.
     """
     return _center(a) - _center(b)
 
 
 def _center(luma: Luma) -> NDArray[np.float64]:
-    """The center of mass of the largest thing that is not black; of the image, if there is none."""
+    """Center of mass of the largest object that is not black, or of the image if there is none."""
     mask = cv2.morphologyEx((luma >= _BLACK).astype(np.uint8), cv2.MORPH_OPEN, np.ones((_SPECKLE, _SPECKLE), np.uint8))
     count, _, found, centers = cv2.connectedComponentsWithStats(mask)
     if count < 2:
@@ -61,5 +61,5 @@ def _center(luma: Luma) -> NDArray[np.float64]:
 
 
 def _distance(mask: Bool[np.ndarray, "h w"]) -> Luma:
-    """How far each pixel of a mask lies from the nearest one outside."""
+    """Distance of each mask pixel from the nearest pixel outside."""
     return cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)

@@ -1,6 +1,6 @@
-"""What the bytes of an image file promise, checked before they are decoded.
+"""Check the structure of image files before they are decoded.
 
-Decoders forgive too much: OpenCV returns partly gray images for truncated files, turns CMYK into some RGB, and shows
+Decoders are too lenient: OpenCV returns partly gray images for truncated files, turns CMYK into some RGB, and shows
 the first image of an animation. Every check here raises `InputError` with the reason alone; the caller adds the path.
 """
 
@@ -53,7 +53,7 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "Canon raw (CR3)", b"qt  "
 
 
 def file_format(data: bytes) -> str | None:
-    """The format that the first bytes announce, as `read_image` knows it; None for anything else."""
+    """The format according to the first bytes, if `read_image` supports it; None otherwise."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
@@ -62,7 +62,7 @@ def file_format(data: bytes) -> str | None:
 
 
 def foreign_format(data: bytes) -> str | None:
-    """The name of a format that is not read; None if it is not known either."""
+    """The name of an unsupported format; None if unknown."""
     if data[4:8] == b"ftyp":
         return _BRANDS.get(data[8:12], "a video (MP4)")
     if data[128:132] == b"DICM":
@@ -181,7 +181,7 @@ def _check_jpeg_frame(data: bytes, position: int) -> None:
 
 
 def cmyk() -> InputError:
-    """The error for an image made of printing inks."""
+    """The error for a CMYK image."""
     return InputError(
         "the colors must be gray or RGB.\n  got: CMYK (printing inks)\n"
         "Convert the image to RGB with its own color profile and export it again."

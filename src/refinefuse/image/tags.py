@@ -68,7 +68,7 @@ def read_directories(data: bytes) -> Directories:
 
 
 def read_chain(data: bytes | mmap.mmap) -> list[tuple[int, tuple[Entry, ...]]]:
-    """The directories of a TIFF file one after the other, each with its offset; a chain that is too long is cut.
+    """The directories of a TIFF file in order, each with its offset; overlong chains are truncated.
 
     Raises:
         struct.error: the structure is damaged.
@@ -110,13 +110,13 @@ def _read(data: bytes | mmap.mmap, offset: int, order: str, big: bool) -> tuple[
 
 
 def write_directory(entries: tuple[Entry, ...], offset: int, *, big: bool = False, following: int = 0) -> bytes:
-    """A directory that starts at `offset` of its file, with the values that do not fit into it behind.
+    """Encode a directory at `offset`, followed by the values that do not fit into it.
 
     Args:
-        entries: in any order.
-        offset: where it starts.
-        big: write it for a BigTIFF.
-        following: offset of the next one; 0: there is none.
+        entries: the entries in any order.
+        offset: its offset in the file.
+        big: whether the file is a BigTIFF.
+        following: offset of the next directory; 0 if there is none.
     """
     form, room = ("<HHQ", 8) if big else ("<HHI", 4)
     head = struct.pack("<Q" if big else "<H", len(entries))

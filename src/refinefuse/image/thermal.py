@@ -1,4 +1,4 @@
-"""Thermal counts: which of them become 0, which become 1."""
+"""Map thermal counts to [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refinefuse.errors import InputError
 
-#: What a sensor counted: (h, w), integers or floats of any size, unscaled.
+#: Raw sensor counts: (h, w), integers or floats of any size, unscaled.
 Counts = NDArray[Any]
 
 KELVINS_PER_COUNT = 0.01
@@ -148,14 +148,14 @@ class IntensityRange:
         return found
 
 
-#: The range of raw counts where the user gave none: a dead pixel among a thousand stretches nothing.
+#: The default range of raw counts, robust to one dead pixel in a thousand.
 ROBUST_RANGE = IntensityRange("percentile", 0.1, 99.9)
 
 
 def looks_raw(pixels: Counts) -> bool:
-    """Whether 16-bit gray values use so little of their range that they are raw counts, and no image yet.
+    """Whether 16-bit gray values use so little of their range that they must be raw counts.
 
-    A few dead or hot pixels change nothing: what counts is where all but 0.2 % of the values lie.
+    A few dead or hot pixels do not matter: 0.2 % of the values are ignored.
     """
     if pixels.ndim != 2 or pixels.dtype != np.uint16:
         return False
@@ -164,13 +164,13 @@ def looks_raw(pixels: Counts) -> bool:
 
 
 def robust_limits(counts: Counts) -> tuple[float, float]:
-    """The counts between which all but the darkest and the brightest 0.1 % lie."""
+    """The range of counts without the lowest and highest 0.1 %."""
     low, high = _percentiles(counts, (), (ROBUST_RANGE.low, ROBUST_RANGE.high))
     return low, high
 
 
 def default_range(frames: Iterable[Counts]) -> IntensityRange | None:
-    """The range that a sequence, a folder or one image gets where the user gave none.
+    """The default range of a sequence, a folder or one image.
 
     Args:
         frames: all frames, of one sensor. They are read only if the first one holds raw counts.
@@ -186,7 +186,7 @@ def default_range(frames: Iterable[Counts]) -> IntensityRange | None:
 
 
 def check_counts(counts: Counts) -> None:
-    """Refuse an array that holds no counts.
+    """Check that an array contains counts.
 
     Raises:
         InputError: color, no pixels, or values that are no finite numbers.
@@ -201,7 +201,7 @@ def check_counts(counts: Counts) -> None:
 
 
 def _known(counts: Counts) -> Counts:
-    """The counts of all pixels that hold data, in one row."""
+    """The counts of all valid pixels, flattened."""
     known: Counts = counts.compressed() if isinstance(counts, np.ma.MaskedArray) else counts.ravel()
     return known
 

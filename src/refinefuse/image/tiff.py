@@ -31,7 +31,7 @@ _COLORS = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOT
 
 
 def decode_tiff(data: bytes) -> Pixels:
-    """Decode a TIFF of one image.
+    """Decode a TIFF with one image.
 
     Args:
         data: a whole file. Thumbnails (pages of reduced resolution) and masks are passed over; the orientation tag is
@@ -50,7 +50,7 @@ def decode_tiff(data: bytes) -> Pixels:
 
 
 def decode_valid(data: bytes) -> tuple[Pixels, Pixels]:
-    """As `decode_tiff`, and where the image holds data: not GDAL's NoData, nor outside of a mask in the file."""
+    """Decode like `decode_tiff`, with a mask of valid pixels, from GDAL's NoData or a mask in the file."""
     with open_page(data) as page:
         pixels = _decode_page(page, data)
         valid = np.ones(pixels.shape[:2], bool)
@@ -80,7 +80,7 @@ def open_page(data: bytes) -> Iterator[Any]:
 
 @contextmanager
 def damage_reported(size: int) -> Iterator[None]:
-    """Turn whatever reading a TIFF of `size` bytes raises into an `InputError`, and keep tifffile from logging it."""
+    """Convert any error while reading a TIFF of `size` bytes into an `InputError`, and silence tifffile's logging."""
     thread = threading.get_ident()
 
     def elsewhere(record: logging.LogRecord) -> bool:
@@ -113,7 +113,7 @@ def checked_page(file: tifffile.TiffFile, data: bytes | mmap.mmap) -> Any:
 
 
 def encode_tiff(pixels: Pixels, metadata: Metadata) -> bytes:
-    """A TIFF of one page, deflated without loss, with nothing in it that differs from run to run."""
+    """Encode a TIFF of one page, deflated, reproducible from run to run."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     file = io.BytesIO()
     tifffile.imwrite(

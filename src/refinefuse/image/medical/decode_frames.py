@@ -1,8 +1,8 @@
-"""Decode the compressed frames of DICOM files in a process of its own, run as a script.
+"""Decode compressed DICOM frames in a separate process, run as a script.
 
-Decoders of JPEG and JPEG 2000 end the whole process on some damaged files. Here that ends this process alone, and its
-parent reports the file. Requests come as lines of JSON on standard input ({"path", "bytes"}); the answer is a line of
-JSON ({"shape", "dtype"} or {"error"}), followed by the pixels.
+JPEG and JPEG 2000 decoders crash on some damaged files. Here that only ends this process, and its parent reports the
+file. Requests are lines of JSON on standard input ({"path", "bytes"}); the response is a line of JSON ({"shape",
+"dtype"} or {"error"}), followed by the pixels.
 
 Arguments: the module search path of the parent, as JSON.
 """
@@ -15,11 +15,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-_SPARE = 512 * 2**20  # bytes that decoding may take beside the pixels
+_SPARE = 512 * 2**20  # bytes for decoding, in addition to the pixels
 
 
 def _limit_memory(pixels: int) -> None:
-    """Let the process grow by a few times the size of the decoded pixels and no more, where the system can."""
+    """Limit memory growth to a few times the size of the decoded pixels, if the system supports it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -40,7 +40,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         dataset = pydicom.dcmread(request["path"], force=True)
         _limit_memory(int(request["bytes"]))
         pixels = np.ascontiguousarray(dataset.pixel_array)
-    except BaseException as error:  # the parent has to answer for it
+    except BaseException as error:  # reported by the parent
         return {"error": str(error) or type(error).__name__}, b""
     return {"shape": pixels.shape, "dtype": pixels.dtype.str}, pixels.tobytes()
 

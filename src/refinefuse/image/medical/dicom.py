@@ -28,7 +28,7 @@ def read_dicom(path: Path, series: str | None = None, *, max_voxels: int = MAX_V
     Args:
         path: a file, or a folder with the files of one or more series at any depth; other files are ignored.
         series: number or UID of the series, if the folder holds several.
-        max_voxels: that the series may declare; checked before memory is taken.
+        max_voxels: maximum number of voxels that the series may declare; checked before allocation.
 
     Raises:
         InputError: no image, several series and no choice, a damaged file, slices that are missing, of several volumes,
@@ -152,7 +152,7 @@ def _evenly_spaced(
 
 
 def _check_agreement(path: Path, headers: list[Any]) -> None:
-    """Raise if slices differ in what their values mean."""
+    """Raise an error if the meaning of the values differs between slices."""
     for keyword in _ONE_PER_SERIES:
         kinds = {text(header, keyword) or "nothing" for header in headers}
         if len(kinds) > 1:
@@ -163,7 +163,7 @@ def _check_agreement(path: Path, headers: list[Any]) -> None:
 
 
 def _window(header: Any) -> tuple[float, float] | None:
-    """The first window of a file that is one."""
+    """The first valid window of a file."""
     pair = []
     for keyword in ("WindowCenter", "WindowWidth"):
         value = header.get(keyword)

@@ -1,4 +1,4 @@
-"""DICOM files of a folder: which they are, and which series they make. No file is dropped without a word."""
+"""Find the DICOM files of a folder and group them into series. No file is dropped silently."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _has_dicom_content(path: Path) -> bool:
     """Whether a file has DICOM's preamble, or starts like a dataset without one."""
-    if not path.is_file():  # nor a pipe, which would be waited for
+    if not path.is_file():  # nor a pipe, which would block
         return False
     try:
         with path.open("rb") as file:
@@ -116,7 +116,7 @@ def _header(file: Path) -> Any:
         is_directory = header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY
     except RefineFuseError:
         raise
-    except Exception as error:  # pydicom raises whatever damage brings up
+    except Exception as error:  # pydicom may raise anything on damage
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
             f"Cannot read '{file}': it is not a DICOM file, or it is damaged.\n  got: {reason}\n"
@@ -133,7 +133,7 @@ def _header(file: Path) -> Any:
 
 
 def _is_image(header: Any) -> bool:
-    """Whether a file claims to be an image; by its modality if the class is not one that DICOM knows."""
+    """Whether a file claims to be an image; by modality if its SOP class is unknown."""
     uid = header.get("SOPClassUID")
     name = getattr(uid, "name", "")
     return "Image Storage" in name or (name == str(uid or "") and text(header, "Modality") in ("CT", "MR", "PT", "NM"))
@@ -183,7 +183,7 @@ def _unrecognized(chosen: list[tuple[Path, Any]], foreign: list[Path]) -> list[s
 def _without_duplicates(
     path: Path, chosen: list[tuple[Path, Any]], warnings: list[str]
 ) -> tuple[list[tuple[Path, Any]], list[str]]:
-    """Instances that occur in several files once: of one UID, and at one position."""
+    """Drop duplicate instances: same UID, or same position."""
     unique: dict[tuple[str, ...], tuple[Path, Any]] = {}
     for file, header in chosen:
         uid = text(header, "SOPInstanceUID")

@@ -1,4 +1,4 @@
-"""Volumes as images: the slices of several volumes on one grid, each in its fixed range."""
+"""Slices of several volumes as images, on one grid and with a fixed range per volume."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DisplayedVolumes:
 
     Args:
         volumes: two or more; the last is colored.
-        ranges: the values of each that become 0 and 1.
+        ranges: intensity range of each.
         affine: (4, 4) of the grid, voxel to RAS+ millimeters.
         shape: (h, w, slices) of the grid.
         colormap: of the last volume.
@@ -50,7 +50,7 @@ class DisplayedVolumes:
     def at(self, k: int) -> tuple[list[NDArray[np.float32]], list[float]]:
         """The images of slice `k`, in [0, 1], and the fraction of it in which each volume has data.
 
-        Where a volume has no data, it agrees with those that have.
+        Where a volume has no data, it is filled from the others.
         """
         slices = [cut(k) for cut in self._cuts]
         return _images(slices, self._scales, self._colormap), [float(inside.mean()) for _, inside in slices]

@@ -34,12 +34,12 @@ _GEOMETRY = (
 )
 _UPTAKE = ("DecayCorrection", "CorrectedImage", "RadiopharmaceuticalInformationSequence")
 _USED = (*_PATIENT, *_STUDY, *_PIXELS, *_GEOMETRY, *_UPTAKE)
-_TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # one of these for another changes nothing
+_TEXT = {"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}  # interchangeable
 
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Without pydicom's remarks on how elements are written: they concern neither values nor geometry."""
+    """Silence pydicom's remarks about encoding, which concern neither values nor geometry."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -48,10 +48,10 @@ def quiet_pydicom() -> Iterator[None]:
 def check_elements(file: Path, header: Any) -> None:
     """Decode every element that is used, sequences with all they hold, and compare its kind with the dictionary.
 
-    pydicom decodes an element when it is first read, and raises whatever damage brings up.
+    pydicom decodes an element on first access, and may raise anything on damage.
 
     Raises:
-        InputError: naming the file and the element.
+        InputError: if an element is damaged; the message names the file and the element.
     """
     dictionary_vr = load("pydicom.datadict").dictionary_VR
     for keyword in _USED:
@@ -84,7 +84,7 @@ def number(header: Any, keyword: str, default: float) -> float:
     """The number of an element; the default if the element is missing or empty.
 
     Raises:
-        ValueError: it is no finite number.
+        ValueError: it is not a finite number.
     """
     value = header.get(keyword)
     if value is None or value == "":
@@ -99,7 +99,7 @@ def whole_number(header: Any, keyword: str, default: int) -> int:
     """As `number`, for counts.
 
     Raises:
-        ValueError: it is no whole number, or below 1.
+        ValueError: it is not an integer, or below 1.
     """
     found = number(header, keyword, default)
     if found < 1 or found != int(found):

@@ -1,4 +1,4 @@
-"""Formats of medical volumes: which are read, and which are only recognized."""
+"""Formats of medical volumes: supported ones, and those that are only recognized."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def read_volume(path: Path, series: str | None = None, *, max_voxels: int = MAX_
     """Read a NIfTI file, a DICOM file or a series in a folder.
 
     Args:
-        path: of the file or folder.
+        path: the file or folder.
         series: number or UID of the series, if a folder holds several.
-        max_voxels: that the source may declare; checked before memory is taken.
+        max_voxels: maximum number of voxels that the source may declare; checked before allocation.
 
     Raises:
-        InputError: another format; else as `read_nifti` and `read_dicom`.
+        InputError: the format is not supported; otherwise as in `read_nifti` and `read_dicom`.
         MissingDependencyError: the library that reads it is not installed.
     """
     if is_nifti(path):

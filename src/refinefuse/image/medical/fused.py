@@ -1,4 +1,4 @@
-"""Fused volumes as they are read again, to be scored: levels from black to white, gray or RGB."""
+"""Read fused volumes back for scoring: levels from black to white, gray or RGB."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def read_fused(path: Path, *, max_voxels: int = MAX_VOXELS) -> FusedVolume:
 
     Args:
         path: a NIfTI file, or a DICOM file or folder.
-        max_voxels: that the file may declare.
+        max_voxels: maximum number of voxels that the file may declare.
 
     Raises:
-        InputError: it cannot be read, or holds something else than levels from black to white.
+        InputError: it cannot be read, or contains something other than levels from black to white.
         MissingDependencyError: the library that reads it is not installed.
     """
     if not is_nifti(path):

@@ -1,4 +1,4 @@
-"""Patient, study and UIDs of a fused volume: copied from a source, or none of them."""
+"""Patient, study and UIDs of a fused volume: copied from a source, or omitted."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _REQUIRED = (
     *("AccessionNumber", "ReferringPhysicianName", "PositionReferenceIndicator"),
 )
 _UNPAIRED = {"HEAD", "BRAIN", "SKULL", "NECK", "HEADNECK", "CHEST", "ABDOMEN", "PELVIS", "SPINE", "WHOLEBODY"}
-_NO_DATE, _NO_TIME = "19000101", "000000"  # what anonymizers write in place of a date
+_NO_DATE, _NO_TIME = "19000101", "000000"  # placeholders written by anonymizers
 _PROFILE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 
 
 def add_identity(dataset: Any, patients: Sequence[Any], entropy: Sequence[str] | None, *, anonymize: bool) -> None:
     """Add patient, study, and the UIDs of study, series, instance and frame of reference.
 
-    Source: DICOM PS3.15, annex E (basic application confidentiality profile), for `anonymize`: a result holds nothing
-    of its sources but pixels and geometry; what the profile replaces by dummies is one.
+    Source: DICOM PS3.15, annex E (basic application confidentiality profile), for `anonymize`: a result keeps nothing
+    of its sources but pixels and geometry; what the profile replaces by dummies gets one.
 
     Args:
-        dataset: to add to.
-        patients: one header of each DICOM source; the last is copied from.
-        entropy: what new UIDs follow from; None makes them random.
+        dataset: the dataset to extend.
+        patients: one header per DICOM source; the last one is copied.
+        entropy: input for deterministic UIDs; None makes them random.
         anonymize: copy nothing.
     """
     for keyword in _REQUIRED:
@@ -84,7 +84,7 @@ def _add_deidentification(dataset: Any) -> None:
 
 
 def _is_writable(element: Any) -> bool:
-    """Whether an element of a source can be written as it is; values that break the standard may not."""
+    """Whether an element can be copied unchanged; values that violate the standard cannot."""
     pydicom = load("pydicom")
     copy = pydicom.Dataset()
     try:

@@ -1,4 +1,4 @@
-"""From units to [0, 1]: modalities, CT windows, ranges that hold for a whole volume, and color maps."""
+"""Map physical units to [0, 1]: modalities, CT windows, fixed ranges per volume, and color maps."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TABLES = {name: getattr(cv2, f"COLORMAP_{name.upper()}") for name in get_args(C
 _CENTRAL, _HOTTEST = (0.5, 99.5), 99.9  # percentiles over the volume: of MRI, and of PET and SPECT
 _BODY = -500.0  # HU: above lung and air
 MAX_SATURATED = 0.2
-"""Fraction of the body that may be white in a CT's window before a warning."""
+"""Fraction of the body that may be white in a CT window without a warning."""
 _KINDS: dict[str, Modality] = {"ct": "CT", "mri": "MR", "pet": "PT", "spect": "NM"}
 
 
 def parse_kinds(text: str, count: int) -> tuple[Modality, ...]:
-    """The modality of each source from words: ct, mri, pet or spect, or nothing where the file decides.
+    """Parse the modality of each source: ct, mri, pet or spect, or empty to use that of the file.
 
     Raises:
         InputError: an unknown word, or not one per source.
@@ -71,7 +71,7 @@ def parse_window(text: str) -> IntensityRange:
 def range_of(
     volume: Volume, window: IntensityRange | None, rule: IntensityRange | None, suv: IntensityRange | None
 ) -> IntensityRange:
-    """The fixed range of a volume, by its modality; no slice has one of its own.
+    """The fixed range of a volume, by its modality, the same for all slices.
 
     `rule` holds for any modality. Without it: for CT `window`, else the file's own, else soft tissue; for PET and SPECT
     from 0 to `suv` or the 99.9th percentile; for everything else the 0.5th to the 99.5th percentile. Padding and NaN
@@ -79,9 +79,9 @@ def range_of(
 
     Args:
         volume: the volume to display.
-        window: of CT.
-        rule: asked for by the user for this very volume.
-        suv: of PET.
+        window: window for CT.
+        rule: the user's range for this volume.
+        suv: range for PET.
 
     Raises:
         InputError: all values are equal, or `suv` is given and the tags give no SUV.
@@ -141,7 +141,7 @@ def _uptake(volume: Volume, suv: IntensityRange | None) -> IntensityRange:
 
 
 def saturated_fraction(volume: Volume, fixed: IntensityRange) -> float:
-    """Fraction of the body in a CT that its window makes white.
+    """Fraction of the body in a CT that is white in its window.
 
     Bone is white in a window of soft tissue, a few percent of the body; if much of the body is, the window is of
     another region or the values are not in HU.

@@ -1,4 +1,4 @@
-"""NIfTI files."""
+"""Read and write NIfTI files."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def read_nifti(path: Path, *, max_voxels: int = MAX_VOXELS) -> Volume:
     NIfTI does not record the modality; a word of the name gives it (ct, mri, t1w, flair, pet, spect, ...).
 
     Args:
-        path: of a .nii or .nii.gz file.
-        max_voxels: that the file may declare; checked before memory is taken.
+        path: a .nii or .nii.gz file.
+        max_voxels: maximum number of voxels that the file may declare; checked before allocation.
 
     Raises:
         InputError: no such file, no NIfTI, damaged, several volumes, color or complex voxels, or no usable affine.
@@ -93,7 +93,7 @@ def _decoded(path: Path, image: Any, dtype: Any) -> tuple[NDArray[Any], NDArray[
 
 
 def _read_image(path: Path, max_voxels: int, *, colors: bool) -> Any:
-    """The image with its voxels still undecoded in memory: no more of the file than its header declares."""
+    """Read the image without decoding its voxels, and no more of the file than its header declares."""
     load("nibabel")
     try:
         with path.open("rb") as raw:
@@ -191,10 +191,10 @@ def modality_of(path: Path) -> Modality:
 
 
 def without_gaps(path: Path, values: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, list[str]]:
-    """Values without NaN and infinity, which voxels had a value, and a warning if some had none.
+    """Replace NaN and infinity; also returns the mask of valid voxels, and a warning if some were invalid.
 
     Raises:
-        InputError: there is no number at all.
+        InputError: there is no finite value.
     """
     valid = np.isfinite(values)
     count = int(values.size - valid.sum())
@@ -207,7 +207,7 @@ def without_gaps(path: Path, values: NDArray[Any]) -> tuple[NDArray[np.float32],
 
 
 def write_nifti(path: Path, values: NDArray[Any], grid: Volume, comment: str = "") -> None:
-    """Write values on the grid of a volume, whole or not at all; a NIfTI grid keeps its header's geometry bit by bit.
+    """Write values on the grid of a volume, atomically; a NIfTI grid keeps the exact geometry of its header.
 
     Args:
         path: ends with .nii or .nii.gz, in upper or lower case.

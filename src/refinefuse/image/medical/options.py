@@ -1,4 +1,4 @@
-"""What can be chosen about medical volumes, and how they are read by it."""
+"""Options for medical volumes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Ranges(NamedTuple):
 
 
 def parse_series(text: str | None) -> tuple[str | None, ...]:
-    """The series from words between commas, one per source; None where nothing stands between commas."""
+    """Parse comma-separated series, one per source; empty entries become None."""
     return tuple(word.strip() or None for word in text.split(",")) if text else ()
 
 

@@ -1,4 +1,4 @@
-"""The pixels of DICOM files as values: decoded, rescaled, without padding."""
+"""Read DICOM pixels as values: decoded, rescaled, without padding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from refinefuse.image.medical.volume import check_voxel_count, load
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _MAX_INFLATED = 256 * 2**20  # bytes of a deflated file, and of frames that a small compressed file declares
 _MAX_RATIO = 1000  # bytes of pixels per byte of a larger compressed file
-_SECONDS, _SECONDS_PER_FRAME = 20.0, 0.2  # that decoding a file may take
+_SECONDS, _SECONDS_PER_FRAME = 20.0, 0.2  # time limit for decoding a file
 
 Frames = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 """Values (frames, rows, columns), and which of them are not padding; None if all are values."""
@@ -32,7 +32,7 @@ Frames = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 class PixelReader:
     """Reads the pixels of the files of a series; a context manager.
 
-    Compressed frames are decoded in a process of its own, which starts with the first of them.
+    Compressed frames are decoded in a separate process, started on demand.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ def _request(decoder: subprocess.Popen[bytes], file: Path, size: int) -> tuple[d
 
 
 class _WithinFile(io.BufferedReader):
-    """A file that gives no more than it holds: a damaged element may declare gigabytes, which `read` would allocate."""
+    """Limits reads to the file size, because a damaged element may declare gigabytes, which `read` would allocate."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """At most `size` bytes, and at most what is left."""
@@ -177,10 +177,10 @@ def _is_deflated(dataset: Any) -> bool:
 
 
 def declared_bytes(header: Any) -> int:
-    """Size of the decoded pixels by the header.
+    """Size of the decoded pixels according to the header.
 
     Raises:
-        ValueError: an element that is no number.
+        ValueError: an element is not a number.
     """
     count = whole_number(header, "Rows", 1) * whole_number(header, "Columns", 1)
     bits = count * whole_number(header, "NumberOfFrames", 1) * whole_number(header, "BitsAllocated", 16)
@@ -191,7 +191,7 @@ def check_declared_size(file: Path, header: Any, max_voxels: int) -> None:
     """Refuse a file that declares more pixels than it can hold or than the limit allows.
 
     Raises:
-        InputError: with both numbers.
+        InputError: if it does; the message gives both numbers.
     """
     try:
         declared = declared_bytes(header)
@@ -213,7 +213,7 @@ def check_declared_size(file: Path, header: Any, max_voxels: int) -> None:
 
 
 def _native(file: Path, dataset: Any) -> NDArray[Any]:
-    """Uncompressed pixels; no more and no fewer than declared."""
+    """Read uncompressed pixels, exactly as many as declared."""
     expected, got = declared_bytes(dataset), len(dataset.PixelData)
     frame = expected // whole_number(dataset, "NumberOfFrames", 1)
     if got < expected or got >= expected + max(frame, 2):

@@ -1,4 +1,4 @@
-"""Bring a volume onto the grid of another, slice by slice."""
+"""Resample a volume to the grid of another, slice by slice."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def resample_to(source: Volume, affine: NDArray[Any], shape: tuple[int, ...]) ->
     """A function that returns one slice of a volume on another grid, and where the volume has data.
 
     Linear interpolation; none at all if the grids coincide. Before it goes onto a coarser grid, the volume is
-    smoothed to the resolution of that grid, or fine structure would turn into false texture. Voxels without a value
-    take no part in the interpolation.
+    smoothed to the resolution of that grid, or fine structure would turn into false texture. Invalid voxels are
+    excluded from the interpolation.
 
     Source: M. J. Cardoso, M. Modat, T. Vercauteren, S. Ourselin, "Scale factor point spread function matching: beyond
     aliasing in image resampling", MICCAI 2015, equation 5 for diagonal covariances.

@@ -33,7 +33,7 @@ _MAX_BYTES = 2**32 - 2  # of pixels in one DICOM file
 
 
 class DerivationText(NamedTuple):
-    """What made a result, in texts of at most 900 characters.
+    """Provenance of a result, in texts of at most 900 characters.
 
     Attributes:
         summary: for people, in DerivationDescription.
@@ -45,10 +45,10 @@ class DerivationText(NamedTuple):
 
 
 def check_series_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that the result cannot be written to: one with anything in it but an older result of ours.
+    """Check that a folder can be written to: it must be empty or contain only an older result.
 
     Raises:
-        InputError: naming what is in the way.
+        InputError: if it is not; the message names the conflict.
     """
     if folder.is_file() or not folder.parent.is_dir():
         raise InputError(f"Cannot write the folder '{folder}': it is a file, or '{folder.parent}' does not exist.")
@@ -71,7 +71,7 @@ def write_secondary_capture(
     anonymize: bool,
     provenance: DerivationText = DerivationText(),  # noqa: B008  # immutable
 ) -> None:
-    """Write a volume as one multi-frame file in a folder, whole or not at all.
+    """Write a volume as one multi-frame file in a folder, atomically.
 
     Patient and study are those of the last source that is DICOM, the series and its instance are new. Their UIDs
     follow from the content, so that the same fusion gets the same ones. With `anonymize`, nothing of a source but
@@ -154,7 +154,7 @@ def _dataset(
 
 
 def _add_description(dataset: Any, sources: Sequence[Volume], patients: list[Any], provenance: DerivationText) -> None:
-    """What kind of image it is, and what made it."""
+    """Add the image type and the provenance."""
     kinds = " + ".join(NAMES[source.modality] for source in sources)
     dataset.Modality, dataset.ConversionType = "OT", "WSD"
     dataset.SeriesNumber, dataset.InstanceNumber = 9000, 1

@@ -1,4 +1,4 @@
-"""Positions of the slices of a DICOM series, and whether they make one volume."""
+"""Positions of the slices of a DICOM series, and whether they form one volume."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SliceGeometry:
 
 @dataclass(frozen=True)
 class SliceStack:
-    """Slices in order, and the regular grid that they make.
+    """Sorted slices, and the regular grid that they form.
 
     Attributes:
         slices: sorted along their normal.
@@ -55,9 +55,9 @@ def slice_geometries(file: Path, header: Any, *, colors: bool = False) -> Iterat
     """The slices of one file, by its header: classic, enhanced (functional groups), or SPECT.
 
     Args:
-        file: for messages, and for who reads the pixels.
+        file: path, for messages and for reading the pixels.
         header: its elements.
-        colors: whether they may be colored.
+        colors: whether color is allowed.
 
     Raises:
         InputError: color that is not wanted, or no geometry.
@@ -137,7 +137,7 @@ def _slice(
 
 
 def sort_slices(slices: list[SliceGeometry], path: Path) -> SliceStack:
-    """Slices in the order of their normal, and the regular grid that they make.
+    """Sort slices along their normal, and determine their regular grid.
 
     Raises:
         InputError: slices that differ in size, spacing or orientation, that are missing, of several volumes, or that

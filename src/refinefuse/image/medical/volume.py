@@ -18,7 +18,7 @@ NAMES = {"CT": "CT", "MR": "MRI", "PT": "PET", "NM": "SPECT", "": "of unknown ki
 NOT_A_DEVICE = "Made by RefineFuse. Not a medical device: not for diagnosis or treatment."
 COLORED: tuple[Modality, ...] = ("PT", "NM")  # what is shown in color
 MAX_VOXELS = 2**30
-"""Voxels that a file may declare: 4 GiB as float32. Checked before any memory is taken."""
+"""Maximum number of voxels that a file may declare: 4 GiB as float32. Checked before allocation."""
 _SPACING = (1e-4, 1e3)  # millimeters; from micro-CT to far beyond the coarsest scan
 _RIGHT_ANGLE = 1e-3  # cosine of the angle between axes
 _FARTHEST = 1e6  # millimeters from the origin
@@ -99,11 +99,11 @@ class Volume:
         return np.asarray(self.affine[:3, :3] @ ends + self.affine[:3, 3:])
 
     def corners(self) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]]:
-        """The box in millimeters that holds all voxels."""
+        """Bounding box of all voxels in millimeters."""
         return self.corner_points.min(1), self.corner_points.max(1)
 
     def slice_values(self) -> list[NDArray[np.float32]]:
-        """The values that count, slice by slice: without padding and NaN."""
+        """The valid values slice by slice, without padding and NaN."""
         if self.valid is None:
             return list(np.moveaxis(self.values, -1, 0))
         found = [self.values[:, :, k][self.valid[:, :, k]] for k in range(self.values.shape[2])]
@@ -111,7 +111,7 @@ class Volume:
 
 
 def check_affine(affine: NDArray[Any], path: Path) -> None:
-    """Refuse an affine that maps voxels to no sensible position.
+    """Check that an affine maps voxels to plausible positions.
 
     Raises:
         InputError: singular, not finite, or with a spacing or an origin that no scan has.
@@ -137,7 +137,7 @@ def check_affine(affine: NDArray[Any], path: Path) -> None:
 
 
 def check_voxel_count(shape: tuple[int, ...], path: Path, limit: int) -> None:
-    """Refuse a declared size above the limit, before memory is taken.
+    """Refuse a declared size above the limit, before allocation.
 
     Raises:
         InputError: with both numbers.
