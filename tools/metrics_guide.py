@@ -21,40 +21,43 @@ Scores = Mapping[str, Mapping[str, float]]
 
 _INTRODUCTION = """# Metrics
 
-Papers on image fusion compute the same metrics with code that disagrees. Here each metric is defined once, on 8-bit
-levels, and the deviations behind published tables are named conventions: scores can only be compared within one
-convention. `refinefuse score FUSED A B` scores in one of them, `refinefuse metrics --compare FUSED,A,B` shows one image
-in all.
+Image fusion papers compute the same metrics with programs that disagree. Here each metric is defined once, on 8-bit
+levels. The different definitions behind published tables are named conventions; scores can only be compared within one
+convention. `refinefuse score FUSED A B` scores images in one convention, and `refinefuse metrics --compare FUSED,A,B`
+scores one image in all of them.
 """
 
-_DIAGNOSTICS = """## What the common metrics do not see
+_DIAGNOSTICS = """## What the common metrics miss
 
-A plain copy of one source is not a fused image. The experiment: images of published methods on {title}, and beside
-them four baselines of one line each: a copy of either source, their average and their maximum. Means over the images,
-convention `default`; in parentheses the rank among the {n}. (`benchmarks/copies.py` measures them again.)
+A plain copy of one source is not a fused image, yet many metrics rank it first. The table compares images of published
+methods on {title}, with four trivial baselines: a copy of either source, their average and their maximum. Values are
+means over the images in the convention `default`, with the rank among the {n} in parentheses. (`benchmarks/copies.py`
+repeats the measurement.)
 
 {table}
 
 {reading}
 
-So report the diagnostic metrics beside every table, and include the copies among the methods of every comparison.
+So report the diagnostic metrics next to every table, and include the copies as methods in every comparison.
 """
 
-_EXACT = """## How exact
+_EXACT = """## Accuracy
 
-Values of the authors' own programs on real images are reproduced to a relative 1e-6. Exceptions, each of them a matter
-of rounding:
+On real images, the values match those of the authors' own programs to a relative error of 1e-6. The exceptions are all
+due to rounding:
 
-- **QCB** on black backgrounds (medical images): the contrast there is rounding divided by rounding. The third digit.
-- **FMI_wavelet** where flat ground is large: the details of a flat window are rounding, and each window is rescaled.
-  The order of additions changes the third digit; here it is always that of PyWavelets inside the image (2e-6).
-- **SSIM** of `tang_py`: it computes in single precision with a data range of 1 on levels 0..255, so that its window,
-  whose weights sum to 3e-8 less than 1, and the order of additions in a convolution show (1e-5).
-- **Qabf** of `li`: on 0..1 the last bit decides which edges are equal. The order of additions is that of the program,
-  the square root is that of the machine (1e-5).
+- **QCB** on black backgrounds (medical images): the contrast there is one rounding error divided by another, which
+  changes the third digit.
+- **FMI_wavelet** with large flat regions: the wavelet coefficients of a flat window are rounding errors, and every
+  window is rescaled. The order of additions changes the third digit; here it is always that of PyWavelets inside the
+  image (2e-6).
+- **SSIM** of `tang_py`: it is computed in single precision with a data range of 1 on levels 0..255. The weights of its
+  window, which sum to 3e-8 less than 1, and the order of additions in the convolution become visible (1e-5).
+- **Qabf** of `li`: on 0..1, the last bit decides which edges are equal. The order of additions is that of the original
+  program, but the square root depends on the machine (1e-5).
 
-Constant images have defined values: 0 for a correlation, 1 for the fidelity to a constant source. NaN comes
-from `liu2012` (QC and QY on flat ground) and from images smaller than a metric's window, with a warning.
+Constant images have defined values: 0 for a correlation, 1 for the fidelity to a constant source. NaN occurs only with
+`liu2012` (QC and QY in flat regions) and for images smaller than the window of a metric, with a warning.
 """
 
 _ORDER = "The metrics measure different properties, and each can be misled. Higher is better unless stated otherwise."
@@ -64,7 +67,7 @@ def guide(experiment: Scores, title: str) -> str:
     """The whole guide as Markdown.
 
     Args:
-        experiment: what published methods, copies and simple rules score in every metric.
+        experiment: the scores of published methods, copies and simple rules in every metric.
         title: the dataset of the experiment, as in "TNO, 25 pairs".
     """
     parts = [_INTRODUCTION, f"## The metrics\n\n{_ORDER}\n\n{_metrics()}", f"## Conventions\n\n{_conventions()}"]
@@ -80,7 +83,7 @@ def _metrics() -> str:
     lines = ["| metric | what it measures | range | caveat |", "|---|---|---|---|"]
     for key, row in METRICS.items():
         mark = {True: "", False: " (lower is better)", None: f" (best is {row.ideal or 0:g})"}[row.higher_is_better]
-        small = f" Needs {row.min_size} pixels." if row.min_size > 16 else ""
+        small = f" Needs sides of at least {row.min_size} pixels." if row.min_size > 16 else ""
         lines.append(f"| `{key}`{mark} | {row.summary}{small} | {_limits(row)} | {row.caveat} |")
     return "\n".join(lines) + "\n"
 
@@ -97,7 +100,7 @@ def _conventions() -> str:
         same = [metric for metric, variant in row.variants.items() if variant is None]
         text = f"**`{key}`**: {row.used_by}"
         if notes:
-            text += f" Different: {'; '.join(notes)}. As here: {', '.join(same)}."
+            text += f" Differences: {'; '.join(notes)}. As in `default`: {', '.join(same)}."
         lines.append(f"- {text}")
     return "\n".join(lines) + "\n"
 
@@ -119,14 +122,14 @@ def _table(experiment: Scores) -> str:
 
 
 def _reading(experiment: Scores) -> str:
-    """What the experiment says, in words that hold for its numbers."""
+    """Which metrics rank each baseline first."""
     simple = [name for name in experiment if name.startswith(("copy", "average", "maximum"))]
     lines = []
     for name in simple:
         won = [key for key in METRICS if key in experiment[name] and rank(experiment, key, name) == 1]
         mean = sum(rank(experiment, key, name) for key in COMMON) / len(COMMON)
         lines.append(
-            f"- **{name}** is first in {_listed(won)}; its mean rank in the nine common metrics is {mean:.1f}."
+            f"- **{name}** ranks first in {_listed(won)}; its mean rank over the nine common metrics is {mean:.1f}."
         )
     return "\n".join(lines)
 

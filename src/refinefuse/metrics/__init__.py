@@ -1,4 +1,4 @@
-"""Metrics of image fusion: pure functions of tensors, the table of them, and the conventions of published tables."""
+"""Image fusion metrics: pure functions of tensors, a table of them, and the conventions of published tables."""
 
 from __future__ import annotations
 

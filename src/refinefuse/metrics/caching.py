@@ -1,7 +1,7 @@
-"""Do common work once per triplet: inside `caching()`, a function marked `@cached` remembers its results.
+"""Do shared work once per triplet: inside `caching()`, a function marked `@cached` caches its results.
 
-The metrics stay plain functions of tensors; only the work that several of them need (histograms, gradients, local
-moments) is marked. Outside of `caching()` a marked function is the function itself.
+The metrics remain plain functions of tensors; only the work that several of them share (histograms, gradients, local
+moments) is marked. Outside `caching()`, a marked function behaves as if unmarked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _results: ContextVar[dict[Any, Any] | None] = ContextVar("results", default=None
 
 @contextmanager
 def caching() -> Iterator[None]:
-    """Remember the results of marked functions until the end of the block, in this thread."""
+    """Cache the results of marked functions until the end of the block, in this thread."""
     token = _results.set({})
     try:
         yield
@@ -31,7 +31,7 @@ def caching() -> Iterator[None]:
 
 
 def cached(function: Callable[P, R]) -> Callable[P, R]:
-    """Remember the results of a function inside `caching()`; tensors are compared by identity, the rest by value."""
+    """Cache the results of a function inside `caching()`; tensors are compared by identity, others by value."""
 
     @wraps(function)
     def remembered(*args: P.args, **options: P.kwargs) -> R:

@@ -1,6 +1,6 @@
-"""Metrics that filter the images with the contrast sensitivity of the eye: Chen and Varshney's, Chen and Blum's.
+"""Metrics that filter the images with a contrast sensitivity function: Chen-Varshney and Chen-Blum.
 
-Both stretch each image to 0..255 first, as the programs of Liu et al. and VIFB do.
+Both first stretch each image to 0..255, as the programs of Liu et al. and VIFB do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from refinefuse.metrics.statistics import Image, MetricValue, pixel_mean, pixel_
 
 
 def _frequency(like: Image, divisor: float) -> Float[Tensor, "h half"]:
-    """Radial frequency h/divisor u, w/divisor v with u, v in [-1, 1), arranged as a real Fourier transform has them."""
+    """Radial frequency h/divisor u, w/divisor v with u, v in [-1, 1), in the layout of a real Fourier transform."""
     h, w = like.shape[-2:]
     options = {"dtype": like.dtype, "device": like.device}
     rows = torch.fft.fftfreq(h, **options) * (2 * h / divisor)
@@ -34,15 +34,15 @@ def _filtered(x: Image, response: Float[Tensor, "h half"]) -> Image:
 
 
 def _blocks(x: Image) -> Image:
-    """The sum over each 16x16 block; zeros fill the last ones."""
+    """The sum over each 16x16 block; the last blocks are padded with zeros."""
     h, w = x.shape[-2:]
     return F.avg_pool2d(F.pad(x, (0, -w % 16, 0, -h % 16)), 16) * 256
 
 
 def qcv(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Chen and Varshney's: visible difference to the sources in 16x16 blocks, by their edge strength; lower is better.
+    """Chen-Varshney metric: visible difference to the sources in 16x16 blocks, weighted by their edge strength.
 
-    Two sources without any edge score 0.
+    Lower is better. Two sources without any edge score 0.
 
     Source: H. Chen, P. K. Varshney, "A human perception inspired quality metric for image fusion based on regional
     information", Information Fusion 8(2), 2007.
@@ -59,13 +59,13 @@ def qcv(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def _gauss_cut(sigma: float) -> tuple[float, ...]:
-    """The row of a 31x31 Gaussian by its formula, whose weights sum to a little less than 1."""
+    """One row of a 31x31 Gaussian; the weights are not normalized and sum to slightly less than 1."""
     return tuple(math.exp(-(i**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi)) for i in range(-15, 16))
 
 
 @cached
 def _visible_contrast(x: Image) -> Image:
-    """The contrast that the eye sees: local contrast of the image filtered by its sensitivity, with masking."""
+    """Perceived contrast: the masked local contrast of the image after the contrast sensitivity filter."""
     x = stretched(x)
     r = _frequency(x, 30)
     seen = _filtered(x, torch.exp(-((r / 15.3870) ** 2)) - 0.7622 * torch.exp(-((r / 1.3456) ** 2)))
@@ -76,9 +76,9 @@ def _visible_contrast(x: Image) -> Image:
 
 
 def qcb(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Chen and Blum's: how well the visible contrast of the sources is kept, weighted by it, 0..1.
+    """Chen-Blum metric: how well the perceived contrast of the sources is preserved, weighted by that contrast, 0..1.
 
-    On a black background it divides rounding by rounding, so that its third digit is chance on medical images.
+    On a black background it divides one rounding error by another, so its third digit is arbitrary on medical images.
 
     Source: Y. Chen, R. S. Blum, "A new automated quality assessment algorithm for image fusion", Image and Vision
     Computing 27(10), 2009.

@@ -1,7 +1,8 @@
-"""Conventions: which definition of each metric a family of published tables was computed with.
+"""Conventions: the definitions of the metrics behind each family of published tables.
 
-A convention is a table of variants. A metric that it does not list has no number of that family; if requested, it is
-computed by the default definition, so that the diagnostic metrics can stand beside any table.
+A convention is a table of variants. The published tables of that family do not contain the metrics that it does not
+list; if requested, these are computed by the default definition, so that every table can include the diagnostic
+metrics.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS, Function
 
 @dataclass(frozen=True)
 class Variant:
-    """A definition that is not the default one.
+    """A definition that differs from the default.
 
     Attributes:
         function: (fused, a, b) -> (n,).
         note: the difference, in a few words.
-        min_size: the smallest side of an image that it can score, where that differs too.
+        min_size: the minimum side of the image, if it differs from the default.
     """
 
     function: Function
@@ -42,9 +43,9 @@ class Convention:
 
     Attributes:
         key: its name.
-        used_by: whose tables.
+        used_by: the papers and programs that use it.
         variants: its metrics, each with its variant or `SAME`.
-        side_by_side: metrics that see the color channels side by side, as one wide image.
+        side_by_side: metrics computed on the color channels side by side, as one wide image.
     """
 
     key: str
@@ -58,7 +59,7 @@ class Convention:
         return METRICS[key].function if variant is None else variant.function
 
     def min_size(self, key: str) -> int:
-        """The smallest side of an image that can be scored in a metric."""
+        """The minimum side of the image for a metric."""
         variant = self.variants.get(key)
         return METRICS[key].min_size if variant is None or variant.min_size is None else variant.min_size
 
@@ -75,7 +76,7 @@ _TIES_01 = Variant(
     partial(gradient.qabf, ties="strength", peak=1.0), "on 0..1, equal edges are weighted by their strength"
 )
 _MSE_01 = Variant(partial(statistics.mse, peak=1.0), "on 0..1")
-_PSNR_48 = Variant(partial(statistics.psnr, gain=20 * math.log10(255)), "48.13 dB more: error on 0..1, peak 255")
+_PSNR_48 = Variant(partial(statistics.psnr, gain=20 * math.log10(255)), "48.13 dB higher: error on 0..1, peak 255")
 _SWAPPED = Variant(partial(gradient.nabf, order="fused last"), "scores `a` as the fused image")
 _MERGED = Variant(partial(information.mi, merge_top=True), "level 255 counts as 254 in the joint histogram")
 _UNIFORM_2 = Variant(partial(structure.ssim, window="uniform7", data_range=2.0), "uniform 7x7, data range 2")
@@ -89,7 +90,7 @@ _SINGLE: dict[str, Any] = {"window": "gauss11 single", "data_range": 1.0, "reduc
 _CDDFUSE: dict[str, Variant | None] = {
     **_same("EN", "SD", "SF", "AG", "MSE", "CC", "SCD", "VIF"),
     "MI": _NATS,
-    "PSNR": Variant(partial(statistics.psnr, peak="fused"), "peak of the fused image"),
+    "PSNR": Variant(partial(statistics.psnr, peak="fused"), "the peak is the maximum of the fused image"),
     "Qabf": _TIES,
     "SSIM": _UNIFORM_2,
 }
@@ -106,8 +107,8 @@ _TANG: dict[str, Variant | None] = {
 }
 _LIU = {
     "QMI": Variant(partial(information.qmi, stretch=True), "images stretched to 0..255"),
-    "QTE": Variant(partial(information.qte, swapped=True), "single histograms exchanged"),
-    "QG": Variant(partial(gradient.qg, form="liu2012"), "mean over pixels; flat ones score 1"),
+    "QTE": Variant(partial(information.qte, swapped=True), "marginal histograms swapped"),
+    "QG": Variant(partial(gradient.qg, form="liu2012"), "mean over pixels; flat pixels score 1"),
     "QS": Variant(partial(similarity.qs, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
     "QW": Variant(partial(similarity.qw, form="liu2012"), "Gaussian 11x11, constants of SSIM"),
     "QC": Variant(partial(similarity.qc, form="liu2012"), "Gaussian 7x7, NaN in flat areas"),
@@ -115,22 +116,24 @@ _LIU = {
 }
 
 _ROWS = (
-    Convention("default", "This package: each metric as its paper defines it, on levels 0..255.", _same(*METRICS)),
-    Convention("cddfuse", "CDDFuse, DDFM, EMMA and all tables by CDDFuse's Evaluator.", _CDDFUSE),
+    Convention(
+        "default", "The definitions of this package: each metric as in its paper, on levels 0..255.", _same(*METRICS)
+    ),
+    Convention("cddfuse", "CDDFuse, DDFM, EMMA and all tables computed with CDDFuse's Evaluator.", _CDDFUSE),
     Convention(
         "cddfuse255",
-        "The same with a current scikit-image, where SSIM's data range is set to 255.",
+        "As `cddfuse`, but with a current scikit-image and SSIM's data range set to 255.",
         {**_CDDFUSE, "SSIM": _UNIFORM_255},
     ),
     Convention("tang", "Tang's MATLAB code since March 2023.", _TANG),
     Convention(
         "tang2022",
-        "Tang's MATLAB code before that: SeAFusion, PIAFusion and other papers of that time.",
+        "Tang's MATLAB code before March 2023: SeAFusion, PIAFusion and other papers of that time.",
         {
             **_TANG,
-            "SD": Variant(partial(statistics.sd, form="uint8"), "in 8-bit arithmetic: bright pixels only"),
+            "SD": Variant(partial(statistics.sd, form="uint8"), "in 8-bit arithmetic, which counts only bright pixels"),
             "SF": Variant(partial(statistics.sf, peak=1.0), "on 0..1"),
-            "VIF": Variant(partial(vif.vif, saturated=True), "products of levels stop at 255"),
+            "VIF": Variant(partial(vif.vif, saturated=True), "products of levels clipped at 255"),
             "Qabf": _TIES_01,
             "SSIM": _MEAN,
         },
@@ -157,7 +160,7 @@ _ROWS = (
             **_same("EN", "SCD", "MEF-MS-SSIM"),
             "SD": Variant(partial(statistics.sd, form="sum01"), "root of the sum of squares on 0..1"),
             "VIF": Variant(steerable.vif_steerable, "wavelet VIF, on 0..1, mean", min_size=steerable.SMALLEST),
-            "MI": Variant(information.mi_twice_entropy, "twice EN, whatever the sources"),
+            "MI": Variant(information.mi_twice_entropy, "twice EN, regardless of the sources"),
             "Qabf": _TIES_01,
             "Nabf": Variant(partial(gradient.nabf, peak=1.0), "on 0..1: all edges have the same weight"),
             "SSIM": _MEAN,
@@ -171,7 +174,7 @@ _ROWS = (
             "MI": Variant(partial(information.mi, base=math.e, stretch=True), "in nats, images stretched to 0..255"),
             "AG": _INNER,
             "SF": _PIXELS,
-            "VAR": Variant(statistics.sd, "is SD"),
+            "VAR": Variant(statistics.sd, "equals SD"),
             "RMSE": Variant(statistics.rmse_vifb, "root of the sum over h w"),
             "PSNR": Variant(statistics.psnr_vifb, "from its own RMSE"),
             "Qabf": _TIES,
@@ -180,7 +183,7 @@ _ROWS = (
     ),
     Convention(
         "liu2012",
-        "Z. Liu et al., TPAMI 2012: the Q metrics as their MATLAB code computes them.",
+        "Z. Liu et al., TPAMI 2012: the Q metrics as computed by their MATLAB code.",
         {**_same("QNCIE", "QM", "QSF", "QP", "QCV", "QCB"), **_LIU},
     ),
 )
@@ -188,10 +191,10 @@ CONVENTIONS: dict[str, Convention] = {row.key: row for row in _ROWS}
 
 
 def convention_named(key: str) -> Convention:
-    """The convention of that name, in any case.
+    """The convention with that name (case-insensitive).
 
     Raises:
-        InputError: if there is none.
+        InputError: if the name is unknown.
     """
     if key.lower() not in CONVENTIONS:
         raise InputError(f"Unknown convention '{key}'.\n  expected: {', '.join(CONVENTIONS)}\n  got: {key}")
@@ -199,15 +202,14 @@ def convention_named(key: str) -> Convention:
 
 
 def chosen_metrics(keys: str | Iterable[str], convention: Convention) -> list[str]:
-    """The requested metrics, in that order and in their own spelling.
+    """The requested metrics in the requested order, in canonical spelling.
 
     Args:
-        keys: one key or several, in upper or lower case; `common`, `diagnostics`, `all` and `convention` stand for
-            several.
-        convention: the convention that `convention` stands for.
+        keys: one or more keys in upper or lower case, or the groups `common`, `diagnostics`, `all` and `convention`.
+        convention: the convention that `convention` refers to.
 
     Raises:
-        InputError: if there is no metric of some name.
+        InputError: if a name is unknown.
     """
     keys = [keys] if isinstance(keys, str) else list(keys)
     groups = {

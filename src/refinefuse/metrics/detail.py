@@ -22,7 +22,7 @@ def _haar(x: Image) -> tuple[Image, tuple[Image, Image, Image]]:
 
 
 def qm(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Wang's multi-scale quality: how exactly two levels of Haar bands are kept, weighted by their energy, 0..3.
+    """Wang's multi-scale quality: how exactly two levels of Haar bands are preserved, weighted by energy, 0..3.
 
     Source: P.-W. Wang, B. Liu, "A novel image fusion metric based on multi-scale analysis", ICSP 2008.
     """
@@ -52,9 +52,9 @@ def _directional(x: Image) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def qsf(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Zheng's spatial-frequency error: how much detail the fused image has beyond the sharper source; 0 is neutral.
+    """Zheng's spatial-frequency error: how much more detail the fused image has than the sharper source; 0 is neutral.
 
-    Negative where detail is lost, positive where it is added (noise too); 0 for two flat sources.
+    Negative if detail is lost, positive if detail or noise is added; 0 for two flat sources.
 
     Source: Y. Zheng, E. A. Essock, B. C. Hansen, A. M. Haun, "A new metric based on extended spatial frequency and its
     application to DWT based fusion algorithms", Information Fusion 8(2), 2007.

@@ -1,8 +1,8 @@
-"""Diagnostic metrics: what the common metrics reward, or do not see.
+"""Diagnostic metrics: errors that the common metrics miss or even reward.
 
-A plain copy of one source beats published methods in VIF, Qabf and MI at once. These see what such an image loses
-and what an image optimized for those metrics gains wrongly; they belong beside every table. Luma, levels 0..255,
-gradients by Sobel / 8 with a mirrored border. The thresholds are this project's own.
+A plain copy of one source beats published methods in VIF, Qabf and MI at the same time. These metrics measure what such
+an image loses, and which artifacts appear when an image is optimized for the common metrics; report them next to every
+table. They use luma on levels 0..255 and gradients by Sobel / 8 with a mirrored border. The thresholds are our own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from refinefuse.metrics.structure import local_covariance
 
 @cached
 def _gradient(x: Image) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient in levels per pixel and its length."""
+    """The gradient in levels per pixel and its magnitude."""
     across, down = (d / 8 for d in derivatives(x, "mirror"))
     return across, down, magnitude(across, down)
 
@@ -39,10 +39,11 @@ def edge_recall_of(fused: Image, x: Image, other: Image) -> MetricValue:
 
 
 def edge_recall(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Edges that one source has alone and the fused image keeps, in percent, of the worse source; a copy scores 0.
+    """Percentage of the edges unique to one source that survive, for the worse source; a copy of one source scores 0.
 
-    An edge belongs to a source alone where its gradient is above 6 levels per pixel and more than twice the other's; it
-    is kept where the fused gradient reaches half of it along it. A source with 50 such pixels or fewer counts as kept.
+    An edge is unique to a source where its gradient is above 6 levels per pixel and more than twice that of the other
+    source. It survives where the fused gradient, projected onto its direction, is at least half as strong. A source
+    with 50 such pixels or fewer scores 100.
 
     Source: this package, 2026.
     """
@@ -50,9 +51,10 @@ def edge_recall(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def missed_targets(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Hot targets of `a` that are darker than half of the fused image, in percent; 0 where nothing is hot.
+    """Percentage of the hot pixels of `a` that are darker than the median of the fused image; 0 if nothing is hot.
 
-    Hot is above the 95th percentile of `a` and more than 30 levels above its median: for infrared with hot as white.
+    A pixel is hot if it is above the 95th percentile of `a` and more than 30 levels above its median. This assumes
+    white-hot infrared.
 
     Source: this package, 2026.
     """
@@ -61,10 +63,10 @@ def missed_targets(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def gradient_reversal(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Strong edges of one source that the other does not contradict and that come out reversed, in percent.
+    """Percentage of the strong edges present in only one source whose direction is reversed in the fused image.
 
-    Strong is above 12 levels per pixel where the other source stays below 3; reversed is a fused gradient that goes
-    against it by a tenth of its length or more.
+    An edge is strong if its gradient is above 12 levels per pixel and that of the other source is below 3. It is
+    reversed if the fused gradient points against it with more than a tenth of its magnitude.
 
     Source: this package, 2026.
     """
@@ -77,9 +79,9 @@ def gradient_reversal(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def overshoot(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Pixels more than 6 levels outside of what either source shows in the 15x15 square around, in percent.
+    """Percentage of pixels more than 6 levels outside the range of both sources in the surrounding 15x15 square.
 
-    They are halos, or the mark of a stretch.
+    Such pixels are halos or come from contrast stretching.
 
     Source: this package, 2026.
     """
@@ -95,10 +97,10 @@ def _deviation(x: Image) -> Image:
 
 
 def noise_gain(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Noise gain: how much rougher the fused image is than the rougher source where both are flat; 1 is neutral.
+    """Noise gain: deviation of the fused image over that of the noisier source where both are flat; 1 is neutral.
 
-    Flat are the pixels where the larger deviation of the two sources over 7x7 is within its lowest quarter, or within
-    1 level; the median of the ratio over them.
+    A pixel is flat if the larger of the two sources' standard deviations over 7x7 pixels is in its lowest quartile or
+    at most 1 level. The metric is the median of the ratio over the flat pixels.
 
     Source: this package, 2026.
     """
@@ -112,7 +114,7 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
 def _halved(x: Image) -> Image:
-    """The next level of a Gaussian pyramid, every second row and column from the first on (OpenCV's `pyrDown`)."""
+    """The next level of a Gaussian pyramid: every second row and column, starting with the first (as `cv2.pyrDown`)."""
     return blur(x, BINOMIAL, "mirror", step=2)
 
 
@@ -127,7 +129,7 @@ def _pyramid(x: Image) -> tuple[Image, ...]:
 
 @cached
 def _slopes(x: Image) -> tuple[Tensor, ...]:
-    """The length of the gradient at levels 1 to 3."""
+    """The gradient magnitude at levels 1 to 3."""
     return tuple(_gradient(level)[2] for level in _pyramid(x)[:3])
 
 
@@ -143,17 +145,18 @@ def _curvature(x: Image) -> Tensor:
 
 
 def _excess(fused: Tensor, a: Tensor, b: Tensor) -> MetricValue:
-    """By how much the strength of the fused image exceeds both sources together, over the sum of the stronger's."""
+    """The strength of the fused image beyond the sum of both sources, in percent of the stronger source's."""
     excess = (fused - a - b).relu().flatten(1).sum(1)
     whole = torch.maximum(a, b).flatten(1).sum(1)
     return 100.0 * excess / torch.where(whole > 0, whole, 1.0) * (whole > 0)
 
 
 def spurious_edges(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Edges that neither source has, in percent of the strength of the stronger source's; an average scores 0.
+    """Edges that neither source has, as a percentage of the stronger source's edge strength; an average scores 0.
 
-    The mean over levels 1 to 3 of a Gaussian pyramid of the part of the fused gradient that is longer than both
-    sources' together, over the longer of the two. Dark curves where the sources cross, clouds and halos have them.
+    The part of the fused gradient magnitude that exceeds the sum of both sources' magnitudes, divided by the larger of
+    the two, averaged over levels 1 to 3 of a Gaussian pyramid. Typical causes are halos, clouding, and dark curves
+    where the levels of the sources cross.
 
     Source: this package, 2026.
     """
@@ -162,10 +165,10 @@ def spurious_edges(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def spurious_curvature(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Curves at a coarse scale that neither source has, in percent of the stronger source's; an average scores 0.
+    """Coarse-scale curvature that neither source has, as a percentage of the stronger source's; an average scores 0.
 
-    As `spurious_edges`, of second differences at level 4: the eye sees dark bands whose sides are no steeper than the
-    sources.
+    As `spurious_edges`, but for second differences at level 4: it finds visible dark bands whose edges are no steeper
+    than those of the sources.
 
     Source: this package, 2026.
     """

@@ -31,24 +31,24 @@ def evaluate(
     metrics: str | Iterable[str] = "common",
     convention: str = "default",
 ) -> dict[str, MetricValue]:
-    """Evaluate fused images against their sources in float64, as saved 8-bit images: levels are rounded half up first.
+    """Evaluate fused images against their sources in float64, as if saved with 8 bits (levels are rounded half up).
 
-    Three RGB images are scored channel by channel and averaged, as VIFB does. Where only some are RGB (a gray infrared
-    image with a color visible one), their luma (BT.601) is scored. Constant images have defined scores: 0 for a
-    correlation, 1 for the fidelity to a constant source. NaN comes from `liu2012` alone (QC and QY in flat regions),
-    and from a metric whose window does not fit.
+    If all three images are RGB, each channel is scored and the scores are averaged, as VIFB does. If only some are RGB
+    (a gray infrared image with a color visible one), their luma (BT.601) is scored. Constant images have defined
+    scores: 0 for a correlation, 1 for the fidelity to a constant source. NaN occurs only with `liu2012` (QC and QY in
+    flat regions) and for a metric whose window does not fit.
 
     Args:
         fused: the fused images, levels 0..255, gray or RGB.
         a: the first sources: infrared, CT, PET, SPECT.
         b: the second sources: visible, MRI.
-        metrics: keys in upper or lower case; `common` (nine), `diagnostics`, `all` and `convention` (those that the
-            convention defines) stand for several.
-        convention: whose definitions; see `refinefuse.metrics.CONVENTIONS`. A metric outside of it is computed by its
-            default definition.
+        metrics: keys in upper or lower case, or the groups `common` (nine), `diagnostics`, `all` and `convention`
+            (those that the convention defines).
+        convention: whose definitions to use; see `refinefuse.metrics.CONVENTIONS`. Metrics that it does not define are
+            computed by their default definitions.
 
     Returns:
-        One value per metric and triplet, (n,). A metric whose smallest image is larger is NaN, with a warning.
+        One value per metric and triplet, (n,). If the image is too small for a metric, NaN, with a warning.
 
     Raises:
         InputError: if the shapes differ, the levels are not 0..255, or a name is unknown.
@@ -79,7 +79,7 @@ def _score(triplet: list[Tensor], keys: list[str], rules: Convention) -> dict[st
 
 
 def _fitting(keys: list[str], rules: Convention, side: int) -> tuple[list[str], list[str]]:
-    """The metrics whose windows fit into an image with that shortest side, and the others, of which it warns."""
+    """The metrics whose windows fit into an image with that shortest side, and the others; warn about the others."""
     too_large = [key for key in keys if rules.min_size(key) > side]
     if too_large:
         needs = ", ".join(f"{key} ({rules.min_size(key)})" for key in too_large)

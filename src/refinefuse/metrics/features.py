@@ -1,10 +1,11 @@
-"""Feature mutual information: what the small neighbourhoods of the images say about each other.
+"""Feature mutual information: the mutual information of small neighborhoods of the images.
 
-In each 3x3 window the nine feature values, rescaled to sum 1, are taken for a distribution over its nine positions. The
-joint distribution of two windows is the mixture of independence and of the strongest possible dependence that has their
-correlation. That dependence is a staircase of 17 cells, so the entropy is that of independence, corrected in 17 cells.
-The corners of the staircase are the running sums of both windows in their order. A merging network of eight minima and
-maxima brings them in order; the last bit of each number, which is free, says from which of the two windows it comes.
+In each 3x3 window, the nine feature values, rescaled to sum to 1, are treated as a distribution over the nine
+positions. The joint distribution of two windows is the mixture of independence and the strongest possible dependence
+that has their correlation. That dependence is a staircase of 17 cells, so the entropy is that of independence,
+corrected in 17 cells. The corners of the staircase are the running sums of both windows, in sorted order. A merging
+network of eight minima and maxima sorts them; the last bit of each number, which is not needed, marks which of the two
+windows it comes from.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _gradient(x: Image) -> Image:
 
 @cached
 def _edges(x: Image) -> Image:
-    """The edges of a thinned Sobel detector as MATLAB's `edge` has it: 1 on an edge, else 0."""
+    """The thinned edges of a Sobel detector, as in MATLAB's `edge`: 1 on an edge, else 0."""
     across, down = (d / 8 for d in sobel(x, "replicate"))
     strength = across**2 + down**2
     cut = 4 * strength.mean((1, 2, 3), keepdim=True)
@@ -79,16 +80,16 @@ def _cosines(x: Image) -> Image:
 
 
 def _symmetric(n: int, margin: int, device: torch.device) -> Tensor:
-    """Indices of a line of n values with a margin that mirrors it again and again, the ends repeated."""
+    """Indices of a line of n values with a margin of repeated reflections, including the end values."""
     index = torch.arange(-margin, n + margin, device=device) % (2 * n)
     return torch.minimum(index, 2 * n - 1 - index)
 
 
 def _halved(x: Tensor, kernel: Kernel) -> Tensor:
-    """Every second row after correlation along the columns, with rows and columns exchanged.
+    """Every second row after correlation along the columns, with rows and columns swapped.
 
-    Term by term from the last one on: on flat ground rounding decides what a window says, and a product of matrices
-    rounds otherwise on each machine.
+    Computed term by term, starting with the last: in flat regions the result depends on rounding, and a matrix product
+    rounds differently on each machine.
     """
     x = x[..., _symmetric(x.shape[-2], len(kernel) - 1, x.device)[1:], :]
     positions = (x.shape[-2] - len(kernel)) // 2 + 1
@@ -113,13 +114,13 @@ def _wavelets(x: Image) -> Image:
 
 
 def _least(x: Float[Tensor, "h w"]) -> Float[Tensor, " m"]:
-    """The least value of each 3x3 window."""
+    """The minimum of each 3x3 window."""
     rows = torch.minimum(torch.minimum(x[:-2], x[1:-1]), x[2:])
     return torch.minimum(torch.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]).flatten()
 
 
 class _Tables(NamedTuple):
-    """Matrices that sum nine fractions or the sixteen corners of a staircase."""
+    """Matrices that sum the nine fractions or the sixteen corners of a staircase."""
 
     sums: Float[Tensor, "11 9"]  # running sums but the last; mean squared and mean position; distances of the sums
     falling: Float[Tensor, "8 9"]  # the running sums, the last first
@@ -146,7 +147,7 @@ def _columns(m: int, device: torch.device) -> tuple[Float[Tensor, " m"], Int[Ten
 
 
 class _Windows(NamedTuple):
-    """What is to know of each window by itself."""
+    """The precomputed properties of each window."""
 
     fraction: Float[Tensor, "9 m"]  # rescaled to 0..1 and then to sum 1; uniform if it is constant
     upto: Float[Tensor, "8 m"]  # its running sums, but for the last, which is 1
@@ -175,7 +176,7 @@ def _windows(x: Float[Tensor, "h w"]) -> _Windows:
 
 
 def _in_order(falling: Float[Tensor, "8 m"], rising: Float[Tensor, "8 m"]) -> Float[Tensor, "16 m"]:
-    """Both in one rising order, by Batcher's bitonic merge."""
+    """Both merged in ascending order, by Batcher's bitonic merge."""
     m = falling.shape[1]
     done, free = falling.new_empty(16, m), falling.new_empty(16, m)
     torch.minimum(falling, rising, out=done[:8])
@@ -240,7 +241,7 @@ def _codes(x: Float[Tensor, "h w"]) -> Int[Tensor, " m"]:
 
 
 def _mean_binary(fused: Float[Tensor, "h w"], *sources: Float[Tensor, "h w"]) -> Tensor:
-    """The same for features of 0 and 1: each of the pairs of windows that occur is computed once."""
+    """The same for binary features: each distinct pair of windows is computed once."""
     counts = sum_of([torch.bincount(_codes(x) * 512 + _codes(fused), minlength=2**18) for x in sources])
     kinds = counts.nonzero()[:, 0]
     bit = torch.arange(9, device=fused.device)[:, None]
@@ -258,12 +259,12 @@ def _fmi(feature: Callable[[Image], Image], fused: Image, a: Image, b: Image) ->
 
 
 def fmi_pixel(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Feature mutual information of the levels themselves, in 3x3 windows, 0..1.
+    """Feature mutual information of the gray levels in 3x3 windows, 0..1.
 
     Source: M. Haghighat, M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014; M. Haghighat,
     A. Aghagolzadeh, H. Seyedarabi, "A non-reference image fusion metric based on mutual information of image features",
     Computers and Electrical Engineering 37(5), 2011.
-    Differs from what papers call FMI_pixel, which is FMI_edge: the default of the authors' program.
+    Differs from what papers call FMI_pixel, which is FMI_edge, the default of the authors' program.
     """
     return _fmi(lambda x: x, fused, a, b)
 
@@ -277,7 +278,7 @@ def fmi_gradient(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def fmi_edge(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Feature mutual information of the edges that a Sobel detector finds, 0..1; tables call it FMI_pixel.
+    """Feature mutual information of the edges found by a Sobel detector, 0..1; tables call it FMI_pixel.
 
     Source: as FMI_pixel.
     """
@@ -295,8 +296,8 @@ def fmi_dct(fused: Image, a: Image, b: Image) -> MetricValue:
 def fmi_wavelet(fused: Image, a: Image, b: Image) -> MetricValue:
     """Feature mutual information of one level of the discrete Meyer wavelet transform, 0..1.
 
-    On flat ground the details are rounding, which the rescaling of each window magnifies: there programs that add in
-    another order differ in the third digit, as on the black background of medical images.
+    In flat regions, such as the black background of medical images, the wavelet coefficients are rounding errors, which
+    the rescaling of each window magnifies: programs that add in another order differ in the third digit there.
 
     Source: as FMI_pixel.
     """

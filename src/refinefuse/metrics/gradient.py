@@ -1,4 +1,4 @@
-"""Metrics of edges: how much of the sources' edges the fused image carries, and how much it invents."""
+"""Edge metrics: how many of the sources' edges the fused image preserves, and how many it adds."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _WEAKEST = 1e-12  # a weaker edge is none
 
 @cached
 def derivatives(x: Image, border: Border) -> tuple[Tensor, Tensor]:
-    """Sobel's derivatives, remembered."""
+    """Sobel derivatives, cached."""
     return sobel(x, border)
 
 
 @cached
 def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
-    """Sobel's derivatives on the scale 0..peak.
+    """Sobel derivatives on the scale 0..peak.
 
-    On 0..1 rounding decides which edges are equal, so that the terms are added in the order of the programs: that
-    of Octave's `conv2` where the border is zero, sums of the columns of each neighborhood where it is mirrored.
+    On 0..1, rounding decides which edges are equal. Terms are therefore added in the same order as in the original
+    programs: that of Octave's `conv2` with a zero border, and by columns of each neighborhood with a mirrored one.
     """
     if peak == 255:
         return derivatives(x, border)
@@ -40,12 +40,12 @@ def _slopes(x: Image, border: Border, peak: float) -> tuple[Tensor, Tensor]:
 
 @cached
 def edge_strength(x: Image, border: Border) -> Image:
-    """The length of Sobel's gradient, remembered."""
+    """The Sobel gradient magnitude, cached."""
     return magnitude(*derivatives(x, border))
 
 
 def ei(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Edge intensity: mean length of Sobel's gradient (not divided by 8) of the fused image.
+    """Edge intensity: mean Sobel gradient magnitude (not divided by 8) of the fused image.
 
     Source: B. Rajalingam, R. Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in
     medical diagnosis", International Journal of Engineering Science Invention 2, 2018.
@@ -59,19 +59,19 @@ def safe_quotient(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
-    """The smaller over the larger of two values that are not negative; 0 where both are 0."""
+    """The smaller of two nonnegative values divided by the larger; 0 where both are 0."""
     return torch.minimum(x, y) / torch.maximum(x, y).clamp(min=_WEAKEST)
 
 
 def _edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-    """Strength, and orientation from -pi/2 on, which it is where nothing changes from left to right."""
+    """Strength and orientation; where there is no horizontal derivative, the orientation is -pi/2."""
     is_vertical = across == 0
     turn = torch.atan(down / torch.where(is_vertical, 1.0, across))
     return magnitude(across, down), torch.where(is_vertical, -math.pi / 2, turn)
 
 
 def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
-    """How well an edge is kept whose strength has that ratio and whose orientation has changed by so much."""
+    """How well an edge is preserved, from its strength ratio and the change of its orientation."""
     kept = torch.sigmoid(15 * strength - 7.5) * torch.sigmoid(4.4 - (44 / math.pi) * turn)
     return (0.9994 * 0.9879) * kept
 
@@ -79,7 +79,7 @@ def _transfer(strength: Tensor, turn: Tensor) -> Tensor:
 def qabf(
     fused: Image, a: Image, b: Image, *, ties: Literal["one", "strength"] = "one", peak: float = 255.0
 ) -> MetricValue:
-    """Edge transfer: the edges of both sources that the fused image keeps, weighted by their strength, 0..0.99.
+    """Edge transfer: how well the fused image preserves the edges of both sources, weighted by strength, 0..0.99.
 
     Two sources without any edge score 0.
 
@@ -89,9 +89,9 @@ def qabf(
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        ties: where an edge has exactly the source's strength, most programs take the `strength` itself for the ratio
-            that should be 1. On levels it hardly matters, on 0..1 it throws exact copies away.
-        peak: the highest level of the scale on which the strength is taken, 255 or 1.
+        ties: where an edge is exactly as strong as in the source, most programs use the `strength` itself instead of
+            the ratio, which should be 1. On levels 0..255 this hardly matters; on 0..1 it discards exact copies.
+        peak: the highest level of the scale on which strength is measured, 255 or 1.
     """
     slopes = [d for x in (fused, a, b) for d in _slopes(x, "zero", peak)]
     kept, total = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
@@ -107,7 +107,7 @@ def qabf(
 
 
 def _signed_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-    """Strength, never 0, and orientation, -pi/2 where only a downward slope is, as the code of Liu et al. has it."""
+    """Strength, never 0, and signed orientation, as in Liu et al.'s code."""
     strength = magnitude(across, down)
     return torch.where(strength == 0, 1e-5, strength), torch.atan(down / torch.where(across == 0, 1e-5, across))
 
@@ -119,7 +119,7 @@ def _transfer_liu(strength: Tensor, turn: Tensor) -> Tensor:
 
 
 def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"] = "corrected") -> MetricValue:
-    """Gradient metric of Liu et al.: Qabf with another sign of the orientation, 0..0.99.
+    """Gradient metric of Liu et al.: Qabf with the opposite sign of the orientation, 0..0.99.
 
     Source: Z. Liu, E. Blasch, Z. Xue, J. Zhao, R. Laganiere, W. Wu, "Objective assessment of multiresolution image
     fusion algorithms for context enhancement in night vision", IEEE TPAMI 34(1), 2012.
@@ -128,7 +128,7 @@ def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: `liu2012` has other constants and takes the mean over pixels, flat ones included, which score 1.
+        form: `liu2012` uses other constants and averages over all pixels, including flat ones, which score 1.
     """
     transfer = _transfer if form == "corrected" else _transfer_liu
     slopes = [d for x in (fused, a, b) for d in derivatives(x, "zero")]
@@ -144,7 +144,7 @@ def qg(fused: Image, a: Image, b: Image, *, form: Literal["corrected", "liu2012"
 
 
 def _petrovic_edges(across: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-    """Strength a pixel, and orientation."""
+    """Strength per pixel, and orientation."""
     level = down == 0
     turn = torch.where(level, torch.sign(across) * math.pi / 2, torch.atan(across / torch.where(level, 1.0, down)))
     return magnitude(across, down) / 8, turn
@@ -164,7 +164,7 @@ def _petrovic_weight(strength: Tensor, weak_weight: float) -> Tensor:
 def _petrovic(
     fused: Image, a: Image, b: Image, peak: float, weak_weight: float
 ) -> tuple[MetricValue, MetricValue, MetricValue, MetricValue]:
-    """The fractions of edge weight that are kept, lost and invented, and Petrovic's own measure of what is invented."""
+    """The fractions of edge weight preserved, lost and added, and Petrovic's own measure of added edges."""
     slopes = [d for x in (fused, a, b) for d in _slopes(x, "mirror", peak)]
     sums = []
     for strip in strips(*slopes):
@@ -184,7 +184,7 @@ def _petrovic(
 
 
 def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue:
-    """Petrovic's edge transfer: the fraction of the sources' edge weight that is kept, 0..1; 1 - Labf - Nabf.
+    """Petrovic's edge transfer: the fraction of the sources' edge weight that is preserved, 0..1; 1 - Labf - Nabf.
 
     Source: V. Petrovic, C. Xydeas, "Objective image fusion performance characterization", ICCV 2005.
 
@@ -192,7 +192,7 @@ def qabf_p(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricVa
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        peak: the highest level of the scale on which an edge of 2 is strong; on 0..1 none ever is.
+        peak: the highest level of the scale, 255 or 1. An edge is strong from 2 on; on 0..1 none ever is.
     """
     return _petrovic(fused, a, b, peak, 0.001)[0]
 
@@ -220,7 +220,7 @@ def nabf(
     weak_weight: float = 0.001,
     order: Literal["fused first", "fused last"] = "fused first",
 ) -> MetricValue:
-    """Fusion artifacts: the fraction of edge weight where the fused edge is stronger than both sources', 0..1.
+    """Fusion artifacts: the fraction of edge weight where the fused edge is stronger than in both sources, 0..1.
 
     Source: B. K. Shreyamsha Kumar, "Multifocus and multispectral image fusion based on pixel significance using
     discrete cosine harmonic wavelet transform", Signal, Image and Video Processing 7, 2013.
@@ -230,15 +230,15 @@ def nabf(
         a: the first source.
         b: the second source.
         peak: as in `qabf_p`.
-        weak_weight: the weight of an edge that is not strong.
-        order: `fused last` scores `a` as the fused image of `b` and `fused`, a slip in a well-known program.
+        weak_weight: the weight of edges that are not strong.
+        order: `fused last` scores `a` as the fused image of `b` and `fused`, a mistake in a well-known program.
     """
     images = (fused, a, b) if order == "fused first" else (a, b, fused)
     return _petrovic(*images, peak, weak_weight)[2]
 
 
 def nabf_p(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Petrovic's own artifacts: as Nabf, but each source's loss counted with the weights of both.
+    """Petrovic's own artifact measure: as Nabf, but each source's loss is counted with the weights of both.
 
     Source: as Qabf_p.
     """

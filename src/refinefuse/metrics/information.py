@@ -1,6 +1,6 @@
-"""Information theory on histograms of 8-bit levels: entropy, mutual information and their relatives.
+"""Information theory on histograms of 8-bit levels: entropy, mutual information and related metrics.
 
-Levels are rounded half up and clipped to 0..255, one bin a level, so nothing here has a gradient.
+Levels are rounded half up and clipped to 0..255, with one bin per level, so these metrics have no gradient.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def levels(x: Image) -> Int[Tensor, "n p"]:
 
 @cached
 def stretched(x: Image) -> Image:
-    """The image stretched so that its darkest pixel is 0 and its brightest 255, and rounded; a constant one is 0."""
+    """The image stretched so that its darkest pixel is 0 and its brightest 255, and rounded; 0 if it is constant."""
     low, high = x.flatten(1).aminmax(dim=1)
     span = torch.where(high > low, high - low, 1.0)
     return ((x - low[:, None, None, None]) / span[:, None, None, None] * 255 + 0.5).trunc()
@@ -65,13 +65,13 @@ def mutual(x: Image, y: Image) -> MetricValue:
 
 
 def _merge_top(joint: Tensor) -> Tensor:
-    """The joint histogram with level 255 counted as 254, as an 8-bit index from 1 that saturates does it."""
+    """The joint histogram with level 255 counted as 254, as with a saturating 8-bit index that starts at 1."""
     joint = torch.cat((joint[:, :254], joint[:, 254:].sum(1, keepdim=True)), 1)
     return torch.cat((joint[:, :, :254], joint[:, :, 254:].sum(2, keepdim=True)), 2)
 
 
 def en(fused: Image, a: Image, b: Image, *, offset: float = 0.0) -> MetricValue:
-    """Entropy of the fused image's levels in bits, 0..8.
+    """Entropy of the histogram of the fused image, in bits, 0..8.
 
     Source: J. W. Roberts, J. A. van Aardt, F. B. Ahmed, "Assessment of image fusion procedures using entropy, image
     quality, and multispectral classification", Journal of Applied Remote Sensing 2(1), 2008.
@@ -80,7 +80,7 @@ def en(fused: Image, a: Image, b: Image, *, offset: float = 0.0) -> MetricValue:
         fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
-        offset: what is added inside the logarithm.
+        offset: added to the probabilities inside the logarithm.
     """
     if offset:
         p = histogram(fused)
@@ -108,7 +108,7 @@ def mi(
         b: the second source.
         base: of the logarithm; 2 gives bits, `math.e` nats.
         stretch: stretch each image to 0..255 first.
-        merge_top: level 255 counts as 254 in the joint histograms, but not in the single ones.
+        merge_top: level 255 counts as 254 in the joint histograms, but not in the marginal ones.
     """
     if stretch:
         fused, a, b = stretched(fused), stretched(a), stretched(b)
@@ -119,14 +119,14 @@ def mi(
 
 
 def mi_twice_entropy(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Twice the entropy of the fused image, whatever the sources: what the MATLAB code of DenseFuse prints as MI."""
+    """Twice the entropy of the fused image, regardless of the sources: what the DenseFuse MATLAB code prints as MI."""
     return 2 * en(fused, a, b)
 
 
 def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> MetricValue:
-    """Normalized mutual information: with each source, over the sum of the two entropies, doubled and summed, 0..2.
+    """Normalized mutual information: 2 MI(x, fused) / (H(x) + H(fused)), summed over the two sources, 0..2.
 
-    A pair of constant images, whose entropies are 0, counts as 0.
+    The term of two constant images, whose entropies are 0, counts as 0.
 
     Source: M. Hossny, S. Nahavandi, D. Creighton, "Comments on 'Information measure for performance of image fusion'",
     Electronics Letters 44(18), 2008.
@@ -144,7 +144,7 @@ def qmi(fused: Image, a: Image, b: Image, *, stretch: bool = False) -> MetricVal
 
 
 def qncie(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Nonlinear correlation information entropy of the three images together, 0..1; usually 0.80 to 0.83.
+    """Nonlinear correlation information entropy of all three images, 0..1; usually 0.80 to 0.83.
 
     Source: Q. Wang, Y. Shen, J. Jin, "Performance evaluation of image fusion techniques", in Image Fusion: Algorithms
     and Applications, 2008.
@@ -158,7 +158,7 @@ def qncie(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> MetricValue:
-    """Tsallis' mutual information of order q."""
+    """Tsallis mutual information of order q."""
     rows, columns = (histogram(y), histogram(x)) if swapped else (histogram(x), histogram(y))
     expected = rows[:, :, None] * columns[:, None, :]
     possible = expected > 0
@@ -169,7 +169,7 @@ def _tsallis(x: Image, y: Image, q: float, swapped: bool) -> MetricValue:
 def qte(
     fused: Image, a: Image, b: Image, *, q: float = 0.43137, normalized: bool = True, swapped: bool = False
 ) -> MetricValue:
-    """Tsallis entropy metric: Tsallis' mutual information with the two sources, normalized.
+    """Tsallis entropy metric: normalized Tsallis mutual information with the two sources.
 
     Source: R. Nava, G. Cristobal, B. Escalante-Ramirez, "Mutual information improves image fusion quality assessments",
     SPIE Newsroom, 2007; N. Cvejic, C. N. Canagarajah, D. R. Bull, "Image fusion metric based on mutual information and
@@ -179,9 +179,9 @@ def qte(
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        q: the order; Cvejic takes 1.85.
-        normalized: divide as Nava does; Cvejic's sum is unbounded.
-        swapped: divide the joint histogram by the single ones of the other image, as Liu's MATLAB code does.
+        q: the order; Cvejic uses 1.85.
+        normalized: normalize as Nava does; Cvejic's sum is unbounded.
+        swapped: swap the two marginal histograms, as Liu's MATLAB code does.
     """
     fused, a, b = stretched(fused), stretched(a), stretched(b)
     total = _tsallis(a, fused, q, swapped) + _tsallis(b, fused, q, swapped)
@@ -192,16 +192,16 @@ def qte(
 
 
 def _divergence(x: Image, y: Image) -> MetricValue:
-    """Kullback and Leibler's divergence in bits over the levels that both images have."""
+    """Kullback-Leibler divergence in bits, over the levels that occur in both images."""
     p, q = histogram(x), histogram(y)
     both = (p > 0) & (q > 0)
     return (p * torch.log2(torch.where(both, p, 1.0) / torch.where(both, q, 1.0))).sum(1)
 
 
 def ce(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Cross entropy: divergence of each source's histogram from the fused one's, averaged, in bits.
+    """Cross entropy: divergence of each source's histogram from that of the fused image, averaged, in bits.
 
-    Levels that are missing in the fused image are skipped, so it is no true divergence and can be negative.
+    Levels that do not occur in the fused image are skipped, so it is not a true divergence and can be negative.
 
     Source: D. M. Bulanon, T. F. Burks, V. Alchanatis, "Image fusion of visible and thermal images for fruit detection",
     Biosystems Engineering 103(1), 2009.

@@ -1,7 +1,7 @@
-"""Phase congruency, and the metric of Zhao that compares it between the images.
+"""Phase congruency, and Zhao's metric, which compares it between the images.
 
-Phase congruency marks features (edges, lines, corners) by where the waves of all scales are in step, whatever their
-contrast; its two moments distinguish edges from corners.
+Phase congruency marks features (edges, lines, corners) where the Fourier components of all scales are in phase,
+whatever their contrast; its two moments distinguish edges from corners.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def _filters(h: int, w: int, device: torch.device) -> _Filters:
 
 
 def _noise_threshold(power: Image, filters: _Filters, orientation: int) -> Float[Tensor, "n 1 1 1"]:
-    """The energy that noise alone would give in one orientation, from the power of the finest scale."""
+    """The energy expected from noise alone in one orientation, estimated from the power at the finest scale."""
     tau = quantile(power, 0.5) / math.log(2) / filters.peak_energy[orientation] * filters.noise_energy[orientation]
     tau = tau.sqrt()
     return (tau * math.sqrt(math.pi / 2) + _NOISE * tau * math.sqrt(2 - math.pi / 2)) / 1.7
 
 
 def _in_step(real: Tensor, imaginary: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """The weighted energy of the waves (s, n, 1, h, w) that are in step, and the sum of all amplitudes."""
+    """The weighted energy of the filter responses (s, n, 1, h, w) that are in phase, and the sum of all amplitudes."""
     amplitudes = (real * real).addcmul_(imaginary, imaginary).sqrt_()
     amplitude, largest = amplitudes.sum(0), amplitudes.amax(0)
     real_sum, imaginary_sum = real.sum(0), imaginary.sum(0)
@@ -129,13 +129,13 @@ def _agreement(x: Image, fused: Image) -> Image:
 
 
 def qp(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Zhao's phase congruency metric: local correlation of the features with those of the sources, 0..1.
+    """Zhao's phase congruency metric: local correlation of the phase features with those of the sources, 0..1.
 
-    Computed in float64 without a gradient. Images without features score 0.
+    Computed in float64, without a gradient. Images without features score 0.
 
     Source: J. Zhao, R. Laganiere, Z. Liu, "Performance assessment of combinative pixel-level image fusion based on an
     absolute feature measurement", International Journal of Innovative Computing, Information and Control 3(6A), 2007;
-    phase congruency after P. Kovesi, "Image features from phase congruency", Videre 1(3), 1999.
+    phase congruency from P. Kovesi, "Image features from phase congruency", Videre 1(3), 1999.
     """
     of_f, of_a, of_b = _features(fused.detach()), _features(a.detach()), _features(b.detach())
     first = of_a.congruency > of_b.congruency

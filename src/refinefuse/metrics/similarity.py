@@ -1,8 +1,8 @@
-"""Local similarity to the source that matters at each position: the metrics of Piella, Cvejic and Yang.
+"""Local similarity to the source that matters at each pixel: the metrics of Piella, Cvejic and Yang.
 
-Each weighs the similarity to the two sources by a fraction that the sources, or the fused image, decide pixel by pixel.
-The defaults are the universal quality index on a uniform 8x8 window, as the papers define them and Yu Liu's programs
-compute them; `liu2012` are the programs of Liu et al., with other windows and constants.
+Each metric weights the similarity to the two sources pixel by pixel, by properties of the sources or of the fused
+image. By default they use the universal quality index on a uniform 8x8 window, as defined in the papers and computed
+by Yu Liu's programs; `liu2012` reproduces the programs of Liu et al., with other windows and constants.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _GAUSS_7 = gaussian(7, 1.5)
 
 @cached
 def _variance(x: Image, kernel: Kernel) -> Image:
-    """The variance under the window; what rounding leaves of a flat one is set to 0, so that it decides no ratio."""
+    """The variance under the window; rounding errors of a flat window are set to 0, so that they affect no ratio."""
     variance = local_covariance(x, x, kernel, "valid")
     return torch.where(variance < 1e-9, 0.0, variance)
 
 
 def _index(x: Image, y: Image, kernel: Kernel, c1: float, c2: float) -> Image:
-    """Structural similarity with the two constants at each pixel."""
+    """Structural similarity at each pixel, with the given constants."""
     mean_x, mean_y = local_mean(x, kernel, "valid"), local_mean(y, kernel, "valid")
     variance_x, variance_y = _variance(x, kernel), _variance(y, kernel)
     flat = (variance_x == 0) | (variance_y == 0)
@@ -41,7 +41,7 @@ def _index(x: Image, y: Image, kernel: Kernel, c1: float, c2: float) -> Image:
 
 
 def _fraction(part: Tensor, rest: Tensor, otherwise: float) -> Tensor:
-    """The part of the whole, and `otherwise` where both are 0."""
+    """The part divided by the whole, or `otherwise` where both are 0."""
     whole = part + rest
     return torch.where(whole == 0, otherwise, part / torch.where(whole == 0, 1.0, whole))
 
@@ -55,14 +55,14 @@ def _piella_constants(form: Formulation) -> tuple[Kernel, float, float]:
 
 @cached
 def _piella_map(fused: Image, a: Image, b: Image, form: Formulation) -> Image:
-    """The similarity to both sources, each weighted by its fraction of the variance."""
+    """The similarity to both sources, weighted by their fractions of the variance."""
     kernel, c1, c2 = _piella_constants(form)
     fraction = _fraction(_variance(a, kernel), _variance(b, kernel), 0.5)
     return fraction * _index(a, fused, kernel, c1, c2) + (1 - fraction) * _index(b, fused, kernel, c1, c2)
 
 
 def qs(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
-    """Piella's fusion quality: similarity to the sources, weighted pixel by pixel by their variances, -1..1.
+    """Piella's fusion quality: similarity to the sources, weighted by their local variances, -1..1.
 
     Source: G. Piella, H. Heijmans, "A new quality metric for image fusion", ICIP 2003.
 
@@ -70,7 +70,7 @@ def qs(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: the paper's index on uniform 8x8, or SSIM with its constants on the Gaussian 11x11.
+        form: the paper's index on a uniform 8x8 window, or SSIM with its constants on a Gaussian 11x11 window.
     """
     return pixel_mean(_piella_map(fused, a, b, form))
 
@@ -78,7 +78,7 @@ def qs(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
 def qw(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
     """Piella's weighted quality: as QS, but windows with more variance count more, -1..1.
 
-    A window that is flat in both sources counts as one of variance 0.5, as in the programs of Liu et al.
+    A window that is flat in both sources is given a variance of 0.5, as in the programs of Liu et al.
 
     Source: as QS.
 
@@ -96,7 +96,7 @@ def qw(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
 
 @cached
 def _edge_image(x: Image) -> Image:
-    """The length of Prewitt's gradient with a border of zeros."""
+    """The Prewitt gradient magnitude, with a zero border."""
     x = torch.nn.functional.pad(x, (1, 1, 1, 1))
     rows = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
     columns = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
@@ -127,7 +127,8 @@ def qc(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: `liu2012` has the Gaussian 7x7, fractions outside 0..1, and NaN where a window is flat in all images.
+        form: `liu2012` uses a Gaussian 7x7 window, scores windows whose weight is outside 0..1 as 0 or 1, and is NaN if
+            a window is flat in all images.
     """
     kernel = _UNIFORM_8 if form == "corrected" else _GAUSS_7
     cov_a, cov_b = local_covariance(a, fused, kernel, "valid"), local_covariance(b, fused, kernel, "valid")
@@ -141,7 +142,7 @@ def qc(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
 
 
 def qy(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> MetricValue:
-    """Yang's quality: as QS where the sources agree, else the similarity to the source that is closer, -1..1.
+    """Yang's quality: as QS where the sources are similar, else the similarity to the more similar source, -1..1.
 
     Source: C. Yang, J.-Q. Zhang, X.-R. Wang, X. Liu, "A novel similarity based quality metric for image fusion",
     Information Fusion 9(2), 2008.
@@ -150,7 +151,7 @@ def qy(fused: Image, a: Image, b: Image, *, form: Formulation = "corrected") -> 
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        form: `liu2012` is NaN where both sources are flat.
+        form: `liu2012` is NaN if a window is flat in both sources.
     """
     otherwise = 0.5 if form == "corrected" else float("nan")
     fraction = _fraction(_variance(a, _GAUSS_7), _variance(b, _GAUSS_7), otherwise)

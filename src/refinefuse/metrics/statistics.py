@@ -1,6 +1,6 @@
-"""Statistics of the fused image alone, and its distance to the sources pixel by pixel.
+"""Statistics of the fused image alone, and its pixel-wise distance to the sources.
 
-None of the first group looks at the sources: noise, a stretch or a sharpening of the fused image raises them all.
+The first group ignores the sources: noise, contrast stretching and sharpening raise all of these metrics.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def pixel_sum(x: Float[Tensor, "n c h w"]) -> MetricValue:
 
 
 def strips(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Maps of one size (n, c, h, w) cut into strips of rows, strip by strip.
+    """Iterate over strips of rows of maps (n, c, h, w) of the same size.
 
-    Arithmetic on a strip stays in the processor's cache instead of waiting for the memory. Maps that need a gradient,
-    or lie on another device, stay whole.
+    Arithmetic on a strip stays in the CPU cache instead of waiting for memory. Maps that need a gradient, or that are
+    on another device, are not cut.
     """
     n, _, h, w = maps[0].shape
     whole = maps[0].device.type != "cpu" or any(x.requires_grad for x in maps)
@@ -43,14 +43,14 @@ def strips(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def sum_of(parts: Sequence[Tensor]) -> Tensor:
-    """The sum of some tensors."""
+    """The sum of several tensors."""
     return reduce(torch.add, parts)
 
 
 def quantile(x: Float[Tensor, "n ..."], q: float) -> Float[Tensor, "n ..."]:
-    """The q-th quantile (0..1) of each image's values, linearly interpolated, in a shape that compares with `x`.
+    """The q-th quantile (0..1) of each image's values, linearly interpolated, in a shape that broadcasts with `x`.
 
-    Half precision is interpolated in float32.
+    Half-precision inputs are interpolated in float32.
     """
     flat = x.flatten(1)
     flat = flat if flat.dtype in _BITS else flat.float()
@@ -61,11 +61,11 @@ def quantile(x: Float[Tensor, "n ..."], q: float) -> Float[Tensor, "n ..."]:
 
 
 _BITS = {torch.float32: (torch.int32, 17), torch.float64: (torch.int64, 46)}
-"""The integer type of the same width, and how many of its bits are dropped to make about 2^15 bins."""
+"""The integer type of the same width, and how many of its bits are dropped to get about 2^15 bins."""
 
 
 def _ranked(row: Float[Tensor, " p"], rank: int) -> tuple[Tensor, Tensor]:
-    """The value of a rank, counted from 0, and the next one; only values with about the same first bits are sorted."""
+    """The value at a rank, counted from 0, and the next one; only values with similar leading bits are sorted."""
     integer, dropped = _BITS[row.dtype]
     stored = row.detach().view(integer)
     ordered = torch.where(stored < 0, stored ^ torch.iinfo(integer).max, stored)  # sorts as the values do
@@ -81,14 +81,14 @@ def _ranked(row: Float[Tensor, " p"], rank: int) -> tuple[Tensor, Tensor]:
 
 @cached
 def centered(x: Image) -> Image:
-    """Each image less its own mean."""
+    """Each image minus its own mean."""
     return x - pixel_mean(x)[:, None, None, None]
 
 
 def sd(
     fused: Image, a: Image, b: Image, *, form: Literal["population", "uint8", "sum01"] = "population"
 ) -> MetricValue:
-    """Standard deviation: how far the fused levels spread around their mean, in levels.
+    """Standard deviation of the fused image, in levels.
 
     Source: Y.-J. Rao, "In-fibre Bragg grating sensors", Measurement Science and Technology 8(4), 1997, which the fusion
     literature cites for it.
@@ -97,7 +97,7 @@ def sd(
         fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
-        form: `uint8` is the same in saturating 8-bit arithmetic, which sees only what is brighter than the mean;
+        form: `uint8` uses saturating 8-bit arithmetic, which only counts pixels brighter than the mean;
             `sum01` is the root of the sum (not the mean) of squares on the range 0..1.
     """
     deviation = centered(fused)
@@ -119,7 +119,7 @@ def var(fused: Image, a: Image, b: Image) -> MetricValue:
 def sf(
     fused: Image, a: Image, b: Image, *, divisor: Literal["differences", "pixels"] = "differences", peak: float = 255.0
 ) -> MetricValue:
-    """Spatial frequency: root of the mean squared horizontal plus vertical difference of neighbors, in levels.
+    """Spatial frequency: root of the mean squared horizontal plus vertical differences of neighbors, in levels.
 
     Source: A. M. Eskicioglu, P. S. Fisher, "Image quality measures and their performance", IEEE Trans. Communications
     43(12), 1995.
@@ -128,8 +128,8 @@ def sf(
         fused: the fused image, levels 0..255.
         a: not used.
         b: not used.
-        divisor: what each of the two sums is divided by; the paper divides by all pixels.
-        peak: the highest level of the scale that the result is given in, 255 or 1.
+        divisor: what each of the two sums is divided by; the paper divides by the number of pixels.
+        peak: the highest level on the scale of the result, 255 or 1.
     """
     across = fused[..., 1:] - fused[..., :-1]
     down = fused[..., 1:, :] - fused[..., :-1, :]
@@ -141,7 +141,7 @@ def sf(
 
 
 def central_differences(x: Tensor) -> Tensor:
-    """Differences of the two neighbors in a row, halved; one-sided at its two ends."""
+    """Central differences along the rows; one-sided at both ends."""
     first, last = x[..., 1:2] - x[..., :1], x[..., -1:] - x[..., -2:-1]
     return torch.cat((first, (x[..., 2:] - x[..., :-2]) / 2, last), -1)
 
@@ -177,7 +177,7 @@ def correlation(x: Image, y: Image) -> MetricValue:
 def cc(fused: Image, a: Image, b: Image) -> MetricValue:
     """Correlation coefficient: Pearson's correlation with each source, averaged, -1..1.
 
-    A constant image correlates with nothing: 0.
+    The correlation with a constant image is 0.
 
     Source: M. Deshmukh, U. Bhosale, "Image fusion and image quality assessment of fused images", International Journal
     of Image Processing 4(5), 2010, which the fusion literature cites for it.
@@ -193,7 +193,7 @@ def _difference(x: Image, y: Image) -> Image:
 def scd(fused: Image, a: Image, b: Image) -> MetricValue:
     """Sum of the correlations of differences, rho(fused - b, a) + rho(fused - a, b), -2..2.
 
-    A plain copy of one source leaves a difference of zero, whose correlation counts as 0.
+    For a plain copy of one source, one of the differences is zero, and its correlation counts as 0.
 
     Source: V. Aslantas, E. Bendes, "A new image quality metric for image fusion: the sum of the correlations of
     differences", AEU International Journal of Electronics and Communications 69(12), 2015.
@@ -210,7 +210,7 @@ def mse(fused: Image, a: Image, b: Image, *, peak: float = 255.0) -> MetricValue
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        peak: the highest level of the scale that the result is given in, 255 or 1.
+        peak: the highest level on the scale of the result, 255 or 1.
     """
     error = pixel_mean(_difference(fused, a) ** 2) + pixel_mean(_difference(fused, b) ** 2)
     return error / 2 * (peak / 255) ** 2
@@ -225,7 +225,7 @@ def rmse(fused: Image, a: Image, b: Image) -> MetricValue:
 
 
 def rmse_vifb(fused: Image, a: Image, b: Image) -> MetricValue:
-    """VIFB's RMSE: the root of the sum (not the mean) of squares, divided by the number of pixels; mean of two.
+    """VIFB's RMSE: the root of the sum (not the mean) of squares, divided by the number of pixels; mean over sources.
 
     Source: X. Zhang, P. Ye, G. Xiao, "VIFB: a visible and infrared image fusion benchmark", CVPR Workshops, 2020.
     """
@@ -236,7 +236,7 @@ def rmse_vifb(fused: Image, a: Image, b: Image) -> MetricValue:
 def psnr(
     fused: Image, a: Image, b: Image, *, peak: Literal["scale", "fused"] = "scale", gain: float = 0.0
 ) -> MetricValue:
-    """Peak signal to noise ratio of the error to both sources, in dB; infinite where all three images are equal.
+    """Peak signal-to-noise ratio of the error to both sources, in dB; infinite if all three images are equal.
 
     Source: as MSE.
 
@@ -245,7 +245,7 @@ def psnr(
         a: the first source.
         b: the second source.
         peak: the peak is 255, or the highest level of the fused image.
-        gain: dB added: 48.13 = 20 log10(255) where the error was measured on 0..1 and the peak taken as 255.
+        gain: dB to add: 48.13 = 20 log10(255) if the error was measured on 0..1 but the peak was 255.
     """
     top = fused.flatten(1).amax(1) if peak == "fused" else fused.new_tensor(255.0)
     return _decibel(top**2, mse(fused, a, b)) + gain

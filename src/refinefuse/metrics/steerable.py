@@ -19,7 +19,7 @@ from refinefuse.metrics.caching import cached
 from refinefuse.metrics.statistics import Image, MetricValue, pixel_sum, sum_of
 
 SMALLEST = 65
-"""The smallest side at which the coarsest level has a whole neighborhood inside its margins."""
+"""The smallest side at which the coarsest level has a complete neighborhood inside its margins."""
 
 _LEVELS, _BLOCK, _NOISE, _TINY = 4, 3, 0.4, 1e-15
 
@@ -49,7 +49,7 @@ _BAND: Filter = (
 
 @lru_cache
 def _separated(quarter: Filter, sign: int) -> tuple[tuple[Kernel, Kernel], ...]:
-    """The whole filter as a sum of separable ones, each by its column and its row; `sign` is that of its right half."""
+    """The filter as a sum of separable filters, each given by a column and a row; `sign` is that of the right half."""
     upper = torch.tensor(quarter, dtype=torch.float64)
     upper = torch.cat((upper, sign * upper[:, :-1].flip(1)), 1)
     columns, strengths, rows = torch.linalg.svd(torch.cat((upper, upper[:-1].flip(0))))
@@ -63,7 +63,7 @@ def _filtered(x: Image, parts: Sequence[tuple[Kernel, Kernel]], step: int = 1) -
 
 @cached
 def _bands(x: Image) -> list[Image]:
-    """The horizontal and the vertical band of each level, the finest first, cut to whole blocks."""
+    """The horizontal and vertical bands of each level, finest first, cropped to whole blocks."""
     low = _filtered(x / 255, _separated(_FIRST, 1))
     display_orientation, lying = _separated(_BAND, -1), tuple((row, column) for column, row in _separated(_BAND, -1))
     bands = []
@@ -121,7 +121,7 @@ def _fidelity(x: Image, fused: Image) -> MetricValue:
 def vif_steerable(fused: Image, a: Image, b: Image) -> MetricValue:
     """Visual information fidelity in the wavelet domain, on 0..1, averaged over the sources.
 
-    The noise of the eye is meant for levels 0..255; on 0..1 it is so strong that the coarsest bands decide.
+    The noise of the visual system is meant for levels 0..255; on 0..1 it is so strong that the coarsest bands dominate.
 
     Source: H. R. Sheikh, A. C. Bovik, "Image information and visual quality", IEEE Trans. Image Processing 15(2), 2006.
     """

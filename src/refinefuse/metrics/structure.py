@@ -21,7 +21,7 @@ UNIFORM_7 = box(7)
 
 @lru_cache
 def _gauss_single() -> Kernel:
-    """The Gaussian in single precision, whose weights sum to 3e-8 less than 1."""
+    """The Gaussian window in single precision; its weights sum to 3e-8 less than 1."""
     weights = torch.tensor([math.exp(-((i - 5) ** 2) / 4.5) for i in range(11)], dtype=torch.float32)
     return tuple((weights / weights.sum()).tolist())
 
@@ -45,13 +45,13 @@ def local_product(x: Image, y: Image, kernel: Kernel, border: Border) -> Image:
 
 @cached
 def local_covariance(x: Image, y: Image, kernel: Kernel, border: Border) -> Image:
-    """The covariance under the window at each pixel; of an image with itself the variance, not clipped at 0."""
+    """The covariance under the window at each pixel; for an image with itself the variance, not clipped at 0."""
     means = local_mean(x, kernel, border), local_mean(y, kernel, border)
     return torch.addcmul(local_product(x, y, kernel, border), *means, value=-1)
 
 
 class Moments(NamedTuple):
-    """What two images are like under the window at each pixel."""
+    """The local moments of two images under the window at each pixel."""
 
     mean_x: Tensor
     mean_y: Tensor
@@ -72,7 +72,7 @@ def moments(x: Image, y: Image, kernel: Kernel, border: Border = "valid") -> Ite
 def _similarity(
     x: Image, y: Image, kernel: Kernel, border: Border, data_range: float, unbias: float = 1.0
 ) -> tuple[MetricValue, MetricValue]:
-    """Structural similarity of two images, and its part that is contrast and structure, without light."""
+    """Structural similarity of two images, and its contrast and structure terms without the luminance term."""
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     whole, part = [], []
     count = 0
@@ -95,7 +95,7 @@ def ssim(
     data_range: float = 255.0,
     reduce: Literal["sum", "mean"] = "sum",
 ) -> MetricValue:
-    """Structural similarity to the two sources, summed: -2..2; their mean is half of it.
+    """Structural similarity (SSIM) to the two sources, summed, -2..2; the mean over the sources is half of it.
 
     Source: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error visibility to
     structural similarity", IEEE Trans. Image Processing 13(4), 2004, equation 13.
@@ -104,11 +104,11 @@ def ssim(
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        window: the paper's Gaussian 11x11 of sigma 1.5; `single`: computed in single precision, as PyTorch programs do
-            it; or scikit-image's uniform 7x7 with sample (n - 1) covariances.
-        border: what lies outside the image.
-        data_range: L of the constants (0.01 L)^2 and (0.03 L)^2. By accident many tables took 1 or 2 on levels 0..255.
-        reduce: over the two sources.
+        window: the paper's Gaussian 11x11 with sigma 1.5; `single`: the same in single precision, as in PyTorch
+            programs; or scikit-image's uniform 7x7 with sample (n - 1) covariances.
+        border: how the image is padded.
+        data_range: L in the constants (0.01 L)^2 and (0.03 L)^2. Many tables used 1 or 2 on levels 0..255 by mistake.
+        reduce: how to combine the two sources.
     """
     kernel, unbias = (UNIFORM_7, 49 / 48) if window == "uniform7" else (GAUSS_11, 1.0)
     dtype = fused.dtype
@@ -123,7 +123,7 @@ _MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 @cached
 def _halved(x: Image) -> Image:
-    """Half the size by means of 2x2; an odd side gets a margin of zeros on both of its ends first."""
+    """Halve the size by averaging 2x2 pixels; an odd side is first padded with zeros at both ends."""
     h, w = x.shape[-2:]
     return F.avg_pool2d(x, 2, padding=(h % 2, w % 2))
 
@@ -148,7 +148,7 @@ def ms_ssim(
     data_range: float = 255.0,
     reduce: Literal["sum", "mean"] = "sum",
 ) -> MetricValue:
-    """Structural similarity at five scales, to the two sources, summed: 0..2; needs sides of 161 pixels or more.
+    """Multi-scale structural similarity (five scales) to the two sources, summed, 0..2.
 
     Source: Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multiscale structural similarity for image quality assessment",
     Asilomar Conference, 2003.
@@ -159,7 +159,7 @@ def ms_ssim(
         b: the second source.
         window: as in `ssim`.
         data_range: as in `ssim`.
-        reduce: over the two sources.
+        reduce: how to combine the two sources.
     """
     kernel, dtype = GAUSS_11, fused.dtype
     if window == "gauss11 single":
@@ -169,9 +169,9 @@ def ms_ssim(
 
 
 def mef_ms_ssim(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Structural similarity of exposure fusion: to the structure that both sources suggest together, 0..1.
+    """Structural similarity for multi-exposure fusion: to the structure that both sources imply together, 0..1.
 
-    MATLAB tables of image fusion call it MS_SSIM, which it is not.
+    Fusion tables computed in MATLAB call it MS_SSIM, which is a different metric.
 
     Source: K. Ma, K. Zeng, Z. Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE Trans. Image
     Processing 24(11), 2015.
@@ -188,17 +188,17 @@ def mef_ms_ssim(fused: Image, a: Image, b: Image) -> MetricValue:
 
 @cached
 def _shrunk(x: Image) -> Image:
-    """Half the size by means of 2x2 around every second pixel, the last row and column repeated."""
+    """Halve the size by averaging 2x2 pixels at every second pixel; the last row and column are repeated."""
     x = F.pad(x, (0, 1, 0, 1), mode="replicate")
     rows = x[..., :-1:2, :] + x[..., 1::2, :]
     return (rows[..., :-1:2] + rows[..., 1::2]) / 4
 
 
 def _joint_similarity(fused: Image, a: Image, b: Image) -> Image:
-    """The similarity of the fused patch around each pixel to the patch that the two source patches suggest.
+    """The similarity of the fused patch around each pixel to the desired patch, which the two source patches imply.
 
-    The suggested patch is never built: it is a sum of the two source patches less their means, so that its moments are
-    sums of theirs.
+    The desired patch is never built: it is a weighted sum of the two source patches minus their means, so its moments
+    follow from theirs.
     """
     eps = torch.finfo(fused.dtype).eps
     uniform = box(11)

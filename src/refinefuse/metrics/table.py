@@ -1,4 +1,4 @@
-"""The table of metrics: one row each. To add a metric, write a function and a row."""
+"""The table of metrics, one row each. To add a metric, write a function and add a row."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Metric:
         higher_is_better: True, False, or None where the value `ideal` is best.
         lower_bound: the lowest possible value.
         upper_bound: the highest possible value.
-        sources: whether it reads the sources at all.
-        symmetric: whether exchanging `a` and `b` changes nothing.
+        sources: whether it uses the sources at all.
+        symmetric: whether swapping `a` and `b` leaves it unchanged.
         caveat: when a better value does not mean a better image.
-        min_size: the shortest side, in pixels, of an image that it can score.
-        ideal: the best value of a metric that is best in between, else None.
+        min_size: the minimum side of the image, in pixels.
+        ideal: the best value if neither the highest nor the lowest is best, else None.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Metric:
     ideal: float | None = None
 
     def penalty(self, value: float) -> float:
-        """A number that is smaller for a better value, so that every metric sorts in the same order."""
+        """A number that is smaller for better values, so that all metrics sort in the same order."""
         if self.ideal is not None:
             return abs(value - self.ideal)
         return -value if self.higher_is_better else value
@@ -75,7 +75,7 @@ class Metric:
 
     @property
     def differs_from(self) -> str:
-        """What it differs from: the `Differs from` of its docstring, or an empty string."""
+        """What it differs from: the `Differs from` in its docstring, or an empty string."""
         text = " ".join(_paragraphs(self.function))
         return text[text.index("Differs from ") :].split(" Args:")[0] if "Differs from " in text else ""
 
@@ -90,21 +90,22 @@ def _by_name(name: str) -> str:
 
 
 _INF = math.inf
-_NOISE = "Noise and sharpening raise it; it does not look at the sources."
+_NOISE = "Noise and sharpening raise it; it ignores the sources."
 _COPY = "A plain copy of one source scores best, or nearly."
 _HISTOGRAM = "Blind to position; a copy of one source scores best."
+_BLUR = "A blurred image scores best."
 _FLAT = "Agreement in flat areas counts as much as on a target."
 
 _ROWS = (
-    Metric("EN", information.en, True, 0, 8, False, True, "Noise and a stretch of the histogram raise it."),
-    Metric("SD", statistics.sd, True, 0, 127.5, False, True, "A stretch, vignetting and noise raise it."),
+    Metric("EN", information.en, True, 0, 8, False, True, "Noise and contrast stretching raise it."),
+    Metric("SD", statistics.sd, True, 0, 127.5, False, True, "Contrast stretching, vignetting and noise raise it."),
     Metric("VAR", statistics.var, True, 0, 127.5**2, False, True, "As SD."),
     Metric("SF", statistics.sf, True, 0, 255 * 2**0.5, False, True, _NOISE),
     Metric("AG", statistics.ag, True, 0, 255, False, True, _NOISE),
     Metric("EI", gradient.ei, True, 0, 1020 * 2**0.5, False, True, _NOISE),
     Metric("MI", information.mi, True, 0, 16, True, True, _HISTOGRAM),
     Metric("QMI", information.qmi, True, 0, 2, True, True, _HISTOGRAM),
-    Metric("QNCIE", information.qncie, True, 0, 1, True, True, "Hardly moves: 0.80 to 0.83. " + _HISTOGRAM),
+    Metric("QNCIE", information.qncie, True, 0, 1, True, True, "Hardly varies: 0.80 to 0.83. " + _HISTOGRAM),
     Metric("QTE", information.qte, True, -_INF, _INF, True, True, _HISTOGRAM),
     Metric("CE", information.ce, False, -_INF, _INF, True, True, "Blind to position."),
     Metric("FMI_pixel", features.fmi_pixel, True, 0, 1, True, True, "All windows count the same, including "
@@ -114,7 +115,7 @@ _ROWS = (
     Metric("FMI_dct", features.fmi_dct, True, 0, 1, True, True, "Dominated by high-frequency noise.", 3),
     Metric("FMI_wavelet", features.fmi_wavelet, True, 0, 1, True, True, "As FMI_dct.", 3),
     Metric("CC", statistics.cc, True, -1, 1, True, True, "An average of the sources is close to the best."),
-    Metric("SCD", statistics.scd, True, -2, 2, True, True, "A weighted sum with a stretch scores best."),
+    Metric("SCD", statistics.scd, True, -2, 2, True, True, "A weighted sum with stretched contrast scores best."),
     Metric("MSE", statistics.mse, False, 0, 255**2, True, True, "The average of the sources is optimal."),
     Metric("RMSE", statistics.rmse, False, 0, 255, True, True, "As MSE."),
     Metric("PSNR", statistics.psnr, True, 0, _INF, True, True, "As MSE."),
@@ -125,8 +126,8 @@ _ROWS = (
     Metric("VIFF", vif.viff, True, 0, _INF, True, False, "Contrast and halos raise it.", 41),
     Metric("Qabf", gradient.qabf, True, 0, 0.9994 * 0.9879, True, True, _COPY),
     Metric("Qabf_p", gradient.qabf_p, True, 0, 1, True, True, _COPY),
-    Metric("Labf", gradient.labf, False, 0, 1, True, True, "Small where everything is sharpened."),
-    Metric("Nabf", gradient.nabf, False, 0, 1, True, True, "A blurred image scores best."),
+    Metric("Labf", gradient.labf, False, 0, 1, True, True, "Small if everything is sharpened."),
+    Metric("Nabf", gradient.nabf, False, 0, 1, True, True, _BLUR),
     Metric("Nabf_p", gradient.nabf_p, False, 0, 2, True, True, "As Nabf."),
     Metric("QG", gradient.qg, True, 0, 0.9994 * 0.9879, True, True, _COPY),
     Metric("QM", detail.qm, True, 0, 3, True, True, "Requires exact coefficients: " + _COPY.lower(), 4),
@@ -139,12 +140,12 @@ _ROWS = (
     Metric("QY", similarity.qy, True, -1, 1, True, True, _COPY, 7),
     Metric("QCV", contrast.qcv, False, 0, _INF, True, True, "One strong block can dominate, because of fifth powers."),
     Metric("QCB", contrast.qcb, True, 0, 1, True, True, "Arbitrary on black backgrounds."),
-    Metric("edge_recall", diagnostics.edge_recall, True, 0, 100, True, True, "Says nothing about noise or halos."),
-    Metric("missed_targets", diagnostics.missed_targets, False, 0, 100, True, False, "Meaningless if black-hot."),
-    Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few pixels, low contrast."),
+    Metric("edge_recall", diagnostics.edge_recall, True, 0, 100, True, True, "Ignores noise and halos."),
+    Metric("missed_targets", diagnostics.missed_targets, False, 0, 100, True, False, "Assumes white-hot images."),
+    Metric("gradient_reversal", diagnostics.gradient_reversal, False, 0, 100, True, True, "Few, low-contrast pixels."),
     Metric("overshoot", diagnostics.overshoot, False, 0, 100, True, True, "Blind to halos within the local range."),
-    Metric("noise_gain", diagnostics.noise_gain, None, 0, _INF, True, True, "A blur lowers it below 1.", 4, ideal=1.0),
-    Metric("spurious_edges", diagnostics.spurious_edges, False, 0, _INF, True, True, "Blur scores best.", 17),
+    Metric("noise_gain", diagnostics.noise_gain, None, 0, _INF, True, True, "Blur lowers it below 1.", 4, ideal=1.0),
+    Metric("spurious_edges", diagnostics.spurious_edges, False, 0, _INF, True, True, _BLUR, 17),
     Metric("spurious_curvature", diagnostics.spurious_curvature, False, 0, _INF, True, True, "As spurious_edges.", 17),
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Every metric as a class of torchmetrics: `Vif`, `EdgeRecall`, `MsSsim`, ... (extra `torchmetrics`).
 
-The name of a class is the key of its metric in capitals and small letters. A class averages over all images that it
-has seen, on one process or several, and joins a `MetricCollection` with any other metric.
+The class name is the key of the metric in CamelCase. Each class averages over all images passed to `update`, in one
+process or several, and can be part of a `MetricCollection`.
 
 Example:
     >>> import torch
@@ -36,10 +36,10 @@ class FusionMetric(torchmetrics.Metric):
 
     Args:
         convention: whose definition; see `refinefuse.metrics.CONVENTIONS`.
-        options: of `torchmetrics.Metric`.
+        options: keyword arguments of `torchmetrics.Metric`.
 
     Raises:
-        InputError: if there is no such convention.
+        InputError: if the convention is unknown.
     """
 
     full_state_update = False
@@ -55,13 +55,13 @@ class FusionMetric(torchmetrics.Metric):
         self.add_state("num_images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, fused: MetricInput, a: MetricInput, b: MetricInput) -> None:
-        """Score triplets as `refinefuse.metrics.evaluate` does; NaN is left out of the mean."""
+        """Score triplets as `refinefuse.metrics.evaluate` does; NaN values are excluded from the mean."""
         values = evaluate(fused, a, b, metrics=self.key, convention=self.convention)[self.key]
         self.total += values.nansum().to(self.total.device)
         self.num_images += (~values.isnan()).sum().to(self.num_images.device)
 
     def compute(self) -> Tensor:
-        """The mean, NaN before the first image."""
+        """The mean over all images; NaN before the first one."""
         return self.total / self.num_images
 
 

@@ -1,4 +1,4 @@
-"""Visual information fidelity: how much of what an eye could see in the sources is still there in the fused image."""
+"""Visual information fidelity: how much of the visible information of the sources the fused image preserves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TINY = 1e-10
 
 
 class _Channel(NamedTuple):
-    """The channel from a source to the fused image at each pixel of one scale."""
+    """The distortion channel from a source to the fused image, at each pixel of one scale."""
 
     gain: Tensor
     source: Tensor  # variance of the source
@@ -28,7 +28,7 @@ class _Channel(NamedTuple):
 
 @cached
 def _coarser(x: Image, scale: int) -> Image:
-    """The image at one of the four scales: blurred without a border, then every second row and column."""
+    """The image at one of the four scales: blurred without padding, then every second row and column."""
     return x if scale == 0 else blur(_coarser(x, scale - 1), _KERNELS[scale], step=2)
 
 
@@ -39,7 +39,7 @@ def _channels(x: Image, fused: Image, scale: int) -> Iterator[_Channel]:
 
 
 def _saturated_channels(x: Image, fused: Image) -> Iterator[_Channel]:
-    """The channel at the finest scale where products of levels stop at 255."""
+    """The channel at the finest scale, with products of levels clipped at 255."""
     kernel = _KERNELS[0]
 
     def covariance(u: Image, v: Image) -> Image:
@@ -57,7 +57,7 @@ def _channel(variance_x: Tensor, variance_f: Tensor, covariance: Tensor) -> _Cha
 
 
 def _scales(x: Image) -> range:
-    """The scales with room for a window; all four from 41 pixels on. MATLAB, too, leaves out the others."""
+    """The scales that fit at least one window; all four from 41 pixels on. MATLAB also skips the others."""
     return range(max(1, sum(side <= min(x.shape[-2:]) for side in _SMALLEST)))
 
 
@@ -75,10 +75,10 @@ def _fidelity(x: Image, fused: Image, saturated: bool) -> MetricValue:
 
 
 def vif(fused: Image, a: Image, b: Image, *, saturated: bool = False) -> MetricValue:
-    """Visual information fidelity in the pixel domain, summed over the sources; 1 for each of them that is copied.
+    """Visual information fidelity in the pixel domain, summed over the sources; an exact copy of a source adds 1.
 
-    A constant source holds no information, and counts as 1. Needs sides of 17 pixels; the coarser ones of its four
-    scales are left out below 41.
+    A constant source has no information and counts as 1. The metric needs sides of at least 17 pixels; below 41 pixels
+    the coarser ones of the four scales are skipped.
 
     Source: H. R. Sheikh, A. C. Bovik, "Image information and visual quality", IEEE Trans. Image Processing 15(2), 2006;
     the authors' simpler pixel-domain form, `vifp_mscale`.
@@ -87,15 +87,15 @@ def vif(fused: Image, a: Image, b: Image, *, saturated: bool = False) -> MetricV
         fused: the fused image, levels 0..255.
         a: the first source.
         b: the second source.
-        saturated: products of levels stop at 255 at the finest scale, as they do for 8-bit images in MATLAB.
+        saturated: clip products of levels at 255 at the finest scale, as happens with 8-bit images in MATLAB.
     """
     return _fidelity(a, fused, saturated) + _fidelity(b, fused, saturated)
 
 
 def viff(fused: Image, a: Image, b: Image) -> MetricValue:
-    """Visual information fidelity for fusion: at each pixel that of the source with the smaller gain, 0..1.
+    """Visual information fidelity for fusion: at each pixel, that of the source with the smaller gain, 0..1.
 
-    Where the two sources hold no information, a scale counts as kept.
+    A scale at which neither source has information counts as fully preserved.
 
     Source: Y. Han, Y. Cai, Y. Cao, X. Xu, "A new image fusion performance metric based on visual information fidelity",
     Information Fusion 14(2), 2013.
