@@ -1,1 +1,1 @@
-"""Pairs: how files are matched, and how training crops and augments them."""
+"""Pairing of files, the dataset catalog, and training crops with augmentation."""

@@ -1,7 +1,6 @@
-"""The public datasets: one row each, with what is known of them. What is not known is said to be unknown.
+"""Catalog of public datasets. Missing information is marked as unknown.
 
-No image ships with the package and none is downloaded: a row says where to get the dataset, and `verify` whether
-the folder that one has is it.
+Images are neither shipped nor downloaded: an entry gives the source of the dataset, and `verify` checks a local copy.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ _NOT_STATED = "none stated by the publisher; customarily used for research"
 
 @dataclass(frozen=True)
 class Folders:
-    """Two folders of a dataset, below its own folder. `*` stands for folders that there are many of.
+    """Two folders of a dataset, relative to its root. `*` matches several folders.
 
     Attributes:
-        a: the folder of the first sources.
-        b: the folder of the second sources.
-        split: the split that they hold; empty where the lists of names show it.
+        a: folder of the first sources.
+        b: folder of the second sources.
+        split: the split that they contain; empty if lists of names define it.
     """
 
     a: str
@@ -34,22 +33,22 @@ class Folders:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One row of the catalog.
+    """One catalog entry.
 
     Attributes:
-        name: what commands and recipes call it.
-        a: what the first source is, the one that gives no color.
-        b: what the second source is.
-        roots: how the dataset's folder is called, below the folder of all datasets.
-        folders: the layouts in which it is found, that of its authors first. Those that are there are used together.
+        name: name in commands and recipes.
+        a: kind of the first source, whose color is not used.
+        b: kind of the second source.
+        roots: possible names of the dataset's folder, below the data root.
+        folders: known layouts, that of the authors first. All existing ones are used.
         license: the terms of use, as far as they are stated.
         citation: what to cite.
         source: where to get it.
-        pairs: how many pairs its authors say that a split has.
-        size: height and width of every image; None where they differ, or are unknown.
+        pairs: number of pairs per split according to the authors.
+        size: height and width of all images; None if they differ or are unknown.
         classes: by the format of its labels (yolo, voc, coco, mask), class name there -> class name in COCO; an empty
-            name leaves the class out, a star at the end marks objects that were not separated.
-        scene: a regular expression for what names of one scene (a patient, a video) have in common; empty where names
+            name drops the class, a trailing star marks groups of objects (crowd).
+        scene: a regular expression for the common part of the names of one scene (a patient, a video); empty if names
             do not identify it.
         notes: what a user should know.
     """
@@ -75,7 +74,7 @@ class DatasetInfo:
 
     @property
     def splits(self) -> list[str]:
-        """The splits that the row knows, by their lists and by their folders."""
+        """The splits of the dataset, from its lists and folders."""
         return list(dict.fromkeys([*self.lists, *(folders.split for folders in self.folders if folders.split)]))
 
 
@@ -341,7 +340,7 @@ CATALOG = {row.name: row for row in _ROWS}
 
 
 def find_dataset(name: str) -> DatasetInfo:
-    """The row of that name, however it is capitalised.
+    """Find an entry by name, case-insensitively.
 
     Raises:
         ConfigError: if there is none.

@@ -1,7 +1,7 @@
-"""Training crops: whole images held in memory as 8-bit luma, cut and augmented on the fly.
+"""Training crops: full images are kept in memory as 8-bit luma, cropped and augmented on the fly.
 
-Item `i` of a dataset depends on the seed and on `i` alone: a resumed run, or one split over several processes,
-sees the same crops.
+Item `i` of a dataset depends only on the seed and `i`: a resumed run, or one with several processes, sees the same
+crops.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from refinefuse.errors import InputError, check_field
 from refinefuse.network.context import grid_statistics
 
 UNLABELED = 255
-"""The class of a pixel that nobody labeled."""
-_FARTHEST = 3  # pixels that an augmentation moves one source by, in each direction
+"""Class of unlabeled pixels."""
+_FARTHEST = 3  # maximum shift of one source by augmentation, in pixels
 
 
 class CropBatch(NamedTuple):
     """Crops of one pair, or of a batch of pairs, luma in [0, 1].
 
-    The references are what the losses compare with: the sources, without the noise that was added to them. `contrast`
-    is the level's (`FusionHead`), one per crop. `labels` are the classes of the pixels, `UNLABELED` where nobody said.
+    The losses compare with the references: the sources without the added noise. `contrast` is that of the level
+    (`FusionHead`), one per crop. `labels` are pixel classes, `UNLABELED` where unknown.
     """
 
     a: Float[Tensor, "*n 1 s s"]
@@ -78,13 +78,13 @@ class PairCropDataset(Dataset[CropBatch]):
 
     Args:
         pairs: luma of each pair, uint8 (h, w).
-        weights: how likely each pair is drawn; they need not sum to 1.
+        weights: sampling weights of the pairs; they need not sum to 1.
         size: side of a crop, in pixels.
-        crops: crops cut from a pair each time that it is drawn.
+        crops: crops per pair and draw.
         context_size: cells per side of the grid statistics (`NetworkConfig.context_size`).
-        augmentation: how crops are varied.
+        augmentation: augmentation of the crops.
         length: number of items.
-        seed: of everything random.
+        seed: seed of everything random.
         labels: classes of the pixels of each pair, uint8 (h, w); None for a pair without labels.
 
     Raises:
@@ -145,12 +145,12 @@ class PairCropDataset(Dataset[CropBatch]):
         stats_a, stats_b = (
             grid_statistics(torch.from_numpy(np.ascontiguousarray(x))[None, None], self.context_size)[0] for x in (a, b)
         )
-        contrast = min(1.0, 2 * rng.random())  # half of the pairs teach the level, half the detail at any contrast
+        contrast = min(1.0, 2 * rng.random())  # half of the pairs train the level, half the detail at any contrast
         per_crop = torch.full((self.crops, 1, 1, 1), contrast)
         return CropBatch(crop_a, crop_b, references[0], references[1], per_crop, crop_labels, stats_a, stats_b)
 
     def pair_of(self, index: int) -> int:
-        """Which of the pairs item `index` is cut from."""
+        """Index of the pair that item `index` is cropped from."""
         return self._draw(np.random.default_rng((self.seed, index)))
 
     def _draw(self, rng: np.random.Generator) -> int:
@@ -166,27 +166,27 @@ class PairCropDataset(Dataset[CropBatch]):
 
 
 def _resized(plane: np.ndarray, size: int) -> np.ndarray:
-    """A square plane at another size: luma smoothly, classes (uint8) by the nearest pixel."""
+    """Resize a square plane: luma with interpolation, classes (uint8) by nearest neighbor."""
     smooth = cv2.INTER_AREA if plane.shape[0] > size else cv2.INTER_LINEAR
     how = cv2.INTER_NEAREST if plane.dtype == np.uint8 else smooth
     return cv2.resize(np.ascontiguousarray(plane), (size, size), interpolation=how)
 
 
 def _moved(plane: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The plane moved by whole pixels; its border is repeated where nothing came in."""
+    """Shift a plane by whole pixels, repeating its border."""
     rows, columns = (np.arange(n) - by for n, by in zip(plane.shape, (down, right), strict=True))
     moved: np.ndarray = plane[rows.clip(0, plane.shape[0] - 1)][:, columns.clip(0, plane.shape[1] - 1)]
     return moved
 
 
 def rotated_or_flipped(plane: np.ndarray, turn: int) -> np.ndarray:
-    """One of the eight symmetries of the square: `turn` in 0..7."""
+    """Apply one of the eight symmetries of the square: `turn` in 0..7."""
     plane = np.rot90(plane, turn % 4)
     return plane[:, ::-1] if turn >= 4 else plane
 
 
 def collate(items: Sequence[CropBatch]) -> CropBatch:
-    """Items to a batch: crops (n crops, 1, s, s), grid statistics (n, 2, g, g)."""
+    """Collate items to a batch: crops (n crops, 1, s, s) and grid statistics (n, 2, g, g)."""
     *per_crop, stats_a, stats_b = zip(*items, strict=True)
     a, b, reference_a, reference_b, contrast, labels = map(torch.cat, per_crop)
     return CropBatch(a, b, reference_a, reference_b, contrast, labels, torch.stack(stats_a), torch.stack(stats_b))

@@ -1,6 +1,6 @@
-"""Adverse lighting for the visible image, as a sensor meets it: the paper's motive, and training's augmentation.
+"""Realistic degradations: adverse lighting and sensor noise, for training and for robustness tests.
 
-Every function takes luma in [0, 1] as float32 (h, w), a severity in [0, 1] (0 leaves the image as it is) and a
+Every function takes luma in [0, 1] as float32 (h, w), a severity in [0, 1] (0 leaves the image unchanged) and a
 generator, and returns luma of the same shape and range.
 """
 
@@ -17,7 +17,7 @@ Degradation = Callable[[Luma, float, np.random.Generator], Luma]
 
 
 def underexposure(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """Under-exposure: down to a twentieth of the light, with the shot noise that few photons leave."""
+    """Under-exposure: down to a twentieth of the light, with shot noise."""
     gain = 0.05**severity
     photons = 2000 * gain
     noise = rng.standard_normal(luma.shape, np.float32) * np.sqrt(luma * gain / photons + 1e-6) * severity
@@ -26,7 +26,7 @@ def underexposure(luma: Luma, severity: float, rng: np.random.Generator) -> Luma
 
 
 def overexposure(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """Over-exposure with one to three lamps that shine into the lens: saturated discs in wide halos."""
+    """Over-exposure with one to three lamps facing the lens: saturated discs with wide halos."""
     rows, columns = np.ogrid[: luma.shape[0], : luma.shape[1]]
     lit = luma * (1 + 2 * severity * rng.random(dtype=np.float32))
     for _ in range(rng.integers(1, 4)):
@@ -51,13 +51,13 @@ def haze(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
 
 
 def sensor_noise(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """A high gain: noise that grows with the light, up to a tenth of the range."""
+    """High gain: noise that increases with the signal, up to a tenth of the range."""
     deviation = 0.1 * severity * np.sqrt(0.3 + 0.7 * luma)
     return np.clip(luma + deviation * rng.standard_normal(luma.shape, np.float32), 0, 1)
 
 
 def rain(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """Rain: bright streaks of one slant over the image.
+    """Rain: bright streaks with a common slant.
 
     Source: Garg, Nayar, "Photorealistic rendering of rain streaks", ACM Transactions on Graphics 25(3), 2006; much
     simplified: a streak is a blurred line of even brightness.
@@ -74,7 +74,7 @@ def rain(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
 
 
 def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """Low thermal contrast: what is warm but not hot goes dark, the hottest lose up to 75 % of their level, blurred.
+    """Low thermal contrast: warm areas turn dark, the hottest lose up to 75 % of their level; blurred.
 
     For the infrared image, not the visible one.
     """
@@ -84,7 +84,7 @@ def low_thermal_contrast(luma: Luma, severity: float, rng: np.random.Generator) 
 
 
 def thermal_noise(luma: Luma, severity: float, rng: np.random.Generator) -> Luma:
-    """What an uncooled infrared sensor adds: fixed patterns by column and by row, noise by pixel, shading of the lens.
+    """Artifacts of uncooled infrared sensors: column and row fixed-pattern noise, pixel noise, lens shading.
 
     For the infrared image, not the visible one.
     """
@@ -106,7 +106,7 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "sensor_noise": sensor_noise,
     "rain": rain,
 }
-"""By name, in the order in which training draws them."""
+"""Degradations by name, in the order used by training."""
 
 NOT_OF_THE_SCENE = frozenset({"sensor_noise", "rain"})
-"""Degradations that add what the scene does not have: the losses compare with the image as it was before."""
+"""Degradations that add content not in the scene: the losses compare with the image before degradation."""

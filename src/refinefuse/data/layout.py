@@ -1,4 +1,4 @@
-"""Where a dataset of the catalog lies on disk, and which of its pairs belong to which split."""
+"""Locate catalog datasets on disk, and assign their pairs to splits."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from refinefuse.paths import as_path
 
 
 def training_root(given: Path | None) -> Path:
-    """The folder below which the sets of a recipe lie: the one that is given, or that of REFINEFUSE_DATA.
+    """The root folder of a recipe's datasets: the given one, or REFINEFUSE_DATA.
 
     Raises:
-        InputError: if it is no folder, or there is neither.
+        InputError: if it is not a folder, or neither is set.
     """
     root = given or os.environ.get("REFINEFUSE_DATA")
     if not root or not as_path(root).is_dir():
@@ -29,10 +29,10 @@ def training_root(given: Path | None) -> Path:
 
 
 def benchmark_root(given: Path | None) -> Path:
-    """The folder below which the sets of a config lie: given, that of REFINEFUSE_DATA, or the current one.
+    """The root folder of a config's datasets: the given one, REFINEFUSE_DATA, or the current folder.
 
     Raises:
-        InputError: if it is no folder.
+        InputError: if it is not a folder.
     """
     root = given or Path(os.environ.get("REFINEFUSE_DATA") or ".")
     if not as_path(root).is_dir():
@@ -43,7 +43,7 @@ def benchmark_root(given: Path | None) -> Path:
 
 
 def dataset_root(row: DatasetInfo, root: Path) -> Path | None:
-    """The dataset's own folder: below `root`, or `root` itself; None if it is not there."""
+    """The dataset's folder: below `root`, or `root` itself; None if it does not exist."""
     below = [root / folder for folder in row.roots if (root / folder).is_dir()]
     itself = [root for folder in row.roots if root.resolve().parts[-len(Path(folder).parts) :] == Path(folder).parts]
     roots = [*below, *itself]
@@ -51,9 +51,9 @@ def dataset_root(row: DatasetInfo, root: Path) -> Path | None:
 
 
 def present(row: DatasetInfo, folder: Path) -> list[tuple[Folders, Path, Path]]:
-    """The pairs of folders of the row that are there, with at least one of the two.
+    """The pairs of folders of a dataset of which at least one folder exists.
 
-    Where one is given by a pattern, `a` has every match, and `b` what it should be for it.
+    For patterns, `a` takes every match, and `b` the corresponding path.
     """
     found = []
     for folders in row.folders:
@@ -68,12 +68,12 @@ def present(row: DatasetInfo, folder: Path) -> list[tuple[Folders, Path, Path]]:
 
 
 def prefix_of(folders: Folders, a: Path, folder: Path) -> str:
-    """What stands before the names of a folder that is one of many, so that names stay unique."""
+    """Prefix that keeps names unique if a dataset has several folders."""
     return f"{a.parent.relative_to(folder).as_posix()}/" if "*" in folders.a else ""
 
 
 def in_split(row: DatasetInfo, split: str, name: str, folder_split: str) -> bool:
-    """Whether a pair belongs to a split: by the list if there is one, else by the folder that it lies in."""
+    """Whether a pair belongs to a split: by the list if there is one, else by its folder."""
     patterns = row.lists.get(split)
     if patterns is not None:
         return any(fnmatchcase(name, pattern) for pattern in patterns)
@@ -81,11 +81,11 @@ def in_split(row: DatasetInfo, split: str, name: str, folder_split: str) -> bool
 
 
 def pairs_of(row: DatasetInfo, root: Path, split: str) -> list[Pair]:
-    """The pairs of one split that are there, in order.
+    """The existing pairs of one split, in order.
 
     Raises:
-        PairingError: if the dataset's folder is not there, or holds no pair of the split.
-        ConfigError: if the row has no such split.
+        PairingError: if the dataset's folder does not exist, or contains no pair of the split.
+        ConfigError: if the dataset has no such split.
     """
     if split not in row.splits:
         raise ConfigError(
@@ -111,11 +111,11 @@ def pairs_of(row: DatasetInfo, root: Path, split: str) -> list[Pair]:
 
 
 def expected_folders(row: DatasetInfo) -> list[str]:
-    """The folders in which the dataset may lie, for a message."""
+    """Possible folders of the dataset, for a message."""
     return [f"{folder}/{folders.a} and {folders.b}" for folder in row.roots[:1] for folders in row.folders]
 
 
 def scene_of(row: DatasetInfo, name: str) -> str:
-    """The scene that a name identifies; empty if names do not show it."""
+    """The scene of a name; empty if names do not identify scenes."""
     found = re.search(row.scene, name) if row.scene else None
     return found[1] if found else ""

@@ -1,6 +1,6 @@
-"""Which images show the same thing: found by their content, whatever their names.
+"""Detect near-duplicate images by content, regardless of their names.
 
-An image is reduced to 64 x 64 and band-passed, so that encoding, size, brightness and contrast no longer count. The
+Images are downsampled to 64 x 64 and band-passed, to ignore encoding, size, brightness and contrast. The
 similarity of two images is the correlation of these thumbnails, at the best of small shifts and of the four flips.
 """
 
@@ -20,18 +20,18 @@ Thumbnail = Float[np.ndarray, "64 64"]
 
 DUPLICATE_THRESHOLD = 0.9
 SCENE_THRESHOLD = 0.8
-"""Similarity from which two images count as one, and from which as one scene; measured in docs/data.md."""
+"""Similarity thresholds for duplicates and for images of one scene; measured in docs/data.md."""
 SIDE = 64
 _COARSE = 32
 _MARGIN = 3  # shifts of up to 3 of the 64 pixels, 5 percent of a side, are tried
-_CANDIDATE = 0.75  # the least similarity of the coarse images, without shifts, of a pair that is looked at closely
-_FLAT = 0.002  # of the range: a thumbnail of less structure shows nothing that could be compared
-_ROWS = 512  # images that are compared with all others at once
+_CANDIDATE = 0.75  # minimum similarity of the coarse images, without shifts, for a candidate
+_FLAT = 0.002  # of the range: thumbnails with less structure cannot be compared
+_ROWS = 512  # images compared with all others at once
 _FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 class Match(NamedTuple):
-    """Image `left` of one list looks like image `right` of the other; 1 is equal."""
+    """Image `left` of one list resembles image `right` of the other; a similarity of 1 means equal."""
 
     left: int
     right: int
@@ -39,7 +39,7 @@ class Match(NamedTuple):
 
 
 def thumbnail(pixels: Pixels) -> Thumbnail:
-    """The luma of an image at 64 x 64, in [0, 1], as float16."""
+    """Downsample an image to 64 x 64 luma in [0, 1], as float16."""
     luma = to_ycbcr(to_tensor(pixels)).luma[0, 0].numpy()
     small: Thumbnail = cv2.resize(luma, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float16)
     return small
@@ -48,9 +48,9 @@ def thumbnail(pixels: Pixels) -> Thumbnail:
 def find_near_duplicates(
     left: Sequence[Thumbnail], right: Sequence[Thumbnail], least: float = DUPLICATE_THRESHOLD
 ) -> list[Match]:
-    """Every image of one list that looks like an image of the other, the most similar first.
+    """Find images of one list that resemble images of the other, most similar first.
 
-    Flat images, which show nothing, are like no other.
+    Flat images match no other.
     """
     fine = [_band(x, 4.0) for x in right]
     coarse = np.array([_coarse(x) for x in right], np.float32).reshape(len(right), _COARSE**2)
@@ -65,7 +65,7 @@ def find_near_duplicates(
 
 
 def cluster_near_duplicates(thumbnails: Sequence[Thumbnail], least: float = DUPLICATE_THRESHOLD) -> list[int]:
-    """The group of each image: near-duplicates, directly or through others, have the same."""
+    """Assign images to groups of direct or transitive near-duplicates."""
     root = list(range(len(thumbnails)))
 
     def find(i: int) -> int:
@@ -102,7 +102,7 @@ def _band(small: np.ndarray, coarsest: float, finest: float = 0.7) -> np.ndarray
 
 
 def _closest(one: np.ndarray, other: np.ndarray) -> float:
-    """The correlation at the best shift; the inner part of each is moved over the other."""
+    """Correlation at the best shift, sliding the inner part of each over the other."""
     inner = slice(_MARGIN, -_MARGIN)
     shifted = (
         cv2.matchTemplate(x, np.ascontiguousarray(y[inner, inner]), cv2.TM_CCOEFF_NORMED)

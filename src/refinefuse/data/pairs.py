@@ -1,4 +1,4 @@
-"""Match the files of two folders into pairs by their names."""
+"""Pair the files of two folders by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refinefuse.paths import as_path
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files that show one scene.
+    """Two files of the same scene.
 
     Attributes:
         name: the name of both, without extension.
@@ -32,7 +32,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What two folders have in common, and what not.
+    """Paired and unpaired files of two folders.
 
     Attributes:
         pairs: the pairs in natural order (2 before 10).
@@ -45,7 +45,7 @@ class Pairing:
     only_b: tuple[str, ...]
 
 
-#: Words of a file name that say which sensor made it, and not which scene it shows.
+#: Words in file names that identify the sensor rather than the scene.
 _SENSORS = re.compile(
     r"(?<![a-z])(?:ir|lwir|nir|swir|mwir|thermal|infrared|vi|vis|visible|rgb|color|ct|mri?|pet|spect)(?![a-z])",
     re.IGNORECASE,
@@ -98,7 +98,7 @@ def pair_folders(
 def match_names(
     in_a: dict[str, Path], in_b: dict[str, Path], pair_by: str | None = None
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Both sets of files by the names that pairs have in common, as `pair_folders` finds them.
+    """Both groups of files by common name, as in `pair_folders`.
 
     Raises:
         PairingError: two files of one set have the same name; or the expression is invalid.
@@ -124,7 +124,7 @@ def _matcher(pair_by: str) -> Callable[[str], str]:
 
 
 def _by_key(files: dict[str, Path], key: Callable[[str], str]) -> dict[str, Path]:
-    """Files by a part of their names; those without it are left out.
+    """Files by a part of their names; those without it are skipped.
 
     Raises:
         PairingError: two files have the same name.
@@ -156,7 +156,7 @@ def check_distinct(*sources: Path) -> None:
     """Refuse the same file or folder as two sources.
 
     Raises:
-        PairingError: with its name.
+        PairingError: if it is; the message names it.
     """
     real = [os.path.realpath(as_path(path)) for path in sources]
     if twice := next((path for path, other in zip(sources, real, strict=True) if real.count(other) > 1), None):
@@ -212,7 +212,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _check_subfolders(folder: Path, entries: list[Path]) -> None:
-    """Say that the images of a folder lie one level deeper."""
+    """Report that the images of a folder are in its subfolders."""
     below = [
         entry.name
         for entry in entries
@@ -226,6 +226,6 @@ def _check_subfolders(folder: Path, entries: list[Path]) -> None:
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sort key by which 'frame2' comes before 'frame10'."""
+    """Natural sort key: 'frame2' comes before 'frame10'."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (0, part) for part in parts], name

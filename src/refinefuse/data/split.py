@@ -14,16 +14,16 @@ from refinefuse.errors import ConfigError, InputError
 
 
 def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], pattern: str = "") -> list[str]:
-    """The scene of each pair: what a pattern finds in its name, or else the first pair that looks like it.
+    """Assign a scene to each pair: the match of a pattern in its name, or the first similar pair.
 
     Args:
-        names: of the pairs.
-        thumbnails: of both images of each pair; not needed with a pattern.
-        pattern: a regular expression; its first group, or all that it matches, names the scene. A name without a match
-            is a scene of its own.
+        names: names of the pairs.
+        thumbnails: thumbnails of both images of each pair; not needed with a pattern.
+        pattern: a regular expression; its first group, or the whole match, is the scene. A name without a match is its
+            own scene.
 
     Raises:
-        ConfigError: if the pattern is no regular expression.
+        ConfigError: if the pattern is not a regular expression.
     """
     if pattern:
         try:
@@ -38,7 +38,7 @@ def scenes(names: Sequence[str], thumbnails: Sequence[Sequence[Thumbnail]], patt
 
 
 def _joined(count: int, owner: Sequence[int], group: Sequence[int]) -> list[int]:
-    """Pairs that share a group through either image get one root."""
+    """Merge pairs that share a group through either image."""
     root = list(range(count))
 
     def find(i: int) -> int:
@@ -54,16 +54,16 @@ def _joined(count: int, owner: Sequence[int], group: Sequence[int]) -> list[int]
 
 
 def split_by_scene(scene_by_name: Mapping[str, str], fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
-    """Names by part: whole scenes in a random order, each to the part that lacks most of its fraction.
+    """Split names by scene: in random order, each scene goes to the split that is furthest below its fraction.
 
     Args:
         scene_by_name: the scene of each pair.
-        fractions: how much of the pairs each part gets; they sum to 1. Parts of 0 stay empty.
-        seed: of the order.
+        fractions: fraction of the pairs per split; they sum to 1. Splits of 0 stay empty.
+        seed: seed of the order.
 
     Raises:
         ConfigError: if the fractions are negative or do not sum to 1.
-        InputError: if there are fewer scenes than parts.
+        InputError: if there are fewer scenes than splits.
     """
     if min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
         raise ConfigError(f"The fractions must be 0 or more and sum to 1.\n  got: {dict(fractions)}")
@@ -89,10 +89,10 @@ def split_by_scene(scene_by_name: Mapping[str, str], fractions: Mapping[str, flo
 
 
 def write_lists(parts: Mapping[str, Sequence[str]], folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write one file a part, `train.txt` and so on, one name a line.
+    """Write one file per split (`train.txt`, ...), with one name per line.
 
     Raises:
-        InputError: if a file is there and may not be replaced, or cannot be written.
+        InputError: if a file exists and `overwrite` is not set, or a file cannot be written.
     """
     paths = {folder / f"{part}.txt": names for part, names in parts.items() if names}
     there = [path for path in paths if path.exists()]
@@ -111,7 +111,7 @@ def read_list(path: Path) -> list[str]:
     """The names in a list, one per line; empty lines are skipped.
 
     Raises:
-        InputError: if it is missing or empty, or no text.
+        InputError: if it is missing, empty or not text.
     """
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

@@ -12,17 +12,17 @@ from pathlib import Path
 from refinefuse.errors import PairingError, format_names
 
 TIME = "time:"
-"""What `pair_by` begins with if the timestamps decide."""
+"""Prefix of `pair_by` for pairing by timestamp."""
 _DATE = re.compile(
     r"(?<!\d)(\d{4})[-_.]?(\d\d)[-_.]?(\d\d)[-_T. ]?(\d\d)[-_.:h]?(\d\d)[-_.:m]?(\d\d)(?:[-_.,](\d{1,9}))?(?!\d)"
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SCALES = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3))
-"""From which value on an integer counts 1e-9, 1e-6 or 1e-3 s: in whole seconds it would be beyond the year 5000."""
+"""Minimum values of integers in units of 1e-9, 1e-6 or 1e-3 s: as seconds they would be beyond the year 5000."""
 
 
 def seconds_of(name: str) -> float | None:
-    """The time that a name states, in seconds: a date and time of day, else its longest number; None if it has none.
+    """Parse the time in a name, in seconds: a date and time, else its longest number; None if it has none.
 
     Long integers count milli-, micro- or nanoseconds, by their size.
     """
@@ -45,12 +45,12 @@ def seconds_of(name: str) -> float | None:
 def pair_by_time(
     in_a: Mapping[str, Path], in_b: Mapping[str, Path], rule: str
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Both folders by common names: those of `b`, for each file of `a` that is nearest in time, each used once.
+    """Pair each file of `a` with the nearest one of `b` in time, each used once; keys are the names of `b`.
 
     Args:
         in_a: files of the first folder by name.
         in_b: files of the second folder by name.
-        rule: `time:SECONDS`, the largest difference.
+        rule: `time:SECONDS`, the maximum difference.
 
     Raises:
         PairingError: the rule has no number, or a name has no time.

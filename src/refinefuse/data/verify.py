@@ -1,4 +1,4 @@
-"""Is the folder that one has the dataset that it should be? Names, sizes, files, and leaks from training to test."""
+"""Verify a local dataset: names, sizes, files, and leaks from training to test."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SENSORS = "ir|vi|vis|visible|infrared|thermal|lwir|rgb|nir|ct|mri|pet|spect"
 
 
 class Issue(NamedTuple):
-    """Something that is not as it should be.
+    """A problem in a dataset.
 
     Attributes:
         kind: missing, misnamed, size, unreadable or leak.
         where: the folder, or the split of a dataset.
-        what: a sentence.
-        items: what it is about, most important first.
+        what: description, one sentence.
+        items: affected items, most important first.
     """
 
     kind: str
@@ -37,11 +37,11 @@ class Issue(NamedTuple):
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was looked at and what was found.
+    """The result of a verification.
 
     Attributes:
         pairs: number of pairs by dataset and split.
-        findings: what is not as it should be.
+        findings: the problems.
     """
 
     pairs: dict[str, int]
@@ -50,7 +50,7 @@ class VerifyReport:
 
 @dataclass
 class _Found:
-    """One pair on disk, and what was seen when its images were read."""
+    """One pair on disk, with the properties of its images."""
 
     row: DatasetInfo | None
     split: str
@@ -65,15 +65,15 @@ class _Found:
 
 
 def verify_root(root: Path, name: str | None = None, progress: bool | None = False) -> VerifyReport:
-    """Look at every dataset of the catalog below a folder, or at one of them.
+    """Verify all catalog datasets below a folder, or one of them.
 
     Args:
         root: the folder of all datasets, or of one.
-        name: look at this dataset alone.
+        name: verify only this dataset.
         progress: show a progress bar on standard error; None on a terminal only.
 
     Raises:
-        InputError: if no dataset of the catalog is there.
+        InputError: if no dataset of the catalog is found.
         ConfigError: if there is no dataset of that name.
     """
     rows = [find_dataset(name)] if name else list(CATALOG.values())
@@ -105,10 +105,10 @@ def verify_folders(a: Path, b: Path, progress: bool | None = False) -> VerifyRep
 
 
 def all_pairs(row: DatasetInfo, root: Path) -> list[Pair]:
-    """Every pair of a dataset that is there, whatever its split.
+    """All existing pairs of a dataset, regardless of split.
 
     Raises:
-        InputError: if the dataset is not there.
+        InputError: if the dataset is not found.
     """
     folder = dataset_root(row, root)
     found = _names(row, folder)[0] if folder else []
@@ -176,7 +176,7 @@ def _unpaired(only_a: list[str], only_b: list[str], where: str) -> list[Issue]:
 
 
 def _key(name: str) -> str:
-    """What is left of a name without extension, case, leading zeros and the sensor's name."""
+    """Normalize a name: drop extension, case, leading zeros and the sensor."""
     bare = re.sub(rf"(?<![^\W_])({SENSORS})(?![^\W_])", "", Path(name).stem.casefold())
     return re.sub(r"\d+", lambda digits: str(int(digits[0])), re.sub(r"[\W_]+", " ", bare).strip())
 
@@ -224,7 +224,7 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def _leaks(found: list[_Found]) -> Iterator[Issue]:
-    """What is both in training and in test: images by content, scenes by name."""
+    """Find leaks from training to test: images by content, scenes by name."""
     tests = [one for one in found if one.split == "test"]
     trained = [one for one in found if one.split in ("train", "val")]
     rest = [one for one in found if one.row and one.split not in ("train", "val", "test")]
@@ -245,7 +245,7 @@ def _leaks(found: list[_Found]) -> Iterator[Issue]:
 
 
 def _near_duplicates(tests: list[_Found], others: list[_Found]) -> list[str]:
-    """For each test pair the most similar other pair, if it is similar enough."""
+    """For each test pair, find the most similar other pair above the threshold."""
     left = [(one, small) for one in tests for small in one.thumbnails]
     right = [(one, small) for one in others for small in one.thumbnails]
     best: dict[str, tuple[float, str]] = {}

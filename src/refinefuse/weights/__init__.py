@@ -1,1 +1,1 @@
-"""The weights that ship with the package, and where any weights lie on disk. This part knows files, not networks."""
+"""Shipped weights, and the location of weights files. This package handles files, not networks."""

@@ -1,4 +1,4 @@
-"""Find weights: by the name under which they ship, by path, or on the Hugging Face Hub."""
+"""Locate weights by shipped name, by path, or on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from refinefuse.paths import as_path
 
 DEFAULT = "infrared-visible"
 MEDICAL = "medical"
-"""What medical volumes are fused with by default."""
+"""Default weights for medical volumes."""
 FILE_NAME = "model.safetensors"
-"""The weights in a folder that `save_pretrained` wrote, or in a repository of the Hub."""
+"""Name of the weights file in folders saved by `save_pretrained` and in Hub repositories."""
 HUB = "hf://"
-"""Start of what is fetched from the Hugging Face Hub: `hf://owner/name` or `hf://owner/name@revision`."""
+"""Prefix of Hugging Face Hub repositories: `hf://owner/name` or `hf://owner/name@revision`."""
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of `manifest.json`: weights that ship with the package. A released file never changes.
+    """One entry of `manifest.json`: shipped weights. A released file never changes.
 
     Attributes:
-        name: what `load_model` takes.
-        file: the file beside the manifest.
+        name: name for `load_model`.
+        file: file next to the manifest.
         sha256: its checksum.
         intended_use: what it fuses, in a few words.
-        num_parameters: number of trained values.
-        recipe: the recipes that it was trained by, and the commits at which each was run.
-        commit: the commit of this project that holds these recipes under their names.
-        datasets: what it was trained on: name, number of pairs, license.
-        scores: by test set, the means of the common and of the diagnostic metrics.
-        license_note: what the licenses of the data mean for the user.
-        limitations: what they are not for, or do badly.
+        num_parameters: number of trained parameters.
+        recipe: the training recipes, and the commit of each run.
+        commit: the commit of this project that contains these recipes.
+        datasets: training data: name, number of pairs, license.
+        scores: means of common and diagnostic metrics, by test set.
+        license_note: implications of the data licenses for users.
+        limitations: known limitations.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def path(self) -> Path:
-        """Where the file lies."""
+        """Path of the weights file."""
         return _HERE / self.file
 
 
@@ -79,17 +79,17 @@ def list_models() -> list[str]:
 
 
 def locate(weights: str | os.PathLike[str], *, revision: str | None = None, local_files_only: bool = False) -> Path:
-    """The weights file that a name, a path or a Hub repository means.
+    """Resolve a name, a path or a Hub repository to a weights file.
 
     Args:
-        weights: a name of `shipped()`, the path of a file or of a folder that holds `model.safetensors`, or
+        weights: a name of `shipped()`, the path of a file or of a folder with `model.safetensors`, or
             `hf://owner/name`.
         revision: branch, tag or commit in the Hub's repository; None: the one after an `@`, or its main branch.
-        local_files_only: use the Hub's cache alone.
+        local_files_only: use only the local Hub cache.
 
     Raises:
         WeightsError: if nothing is found, or a shipped file is not the one that was released.
-        MissingDependencyError: if a Hub repository is meant and huggingface_hub is not installed.
+        MissingDependencyError: if a Hub repository is given and huggingface_hub is not installed.
     """
     if str(weights).startswith(HUB):
         repository, given = parse_hub(str(weights))
@@ -117,7 +117,7 @@ def locate(weights: str | os.PathLike[str], *, revision: str | None = None, loca
 
 
 def parse_hub(text: str) -> tuple[str, str | None]:
-    """The repository and the revision of `hf://owner/name` or `hf://owner/name@revision`."""
+    """Split `hf://owner/name` or `hf://owner/name@revision` into repository and revision."""
     repository, _, revision = text.removeprefix(HUB).partition("@")
     return repository, revision or None
 
