@@ -16,7 +16,7 @@ from refinefuse.benchmark.cost import Cost, as_csv, costs_of
 from refinefuse.benchmark.detection import Study, StudyInputs, run_studies
 from refinefuse.benchmark.detection_report import StudyReport, compared_detectors
 from refinefuse.benchmark.drawn import FOLDERS, FigureCache
-from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables, find_dataset_images
+from refinefuse.benchmark.image_datasets import ImageDataset, PathVariables, find_datasets
 from refinefuse.benchmark.methods import Method
 from refinefuse.benchmark.report import Scene, Section, as_html, scene
 from refinefuse.benchmark.runner import Results, Runner, to_long_csv
@@ -78,7 +78,7 @@ def run_experiment(
         RefineFuseError: a set, a method or an extra is missing, or the folder cannot be written to.
     """
     with figures.style():  # also says at once if the extra is missing
-        sets = [find_dataset_images(entry, variables) for entry in config.datasets]
+        sets = find_datasets(config.datasets, variables)
         methods = find_methods(config.methods, variables, [images.name for images in sets])
         _make_folders(output)
         results = Runner(config, methods, sets, output, num_workers).run(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,19 +48,32 @@ class ImageDataset:
     pairs: tuple[Pair, ...]
 
 
-def find_dataset_images(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
-    """Find the pairs of a dataset and choose among them.
+def find_datasets(entries: Sequence[DatasetEntry], variables: PathVariables) -> list[ImageDataset]:
+    """Find the pairs of each dataset and choose among them.
 
     Raises:
-        PairingError: a folder is missing, an image is unpaired, or nothing is chosen.
+        PairingError: folders are missing (all of them are named), an image is unpaired, or nothing is chosen.
     """
-    a, b = variables.data_root / entry.a, variables.data_root / entry.b
-    if absent := [f"'{folder}'" for folder in (a, b) if not folder.is_dir()]:
+    missing = [
+        f"The dataset '{entry.name}' has no folder {' and '.join(absent)}."
+        for entry in entries
+        if (absent := [f"'{folder}'" for folder in _folders_of(entry, variables) if not folder.is_dir()])
+    ]
+    if missing:
         raise PairingError(
-            f"The dataset '{entry.name}' has no folder {' and '.join(absent)}.\n"
+            "\n".join(missing) + "\n"
             "Set `data_root` to the folder that contains the datasets, or list your own datasets in the config. "
             "`refinefuse data list` shows where to get the public ones."
         )
+    return [_find_pairs(entry, variables) for entry in entries]
+
+
+def _folders_of(entry: DatasetEntry, variables: PathVariables) -> tuple[Path, Path]:
+    return variables.data_root / entry.a, variables.data_root / entry.b
+
+
+def _find_pairs(entry: DatasetEntry, variables: PathVariables) -> ImageDataset:
+    a, b = _folders_of(entry, variables)
     pairing = pair_folders(a, b)
     unpaired = [*(str(a / name) for name in pairing.only_a), *(str(b / name) for name in pairing.only_b)]
     if unpaired:
