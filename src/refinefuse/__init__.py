@@ -1,7 +1,6 @@
 """RefineFuse: fuse two aligned images of the same scene from different sensors.
 
-The names below are the whole public interface. Each is imported when it is first used, so that `import refinefuse`
-costs nothing.
+The names below are the whole public interface. Each is imported on first use, so that `import refinefuse` is fast.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Write files whole or not at all, which every writer of the package does through here.
+"""Atomic file writing, used by every writer of the package.
 
-A temporary file beside the target is created exclusively, under a name that cannot be guessed, for this user alone, so
-that a planted file or link is never followed; it gets its final name and mode only when it is complete.
+A temporary file next to the target is created exclusively, with an unpredictable name, for this user only, so that a
+planted file or link is never followed; it gets its final name and mode once it is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ os.umask(_UMASK)
 def temporary_file(path: Path) -> Iterator[Path]:
     """Yield an empty temporary file beside `path`; it is removed when the block ends, unless it was published.
 
-    Its lock shows other processes that it is in use. What a process left there that was killed is removed first.
+    A lock shows other processes that it is in use. Leftovers of killed processes are removed first.
 
     Raises:
         OSError: the system refuses to write.
@@ -40,12 +40,12 @@ def temporary_file(path: Path) -> Iterator[Path]:
     finally:
         if lock is not None:
             os.close(lock)
-        with suppress(OSError):  # a read-only file system refuses this too, and the first refusal says more
+        with suppress(OSError):  # fails on a read-only file system too; the first error is clearer
             temporary.unlink(missing_ok=True)
 
 
 def publish(temporary: Path, path: Path) -> None:
-    """Give a temporary file that is complete its name, and the mode that new files have.
+    """Rename a complete temporary file to its final name, with the mode of new files.
 
     Raises:
         OSError: the system refuses.
@@ -67,7 +67,7 @@ def replace_when_done(path: Path) -> Iterator[Path]:
 
 
 def _create_locked(path: Path) -> tuple[Path, int | None]:
-    """A new temporary file, and what holds its lock where the system has locks."""
+    """Create a temporary file; also returns the descriptor that holds its lock, if the system supports locks."""
     while True:
         temporary = temporary_name(path)
         lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -78,12 +78,12 @@ def _create_locked(path: Path) -> tuple[Path, int | None]:
             fcntl.flock(lock, fcntl.LOCK_SH)
         if os.path.lexists(temporary):
             return temporary, lock
-        os.close(lock)  # another process took it for a leftover before it was locked
+        os.close(lock)  # another process removed it as a leftover before it was locked
 
 
 @cache
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in a folder that no process holds, once in the life of this one."""
+    """Remove unlocked temporary files in a folder, once per process."""
     if not _HAS_LOCKS:
         return
     with suppress(OSError):
@@ -97,7 +97,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Do as `replace_when_done`, in a folder that is created if need be, with an error that a user can read.
+    """Like `replace_when_done`, but creates the folder and raises readable errors.
 
     Raises:
         InputError: the system refuses to write.
@@ -113,7 +113,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
@@ -123,7 +123,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write a UTF-8 text file whole or not at all, with line ends as in `text`.
+    """Write a UTF-8 text file atomically, with line endings as in `text`.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
@@ -132,15 +132,15 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Make up a hidden name beside `path` that no other file has."""
+    """Create a unique hidden name next to `path`."""
     return path.with_name(f".refinefuse-{secrets.token_hex(8)}.tmp")
 
 
 def check_writable(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path to which no file can be written, whatever its format, before the work is done.
+    """Check that a file can be written to a path, before any work is done.
 
     Raises:
-        InputError: it is a folder, there can be no folder for it, or the file exists and must not be replaced.
+        InputError: it is a folder, its folder cannot be created, or the file exists and `overwrite` is not set.
     """
     if as_path(path).is_dir():
         raise InputError(f"Cannot write '{path}': it is a folder.\nPass the name of a file in it.")

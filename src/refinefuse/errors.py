@@ -22,7 +22,7 @@ __all__ = [
     "WeightsError",
 ]
 _DISTRIBUTIONS = {"faster_coco_eval": "faster-coco-eval", "pywt": "pywavelets"}
-"""Names of libraries that pip calls by another name."""
+"""Modules whose distribution has another name."""
 
 
 class RefineFuseError(Exception):
@@ -74,11 +74,11 @@ class MissingDependencyError(RefineFuseError, ImportError):  # what is wrong, as
 
 @contextmanager
 def optional(extra: str, purpose: str) -> Iterator[None]:
-    """Around imports: say which extra brings an optional library that is not there.
+    """Wrap imports: report which extra installs a missing optional library.
 
     Args:
-        extra: the extra of this package that brings the libraries.
-        purpose: what needs them, as the start of a sentence ("Training").
+        extra: the extra of this package that installs the libraries.
+        purpose: the feature that needs them, as the start of a sentence ("Training").
 
     Raises:
         MissingDependencyError: if one is not installed.
@@ -87,16 +87,16 @@ def optional(extra: str, purpose: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in ("", "refinefuse"):  # a part of our own, or an installed library that is broken
+        if missing in ("", "refinefuse"):  # our own module, or a broken installation
             raise
         raise MissingDependencyError(_DISTRIBUTIONS.get(missing, missing), extra, purpose) from error
 
 
 def check_field(holds: bool, name: str, rule: str, value: object) -> None:
-    """Refuse a field of a configuration that breaks its rule.
+    """Check a field of a configuration against its rule.
 
     Raises:
-        ConfigError: naming the field, the rule and the value.
+        ConfigError: if it is violated; the message names the field, the rule and the value.
     """
     if not holds:
         raise ConfigError(f"`{name}` must be {rule}.\n  got: {value!r}")
@@ -104,10 +104,10 @@ def check_field(holds: bool, name: str, rule: str, value: object) -> None:
 
 @contextmanager
 def field_checks() -> Iterator[Callable[[bool, str, str, object], None]]:
-    """Check several fields as `check_field` does, and refuse them together.
+    """Check several fields like `check_field`, and report all violations together.
 
     Raises:
-        ConfigError: naming each field that breaks its rule, the rule and the value.
+        ConfigError: if any is violated; the message names the fields, the rules and the values.
     """
     broken: list[str] = []
 

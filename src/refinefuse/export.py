@@ -1,4 +1,4 @@
-"""Convert a network to an ONNX model that other runtimes compute: two images in, the fused image out.
+"""Convert a network to an ONNX model for other runtimes: two images in, the fused image out.
 
 The graph takes `a`, luma in [0, 1], (batch, 1, height, width), and `b`, of the same size, luma or RGB in [0, 1]. It
 returns `fused`, which has the channels of `b`, and `weight_map`. Inside, the grid statistics of the sources are named
@@ -37,15 +37,15 @@ SOURCES, RESULTS = ["a", "b"], ["fused", "weight_map"]
 STATS = ["stats_a", "stats_b"]
 PADDED = ["padded_a", "padded_b"]
 RULES = "rules_"
-"""How the names of the rules of the head begin, for each order of the pair and each scale; their number follows."""
+"""Prefix of the head's rules, for each order of the pair and each scale; followed by a number."""
 CHECKSUM_KEY = "refinefuse.sha256"
-"""Metadata of a file: what its graph was when it was written."""
+"""Metadata key: checksum of the graph when it was written."""
 OPSET = 18
-"""TensorRT 8.6, onnxruntime 1.14 and later read it."""
+"""Supported by TensorRT 8.6, onnxruntime 1.14 and later."""
 OPSETS = range(14, 21)
-"""What torch can export this network to; attention needs the first."""
+"""Opsets that torch can export this network to; attention requires the first."""
 BFLOAT16_OPSET = 22
-"""The first whose convolutions take bfloat16."""
+"""The first opset whose convolutions support bfloat16."""
 LARGEST_SIDE, LARGEST_BATCH = 4096, 64
 
 GraphPrecision: TypeAlias = Literal["float32", "float16", "bfloat16"]
@@ -53,13 +53,13 @@ GraphPrecision: TypeAlias = Literal["float32", "float16", "bfloat16"]
 
 @dataclass(frozen=True)
 class GraphForm:
-    """What an exported graph takes, and in which precision it computes.
+    """Input format and precision of an exported graph.
 
     Args:
-        color: whether `b` and `fused` are RGB; the color of `b` is put back as `refinefuse.fuse` does it.
-        size: height and width of the images, for runtimes that need them fixed; None takes any size.
-        batch_size: pairs at a time; None takes any number, and with a size one.
-        precision: of the features and weights. The statistics of the sources and the head are float32 in each.
+        color: whether `b` and `fused` are RGB; the color of `b` is restored as in `refinefuse.fuse`.
+        size: fixed height and width, for runtimes that need them; None allows any size.
+        batch_size: fixed batch size; None allows any, or means 1 if the size is fixed.
+        precision: precision of features and weights. The statistics of the sources and the head always use float32.
 
     Raises:
         InputError: if the size, the batch size or the precision cannot be used.
@@ -91,12 +91,12 @@ class GraphForm:
 
     @property
     def example(self) -> tuple[Tensor, Tensor]:
-        """A pair that the graph takes."""
+        """An example input pair."""
         batch, size = self.batch_size or 2, self.size or (40, 56)
         return torch.rand(batch, 1, *size), torch.rand(batch, self.channels, *size)
 
     def fit(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """A pair (1, 1 or 3, h, w) resized, repeated and colored as the graph takes it."""
+        """Resize, repeat and color a pair (1, 1 or 3, h, w) to fit the graph."""
         a, b = a[:, :1], b.expand(-1, self.channels, -1, -1) if self.color else to_ycbcr(b).luma
         if self.size not in (None, tuple(a.shape[2:])):
             a, b = (F.interpolate(x, self.size, mode="bilinear", antialias=True).clamp(0, 1) for x in (a, b))
@@ -107,7 +107,7 @@ def import_onnx(purpose: str) -> Any:
     """Import the library onnx.
 
     Args:
-        purpose: what needs it, as the start of a sentence.
+        purpose: the feature that needs it, as the start of a sentence.
 
     Raises:
         MissingDependencyError: if it is not installed.
@@ -126,7 +126,7 @@ class _Graph(nn.Module):
         self.size = size
 
     def forward(self, a: Float[Tensor, "n 1 h w"], b: Float[Tensor, "n c h w"]) -> tuple[Tensor, ...]:
-        """The fused image, the weight map of `a`, and what the graph can be cut at, in the order of the names."""
+        """Return the fused image, the weight map of `a`, and the values where the graph can be split."""
         config = self.model.config
         height, width = self.size or a.shape[2:]
         colored = to_ycbcr(b)
@@ -154,19 +154,19 @@ class _Graph(nn.Module):
 
 
 def cpu_copy(model: RefineFuse) -> RefineFuse:
-    """A copy of a network on the CPU, in float32 and in evaluation mode."""
+    """Copy a network to the CPU, in float32 and evaluation mode."""
     return copy.deepcopy(model).cpu().float().eval()
 
 
 def to_onnx(model: RefineFuse, opset: int | None = None, form: GraphForm | None = None) -> ModelProto:
-    """Convert a network to an ONNX model; the network is left as it is.
+    """Convert a network to an ONNX model; the network is not modified.
 
     Its metadata holds the config, the version of this package and the license of the weights.
 
     Args:
         model: the network.
-        opset: version of the ONNX operators; None is `OPSET`, and for bfloat16 `BFLOAT16_OPSET`, which it needs.
-        form: what the graph takes; None: luma in float32 of any batch and size.
+        opset: version of the ONNX operators; None means `OPSET`, or `BFLOAT16_OPSET` for bfloat16.
+        form: input format; None means float32 luma of any batch size and size.
 
     Raises:
         InputError: if the opset is not supported.
@@ -191,25 +191,25 @@ def to_onnx(model: RefineFuse, opset: int | None = None, form: GraphForm | None 
 
 
 def graph_checksum(model: ModelProto) -> str:
-    """The sha256 of a model without its metadata: of all that computes."""
+    """The sha256 of a model without its metadata."""
     return hashlib.sha256(model.graph.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _sealed(model: ModelProto, metadata: dict[str, str]) -> ModelProto:
-    """The model with this metadata, and its checksum in it."""
+    """Add metadata and the checksum to a model."""
     import_onnx("Exporting a network").helper.set_model_props(model, {**metadata, CHECKSUM_KEY: graph_checksum(model)})
     return model
 
 
 def _traced(model: RefineFuse, opset: int, form: GraphForm) -> bytes:
-    """What torch exports."""
+    """Export with torch."""
     network = _lowered(cpu_copy(model), getattr(torch, form.precision))
     file = io.BytesIO()
     count = len(model.config.channels) * (2 if model.config.symmetric else 1)
     axes = {0: "batch"} if form.batch_size is None else {}
     axes |= {2: "height", 3: "width"} if form.size is None else {}
     with warnings.catch_warnings(), torch.inference_mode():
-        # The exporter by tracing: the one by torch.export takes minutes with dynamic sizes, for the same graph.
+        # Use the tracing exporter: torch.export takes minutes with dynamic sizes, for the same graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Graph(network, form.size),
@@ -225,7 +225,7 @@ def _traced(model: RefineFuse, opset: int, form: GraphForm) -> bytes:
 
 
 def _lowered(model: RefineFuse, dtype: torch.dtype) -> RefineFuse:
-    """The network with weights and features of another type; it still takes float32, and its head computes in it."""
+    """Convert weights and features to another dtype; inputs and the head stay in float32."""
     if dtype != torch.float32:
         model.to(dtype)
         for first in (model.encoders[0], *model.context_encoders):
@@ -245,7 +245,7 @@ def _name_results(graph: Any, form: GraphForm) -> None:
 
 
 def _simplified(model: ModelProto) -> ModelProto:
-    """The same model with everything computed that a fixed size decides."""
+    """Constant-fold everything that a fixed size determines."""
     with optional("onnx", "Exporting for a fixed size"):
         import onnxslim
     simplified: ModelProto = onnxslim.slim(model)
@@ -275,8 +275,8 @@ def _part(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> M
 def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> ModelProto:
     """Quantize the convolutions of the trunk to 8-bit integers, with scales from calibration pairs.
 
-    The stems, the head and the encoders of the context stay in float32: they cost little, and the pixels' own values
-    pass through them.
+    The stems, the head and the context encoders stay in float32: they are cheap, and pixel values pass through them
+    directly.
 
     Args:
         model: what `to_onnx` returned, in float32.
@@ -313,7 +313,7 @@ def quantized(model: ModelProto, pairs: Iterable[tuple[Tensor, Tensor]]) -> Mode
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"OpTypesToExcludeOutputQuantization": ["Conv"]},  # a second rounding, of what comes out
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Conv"]},  # avoids rounding the outputs twice
         )
         integers: ModelProto = onnx.load(result)
     used = {node.domain for node in integers.graph.node}

@@ -3,8 +3,8 @@
 Every function takes and returns batches of images (n, c, h, w), computes in the dtype and on the device of its input
 and can be differentiated, with finite gradients everywhere: square roots are flat at zero instead of infinitely steep.
 
-`border` says what lies outside the image: `valid` nothing (the result is smaller), `zero` zeros,
-`replicate` the edge pixel repeated, `mirror` a reflection that does not repeat the edge pixel.
+`border` defines the padding: `valid` none (the result is smaller), `zero` zeros, `replicate` repeats the edge pixel,
+`mirror` reflects without repeating the edge pixel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from refinefuse.errors import InputError
 
 Border: TypeAlias = Literal["valid", "zero", "replicate", "mirror"]
 Kernel: TypeAlias = tuple[float, ...]
-"""The weights of one row of a separable window; its column has the same."""
+"""Weights of a separable window along one axis."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue. Source: ITU-R BT.601."""
 
@@ -107,8 +107,8 @@ def _correlate(x: Tensor, kernel: Kernel, axis: Literal[-2, -1], step: int = 1) 
 
 @lru_cache(maxsize=256)
 def _band(kernel: Kernel, positions: int, step: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The matrix whose row i holds `kernel` from column i * step on."""
-    with torch.inference_mode(False):  # it will be used in training too
+    """The banded matrix whose row i contains `kernel` from column i * step."""
+    with torch.inference_mode(False):  # training uses it too
         weights = torch.tensor(kernel, dtype=torch.float64)
         band = torch.zeros(positions, (positions - 1) * step + len(kernel), dtype=torch.float64)
         row = torch.arange(positions)[:, None]

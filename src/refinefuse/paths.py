@@ -1,4 +1,4 @@
-"""Paths as users give them."""
+"""User-supplied paths."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHOWN = 100
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """A path that the system can look up, whether anything lies there or not.
+    """Convert to a path that the system can look up, whether or not it exists.
 
     Raises:
-        InputError: it holds a NUL character, is too long, or leads through symbolic links in a circle.
+        InputError: it contains a NUL character, is too long, or has a symbolic link loop.
     """
     found = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""The progress bar on standard error: the one file that knows how it is drawn."""
+"""Progress bars on standard error."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def progress_bar(
 
     Args:
         description: what is being done.
-        items: what is iterated over.
-        total: the number of steps; None takes the length of `items`, if it has one.
-        show: True or False; None shows it on a terminal only.
+        items: the iterable.
+        total: number of steps; None uses the length of `items`, if it has one.
+        show: True or False; None shows it only on a terminal.
     """
     bar: Iterable[T] = tqdm(items, description, total, file=sys.stderr, disable=None if show is None else not show)
     return bar
 
 
 def manual_bar(description: str, total: int | None, *, show: bool | None = False) -> Any:
-    """A progress bar that `update` moves."""
+    """Create a progress bar advanced by `update`."""
     return tqdm(desc=description, total=total, file=sys.stderr, disable=None if show is None else not show)

@@ -1,4 +1,4 @@
-"""Options and keys of version 0.1 that have another name now: the old one is answered with the new one."""
+"""Options and keys of version 0.1 that were renamed, to suggest the new name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Settings in YAML files: a dataclass says what a file may hold. Reading one imports and runs nothing.
+"""Settings in YAML files, defined by dataclasses. Reading a file never executes code.
 
-The files that ship with the package lie in `refinefuse/recipes` and are found by name.
+Shipped files are in `refinefuse/recipes` and are found by name.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ LARGEST_FILE = 2**20
 
 
 def locate_settings(name: str | os.PathLike[str], folder: str = "") -> Path:
-    """The file of settings that a path, or the name of a shipped one, means.
+    """Locate a settings file by path, or by the name of a shipped one.
 
     Args:
         name: a path such as `my.yaml`, or a name such as `infrared-visible`.
-        folder: of the shipped files, within `refinefuse/recipes`.
+        folder: subfolder of the shipped files in `refinefuse/recipes`.
 
     Raises:
         ConfigError: if there is neither such a file nor such a name.
@@ -58,10 +58,10 @@ def read_settings(
     """Read a YAML file.
 
     Args:
-        kind: the dataclass to make of it.
+        kind: the dataclass to create.
         path: the file.
-        called: its name in messages ("recipe").
-        prepare: changes the mapping in the file before it is checked.
+        called: what messages call it ("recipe").
+        prepare: modifies the mapping before it is checked.
 
     Raises:
         ConfigError: if the file is missing, is not YAML, has an unknown key, or a value of the wrong type or out of
@@ -116,7 +116,7 @@ def _dataclass(kind: type[Settings], value: object, where: str) -> Settings:
 
 
 def _read_each(read: Callable[[Any], Item], items: Iterable[object]) -> tuple[list[Item], list[str]]:
-    """What `read` makes of the items, and what is wrong with the others."""
+    """Apply `read` to the items; also returns the errors of those that fail."""
     found, wrong = [], []
     for item in items:
         try:
@@ -127,7 +127,7 @@ def _read_each(read: Callable[[Any], Item], items: Iterable[object]) -> tuple[li
 
 
 def _read_all(read: Callable[[Any], Item], items: Iterable[object]) -> list[Item]:
-    """What `read` makes of the items; all that is wrong with any of them is raised together."""
+    """Apply `read` to all items, raising all errors together."""
     found, wrong = _read_each(read, items)
     if wrong:
         raise ConfigError("\n  ".join(wrong))
@@ -151,7 +151,7 @@ def _mismatch(where: str, expected: str, value: object) -> ConfigError:
 
 
 def _value(hint: Any, value: object, where: str) -> object:
-    """The value of a field, checked against its type."""
+    """Check the value of a field against its type."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):  # only `X | None` and `X | list[X]` occur
         if value is None and NoneType in arguments:
@@ -191,16 +191,16 @@ def _scalar(kind: type, value: object, where: str) -> object:
 
 
 def write_settings(settings: DataclassInstance, path: Path) -> None:
-    """Write a YAML file with every field, defaults too, whole or not at all."""
+    """Write a YAML file with all fields, including defaults, atomically."""
     write_atomic(path, yaml.safe_dump(json.loads(json.dumps(asdict(settings))), sort_keys=False).encode())
 
 
 def claim_folder(folder: Path, name: str, settings: DataclassInstance) -> None:
-    """Create the folder of a run, or refuse one that holds the run of another recipe.
+    """Create the folder of a run, or refuse one that contains a run of another recipe.
 
     Args:
-        folder: of the run.
-        name: of the recipe's file in it.
+        folder: folder of the run.
+        name: file name of the recipe in it.
         settings: the recipe.
 
     Raises:
