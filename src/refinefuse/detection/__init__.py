@@ -1,1 +1,1 @@
-"""Detection on fused images: labels, detectors, and how well the boxes of one agree with the other."""
+"""Object detection on fused images: labels, detectors and their evaluation."""

@@ -1,4 +1,4 @@
-"""Boxes of one image, found or labeled, and how they are written as COCO JSON."""
+"""Bounding boxes of one image (detections or labels) and their export as COCO JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jaxtyping import Bool, Float32
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes in one image.
+    """Bounding boxes of one image.
 
     Attributes:
-        corners: (n, 4) left, top, right, bottom in pixels; the image's own left upper corner is 0, 0.
-        classes: the name of each.
+        corners: (n, 4) left, top, right, bottom in pixels; (0, 0) is the upper left corner of the image.
+        classes: class name of each box.
         scores: (n,) in [0, 1]; 1 for labels.
-        crowd: (n,) of labels: whether the box only says where objects are that nobody separated, or that are too small
-            to be asked for. What is found there counts neither for nor against a detector.
+        crowd: (n,) labels only: whether the box is an ignore region (objects that were not annotated one by one, or
+            are too small). Detections in it count as neither true nor false positives.
     """
 
     corners: Float32[np.ndarray, "n 4"]
@@ -32,12 +32,12 @@ class Boxes:
         return len(self.classes)
 
     def select(self, chosen: Sequence[bool] | Bool[np.ndarray, " n"]) -> Boxes:
-        """Some of them."""
+        """Select boxes by mask."""
         index = np.flatnonzero(chosen)
         return Boxes(self.corners[index], tuple(self.classes[i] for i in index), self.scores[index], self.crowd[index])
 
     def select_classes(self, classes: Sequence[str]) -> Boxes:
-        """Those of some classes."""
+        """Select the boxes of the given classes."""
         return self.select([name in classes for name in self.classes])
 
 
@@ -47,7 +47,7 @@ def make_boxes(
     scores: Sequence[float] | np.ndarray | None = None,
     crowd: Sequence[bool] | None = None,
 ) -> Boxes:
-    """Boxes from plain lists; none of them is an image without objects."""
+    """Create boxes from plain lists; empty lists mean an image without objects."""
     count = len(classes)
     return Boxes(
         np.asarray(corners, np.float32).reshape(count, 4),
@@ -58,10 +58,10 @@ def make_boxes(
 
 
 def coco_json(found: Mapping[str, Boxes]) -> str:
-    """Boxes as one COCO JSON: images, categories, and annotations that have a score.
+    """Convert boxes to COCO JSON: images, categories, and annotations with scores.
 
     Args:
-        found: the boxes, by the file name of the image.
+        found: boxes by image file name.
     """
     names = list(dict.fromkeys(name for boxes in found.values() for name in boxes.classes))
     images = [{"id": i, "file_name": name} for i, name in enumerate(found, 1)]

@@ -1,4 +1,4 @@
-"""The cells that a YOLOX predicts boxes from, and these boxes.
+"""The grid cells of YOLOX and the decoding of its boxes.
 
 Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021.
 """
@@ -15,18 +15,18 @@ STRIDES = (8, 16, 32)
 
 
 class Cells(NamedTuple):
-    """The cells of all scales: their centers and strides in pixels."""
+    """Centers and strides, in pixels, of the grid cells of all scales."""
 
     centers: Float[Tensor, "n 2"]
     strides: Float[Tensor, " n"]
 
     def to(self, device: torch.device) -> Cells:
-        """The same on a device."""
+        """Copy to a device."""
         return Cells(self.centers.to(device), self.strides.to(device))
 
 
 def cells_of(height: int, width: int) -> Cells:
-    """The cells of an image, in the order of the network's output."""
+    """Return the grid cells of an image in the order of the network's output."""
     centers, strides = [], []
     for stride in STRIDES:
         y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
@@ -36,7 +36,7 @@ def cells_of(height: int, width: int) -> Cells:
 
 
 def decode(output: Float[Tensor, "*b n c"], cells: Cells) -> Float[Tensor, "*b n 4"]:
-    """The corners of the boxes that the cells predict, in pixels."""
+    """Decode the predictions of the cells into box corners in pixels."""
     stride = cells.strides[:, None]
     center = cells.centers + (output[..., :2] - 0.5) * stride
     half = output[..., 2:4].clamp(max=8).exp() * stride / 2

@@ -1,7 +1,7 @@
-"""The 80 classes of COCO, and their numbers among its 91.
+"""The 80 classes of COCO and their category ids (1 to 90, with gaps).
 
-Source: T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014; the numbers are those of the
-annotation files of 2017.
+Source: T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014; the ids are those of the 2017
+annotation files.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ COCO_CLASSES = (
 )  # fmt: skip
 _UNUSED = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 COCO_NUMBERS = dict(zip((n for n in range(1, 91) if n not in _UNUSED), COCO_CLASSES, strict=True))
-"""Number in COCO's annotation files -> name."""
+"""COCO category id -> class name."""
 
 
 def coco_id(value: object) -> str:
-    """An id of a COCO file in one form: some tools write 7, some "7", some 7.0.
+    """Normalize an id from a COCO file: some tools write 7, some "7", some 7.0.
 
     Raises:
-        TypeError: it is neither a number nor text.
+        TypeError: the id is neither a number nor a string.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"an id must be a number or text, not {type(value).__name__}")
@@ -35,5 +35,5 @@ def coco_id(value: object) -> str:
 
 
 def stem_of(file_name: str) -> str:
-    """Name of an image without folders and suffix, whatever system wrote the path."""
+    """Return the file name without folders and extension, for POSIX and Windows paths."""
     return PurePosixPath(file_name.replace("\\", "/")).stem

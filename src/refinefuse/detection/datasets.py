@@ -1,4 +1,4 @@
-"""Labeled images for a detector's training: fused once, then read as often as they are drawn."""
+"""Labeled images for training a detector: each pair is fused once and cached on disk."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Target = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Sample:
-    """One image.
+    """A labeled training image.
 
     Attributes:
-        name: of the pair, with its set's number.
-        image: what the detector is to see; the file need not be there yet.
-        a: the first source.
-        b: the second source.
-        size: of all three.
-        boxes: the labels of the recipe's classes; those that do not count are left out.
+        name: name of the pair, prefixed with the number of its dataset.
+        image: input image of the detector; the file may not exist yet.
+        a: first source.
+        b: second source.
+        size: size of all three images.
+        boxes: labels of the recipe's classes, without ignore regions.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Sample:
 
 
 def read_samples(recipe: DetectorRecipe, data: Path, folder: Path) -> list[Sample]:
-    """The labeled pairs of all sets.
+    """Collect the labeled pairs of all datasets.
 
     Raises:
-        RefineFuseError: a set cannot be used.
-        ConfigError: no image has an object of any class.
+        RefineFuseError: a dataset cannot be used.
+        ConfigError: no image contains an object of any class.
     """
     samples = [s for number, one in enumerate(recipe.datasets) for s in _of_set(recipe, one, number, data, folder)]
     if not any(len(sample.boxes) for sample in samples):
@@ -75,7 +75,7 @@ def _of_set(recipe: DetectorRecipe, one: LabeledDataset, number: int, data: Path
 
 
 def fuse_samples(samples: Iterable[Sample], seen: DetectorInput) -> None:
-    """Fuse what is not fused yet.
+    """Fuse the pairs that have no fused image yet.
 
     Raises:
         RefineFuseError: an image cannot be read or fused.
@@ -95,12 +95,12 @@ def fuse_samples(samples: Iterable[Sample], seen: DetectorInput) -> None:
 
 
 class DetectionDataset(Dataset[tuple[Tensor, Target]]):
-    """Images in the order in which a run draws them: every one once per epoch, in a new order, half of them flipped.
+    """Images in training order: reshuffled every epoch, half of them flipped.
 
     Args:
-        samples: the images, fused.
-        recipe: of the run.
-        processor: the detector's own.
+        samples: images that are already fused.
+        recipe: recipe of the run.
+        processor: image processor of the detector.
     """
 
     def __init__(self, samples: list[Sample], recipe: DetectorRecipe, processor: Any) -> None:
@@ -110,7 +110,7 @@ class DetectionDataset(Dataset[tuple[Tensor, Target]]):
         return self.recipe.max_steps * self.recipe.batch_size
 
     def of(self, index: int) -> tuple[Sample, bool]:
-        """Which image is drawn, and whether it is flipped."""
+        """Return the sample at an index of the run and whether it is flipped."""
         epoch, position = divmod(index, len(self.samples))
         generator = np.random.default_rng((self.recipe.seed, epoch))
         order = generator.permutation(len(self.samples))
@@ -139,19 +139,19 @@ def _together(items: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]
 
 
 class DetectionDataModule(LightningDataModule):
-    """The batches of a run, from the step at which it resumes."""
+    """The batches of a run, starting at the step from which it resumes."""
 
     def __init__(self, drawn: DetectionDataset, first_step: int, num_workers: int) -> None:
         super().__init__()
         self.drawn, self.first_step, self.num_workers = drawn, first_step, num_workers
 
     def names_of(self, step: int) -> list[str]:
-        """The images that a step draws."""
+        """Return the names of the images in the batch of a step."""
         count = self.drawn.recipe.batch_size
         return [self.drawn.of(index)[0].name for index in range(step * count, (step + 1) * count)]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Every batch of the run, in order."""
+        """Return a loader over the remaining batches of the run, in order."""
         order = StepSampler(self.drawn.recipe, self.first_step)
         loader: DataLoader[Any] = DataLoader(
             self.drawn,

@@ -1,7 +1,7 @@
-"""Detectors: whatever finds boxes in an image. What is named says which kind it is.
+"""Open a detector by its path; the path determines its type.
 
-`FILE.onnx` is a network of the YOLOX family, or of another one if FILE.yaml beside it says how it is read; a folder or
-`hf://owner/name` is a detector of the transformers library.
+`FILE.onnx` is a YOLOX network, or one of another family if FILE.yaml beside it describes its input and output; a folder
+or `hf://owner/name` is a detector of the transformers library.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from refinefuse.errors import InputError
 
 
 class Detector(Protocol):
-    """What every detector gives."""
+    """Interface of all detectors."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes that it knows."""
+        """Class names of the detector."""
         ...
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB image."""
+        """Detect objects in an RGB image."""
         ...
 
 
 def locate_detector(source: str) -> Path:
-    """The file or the folder of a detector; `hf://owner/name` is fetched.
+    """Return the file or folder of a detector; `hf://owner/name` is downloaded.
 
     Raises:
-        InputError: there is no such file or repository.
-        MissingDependencyError: the Hub is meant, and its library is not installed.
+        InputError: the file or repository does not exist.
+        MissingDependencyError: huggingface_hub is needed and not installed.
     """
     path = Path(source)
     if path.suffix == ".json":
@@ -60,11 +60,11 @@ def locate_detector(source: str) -> Path:
 
 @lru_cache(maxsize=4)
 def open_detector(path: Path) -> Detector:
-    """Load a detector; a second call gives the same one.
+    """Load a detector (cached).
 
     Raises:
-        InputError: it is no detector of a kind that is known.
-        MissingDependencyError: its library is not installed.
+        InputError: the path is not a supported detector.
+        MissingDependencyError: the library that runs it is not installed.
     """
     if path.suffix == ".onnx":
         settings = path.with_suffix(".yaml")
@@ -75,7 +75,7 @@ def open_detector(path: Path) -> Detector:
 
 
 def merge_classes(boxes: Boxes, class_aliases: Mapping[str, str]) -> Boxes:
-    """Boxes under other names (`truck` as `car`), each object once: what overlaps in a class is suppressed again."""
+    """Rename classes (`truck` to `car`) and repeat non-maximum suppression within the merged classes."""
     if not class_aliases.keys() & set(boxes.classes):
         return boxes
     names = [class_aliases.get(name, name) for name in boxes.classes]

@@ -1,4 +1,4 @@
-"""Images with the boxes drawn into them."""
+"""Draw boxes on images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABEL = (255, 255, 255)
 def draw_boxes(
     pixels: UInt8[np.ndarray, "h w 3"], boxes: Boxes, labels: Boxes | None = None
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """A copy of an RGB image with found boxes in the color of their class, and labels in thin white."""
+    """Draw detections in the color of their class and labels in thin white on a copy of an RGB image."""
     canvas = np.ascontiguousarray(pixels).copy()
     thick = max(1, round(min(canvas.shape[:2]) / 300))
     for corners in [] if labels is None else labels.corners:

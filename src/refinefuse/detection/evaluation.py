@@ -1,7 +1,7 @@
-"""How well found boxes agree with labels, by the rules of COCO, with intervals by the bootstrap over images.
+"""Evaluate detections by the COCO protocol, with bootstrap confidence intervals over images.
 
 Source: T.-Y. Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and the evaluation of its challenge:
-average precision at 101 steps of recall, at most 100 boxes an image and class, sizes by the area of the label.
+average precision at 101 recall levels, at most 100 boxes per image and class, size classes by label area.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from refinefuse.detection.boxes import Boxes
 from refinefuse.errors import optional
 
 SIZES = ("small", "medium", "large")
-"""Of labels: below 32 x 32 pixels, below 96 x 96, and more."""
-_ALL, _MOST = 0, -1  # the indices of all sizes, and of 100 boxes, in COCO's tables
+"""Size classes of labels: area below 32 x 32 pixels, below 96 x 96, and larger."""
+_ALL, _MOST = 0, -1  # indices of "all sizes" and "100 boxes" in the arrays of COCO's evaluation
 DRAWS = 500
 
 
 @dataclass(frozen=True)
 class DetectionMetrics:
-    """How well boxes agree with labels, 0..1; NaN where no label asks.
+    """Detection metrics in 0..1; NaN where there is no label.
 
     Attributes:
-        ap50: average precision at an overlap of 0.5, the mean over the classes.
-        ap: the mean over overlaps from 0.5 to 0.95.
-        ap50_by_class: by class.
-        ap_by_class: by class.
-        recall_by_size: which part of the labels is found at an overlap of 0.5, by their size.
-        labels: how many labels there are, by class.
-        bootstrap_samples: `ap50` and `ap` (2, n) of resampled images. The same number of images is always resampled in
-            the same way, so that methods can be compared sample by sample.
+        ap50: average precision at IoU 0.5, mean over the classes.
+        ap: average precision, mean over IoU 0.5 to 0.95 and the classes.
+        ap50_by_class: `ap50` per class.
+        ap_by_class: `ap` per class.
+        recall_by_size: recall at IoU 0.5 per size class of the labels.
+        labels: number of labels per class.
+        bootstrap_samples: (2, n) `ap50` and `ap` of each bootstrap sample. Resampling depends only on the number of
+            images, so methods can be compared sample by sample.
     """
 
     ap50: float
@@ -49,13 +49,13 @@ class DetectionMetrics:
 def evaluate_detections(
     labels: Mapping[str, Boxes], found: Mapping[str, Boxes], classes: Sequence[str], bootstrap_samples: int = DRAWS
 ) -> DetectionMetrics:
-    """Compare what was found with what is labeled.
+    """Evaluate detections against labels.
 
     Args:
-        labels: by image; these images count.
-        found: by image, at least those of `labels`.
-        classes: which classes; others do not count.
-        bootstrap_samples: how often the images are drawn anew; 0: no intervals.
+        labels: labels by image; only these images are evaluated.
+        found: detections by image, at least for the images of `labels`.
+        classes: classes to evaluate; others are ignored.
+        bootstrap_samples: number of bootstrap samples; 0 for no intervals.
 
     Raises:
         MissingDependencyError: faster-coco-eval is not installed.
@@ -77,7 +77,7 @@ def evaluate_detections(
 
 
 def _mean(values: np.ndarray) -> float:
-    """The mean of what is there; COCO says -1 where no label asks."""
+    """Mean of the defined values; COCO reports -1 where there is no label."""
     there = values[values > -1]
     return float(there.mean()) if there.size else float("nan")
 
@@ -123,7 +123,7 @@ def _annotations(images: Sequence[Boxes], categories: Mapping[str, int]) -> list
 
 
 def _drawn(evaluator: Any, images: int, classes: int, bootstrap_samples: int) -> Float[np.ndarray, "2 n"]:
-    """AP50 and AP of images drawn with replacement: the library's own sums over what it found image by image.
+    """Bootstrap AP50 and AP over images, by accumulating the library's per-image results.
 
     Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
     """
@@ -144,7 +144,7 @@ def _drawn(evaluator: Any, images: int, classes: int, bootstrap_samples: int) ->
 
 
 def interval(bootstrap_samples: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """The 95 % interval of a value from its bootstrap_samples."""
+    """Return the 95 % confidence interval of a value from its bootstrap samples."""
     if not bootstrap_samples.size or np.isnan(bootstrap_samples).all():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(bootstrap_samples, (2.5, 97.5))

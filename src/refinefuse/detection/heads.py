@@ -1,6 +1,7 @@
-"""What the outputs of detectors of several families say: one function a family, from arrays to boxes with scores.
+"""Decode the outputs of several families of detectors, one function per family.
 
-Every function takes the outputs of one image and gives corners in pixels of the network's input and a score per class.
+Every function takes the outputs for one image and returns box corners in pixels of the network's input and scores per
+class.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 Array = Float[np.ndarray, "..."]
 Outputs = Sequence[Array]
 CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
-"""By which SSD divides what it predicts of centers and sizes."""
+"""Variances that SSD uses to encode box centers and sizes."""
 OBJECTNESS_POWER = 0.6
-"""By which FastestDet weighs objectness against the class."""
+"""Exponent of the objectness in FastestDet's score."""
 
 
 class Found(NamedTuple):
-    """Corners in pixels of the input, and the scores of all classes."""
+    """Corners in pixels of the network's input and scores of all classes."""
 
     corners: Float[np.ndarray, "n 4"]
     scores: Float[np.ndarray, "n k"]
@@ -58,15 +59,15 @@ def _corners(center: Array, size: Array) -> Array:
 
 
 def _centers(height: int, width: int) -> Float[np.ndarray, "n 2"]:
-    """The middle of each cell, in cells, row by row."""
+    """Cell centers in units of cells, in row-major order."""
     y, x = np.mgrid[:height, :width]
     return np.stack([x.ravel(), y.ravel()], 1) + 0.5
 
 
 def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> list[_Scale]:
-    """The rows of all scales; an output holds one scale, as a map or as a list, or all of them one after another.
+    """Split the outputs by scale; an output is one scale, as a map or a list, or a list of all scales concatenated.
 
-    What belongs to one scale (boxes and classes apart) is joined, in the order of the outputs.
+    Separate outputs of one scale (boxes, classes) are concatenated in their order.
 
     Raises:
         ValueError: the outputs do not fit the strides.
@@ -98,9 +99,9 @@ def _scales(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
 
 
 def distribution(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """Anchor-free cells: for each side a distribution over distances in cells, or the distance itself (one bin).
+    """Anchor-free head: per side a distribution over distances in cells, or the distance itself (one bin).
 
-    Source: X. Li et al., "Generalized focal loss", NeurIPS 2020 (NanoDet, YOLOv8 and their kin).
+    Source: X. Li et al., "Generalized focal loss", NeurIPS 2020 (NanoDet, YOLOv8 and similar).
     """
     corners, scores = [], []
     for rows, stride, centers in _scales(outputs, settings, size):
@@ -117,11 +118,11 @@ def distribution(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[i
 
 
 def anchors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """Cells with anchors: for each anchor x, y, width, height, objectness and the classes.
+    """Anchor-based head: per anchor x, y, width, height, objectness and classes.
 
     Source: J. Redmon, A. Farhadi, "YOLOv3: an incremental improvement", arXiv 1804.02767, 2018; with
-    `bounded_sizes` the form of YOLOv5 and its kin, whose centers reach half a cell further and whose sizes are at most
-    4 anchors.
+    `bounded_sizes` the variant of YOLOv5, whose centers may lie half a cell outside and whose sizes are at most 4 times
+    the anchor.
     """
     corners, scores = [], []
     scales = zip(_scales(outputs, settings, size), settings.anchors, strict=True)
@@ -139,10 +140,10 @@ def anchors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, i
 
 
 def _by_anchor(rows: Float[np.ndarray, "n c"], num_anchors: int, num_classes: int) -> list[Float[np.ndarray, "n d"]]:
-    """Box, objectness and classes of each anchor.
+    """Split rows into box, objectness and classes of each anchor.
 
-    If there are only channels for a single list of classes, it belongs to all anchors, as in YOLO-FastestV2: first the
-    boxes of all anchors, then their objectness, then the classes.
+    With channels for only one list of classes, all anchors share it, as in YOLO-FastestV2: the boxes of all anchors,
+    then their objectness, then the classes.
     """
     if num_anchors == 1 or rows.shape[1] != 5 * num_anchors + num_classes:
         return list(rows.reshape(len(rows), num_anchors, -1).swapaxes(0, 1))
@@ -151,10 +152,10 @@ def _by_anchor(rows: Float[np.ndarray, "n c"], num_anchors: int, num_classes: in
 
 
 def center(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """One map: objectness, the center's offset from the cell's corner, width and height, the classes.
+    """Single-map head: objectness, offset of the center from the cell's corner, width, height, classes.
 
-    Source: FastestDet (github.com/dog-qiuqiu/FastestDet): offsets by a hyperbolic tangent, in cells; sizes by a
-    sigmoid, as parts of the input; the score is objectness to the power 0.6 by class to the power 0.4.
+    Source: FastestDet (github.com/dog-qiuqiu/FastestDet): offsets are tanh outputs in cells; sizes are sigmoid
+    outputs relative to the input; the score is objectness^0.6 * class^0.4.
     """
     rows = outputs[0].reshape(5 + len(settings.classes), -1).T
     height, width = outputs[0].shape[2:]
@@ -166,7 +167,7 @@ def center(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, in
 
 
 def heat_map(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """A heat map per class whose peaks are centers, and maps of sizes and of offsets in cells.
+    """Heat map per class whose peaks are box centers, and maps of sizes and offsets in cells.
 
     Source: X. Zhou, D. Wang, P. Krähenbühl, "Objects as points", arXiv 1904.07850, 2019 (CenterNet).
     """
@@ -182,9 +183,9 @@ def heat_map(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, 
 
 
 def priors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """A list of boxes and a list of scores whose first class is the background.
+    """SSD head: a list of boxes and a list of scores whose first class is the background.
 
-    The boxes are corners as parts of the input, or what changes the prior boxes of the settings.
+    The boxes are corners relative to the input size, or offsets to the prior boxes of the settings.
 
     Source: W. Liu et al., "SSD: single shot multibox detector", ECCV 2016.
     """
@@ -198,7 +199,7 @@ def priors(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, in
 
 
 def decoded(outputs: Outputs, settings: OnnxDetectorSettings, size: tuple[int, int]) -> Found:
-    """One list of center x, center y, width and height in pixels of the input, then the classes."""
+    """Decoded head: one list of center x, center y, width and height in pixels of the input, then classes."""
     columns = 4 + len(settings.classes)
     rows = outputs[0][0] if outputs[0].shape[2] == columns else outputs[0][0].T
     return Found(_corners(rows[:, :2], rows[:, 2:4]), _probabilities(rows[:, 4:], settings))

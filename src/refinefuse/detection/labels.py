@@ -1,8 +1,8 @@
-"""Labels: the boxes that people drew, as YOLO text, VOC XML or COCO JSON, or taken from segmentation masks.
+"""Read labels: YOLO text, Pascal VOC XML or COCO JSON, or boxes derived from segmentation masks.
 
-A label says what it calls an object; a map of classes says what that is called here. A class that the map does not
-know is refused, one that it maps to nothing is left out, and a name with a star marks regions (people that nobody
-separated) in which detections count neither for nor against.
+A class mapping translates the class names of a label file. A class that is missing from the mapping is an error, an
+empty target drops it, and a target that ends in a star marks ignore regions (such as crowds of people), where
+detections count as neither true nor false positives.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
-import xml.etree.ElementTree as ET  # the files are the user's own
+import xml.etree.ElementTree as ET  # the files are the user's own; no entities are expanded
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +28,12 @@ from refinefuse.image.files import IMAGE_EXTENSIONS, read_image
 LabelFormat: TypeAlias = Literal["yolo", "voc", "coco", "mask"]
 SUFFIXES: Mapping[str, tuple[str, ...]] = {"yolo": (".txt",), "voc": (".xml",), "mask": IMAGE_EXTENSIONS}
 OUTSIDE = 2.0
-"""Pixels by which a box may leave the image, as rounding makes it; it is cut. More is refused."""
+"""Pixels by which a box may exceed the image because of rounding; it is clipped. More is an error."""
 NOT_LABELS = ("classes.txt", "README.txt")
 
 _Corners: TypeAlias = tuple[float, float, float, float]
 _Object: TypeAlias = tuple[str, _Corners, bool]
-"""What a label calls an object, its left, top, right and bottom in pixels, and whether it does not count."""
+"""Class in the label file, (left, top, right, bottom) in pixels, and whether to ignore the object."""
 
 
 class Size(NamedTuple):
@@ -48,10 +48,10 @@ class Labels:
     """The labels of a dataset.
 
     Attributes:
-        format: how they are written.
-        path: their folder; of COCO JSON the file.
-        classes: what a label calls an object (a name, or a number as text) -> what it is called here; an empty text
-            leaves it out, a star at the end makes it a region that does not count.
+        format: format of the label files.
+        path: folder of the label files, or the COCO JSON file.
+        classes: class in the label file (a name, or a number as a string) -> target class; an empty string drops the
+            class, a trailing star makes its boxes ignore regions.
     """
 
     format: LabelFormat
@@ -59,20 +59,20 @@ class Labels:
     classes: Mapping[str, str]
 
     def names(self) -> list[str]:
-        """The names of the images that are labeled, without extension.
+        """Return the names of the labeled images, without extension.
 
         Raises:
-            InputError: the folder or file is missing, or is none.
+            InputError: the folder or file is missing or invalid.
         """
         if self.format == "coco":
             return [stem_of(str(image["file_name"])) for image in _coco(self.path)["images"]]
         return list(self.files())
 
     def files(self) -> dict[str, Path]:
-        """The file of each image's labels, where each image has its own.
+        """Return the label file of each image, for formats with one file per image.
 
         Raises:
-            InputError: there is no such folder.
+            InputError: the folder does not exist.
         """
         if not self.path.is_dir():
             raise InputError(f"The label folder '{self.path}' does not exist.\nCheck the path.")
@@ -80,11 +80,11 @@ class Labels:
         return {path.stem: path for path in files if path.name not in NOT_LABELS and not path.name.startswith(".")}
 
     def shared(self, images: Collection[str]) -> list[str]:
-        """Which of these images have labels.
+        """Return those of the images that have labels.
 
         Raises:
-            PairingError: none.
-            InputError: the folder or file is missing, or is none.
+            PairingError: none of them has labels.
+            InputError: the folder or file is missing or invalid.
         """
         names = self.names()
         shared = [name for name in images if name in set(names)]
@@ -97,15 +97,15 @@ class Labels:
         return shared
 
     def read(self, sizes: Mapping[str, Size]) -> dict[str, Boxes]:
-        """The labels of those images that have some; an empty label is an image without objects.
+        """Read the labels of the images that have a label file; an empty file means no objects.
 
         Args:
-            sizes: the images, by name without extension.
+            sizes: image sizes by name without extension.
 
         Raises:
-            PairingError: no label belongs to any of these images.
-            InputError: a label cannot be read, was made for an image of other proportions, has a box outside it, or
-                a class that the map does not know.
+            PairingError: none of the images has labels.
+            InputError: a label file cannot be read, was made for another aspect ratio, has a box outside the image,
+                or a class that is not in the mapping.
         """
         shared = self.shared(sizes)
         if self.format == "coco":
@@ -115,17 +115,17 @@ class Labels:
 
 
 class ClassMapping(NamedTuple):
-    """What a label calls by some name; an empty name is left out."""
+    """Target of a class; an empty name drops its objects."""
 
     name: str
     crowd: bool
 
 
 def class_mapping(label_format: str, classes_from: str | None, classes: Mapping[str, str]) -> Mapping[str, str]:
-    """The map of classes that a config or a recipe means: its own, or that of a dataset of the catalog.
+    """Return the class mapping of a config or recipe: its own, or that of a dataset in the catalog.
 
     Raises:
-        ConfigError: there is none for labels of this format.
+        ConfigError: there is no mapping for labels of this format.
     """
     known = {} if classes or classes_from is None else find_dataset(classes_from).classes
     if not classes and label_format not in known:
@@ -138,10 +138,10 @@ def class_mapping(label_format: str, classes_from: str | None, classes: Mapping[
 
 
 def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMapping:
-    """What is called so in a label.
+    """Look up a class of a label file.
 
     Raises:
-        InputError: the map does not know it.
+        InputError: the class is not in the mapping.
     """
     if said not in classes:
         known = ", ".join(f"{key} ({name or 'left out'})" for key, name in classes.items())
@@ -153,7 +153,7 @@ def meaning_of(said: str, classes: Mapping[str, str], path: Path) -> ClassMappin
 
 
 def _boxes_of(objects: Iterable[_Object], size: Size, classes: Mapping[str, str], path: Path, image: str = "") -> Boxes:
-    """The objects of an image that the map of classes keeps, in its own pixels."""
+    """Boxes, in pixels of the image, of the objects that the class mapping keeps."""
     corners, names, crowd = [], [], []
     for said, box, uncounted in objects:
         meaning = meaning_of(said, classes, path)
@@ -170,7 +170,7 @@ def _scaled(box: _Corners, scale: float) -> _Corners:
 
 
 def _inside(box: _Corners, size: Size, path: Path, image: str) -> _Corners:
-    """A box cut at the edges of its image, which is named where the file holds those of several."""
+    """Clip a box to its image; `image` names it in errors if the file covers several images."""
     left, top, right, bottom = box
     outside = max(-left, -top, right - size.width, bottom - size.height)
     if not all(map(math.isfinite, box)) or outside > OUTSIDE or right <= left or bottom <= top:
@@ -202,7 +202,7 @@ def _text(path: Path) -> str:
 
 
 def _read_yolo(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
-    """Lines of class, center x, center y, width, height relative to the image, or of class and a polygon's points."""
+    """Read lines of class, center x, center y, width, height relative to the image, or class and polygon points."""
 
     def objects() -> Iterator[_Object]:
         for number, line in enumerate(_text(path).splitlines(), 1):
@@ -232,7 +232,7 @@ def _yolo_box(numbers: Sequence[float]) -> _Corners:
 
 
 def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
-    """By how much a label's image was scaled to the one at hand: some work with reduced copies."""
+    """Scale from the labeled image size to the actual one, since some datasets are distributed downsampled."""
     height, width = stated
     if not (height > 0 and width > 0):
         return 1.0
@@ -247,12 +247,12 @@ def _scale(path: Path, stated: tuple[float, float], size: Size) -> float:
 
 
 def _read_voc(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
-    """Pascal VOC's XML; boxes by corners, or as in KAIST by corner, width and height. `difficult` ones are crowd."""
+    """Read VOC XML with corners, or corner, width and height as in KAIST. `difficult` objects become ignore regions."""
     content = _content(path)
     if not content.strip():
         return make_boxes([], [])
     try:
-        root = ET.fromstring(content)  # noqa: S314  # no entity is ever fetched, and the files are the user's own
+        root = ET.fromstring(content)  # noqa: S314  # external entities are not fetched, and the files are the user's own
         stated = float(root.findtext("size/height") or 0), float(root.findtext("size/width") or 0)
         found = [_voc_object(entry) for entry in root.iter("object")]
     except (ET.ParseError, LookupError, TypeError, ValueError) as error:
@@ -312,10 +312,10 @@ def _read_coco(path: Path, sizes: Mapping[str, Size], classes: Mapping[str, str]
 
 
 def read_mask(path: Path, size: Size, classes: Mapping[str, str]) -> tuple[np.ndarray, dict[int, ClassMapping]]:
-    """A mask, and what its numbers mean.
+    """Read a mask and the targets of its class numbers.
 
     Raises:
-        InputError: it cannot be read, is of another size, or has a number that the map does not know.
+        InputError: the mask cannot be read, has another size, or a number that is not in the mapping.
     """
     mask = read_image(path)
     if mask.ndim != 2 or mask.shape != tuple(size):

@@ -1,6 +1,7 @@
-"""Which labeled objects a detector misses in which images, and what those objects look like.
+"""Find the labeled objects that a detector misses, and describe them.
 
-An object is found if a box of its class overlaps it by half and more, the surest box first, as COCO defines it.
+An object is found if a detection of its class has an IoU of at least 0.5; detections are matched in descending order of
+score, as in COCO.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class LabeledObject:
-    """A labeled object, and where it is found.
+    """A labeled object and the images in which it is found.
 
     Attributes:
-        image: the name of the pair.
-        kind: its class.
+        image: name of the pair.
+        kind: class of the object.
         corners: left, top, right, bottom in pixels.
-        size: the square root of its area in pixels.
-        light: the mean of the visible image within it, 0..255.
-        contrast: by source, how far its mean differs from that of its surroundings, in levels of 0..255.
-        found_in: the rows in which it is found.
+        size: square root of its area in pixels.
+        light: mean of the visible image within the box, 0..255.
+        contrast: per source, difference between the means of the box and its surroundings, on a scale of 0..255.
+        found_in: rows of the table (sources and methods) in which it is found.
     """
 
     image: str
@@ -40,12 +41,12 @@ class LabeledObject:
 
 
 def match(labels: Boxes, found: Boxes, threshold: float) -> Bool[np.ndarray, " n"]:
-    """Which labels are found; one box finds one label.
+    """Return which labels are found; each detection matches at most one label.
 
     Args:
-        labels: of an image.
-        found: in the same image.
-        threshold: boxes with a smaller score do not count.
+        labels: labels of an image.
+        found: detections in the same image.
+        threshold: minimum score of a detection.
     """
     overlap = _overlaps(labels.corners, found.corners)
     overlap *= np.array(labels.classes)[:, None] == np.array(found.classes)[None]
@@ -58,7 +59,7 @@ def match(labels: Boxes, found: Boxes, threshold: float) -> Bool[np.ndarray, " n
 
 
 def _overlaps(one: Float32[np.ndarray, "n 4"], two: Float32[np.ndarray, "m 4"]) -> Float[np.ndarray, "n m"]:
-    """Intersection over union of all boxes with all others."""
+    """Pairwise intersection over union."""
     low = np.maximum(one[:, None, :2], two[None, :, :2])
     high = np.minimum(one[:, None, 2:], two[None, :, 2:])
     shared = (high - low).clip(0).prod(-1)
@@ -75,14 +76,14 @@ def objects_of(
     sources: Mapping[str, Float[np.ndarray, "h w"]],
     threshold: float,
 ) -> list[LabeledObject]:
-    """The objects of a pair that are asked for.
+    """Describe the labeled objects of a pair, without ignore regions.
 
     Args:
-        image: its name.
-        labels: its labels.
-        found: by row.
-        sources: the luma of both sources, 0..255; the last one is visible.
-        threshold: boxes with a smaller score do not count.
+        image: name of the pair.
+        labels: labels of the pair.
+        found: detections by row of the table.
+        sources: luma of both sources, 0..255; the last one is visible.
+        threshold: minimum score of a detection.
     """
     asked = labels.select(~labels.crowd)
     hits = {row: match(asked, boxes, threshold) for row, boxes in found.items()}
@@ -102,7 +103,7 @@ def objects_of(
 
 
 def _inside_and_around(luma: Float[np.ndarray, "h w"], corners: tuple[int, int, int, int]) -> tuple[float, float]:
-    """The mean within a box, and that of a frame around it, half as wide and high as the box on each side."""
+    """Means within a box and within its surroundings: a border of half the box's width and height on each side."""
     left, top, right, bottom = corners
     wide, high = max(1, (right - left) // 2), max(1, (bottom - top) // 2)
     inside = luma[max(0, top) : bottom, max(0, left) : right]

@@ -1,4 +1,4 @@
-"""One pair: what a detector finds in both sources and in the fused image."""
+"""Detections in both sources and the fused image of one pair, side by side."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from refinefuse.weights.store import DEFAULT
 def detect_pair(
     a: Path, b: Path, fused: Path | None, detector: str, classes: Sequence[str], threshold: float, weights: str | None
 ) -> tuple[UInt8[np.ndarray, "h w 3"], dict[str, Boxes]]:
-    """The montage, and the boxes by what stands for each image in COCO JSON: the path, or `fused`.
+    """Return a montage, and the detections by image name for COCO JSON: the path, or `fused`.
 
     Args:
-        a: the infrared image.
-        b: the visible image.
-        fused: the fused image; None: it is made.
-        detector: as `locate_detector` takes it.
-        classes: which classes; none: all.
-        threshold: the score from which on a box is drawn.
-        weights: what to fuse with; None: the shipped weights.
+        a: infrared image.
+        b: visible image.
+        fused: fused image; None fuses the pair.
+        detector: file, folder or `hf://owner/name`, as for `locate_detector`.
+        classes: classes to detect; empty for all.
+        threshold: minimum score of the boxes that are drawn.
+        weights: weights for fusion; None for the default weights.
 
     Raises:
-        InputError: an image or the detector cannot be used, the images differ in size, or the detector does not know
-            one of the classes.
+        InputError: an image or the detector cannot be used, the images differ in size, or the detector lacks one of
+            the classes.
     """
     images: dict[str, Pixels] = {str(a): read_image(a), str(b): read_image(b)}
     find = open_detector(locate_detector(detector))

@@ -1,4 +1,4 @@
-"""Detectors of any family in ONNX files: a YAML file of the same name beside the ONNX file says how to read them."""
+"""ONNX detectors of any family, described by a YAML file of the same name beside the ONNX file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from refinefuse.settings import read_settings
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxDetectorSettings(OnnxInputSettings):
-    """How an ONNX detector is fed and read; classes without the background.
+    """Input and output settings of an ONNX detector; `classes` excludes the background.
 
     Args:
         head: anchors (YOLOv3 to v7, YOLO-FastestV2), center (FastestDet), decoded (one list of boxes and classes),
-            distribution (NanoDet, GFL, YOLOv8 by scale), heat-map (CenterNet) or priors (SSD: boxes and scores apart).
-        scores: what the scores of the classes are: probabilities, logits, or values for a softmax. Of `anchors`, the
-            centers and the objectness are the same.
-        strides: of the scales, in the order of the outputs.
-        anchors: of each scale, width and height of each in pixels of the input.
-        bounded_sizes: of `anchors`: the form of YOLOv5 instead of YOLOv3.
-        classes_first: of `distribution`: the classes stand before the sides.
-        priors: of `priors`: center x, center y, width, height of each, as parts of the input; without them the boxes
-            are corners as parts of the input.
+            distribution (NanoDet, GFL, YOLOv8 per scale), heat-map (CenterNet) or priors (SSD: separate boxes and
+            scores).
+        scores: form of the class scores: probabilities, logits (sigmoid) or softmax logits. With the head `anchors`,
+            it also applies to the centers and the objectness.
+        strides: strides of the scales, in the order of the outputs.
+        anchors: width and height of the anchors of each scale, in pixels of the input.
+        bounded_sizes: for the head `anchors`: decode boxes as YOLOv5 does instead of YOLOv3.
+        classes_first: for the head `distribution`: the classes come before the sides.
+        priors: for the head `priors`: center x, center y, width, height of each prior box relative to the input size;
+            without them the boxes are corners relative to the input size.
     """
 
     head: Literal["anchors", "center", "decoded", "distribution", "heat-map", "priors"]
@@ -52,16 +53,16 @@ class OnnxDetectorSettings(OnnxInputSettings):
 
 
 class OnnxDetector:
-    """A detector in an ONNX file with one image as input.
+    """An ONNX detector.
 
     Args:
-        path: the ONNX file: one input (1, 3, h, w).
-        settings: how it is read; the file of the same name that ends in .yaml.
+        path: ONNX file with one input (1, 3, h, w).
+        settings: YAML file with its settings.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
-        ConfigError: the settings cannot be used.
-        InputError: the file cannot be opened, or has another input.
+        ConfigError: the settings are invalid.
+        InputError: the file cannot be opened or has other inputs.
     """
 
     def __init__(self, path: Path, settings: Path) -> None:
@@ -71,7 +72,7 @@ class OnnxDetector:
         self._input = OnnxInput(path, self.settings, "detector")
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB image, at most 300 boxes, the surest first."""
+        """Detect objects in an RGB image: at most 300 boxes in descending order of score."""
         outputs, prepared = self._input.run(pixels)
         try:
             corners, scores = HEADS[self.settings.head](outputs, self.settings, self._input.size)

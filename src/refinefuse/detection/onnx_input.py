@@ -1,4 +1,4 @@
-"""What goes into a network in an ONNX file that looks at one image, and the settings beside the file that say so."""
+"""Preprocessing for ONNX networks with one image as input, configured by a YAML file beside the ONNX file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     import onnxruntime
 
 GRAY = 114
-"""What a letterbox is filled up with, as YOLOX does."""
+"""Padding value of the letterbox, as in YOLOX."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxInputSettings:
-    """How an ONNX network is fed.
+    """Input settings of an ONNX network.
 
     Args:
-        classes: the names, in order.
-        size: height and width of the input; only where the network leaves them open.
-        channels: in which order the channels go in.
-        mean: what is subtracted from values of 0..255, by channel.
-        std: what they are divided by then.
-        letterbox: scale to fit and fill the rest with gray; false stretches.
+        classes: class names in order.
+        size: height and width of the input; only for networks with a dynamic input size.
+        channels: channel order.
+        mean: mean per channel, on a scale of 0..255, which is subtracted.
+        std: standard deviation per channel, by which the result is divided.
+        letterbox: scale to fit and pad with gray; false stretches the image.
     """
 
     classes: list[str]
@@ -49,7 +49,7 @@ class OnnxInputSettings:
 
 
 class Prepared(NamedTuple):
-    """The input, by what x and y were scaled, and which height and width of the input the image fills."""
+    """The input array, the scale factors of x and y, and the height and width of the image within the padding."""
 
     values: Float32[np.ndarray, "1 3 h w"]
     scale: Float[np.ndarray, " n"]
@@ -57,16 +57,16 @@ class Prepared(NamedTuple):
 
 
 class OnnxInput:
-    """The one input of a network in an ONNX file.
+    """An ONNX network and its preprocessing.
 
     Args:
-        path: the ONNX file: one input (1, 3, h, w).
-        settings: how it is fed.
-        what: what the network is called in messages.
+        path: ONNX file with one input (1, 3, h, w).
+        settings: input settings.
+        what: name of the kind of network in error messages.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
-        InputError: the file cannot be opened, has another input, or leaves its size open as `settings` do.
+        InputError: the file cannot be opened, has other inputs, or neither it nor `settings` fixes the input size.
     """
 
     def __init__(self, path: Path, settings: OnnxInputSettings, what: str) -> None:
@@ -90,7 +90,7 @@ class OnnxInput:
         self.name, self.size = inputs[0].name, (int(size[0] or 0), int(size[1] or 0))
 
     def run(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[list[np.ndarray], Prepared]:
-        """What the network makes of an RGB image, and what went in."""
+        """Run the network on an RGB image; return its outputs and the preprocessed input."""
         prepared = self._prepare(pixels)
         return run_onnx(self.session, {self.name: prepared.values}, self.path), prepared
 

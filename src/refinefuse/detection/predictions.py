@@ -1,4 +1,4 @@
-"""Boxes that somebody's detector found, as COCO JSON."""
+"""Read the detections of an external detector from COCO JSON."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from refinefuse.errors import InputError, PairingError, format_names
 
 
 def read_predictions(path: Path, expected: Sequence[str]) -> dict[str, Boxes]:
-    """Boxes by image; an image without any gets none.
+    """Read detections by image; images without detections get empty boxes.
 
-    Two forms are read: an object with `images` (with `file_name`), `categories` and `annotations` that have a `score`;
-    and COCO's list of results, whose `image_id` is the name of the image without extension, or its number, and whose
+    Two formats are supported: an object with `images` (with `file_name`), `categories`, and `annotations` that have a
+    `score`; and COCO's list of results, where `image_id` is the name of the image without extension or its number, and
     `category_id` is COCO's.
 
     Args:
-        path: the file.
-        expected: the names of the images, without extension.
+        path: COCO JSON file.
+        expected: names of the images, without extension.
 
     Raises:
-        InputError: the file is none of these, or names a class by a number that is not COCO's.
-        PairingError: it names none of the images.
+        InputError: the file has neither format, or a category id that COCO does not define.
+        PairingError: the file names none of the images.
     """
     try:
         content = json.loads(path.read_bytes())

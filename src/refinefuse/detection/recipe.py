@@ -1,4 +1,4 @@
-"""A recipe for a detector: its schedule and its labeled images, the same for every method that fuses them."""
+"""Training recipe of a detector: schedule and labeled images, the same for every fusion method."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from refinefuse.settings import read_settings, write_settings
 
 @dataclass(frozen=True)
 class LabeledDataset:
-    """Two folders of aligned images, and their labels.
+    """Two folders of aligned images and their labels.
 
     Args:
-        a: folder of the first source (infrared), relative to the folder of the datasets.
+        a: folder of the first source (infrared), relative to the data root.
         b: folder of the second source (visible).
         format: yolo, voc, coco or mask.
-        path: the folder of the labels, or the JSON file.
-        classes_from: the dataset of the catalog whose map of classes holds.
-        classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
-            the end says that such objects were not separated.
-        pattern: which names, as in a shell.
+        path: folder of the labels, or the COCO JSON file.
+        classes_from: catalog dataset whose class mapping is used.
+        classes: class mapping: class in the label file -> target class; an empty string drops the class, a trailing
+            star makes its boxes ignore regions.
+        pattern: glob pattern of the file names.
     """
 
     a: str
@@ -38,20 +38,20 @@ class LabeledDataset:
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """A detector's fine-tuning.
+    """Recipe for fine-tuning a detector.
 
     Args:
-        pretrained: the detector to start from: a folder, or `hf://owner/name` on the Hugging Face Hub.
+        pretrained: pretrained detector: a folder, or `hf://owner/name` on the Hugging Face Hub.
         datasets: labeled images.
-        classes: which classes; those of the new detector.
-        method: the fusion method: a source as in a config of `refinefuse benchmark`, or infrared or visible.
-        max_steps: optimizer steps.
-        batch_size: images of a step.
-        learning_rate: peak of the cosine schedule (AdamW), after a warm-up over 2 percent of the steps, 200 at least.
-        weight_decay: of AdamW.
-        gradient_clip_val: largest norm of the gradient.
-        precision: as Lightning names it.
-        seed: of everything random.
+        classes: classes of the new detector.
+        method: fusion method: a source as in a config of `refinefuse benchmark`, or infrared or visible.
+        max_steps: number of optimizer steps.
+        batch_size: images per step.
+        learning_rate: peak of the cosine schedule (AdamW), after a warm-up over 2 percent of the steps, at least 200.
+        weight_decay: weight decay of AdamW.
+        gradient_clip_val: maximum gradient norm.
+        precision: Lightning's name of the precision.
+        seed: random seed.
     """
 
     pretrained: str
@@ -84,11 +84,11 @@ def load_detector_recipe(path: Path) -> DetectorRecipe:
     """Read a recipe.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
+        ConfigError: the file is missing or not YAML, or has an unknown key, a value of the wrong type or out of range.
     """
     return read_settings(DetectorRecipe, path, "recipe")
 
 
 def save_detector_recipe(recipe: DetectorRecipe, path: Path) -> None:
-    """Write a recipe with every field."""
+    """Write a recipe with all fields."""
     write_settings(recipe, path)

@@ -1,7 +1,7 @@
-"""From what a network says of every cell to boxes: the best class of each, suppressed within each class.
+"""Non-maximum suppression: the best class of each candidate, suppressed within each class.
 
-The thresholds are those of YOLOX's evaluation: boxes from a score of 0.01 on, suppression within a class above an
-overlap of 0.65, and at most 300 boxes.
+The thresholds follow YOLOX's evaluation: a score of at least 0.01, suppression within a class above an IoU of 0.65,
+and at most 300 boxes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ LOWEST_SCORE, OVERLAP, MOST = 0.01, 0.65, 300
 def select_boxes(
     corners: Float[np.ndarray, "n 4"], scores: Float[np.ndarray, "n k"], names: Sequence[str], size: tuple[int, int]
 ) -> Boxes:
-    """The boxes that stay, the surest first.
+    """Return the boxes that remain, in descending order of score.
 
     Args:
         corners: left, top, right, bottom in pixels of the image.
-        scores: of each class.
-        names: of the classes.
-        size: height and width of the image, at whose edges boxes are cut.
+        scores: score of each class.
+        names: class names.
+        size: height and width of the image, to which boxes are clipped.
     """
     best, score = scores.argmax(1), scores.max(1)
     sure = (score >= LOWEST_SCORE) & np.isfinite(corners).all(1)
@@ -40,4 +40,4 @@ def select_boxes(
         corners[index].clip(0, [width, height, width, height]), [names[i] for i in best[index]], score[index]
     )
     sides = boxes.corners[:, 2:] - boxes.corners[:, :2]
-    return boxes.select(sides.min(1, initial=np.inf) > 0)  # not those beside the image
+    return boxes.select(sides.min(1, initial=np.inf) > 0)  # drop boxes outside the image

@@ -33,16 +33,16 @@ DETECTOR, FUSED = "detector", "fused"
 
 
 class DetectorTask(LightningModule):
-    """A detector with its own loss, as Lightning wants it."""
+    """Lightning module that trains a detector with its own loss."""
 
     def __init__(self, model: Any, recipe: DetectorRecipe) -> None:
         super().__init__()
         self.model, self.recipe = model, recipe
 
     def training_step(self, batch: tuple[Tensor, list[Target]], batch_index: int) -> Tensor:
-        """The loss of one batch, as the detector defines it."""
+        """Return the detector's own loss for a batch."""
         images, targets = batch
-        # The noise of a step comes from the seed and its number alone: a resumed run is the same run.
+        # The randomness of a step depends only on the seed and the step, so a resumed run is identical.
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step)
         loss: Tensor = self.model(pixel_values=images, labels=targets).loss
         if not torch.isfinite(loss):
@@ -51,7 +51,7 @@ class DetectorTask(LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a short warm-up and a cosine to zero."""
+        """AdamW with a short warm-up and cosine decay to zero."""
         recipe = self.recipe
         optimizer = torch.optim.AdamW(self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         return warmed_cosine(optimizer, recipe.max_steps)
@@ -66,30 +66,30 @@ def train_detector(
     num_workers: int = 0,
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> Path:
-    """Fine-tune a detector, or resume a run that was stopped.
+    """Fine-tune a detector, or resume an interrupted run.
 
     Args:
-        recipe: what to train, with its `method`.
-        data: the folder below which the recipe's sets lie.
-        output: the folder of the run: recipe, fused images, last checkpoint, logs, and at the end the detector.
-        seen: what the detector sees of a pair: its fusion by the recipe's method.
-        num_workers: processes that read images.
-        accelerator: what computes; auto takes a GPU if there is one.
+        recipe: training recipe with its `method`.
+        data: data root that contains the recipe's datasets.
+        output: folder of the run: recipe, fused images, last checkpoint, logs, and finally the detector.
+        seen: fuses a pair by the recipe's method into the detector's input.
+        num_workers: number of processes that load images.
+        accelerator: Lightning's accelerator; auto uses a GPU if there is one.
 
     Returns:
         The folder of the detector, for `refinefuse detect` and for configs of `refinefuse benchmark`.
 
     Raises:
-        ConfigError: the output folder holds a run by another recipe.
-        RefineFuseError: the start, an image or a label cannot be used.
-        TrainingError: the loss stops being finite or a checkpoint cannot be written. The one before is kept.
+        ConfigError: the output folder contains a run of another recipe.
+        RefineFuseError: the pretrained detector, an image or a label cannot be used.
+        TrainingError: the loss is not finite, or a checkpoint cannot be written. The previous one is kept.
     """
     detector = output / DETECTOR
     claim_folder(output, RECIPE, recipe)
     if (detector / "model.safetensors").is_file():
         return detector
     names = dict(enumerate(recipe.classes))
-    seed_everything(recipe.seed, verbose=False)  # also for the layers that the new classes need
+    seed_everything(recipe.seed, verbose=False)  # the new class layers are initialized randomly
     model, processor = load(
         locate_detector(recipe.pretrained), id2label=names, label2id={v: k for k, v in names.items()},
         ignore_mismatched_sizes=True,
@@ -109,7 +109,7 @@ def train_detector(
 
 
 def _check_size(processor: Any, recipe: DetectorRecipe) -> None:
-    """Refuse a detector that is given images of several sizes: they make no batch."""
+    """Reject a processor without a fixed image size, because its images cannot be batched."""
     shown = [np.zeros(shape, np.uint8) for shape in ((48, 96, 3), (96, 48, 3))]
     how = {"return_tensors": "pt", "input_data_format": "channels_last"}
     made = [processor(images=[image], **how)["pixel_values"] for image in shown]

@@ -1,4 +1,4 @@
-"""Detectors of the transformers library: RT-DETR, D-FINE and whatever else `AutoModelForObjectDetection` loads.
+"""Detectors of the transformers library: RT-DETR, D-FINE and all others that `AutoModelForObjectDetection` loads.
 
 Source: Y. Zhao et al., "DETRs beat YOLOs on real-time object detection", CVPR 2024 (RT-DETR); Y. Peng et al.,
 "D-FINE: redefine regression task in DETRs as fine-grained distribution refinement", ICLR 2025.
@@ -24,11 +24,11 @@ EXTRA = "detection"
 
 
 def fetch(source: str) -> Path:
-    """The folder of `hf://owner/name` or `hf://owner/name@revision`, from the Hub's cache if it is there.
+    """Download `hf://owner/name` or `hf://owner/name@revision`, unless cached, and return its folder.
 
     Raises:
         MissingDependencyError: huggingface_hub is not installed.
-        InputError: there is no such repository, or no way to it.
+        InputError: the repository does not exist or cannot be reached.
     """
     if not source.startswith(HUB):
         raise InputError(
@@ -46,22 +46,22 @@ def fetch(source: str) -> Path:
 
 
 def load(folder: Path, **changes: Any) -> tuple[Any, Any]:
-    """The network and what prepares its images.
+    """Load a network and its image processor.
 
     Args:
-        folder: what `save_pretrained` wrote.
-        changes: fields of the network's config that are to be others: its classes.
+        folder: folder written by `save_pretrained`.
+        changes: overrides of the network's config, such as its classes.
 
     Raises:
         MissingDependencyError: transformers is not installed.
-        InputError: the folder holds no detector.
+        InputError: the folder contains no detector.
     """
     with optional(EXTRA, "A detector in a folder"):
         transformers: Any = import_module("transformers")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     try:
-        # The processor that needs no torchvision; weights that are pickles are never loaded.
+        # Use the processor that does not need torchvision, and never load pickled weights.
         processor = transformers.AutoImageProcessor.from_pretrained(
             folder, local_files_only=True, use_fast=False, trust_remote_code=False
         )
@@ -80,7 +80,7 @@ class Transformer:
     """A detector of the transformers library, on the CPU.
 
     Args:
-        folder: what `save_pretrained` of its network and of its processor wrote.
+        folder: folder written by `save_pretrained` of its network and processor.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,7 +89,7 @@ class Transformer:
 
     @torch.inference_mode()
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB image, from a score of 0.01 on, the surest first."""
+        """Detect objects in an RGB image: boxes with a score of at least 0.01 in descending order of score."""
         height, width = pixels.shape[:2]
         inputs = self._processor(images=[pixels], return_tensors="pt", input_data_format="channels_last")
         output = self._model(**inputs)

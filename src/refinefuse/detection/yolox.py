@@ -1,7 +1,7 @@
-"""Detectors of the YOLOX family in ONNX files, run by onnxruntime on one thread of the CPU.
+"""ONNX detectors of the YOLOX family, run by onnxruntime on one CPU thread.
 
 Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021. The
-image is scaled to fit, and put into the left upper corner of a gray one (114), in BGR and 0..255.
+image is scaled to fit and padded with gray (114) on the right and bottom, in BGR and 0..255.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from refinefuse.errors import InputError
 from refinefuse.inference.onnx_session import onnx_session, run_onnx
 
 _GRAY = 114
-_RAW = 12.0  # no network says exp(12) times its stride for a width; one that is decoded already says pixels
+_RAW = 12.0  # raw widths are logarithms in strides and never reach 12; decoded widths are in pixels
 
 
 class Yolox:
     """A YOLOX network.
 
     Args:
-        path: the ONNX file: one input (1, 3, h, w), one output (1, n, 5 + classes), raw or decoded. The classes are
-            COCO's 80; for another number, the file of the same name that ends in .txt has one name a line.
+        path: ONNX file with one input (1, 3, h, w) and one output (1, n, 5 + classes), raw or decoded. The classes are
+            COCO's 80; otherwise a .txt file of the same name lists them, one per line.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
-        InputError: the file cannot be opened, or is no such network.
+        InputError: the file cannot be opened or is not a YOLOX network.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +44,7 @@ class Yolox:
         fits = not others and len(shape) == 4 and shape[1] == 3 and all(isinstance(s, int) for s in shape[2:])
         out = outputs[0].shape if len(outputs) == 1 else []
         num_cells = sum((shape[2] // s) * (shape[3] // s) for s in STRIDES) if fits else 0
-        # An output of free size says nothing here; what comes out is checked then.
+        # A dynamic output size cannot be checked here; the actual output is checked at the first run.
         if (
             not fits
             or len(out) != 3
@@ -81,7 +81,7 @@ class Yolox:
         return names
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Boxes:
-        """What it finds in an RGB image, at most 300 boxes, the surest first."""
+        """Detect objects in an RGB image: at most 300 boxes in descending order of score."""
         padded, scale = self._letterbox(pixels)
         feed = {self._input: np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32)}
         output = run_onnx(self._session, feed, self.path)[0]

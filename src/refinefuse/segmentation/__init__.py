@@ -1,1 +1,1 @@
-"""Semantic segmentation: ready-trained networks that say of every pixel what it shows, and how well they agree."""
+"""Semantic segmentation with pretrained networks, and its evaluation."""

@@ -1,4 +1,4 @@
-"""How well the classes of pixels agree with masks: intersection over union, with intervals over images.
+"""Evaluate semantic segmentation: intersection over union, with bootstrap confidence intervals over images.
 
 Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
 """
@@ -13,17 +13,17 @@ from jaxtyping import Float, Int, UInt8
 from refinefuse.detection.evaluation import DRAWS
 
 OTHER, IGNORED = 254, 255
-"""Numbers of pixels that belong to no class that is asked for, and of those that do not count."""
+"""Class numbers of pixels of all other classes, and of pixels to ignore."""
 
 
 @dataclass(frozen=True)
 class SegmentationMetrics:
-    """How well pixels agree with masks, 0..1; NaN where no mask shows the class.
+    """Segmentation metrics in 0..1; NaN for a class that no mask contains.
 
     Attributes:
-        iou: of each class, over the pixels of all images.
-        mean_iou: over the classes.
-        bootstrap_samples: `mean_iou` of resampled images; the same number of images is always resampled the same way.
+        iou: intersection over union per class, over the pixels of all images.
+        mean_iou: mean over the classes.
+        bootstrap_samples: `mean_iou` of each bootstrap sample; resampling depends only on the number of images.
     """
 
     iou: Float[np.ndarray, " k"]
@@ -34,7 +34,7 @@ class SegmentationMetrics:
 def count_pixels(
     truth: UInt8[np.ndarray, "h w"], predicted: UInt8[np.ndarray, "h w"], num_classes: int
 ) -> Int[np.ndarray, "k 3"]:
-    """How many pixels of one image are each class in both, in the mask, and in the prediction."""
+    """Count the pixels of each class in the intersection, in the mask and in the prediction of one image."""
     predicted = np.where(truth == IGNORED, IGNORED, predicted)
     counted = [truth[truth == predicted], truth, predicted]
     counts: Int[np.ndarray, "k 3"] = np.stack([np.bincount(x.ravel(), minlength=256)[:num_classes] for x in counted], 1)
@@ -42,10 +42,10 @@ def count_pixels(
 
 
 def evaluate_segmentation(counts: Float[np.ndarray, "n k 3"]) -> SegmentationMetrics:
-    """Intersection over union of all images together.
+    """Compute the intersection over union over all images.
 
     Args:
-        counts: of each image, as `count_pixels` gives them.
+        counts: result of `count_pixels` for each image.
     """
     num_images, num_classes, _ = counts.shape
     generator = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Semantic segmentation networks in ONNX files: a YAML file of the same name beside the file says how they are fed."""
+"""ONNX semantic segmentation networks, described by a YAML file of the same name beside the ONNX file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_CLASSES = 255
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxSegmenterSettings(OnnxInputSettings):
-    """How a segmentation network is fed and read; classes in the order of the output, the background among them.
+    """Input and output settings of a segmentation network; `classes` follows the output and includes the background.
 
     Args:
         output: scores (logits or probabilities, one map per class) or class-numbers (one map).
@@ -35,15 +35,15 @@ class OnnxSegmenterSettings(OnnxInputSettings):
 
 
 class OnnxSegmenter:
-    """A segmentation network in an ONNX file with one image as input.
+    """An ONNX segmentation network.
 
     Args:
-        path: the ONNX file: one input (1, 3, h, w), whose first output is (1, k, h', w') or (1, h', w').
+        path: ONNX file with one input (1, 3, h, w), whose first output is (1, k, h', w') or (1, h', w').
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
-        ConfigError: there are no settings, or they cannot be used.
-        InputError: the file is missing, cannot be opened, or has another input.
+        ConfigError: the settings are missing or invalid.
+        InputError: the file is missing, cannot be opened, or has other inputs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +56,7 @@ class OnnxSegmenter:
         self._input = OnnxInput(path, self.settings, "segmentation network")
 
     def __call__(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
-        """The number of the class of every pixel of an RGB image."""
+        """Predict the class number of every pixel of an RGB image."""
         outputs, (_, _, filled) = self._input.run(pixels)
         size = (pixels.shape[1], pixels.shape[0])
         maps = self._maps(np.asarray(outputs[0]))
@@ -66,14 +66,14 @@ class OnnxSegmenter:
             return cv2.resize(maps.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         best = np.full((size[1], size[0]), -np.inf, np.float32)
         number = np.zeros(best.shape, np.uint8)
-        for index, scores in enumerate(maps):  # one class at a time: all of them in full size are a lot of memory
+        for index, scores in enumerate(maps):  # one class at a time: all maps at full size need much memory
             enlarged = cv2.resize(scores.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
             number[enlarged > best] = index
             np.maximum(best, enlarged, out=best)
         return number
 
     def _maps(self, output: np.ndarray) -> np.ndarray:
-        """Scores (k, h, w), or class numbers (h, w)."""
+        """Return scores (k, h, w) or class numbers (h, w)."""
         scored = self.settings.output == "scores"
         shape, count = output.shape, len(self.names)
         fits = output.ndim == 4 and shape[:2] == (1, count if scored else 1)
@@ -95,5 +95,5 @@ class OnnxSegmenter:
 
 @lru_cache(maxsize=4)
 def open_segmenter(path: Path) -> OnnxSegmenter:
-    """Load a segmentation network; a second call gives the same one."""
+    """Load a segmentation network (cached)."""
     return OnnxSegmenter(path)
