@@ -1,1 +1,1 @@
-"""Fuse two cameras live: always the latest frames, with as little latency as possible."""
+"""Fuse two cameras live: always the latest frames, with minimum latency."""

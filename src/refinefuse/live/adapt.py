@@ -1,4 +1,4 @@
-"""What changes slowly from frame to frame: the range of raw counts, the context of the network, and still areas."""
+"""Temporal smoothing for live fusion: the range of raw counts, the context of the network, and static areas."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from refinefuse.image.thermal import IntensityRange
 from refinefuse.inference.video.color_range import LumaRange, fit_range
 from refinefuse.network.context import Context
 
-_RATE = 0.1  # of the span, per second: so slowly that nobody sees it
-_CATCH_UP = 0.5  # the same where the scene left the range: clipped is worse than a visible change
-_DEAD = 0.05  # of the span: smaller changes are none
-_SECONDS = 0.5  # over which the context is averaged
-_KEPT = 0.1  # of the frame before, where both sources are still
-_STILL = 2 / 255  # mean change of a source nearby up to which it is still; from twice that on it moves
-_NEARBY = (9, 9)  # pixels
-_CHANGED = 2.0  # times the typical difference: a token that changed by more is new
+_RATE = 0.1  # fraction of the span per second: too slow to be visible
+_CATCH_UP = 0.5  # the same when the scene leaves the range: clipping is worse than a visible change
+_DEAD = 0.05  # fraction of the span: smaller changes are ignored
+_SECONDS = 0.5  # averaging time of the context
+_KEPT = 0.1  # weight of the previous frame where both sources are static
+_STILL = 2 / 255  # maximum mean local change of a static source; at twice that it counts as moving
+_NEARBY = (9, 9)  # neighborhood in pixels
+_CHANGED = 2.0  # multiple of the typical difference above which a token is replaced
 
 
 class AdaptiveRange:
-    """The counts that are black and white: those of the first frames, and then after the scene, slowly.
+    """Black and white points of raw counts: initialized from the first frames, then adapted slowly to the scene.
 
     Args:
-        rule: of the user, which then stays; None: nearly all counts.
+        rule: rule given by the user, which fixes the range; None covers nearly all counts and adapts.
     """
 
     def __init__(self, rule: IntensityRange | None) -> None:
@@ -39,12 +39,12 @@ class AdaptiveRange:
         self._time = 0.0
 
     def update(self, counts: np.ndarray[Any, Any], moment: float) -> LumaRange:
-        """The range for a frame that came at a moment, in seconds."""
+        """Return the range for a frame that arrived at a time in seconds."""
         if self._fixed is not None and self._rule is not None:
             return self._fixed
         try:
             found = fit_range([counts[::2, ::2]], self._rule)
-        except InputError:  # a shutter closed before the sensor: all counts are equal
+        except InputError:  # closed shutter: all counts are equal
             if self._fixed is None:
                 raise
             return self._fixed
@@ -71,9 +71,9 @@ class AdaptiveRange:
 
 
 class SteadyContext:
-    """The context of the network averaged over half a second, token by token; what changed is taken as it is.
+    """Context of the network averaged over half a second, per token; tokens that changed are replaced.
 
-    So nothing flickers where nothing happens, and nothing that has gone lingers on as a ghost.
+    This avoids flicker in static areas without leaving ghosts of objects that have moved on.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class SteadyContext:
         self._time = 0.0
 
     def update(self, context: Context, moment: float) -> Context:
-        """The averaged context for a frame that came at a moment, in seconds."""
+        """Return the averaged context for a frame that arrived at a time in seconds."""
         before = self._before
         if before is None or before.a.shape != context.a.shape:
             self._before, self._time = context, moment
@@ -100,10 +100,10 @@ class SteadyContext:
 
 
 class SteadyImage:
-    """A tenth of the fused frame before in areas where both sources are still.
+    """Blend in a tenth of the previous fused frame where both sources are static.
 
-    The noise of both sources meets in the fused image, so it flickers more than either; this takes that off. Where a
-    source moves, nothing is kept, and elsewhere a tenth of less than noise: there are no ghosts.
+    The fused image contains the noise of both sources, so it flickers more than either; this compensates for that.
+    Nothing is blended where a source moves, and elsewhere differences are below the noise, so there are no ghosts.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class SteadyImage:
     def update(
         self, fused: Float[Tensor, "1 1 h w"], a: Float[Tensor, "1 1 h w"], b: Float[Tensor, "1 1 h w"]
     ) -> Float[Tensor, "1 1 h w"]:
-        """The steadied frame, from it and its sources."""
+        """Return the stabilized frame, given the fused frame and its sources."""
         if self._before is not None and self._before[0].shape == fused.shape:
             before, *sources = self._before
             changes = [

@@ -1,4 +1,4 @@
-"""A camera, a stream, or a file played as one: read in a thread of its own, which keeps the latest frames."""
+"""A camera, a stream, or a file played like one: a dedicated thread reads it and keeps the latest frames."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 CameraState = Literal["connecting", "live", "disconnected", "ended"]
 
-_OPENING, _SILENCE = 5.0, 2.0  # seconds until a camera counts as absent, and as lost
-_RETRY = 0.2  # seconds between two tries
-_KEPT = 32  # latest frames, for matching: half a second at 60 Hz
-_MEASURED = 50  # arrivals from which the rate is taken
+_OPENING, _SILENCE = 5.0, 2.0  # seconds after which a camera counts as absent, and as lost
+_RETRY = 0.2  # seconds between attempts
+_KEPT = 32  # number of latest frames to keep for matching: half a second at 60 Hz
+_MEASURED = 50  # number of arrivals used to measure the frame rate
 _PROMPT = {"flags": "low_delay", "fpsprobesize": "0", "analyzeduration": "500000"}
 """Not `nobuffer`: it throws away the key frame that FFmpeg reads while it looks at a stream, so that nothing can be
 shown before the next one."""
@@ -28,12 +28,12 @@ shown before the next one."""
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """One frame.
+    """One frame of a camera.
 
     Attributes:
-        time: when it came, in seconds of `time.monotonic`.
-        number: how many came before it.
-        image: as it was decoded.
+        time: arrival time in seconds of `time.monotonic`.
+        number: number of frames before it.
+        image: the decoded frame.
     """
 
     time: float
@@ -47,17 +47,17 @@ class LiveFrame:
 
 
 class Camera:
-    """Reads a source all the time, opens it again when it is lost, and keeps its latest frames.
+    """Read a source continuously, reopen it when it is lost, and keep its latest frames.
 
     Args:
-        name: a device number or path, an address, or a video file, which plays at its own rate.
-        news: notified when a frame came or the state changed.
+        name: device number or path, address, or a video file, which is played at its own rate.
+        news: notified when a frame arrives or the state changes.
 
     Attributes:
-        name: of the source, as the user gave it.
-        state: what it is doing.
-        reason: why it was lost, in words.
-        num_disconnects: how many times it was lost.
+        name: name of the source, as given by the user.
+        state: current state of the connection.
+        reason: why the source was lost.
+        num_disconnects: number of times the source was lost.
     """
 
     def __init__(self, name: str, news: Condition) -> None:
@@ -75,18 +75,18 @@ class Camera:
         self._thread = Thread(target=self._run, name=f"camera {name}", daemon=True)
 
     def start(self) -> None:
-        """Open the source and begin to read it."""
+        """Open the source and start reading it."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop reading; a read that waits for the camera ends within two seconds."""
+        """Stop reading; a read that is waiting for the camera ends within two seconds."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(_SILENCE + _OPENING)
 
     @property
     def rate(self) -> float:
-        """Frames per second, as they come."""
+        """Measured frame rate in frames per second."""
         arrivals = list(self._arrivals)
         return (len(arrivals) - 1) / max(arrivals[-1] - arrivals[0], 1e-3) if len(arrivals) > 1 else 0.0
 
@@ -96,14 +96,14 @@ class Camera:
         return frames[-1] if frames else None
 
     def nearest(self, moment: float) -> LiveFrame | None:
-        """Of the latest frames the one that came nearest to a moment."""
+        """Return the kept frame whose arrival is nearest to a given time."""
         return min(list(self._frames), key=lambda frame: abs(frame.time - moment), default=None)
 
     def require_frame(self, seconds: float) -> LiveFrame:
         """Wait for the first frame.
 
         Raises:
-            InputError: none came.
+            InputError: no frame arrived in time.
         """
         end = time.monotonic() + seconds
         with self._news:
@@ -138,7 +138,7 @@ class Camera:
             self._news.notify_all()
 
     def _read(self) -> None:
-        """Read frames until the source ends; FFmpeg raises when nothing came for a while."""
+        """Read frames until the source ends; FFmpeg raises an error when nothing arrives for a while."""
         with _open(self._address, prompt=not self._is_file) as container:
             stream: Any = container.streams.video[0]
             stream.codec_context.thread_count = 1

@@ -23,8 +23,8 @@ class FusedFrame:
     """A fused frame, 8-bit planar YUV.
 
     Attributes:
-        time: when its newer source came, in seconds of `time.monotonic`.
-        image: the frame; nobody changes it any more.
+        time: arrival time of its newer source, in seconds of `time.monotonic`.
+        image: the frame; not modified any more.
     """
 
     time: float
@@ -32,7 +32,7 @@ class FusedFrame:
 
 
 def canvas_of(image: VideoFrame) -> VideoFrame:
-    """A copy of a frame in 8-bit planar YUV, whose luma may be overwritten; an odd size is kept by 4:4:4."""
+    """Return a copy of a frame in 8-bit planar YUV with a writable luma plane; odd sizes use 4:4:4."""
     form = "yuv444p" if image.height % 2 or image.width % 2 else "yuv420p"
     planar = converted(image, form)
     copy: VideoFrame = import_av().VideoFrame.from_ndarray(planar.to_ndarray(), format=form)
@@ -41,7 +41,7 @@ def canvas_of(image: VideoFrame) -> VideoFrame:
 
 
 def write_text(plane: np.ndarray[Any, Any], text: str) -> None:
-    """Write a line at the top left of a luma plane, white with a dark border."""
+    """Write a line of text at the top left of a luma plane, white with a dark outline."""
     size = max(0.4, plane.shape[0] / 1000)
     corner = (round(12 * size), round(30 * size))
     shown = np.ascontiguousarray(plane[: round(45 * size)])
@@ -53,14 +53,14 @@ def write_text(plane: np.ndarray[Any, Any], text: str) -> None:
 
 
 class JpegEncoder:
-    """Frames as JPEG."""
+    """Encode frames as JPEG."""
 
     def __init__(self) -> None:
         self._codec: Any = None
         self._count = 0
 
     def encode(self, image: VideoFrame) -> bytes:
-        """One frame as a JPEG file."""
+        """Encode one frame as a JPEG file."""
         black = luma_range_of(image).black
         ready = image.reformat(
             format=image.format.name.replace("yuv", "yuvj"), src_color_range=1 if black else 2, dst_color_range=2

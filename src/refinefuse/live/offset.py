@@ -1,4 +1,4 @@
-"""How much later the frames of one camera come than those of the other, from when something moves before both."""
+"""Estimate the time offset between two cameras from motion that both observe."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from refinefuse.inference.video.color_range import luma_plane, with_luma
 if TYPE_CHECKING:
     from refinefuse.live.camera import LiveFrame
 
-LARGEST = 0.5  # seconds that are looked for
-_STEP = 0.01  # seconds between two lags
-_SPAN, _ENOUGH = 20.0, 10.0  # seconds of motion that are compared, at most and at least
-_EVERY = 2.0  # seconds between two comparisons
+LARGEST = 0.5  # maximum offset in seconds
+_STEP = 0.01  # seconds between candidate lags
+_SPAN, _ENOUGH = 20.0, 10.0  # maximum and minimum seconds of motion to compare
+_EVERY = 2.0  # seconds between comparisons
 _SMOOTH = 0.12  # seconds: about a frame of the slowest cameras
-_SURE = 0.7  # correlation from which a lag counts
-_RIVAL, _APART = 0.8, 0.15  # of the best correlation, and seconds from it: another lag that fits as well
-_AGREED = 0.03  # seconds up to which two comparisons agree
+_SURE = 0.7  # minimum correlation of a lag
+_RIVAL, _APART = (
+    0.8,
+    0.15,
+)  # ambiguous: this fraction of the best correlation, this many seconds away
+_AGREED = 0.03  # maximum difference in seconds of two comparisons that agree
 _THUMBNAIL = (64, 48)
 
 
 class ClockOffset:
-    """Compares when the images of two cameras change, and knows the offset once two comparisons agree.
+    """Compare when the images of two cameras change; the offset is known once two comparisons agree.
 
     Attributes:
-        seconds: by which a frame of `a` comes later than one of `b` of the same moment; 0 until it is known.
+        seconds: delay of `a` relative to `b`; 0 until it is known.
     """
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class ClockOffset:
         self._next = 0.0
 
     def add(self, a: LiveFrame, b: LiveFrame) -> bool:
-        """Look at the frames that are fused; true if the offset is a new one."""
+        """Add the frames being fused; return whether the offset changed."""
         for motion, frame in zip(self._motions, (a, b), strict=True):
             motion.add(frame)
         now = max(a.time, b.time)
@@ -54,7 +57,7 @@ class ClockOffset:
         return True
 
     def _compare(self) -> float | None:
-        """The lag at which the changes of both match best; None if there is no clear best lag."""
+        """Return the lag at which the changes of both correlate best; None without a clear maximum."""
         begin, end = (pick(one.span[side] for one in self._motions) for side, pick in enumerate((max, min)))
         if end - begin < _ENOUGH:
             return None
@@ -72,10 +75,10 @@ class ClockOffset:
 
 
 class _Motion:
-    """How much the image of a camera changed from frame to frame."""
+    """Change between consecutive frames of a camera."""
 
     def __init__(self) -> None:
-        self._changes: deque[tuple[float, float]] = deque()  # moments, and the sum of all changes until then
+        self._changes: deque[tuple[float, float]] = deque()  # times, and the cumulative change up to each
         self._before: Float[np.ndarray, "h w"] | None = None
 
     def add(self, frame: LiveFrame) -> None:
@@ -92,11 +95,11 @@ class _Motion:
 
     @property
     def span(self) -> tuple[float, float]:
-        """The first and the last moment."""
+        """Return the first and the last time."""
         return self._changes[0][0], self._changes[-1][0]
 
     def sampled(self, grid: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Change per step around the moments of a grid."""
+        """Return the change per step around the times of a grid."""
         times, totals = np.array(self._changes).T
         after, before = (np.interp(grid + side * _SMOOTH / 2, times, totals) for side in (1, -1))
         return np.asarray(after - before)

@@ -1,4 +1,4 @@
-"""Where fused frames go: files, streams, a pipe, a window; each in a thread of its own that never makes others wait."""
+"""Outputs of fused frames: file, stream, pipe and window, each in its own thread that never blocks the others."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from refinefuse.live.fused_frame import FusedFrame
 
 PipeFormat = Literal["yuv420p", "rgb24", "bgr24", "gray"]
 
-_WAITING = 8  # frames that wait for an output; older ones are dropped
+_WAITING = 8  # queue length per output; older frames are dropped
 _CLOCK = Fraction(1, 90000)
 _PUSHED = {"rtsp": "rtsp", "rtp": "rtp_mpegts", "srt": "mpegts", "udp": "mpegts", "tcp": "mpegts"}
 _PROMPT = {"preset": "ultrafast", "tune": "zerolatency", "crf": "22", "g": "50"}
 
 
 class Output:
-    """Takes frames in a thread of its own.
+    """Write frames in a separate thread.
 
     Attributes:
-        name: for messages.
-        frames: how many it wrote.
-        failure: why it stopped, in words; empty while it works.
+        name: name used in messages.
+        frames: number of frames written.
+        failure: why the output stopped; empty while it works.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,15 +42,15 @@ class Output:
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin to take frames."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, frame: FusedFrame) -> None:
-        """Hand over a frame; never waits."""
+        """Queue a frame without blocking."""
         self._queue.put(frame)
 
     def close(self) -> None:
-        """Write what waits, and finish."""
+        """Write the queued frames, and finish."""
         self._queue.finish()
         if self._thread.ident is None:
             self.finish()
@@ -67,7 +67,7 @@ class Output:
             self._queue.close()
         try:
             self.finish()
-        except Exception as error:  # the first one says more
+        except Exception as error:  # keep the first failure, which is more informative
             self.failure = self.failure or reason_of(error)
 
     @abstractmethod
@@ -75,17 +75,17 @@ class Output:
         """Write one frame."""
 
     def finish(self) -> None:
-        """Close what is open."""
+        """Release all resources."""
 
 
 class EncodedOutput(Output):
-    """H.264 into a file or to an address.
+    """Encode as H.264 to a file or an address.
 
     Args:
-        name: of the file, or the address.
-        form: FFmpeg's name of the format.
-        encoder: FFmpeg's name and its options.
-        options: of the format.
+        name: file name or address.
+        form: FFmpeg's name of the container format.
+        encoder: FFmpeg's name of the encoder, and its options.
+        options: options of the container format.
     """
 
     def __init__(self, name: str, form: str, encoder: tuple[str, dict[str, str]], options: dict[str, str]) -> None:
@@ -97,7 +97,7 @@ class EncodedOutput(Output):
         self._start, self._last = 0.0, -1
 
     def write(self, frame: FusedFrame) -> None:
-        """Encode one frame; its time is that at which it came."""
+        """Encode one frame, with its arrival time as timestamp."""
         image = frame.image
         if self._container is None:
             self._start = frame.time
@@ -118,7 +118,7 @@ class EncodedOutput(Output):
         self._container.mux(self._stream.encode(timed))
 
     def finish(self) -> None:
-        """Write what the encoder holds, and the end of the file."""
+        """Flush the encoder and close the file."""
         if self._container is not None:
             try:
                 if not self.failure:
@@ -128,14 +128,14 @@ class EncodedOutput(Output):
 
 
 class Recording(EncodedOutput):
-    """A file that can be played whatever ends it.
+    """A recording that stays playable if the process is killed.
 
     Args:
-        path: .mp4, .mov, .mkv or .avi.
-        overwrite: replace a file that exists.
+        path: .mp4, .mov, .mkv or .avi file.
+        overwrite: replace an existing file.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the file cannot be written.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
@@ -149,7 +149,7 @@ class Recording(EncodedOutput):
         self._target = str(self._temporary)
 
     def finish(self) -> None:
-        """Finish the file and give it its name; without a frame there is no file."""
+        """Finish the file and move it into place; without frames, no file is written."""
         try:
             super().finish()
         finally:
@@ -159,10 +159,10 @@ class Recording(EncodedOutput):
 
 
 class Push(EncodedOutput):
-    """A stream to an address: rtsp://, rtp://, udp://, tcp://, or srt:// where FFmpeg was built with it.
+    """Stream to an address: rtsp://, rtp://, udp://, tcp://, or srt:// if FFmpeg was built with it.
 
     Raises:
-        InputError: the address is of another kind, or the protocol is missing.
+        InputError: the address is invalid, or FFmpeg lacks the protocol.
     """
 
     def __init__(self, address: str) -> None:
@@ -178,10 +178,10 @@ class Push(EncodedOutput):
 
 
 class Pipe(Output):
-    """Raw frames on standard output, one after another.
+    """Write raw frames to standard output.
 
     Args:
-        form: of the pixels, by FFmpeg's name.
+        form: FFmpeg's name of the pixel format.
     """
 
     def __init__(self, form: PipeFormat) -> None:
@@ -195,10 +195,10 @@ class Pipe(Output):
 
 
 class Window(Output):
-    """A window on the screen.
+    """Show frames in a window.
 
     Raises:
-        InputError: this OpenCV shows no windows.
+        InputError: this build of OpenCV has no window support.
     """
 
     def __init__(self) -> None:

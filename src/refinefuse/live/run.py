@@ -1,4 +1,4 @@
-"""The live view: the newest frame of the faster camera, the nearest of the other one, fused and handed on."""
+"""The live view: fuse the newest frame of the faster camera with the nearest frame of the other one."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from refinefuse.live.fused_frame import FusedFrame, canvas_of, write_text
 from refinefuse.live.offset import LARGEST, ClockOffset
 from refinefuse.live.outputs import Output
 
-_WAIT = 0.1  # seconds between two looks at what was asked
-_STALE = 1.0  # seconds after which the last frame of a camera is not shown any more
-_FASTER = 1.2  # times: then the other camera sets the rate
-_KEPT = 5000  # latencies that are remembered
+_WAIT = 0.1  # seconds between checks for a stop request
+_STALE = 1.0  # seconds after which the last frame of a camera is no longer shown
+_FASTER = 1.2  # rate ratio above which the other camera becomes the leader
+_KEPT = 5000  # number of latencies to keep
 _log = logging.getLogger("refinefuse")
 
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How two cameras are fused live.
+    """Options of live fusion.
 
     Attributes:
-        thermal: range and polarity of `a`. Without a range, that of raw counts follows the scene slowly.
-        alignment: where in `a` each pixel of `b` lies, as a transform.
-        offset: seconds by which a frame of `a` comes later than a frame of `b` of the same moment; None: measured.
-        overlay: write rate and latency into the image.
+        thermal: range and polarity of `a`. Without a range, that of raw counts adapts slowly to the scene.
+        alignment: transform from pixels of `b` to `a`.
+        offset: delay of `a` relative to `b` in seconds; None measures it.
+        overlay: draw frame rate and latency on the image.
         timeout: seconds to wait for the first frames.
-        duration: seconds after which it ends; None: never.
+        duration: seconds to run; None means no limit.
 
     Raises:
-        InputError: if a value is out of range.
+        InputError: a value is out of range.
     """
 
     thermal: ThermalOptions = field(default_factory=ThermalOptions)
@@ -70,16 +70,16 @@ class LiveOptions:
 
 @dataclass
 class LiveResult:
-    """What became of a live view.
+    """Statistics of a live view.
 
     Attributes:
-        frames: how many were fused.
-        seconds: how long it ran, from the first frame on.
-        dropped: frames of the faster camera that came while another one was fused.
-        num_disconnects: how many times a camera was lost and opened again: `a`, `b`.
-        latencies: seconds from the arrival of a frame to that of the fused one at the outputs, of the last 5000.
-        failures: outputs that stopped, each with the reason.
-        interrupted: what the user stopped it by.
+        frames: number of fused frames.
+        seconds: duration, counted from the first frame.
+        dropped: number of frames of the faster camera that arrived while another one was being fused.
+        num_disconnects: number of times each camera was lost: `a`, `b`.
+        latencies: seconds from the arrival of a frame to its fused frame reaching the outputs, for the last 5000.
+        failures: outputs that stopped, with the reasons.
+        interrupted: the interrupt by which the user stopped it.
     """
 
     frames: int = 0
@@ -91,7 +91,7 @@ class LiveResult:
     interrupted: KeyboardInterrupt | None = None
 
     def latency(self, percent: float) -> float:
-        """A percentile of the latency in seconds."""
+        """Return a percentile of the latency in seconds."""
         return float(np.percentile(list(self.latencies) or [0.0], percent))
 
     @property
@@ -101,13 +101,13 @@ class LiveResult:
 
 
 class LiveView:
-    """Two cameras, fused until they end or the user stops them.
+    """Fuse two cameras until they end or the user stops it.
 
     Args:
         fuser: the network.
-        a: the source that gives no color.
+        a: the source whose color is not used.
         b: the source whose color is kept.
-        options: of the view.
+        options: options of live fusion.
     """
 
     def __init__(self, fuser: Fuser, a: str, b: str, options: LiveOptions) -> None:
@@ -125,7 +125,7 @@ class LiveView:
         self._start = 0.0
 
     def state(self) -> dict[str, Any]:
-        """Rates, latency and what the cameras do, for people who watch."""
+        """Return frame rates, latency and the state of the cameras, for display."""
         return {
             "fps": round(self.result.rate, 2),
             "latency_ms": round(1000 * self.result.latency(50), 1),
@@ -141,15 +141,15 @@ class LiveView:
 
     @property
     def offset(self) -> float:
-        """Seconds by which camera `a` is later than `b`: as given, or as measured so far."""
+        """Delay of camera `a` relative to `b` in seconds: as given, or as measured so far."""
         given = self._options.offset
         return self._offset.seconds if given is None else given
 
     def run(self, outputs: Sequence[Output]) -> LiveResult:
-        """Fuse until a file ends, the time is over, or the user stops it; all outputs are closed then.
+        """Fuse until a file ends, the duration is reached, or the user stops it; then close all outputs.
 
         Raises:
-            InputError: a camera is absent at the start, their sizes do not go together, or one changes its size.
+            InputError: a camera is absent at the start, the sizes do not match, or one changes its size.
         """
         with listening():
             try:
@@ -169,7 +169,7 @@ class LiveView:
         return self.result
 
     def _begin(self) -> None:
-        """Wait for the first frames and see whether they go together."""
+        """Wait for the first frames and check that they match."""
         first = [camera.require_frame(self._options.timeout) for camera in (self._a, self._b)]
         self._sizes = first[0].size, first[1].size
         transform = self._options.alignment.transform
@@ -217,7 +217,7 @@ class LiveView:
         return newest is not None and newest.number != self._number
 
     def _choose_leader(self) -> None:
-        """The faster camera sets the rate; if it is lost, the other one."""
+        """Let the faster camera set the frame rate, or the other one if it is lost."""
         other = self._a if self._leader is self._b else self._b
         lost = self._leader.state != "live" and other.state == "live"
         if lost or (other.state == "live" and other.rate > _FASTER * self._leader.rate > 0):
@@ -225,7 +225,7 @@ class LiveView:
             self._number = newest.number - 1 if newest else -1
 
     def _next(self) -> FusedFrame | None:
-        """The next fused frame; None if there is nothing new."""
+        """Return the next fused frame; None if there is no new frame."""
         self._choose_leader()
         newest = self._leader.latest()
         if newest is None or newest.number == self._number:
@@ -244,10 +244,10 @@ class LiveView:
         return None if b is None else self._fuse(a, b, newest.time)
 
     def _match(self, newest: LiveFrame) -> tuple[LiveFrame | None, LiveFrame | None]:
-        """Frames of one moment: the newest of the camera that sets the rate, or an older one if the other is late."""
+        """Match frames in time: the newest of the leading camera, or an older one if the other camera lags."""
         leads_b = self._leader is self._b
         other = self._a if leads_b else self._b
-        late = self.offset if leads_b else -self.offset  # of the other camera
+        late = self.offset if leads_b else -self.offset  # delay of the other camera
         if late > 0 and other.state == "live":
             newest = self._leader.nearest(newest.time - late) or newest
         matched = other.nearest(newest.time + late)
@@ -281,7 +281,7 @@ class LiveView:
         return FusedFrame(moment, canvas)
 
     def _inspect(self, a: torch.Tensor, b: torch.Tensor) -> None:
-        """Warn of first frames that do not lie on each other: a rig of other cameras, or of one that was moved."""
+        """Warn if the first frames are misaligned: the rig may belong to other cameras, or a camera has moved."""
         for warning in Preview((a, b)).inspect(chosen_kinds(polarity=self._options.thermal.polarity == "auto")):
             hint = " Does the rig belong to these cameras?" if self._options.alignment.moves else ""
             _log.warning("in the first frames, %s.%s", warning, hint if warning.kind == "alignment" else "")
@@ -308,8 +308,8 @@ class LiveView:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Inside, another Ctrl-C does nothing: recordings are being finished."""
-    if current_thread() is not main_thread():  # where no signal arrives
+    """Ignore further Ctrl-C while recordings are being finished."""
+    if current_thread() is not main_thread():  # signals arrive only in the main thread
         yield
         return
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,4 +1,4 @@
-"""Fused frames over HTTP: a page, an MJPEG stream, single frames, and the state as JSON."""
+"""Serve fused frames over HTTP: a page, an MJPEG stream, single frames, and the state as JSON."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from refinefuse.live.outputs import Output
 
 _BOUNDARY = "refinefuse"
 _LOCAL = ("127.0.0.1", "localhost", "::1")
-_WAIT = 5.0  # seconds for a frame, or for a client that takes none
+_WAIT = 5.0  # seconds to wait for a frame, or for a client that does not read
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>RefineFuse live</title>
 <style>body{margin:0;background:#111}img{display:block;margin:auto;max-width:100%;height:100vh;object-fit:contain}</style>
 <img src="/stream.mjpg" alt="fused video">"""
 
 
 class MjpegServer(Output):
-    """Serves the latest frame to any number of clients; a slow one misses frames.
+    """Serve the latest frame to any number of clients; slow clients miss frames.
 
     Args:
         address: PORT or HOST:PORT; without a host only this machine can connect.
-        state: what /status.json shows.
+        state: returns the content of /status.json.
 
     Raises:
-        InputError: the address is none, or in use.
+        InputError: the address is invalid or in use.
     """
 
     def __init__(self, address: str, state: Callable[[], dict[str, Any]]) -> None:
@@ -52,12 +52,12 @@ class MjpegServer(Output):
         self._serving = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start serving."""
         super().start()
         self._serving.start()
 
     def write(self, frame: FusedFrame) -> None:
-        """Encode one frame for all clients, if there are any."""
+        """Encode one frame for all connected clients."""
         if self._server.clients:
             jpeg = self._encoder.encode(frame.image)
             with self._server.news:
@@ -66,7 +66,7 @@ class MjpegServer(Output):
                 self._server.news.notify_all()
 
     def finish(self) -> None:
-        """Let all clients go."""
+        """Disconnect all clients."""
         with self._server.news:
             self._server.closed = True
             self._server.news.notify_all()
@@ -76,7 +76,7 @@ class MjpegServer(Output):
 
 
 class _Server(ThreadingHTTPServer):
-    """The latest frame, and who waits for the next one."""
+    """HTTP server that holds the latest frame and notifies waiting clients."""
 
     daemon_threads = True
     block_on_close = False
@@ -92,10 +92,10 @@ class _Server(ThreadingHTTPServer):
         self.state: Callable[[], dict[str, Any]] = dict
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error."""
+        """Ignore clients that disconnect."""
 
     def next_frame(self, after: int) -> tuple[int, bytes] | None:
-        """The number and the bytes of a frame newer than one; None if there will be none, or none came in time."""
+        """Wait for a frame newer than `after`; return its number and bytes, or None at the end or on a timeout."""
         with self.news:
             if not self.news.wait_for(lambda: self.closed or self.number > after, _WAIT) or self.closed:
                 return None
@@ -103,15 +103,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one client."""
+    """Handle the requests of one client."""
 
     server: _Server
     timeout = _WAIT
 
-    def do_GET(self) -> None:  # as http.server calls it
-        """The page, the stream, a frame or the state."""
+    def do_GET(self) -> None:  # name required by http.server
+        """Serve the page, the stream, a frame or the state."""
         host = (self.headers.get("Host") or "").rsplit(":", 1)[0].strip("[]")
-        if self.server.hosts and host not in self.server.hosts:  # another site's page, by a name of its own for us
+        if self.server.hosts and host not in self.server.hosts:  # DNS rebinding by another site
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         path = self.path.partition("?")[0]
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, *arguments: Any) -> None:
-        """Nothing is logged."""
+        """Suppress request logging."""
 
     def _answer(self, kind: str, body: bytes) -> None:
         self.send_response(HTTPStatus.OK)

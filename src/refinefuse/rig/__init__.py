@@ -1,1 +1,1 @@
-"""Two cameras on one mount: calibrated once from ordinary scenes, applied everywhere, checked later."""
+"""Two cameras on one mount: calibrate once from ordinary scenes, reuse everywhere, check later."""

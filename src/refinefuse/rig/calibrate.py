@@ -24,16 +24,16 @@ _STEPS: tuple[tuple[CellLevel, float], ...] = (
     (COARSE, 8), (COARSE, 4), (COARSE, 2), (COARSE, 2), (FINE, 3), (FINE, 2), (FINE, 2)
 )  # fmt: skip
 """Sizes and how forgiving the fit is there, one after another."""
-_JOINT = 3  # steps by small cells together
-_STARTS = 3  # motions of the search that are tried
-_APART = 0.06  # of the longer side: corners nearer to each other on average are those of one motion
-_SCORE = 12.0  # standard deviations over chance that a cell needs to count
-_CELLS = 8  # cells that must agree
-_AGREEING = 0.5  # part of the cells that must agree
-_ERROR = 3.0  # pixels at 640 pixels of width
+_JOINT = 3  # joint refinement steps with small cells
+_STARTS = 3  # number of motions from the search to refine
+_APART = 0.06  # fraction of the longer side: motions whose corners are closer on average are the same
+_SCORE = 12.0  # minimum score of a cell, in standard deviations above chance
+_CELLS = 8  # minimum number of consistent cells
+_AGREEING = 0.5  # minimum fraction of consistent cells
+_ERROR = 3.0  # pixels at a width of 640
 _RIVAL = 0.9
 _MAP = (6, 8)  # rows and columns of the error map
-_SMALLEST = 64  # pixels per side
+_SMALLEST = 64  # minimum height and width in pixels
 Frames = Sequence[tuple[Gray, Gray]]
 
 
@@ -47,15 +47,15 @@ def calibrate_rig(
     """Estimate the transform from each pixel of `b` to its position in `a`, for two cameras on one mount.
 
     Args:
-        frames: at least five pairs (a, b) of ordinary scenes, taken at the same times; 20 different ones suffice. Each
+        frames: at least five synchronized pairs (a, b) of ordinary scenes; 20 different scenes are enough. Each frame
             is (h, w) or (h, w, c), uint8, uint16 or float32 in [0, 1].
-        lens_a: lens of the moving camera, if it is calibrated; None estimates its distortion.
-        lens_b: lens of the fixed camera, likewise.
-        distance: distance of the scenes in meters, if known: the calibration is right for that distance.
+        lens_a: lens of the moving camera, if calibrated; None estimates its distortion.
+        lens_b: lens of the fixed camera, if calibrated; None estimates its distortion.
+        distance: distance to the scene in meters, if known; the calibration is exact at that distance.
 
     Raises:
-        AlignmentError: the frames do not determine where the cameras look.
-        InputError: too few frames, of different sizes, or no images.
+        AlignmentError: the frames do not determine the transform.
+        InputError: there are too few frames, their sizes differ, or they are not images.
     """
     lumas = to_lumas(frames)
     if distance is not None and not distance > 0:
@@ -86,10 +86,10 @@ def calibrate_rig(
 
 
 def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> list[tuple[Gray, Gray]]:
-    """Frames as lumas in [0, 1].
+    """Convert frames to lumas in [0, 1].
 
     Raises:
-        InputError: too few frames, of different sizes, too small, or no images.
+        InputError: there are too few frames, their sizes differ, or they are too small or not images.
     """
     lumas = [(luma(a), luma(b)) for a, b in frames]
     if len(lumas) < fewest:
@@ -112,7 +112,7 @@ def to_lumas(frames: Iterable[tuple[Pixels, Pixels]], fewest: int = FEWEST) -> l
 
 
 def _starts(lumas: Frames) -> list[Float[np.ndarray, "3 3"]]:
-    """The best motions of the search that are not nearly the same."""
+    """Return the best motions of the search, without near-duplicates."""
     ends = corners(lumas[0][1].shape)
     starts: list[tuple[np.ndarray, np.ndarray]] = []
     for one in search_rig(lumas):
@@ -129,7 +129,7 @@ def _starts(lumas: Frames) -> list[Float[np.ndarray, "3 3"]]:
 def _refine(
     lumas: Frames, model: RigModel, steps: Sequence[tuple[CellLevel, float]], theta: np.ndarray | None = None
 ) -> tuple[Fit, CellSurfaces] | None:
-    """Compare cells and fit, again and again; None if the cells find nothing."""
+    """Alternate between matching cells and fitting; None if no cells match."""
     theta = np.zeros(len(model.prior)) if theta is None else theta
     found = None
     for level, tail in steps:
@@ -146,7 +146,7 @@ def _refine(
 def fit_matches(
     model: RigModel, theta: np.ndarray, transform: LensTransform, matches: CellMatches, tail: float = 2.0
 ) -> Fit | None:
-    """Fit a rig to what the cells found under a transform; None if they are too few."""
+    """Fit a rig to the cell matches found under a transform; None if there are too few."""
     used = matches.scores >= _SCORE
     if used.sum() < _CELLS:
         return None
@@ -164,7 +164,7 @@ def _far(one: Fit, other: Fit) -> bool:
 
 
 def overlap_corners(transform: LensTransform) -> Float[np.ndarray, "4 2"]:
-    """The corners of `b`, or where `a` ends before them on the way from the middle of the overlap."""
+    """Return the four corners of the overlap in `b`; without an overlap, the corners of `b`."""
     ends = corners(transform.size_fixed)
     x, y = transform.positions
     h, w = transform.size_moving
@@ -178,7 +178,7 @@ def overlap_corners(transform: LensTransform) -> Float[np.ndarray, "4 2"]:
 
 
 def _quality(found: Fit, surfaces: CellSurfaces, joint: JointCells, frames: int) -> tuple[RigQuality, list[str]]:
-    """How good a fit is, and why it is not to be trusted."""
+    """Assess a fit: its quality, and any reasons to reject it."""
     transform = found.transform
     scale = local_scale(transform)
     ends = overlap_corners(transform)

@@ -1,9 +1,9 @@
-"""Where the edges of `b` lie in `a`, cell by cell, from many frames of one rig at once.
+"""Match the edges of `b` to those of `a` cell by cell, over many frames of one rig.
 
-Both images become fields of edge directions (`refinefuse.alignment.edges`). In each cell of a grid over `b` the two
-fields are correlated over small shifts, and the correlations of all frames are added: what a rig has in common in all
-frames adds up, what one frame shows by chance does not. The height of a peak says how sure a cell is, in standard
-deviations over chance, and its curvature in which direction.
+Both images are converted to edge orientation fields (`refinefuse.alignment.edges`). In each cell of a grid over `b`,
+the two fields are correlated over small shifts and the correlations of all frames are summed: the shift common to all
+frames adds up, chance matches in single frames do not. The height of a peak is the confidence of a cell, in standard
+deviations above chance; its curvature is the directional uncertainty.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from jaxtyping import Bool, Float
 from refinefuse.alignment.edges import EdgeScale, Gray, downsample, orientation
 from refinefuse.alignment.transform import Transform, zoom
 
-GROUPS = 5  # parts of the frames that are also looked at by themselves, to see how much they differ
-_WINDOW = 5  # windows along the longer side of the area that both images show
-_SMALLEST, _LARGEST = 40, 128  # pixels of a window
-CORRELATED = 2.0  # pixels over which the directions of edges without a counterpart agree by chance
-_RIVAL = 0.85  # a second peak this high makes a cell ambiguous
-_AROUND = 4  # pixels around a peak that belong to it
+GROUPS = 5  # groups of frames that are also evaluated separately, to estimate the variance
+_WINDOW = 5  # number of windows along the longer side of the overlap
+_SMALLEST, _LARGEST = 40, 128  # window size in pixels
+CORRELATED = 2.0  # correlation length in pixels of the orientations of unrelated edges
+_RIVAL = 0.85  # relative height of a second peak that makes a cell ambiguous
+_AROUND = 4  # radius of a peak in pixels
 
 
 @dataclass(frozen=True)
 class CellLevel:
-    """At which size, and how far, cells are compared.
+    """Resolution and search range of cell matching.
 
     Attributes:
-        width: the longer side of `b` in pixels; smaller images stay as they are.
-        radius: the largest shift, in pixels of that size.
-        edge_scale: how finely edges are seen.
+        width: longer side of `b` in pixels; smaller images keep their size.
+        radius: maximum shift in pixels at that size.
+        edge_scale: scale of the edge filter.
     """
 
     width: int
@@ -49,13 +49,13 @@ FINE = CellLevel(480, 10, EdgeScale(0.8, 8, 1))
 
 @dataclass(frozen=True, eq=False)
 class CellMatches:
-    """What the cells found.
+    """Matches of all cells.
 
     Attributes:
-        points: (n, 2), centers of the cells in `b`, full size.
-        shifts: (n, 2), where from there the edges of `b` lie in the moved `a`, in pixels of `b`.
-        covariance: (n, 2, 2) of the shifts.
-        scores: (n,), heights of the peaks, standard deviations over chance.
+        points: (n, 2), cell centers in `b` at full resolution.
+        shifts: (n, 2), from the edges of `b` to those of the warped `a`, in pixels of `b`.
+        covariance: (n, 2, 2), covariance of the shifts.
+        scores: (n,), peak heights in standard deviations above chance.
     """
 
     points: Float[np.ndarray, "n 2"]
@@ -65,12 +65,12 @@ class CellMatches:
 
 
 class CellSurfaces:
-    """Correlations of all cells over small shifts, added up over frames.
+    """Correlation of each cell over small shifts, summed over frames.
 
     Args:
-        frames: lumas of `a` and `b`, all of one size.
-        transform: the rig as far as it is known.
-        level: size and reach.
+        frames: lumas of `a` and `b`, each of constant size.
+        transform: current estimate.
+        level: resolution and search range.
     """
 
     def __init__(self, frames: Sequence[tuple[Gray, Gray]], transform: Transform, level: CellLevel) -> None:
@@ -90,12 +90,12 @@ class CellSurfaces:
 
     @cached_property
     def score(self) -> float:
-        """How well all cells agree where they are, in standard deviations over chance."""
+        """Agreement of all cells at zero shift, in standard deviations above chance."""
         middle = self._level.radius
         return float(self._sums[:, :, middle, middle].sum() / np.sqrt(self._chance.sum() + 1e-9))
 
     def matches(self, without: int | None = None) -> CellMatches:
-        """The peaks of all cells, by all groups of frames or by all but one; cells that found nothing are left out."""
+        """Return the peaks of all cells that have one, optionally leaving out one group of frames."""
         used = [group for group in range(self.groups) if group != without]
         surfaces = self._sums[used].sum(0) / np.sqrt(self._chance[used].sum(0) + 1e-9)[:, None, None]
         found = [_peak(surface) for surface in surfaces]
@@ -114,17 +114,17 @@ class CellSurfaces:
 
 
 class Sampler:
-    """Brings `a` onto a small grid of `b`.
+    """Warp `a` onto a downscaled grid of `b`.
 
     Args:
-        transform: the rig as far as it is known.
-        level: how small.
+        transform: current estimate.
+        level: resolution and search range.
 
     Attributes:
-        factor: pixels of `b` for one of the grid.
+        factor: pixels of `b` per grid pixel.
         to_b: (3, 3), from the grid to `b`.
-        inside: where `a` has data.
-        known: the same in float32, less a margin.
+        inside: mask of where `a` has data.
+        known: `inside` as float32, less a margin.
     """
 
     def __init__(self, transform: Transform, level: CellLevel) -> None:
@@ -148,7 +148,7 @@ class Sampler:
         self.known = sure.astype(np.float32)
 
     def moved(self, a: Gray) -> Gray:
-        """A frame of `a` on the small grid of `b`."""
+        """Warp a frame of `a` onto the downscaled grid."""
         return np.asarray(
             cv2.remap(downsample(a, self._factor_a), *self._map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         )
@@ -163,7 +163,7 @@ class _Cells:
         longer = max(high - low for low, high in box)
         self._half = int(np.clip(longer / _WINDOW, _SMALLEST, _LARGEST)) // 2
         self._radius = radius
-        inset = self._half // 2  # a window that hangs half over the border sees what lies inside, not at its center
+        inset = self._half // 2  # a window half outside the image would measure the part inside, not its center
         axes = [
             np.linspace(low + inset, high - inset, max(2, round(1.4 * (high - low - self._half) / self._half)))
             for low, high in box
@@ -176,7 +176,7 @@ class _Cells:
         self._taper = np.outer(taper, taper).astype(np.float32)
 
     def correlate(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each cell the products of both fields summed over its window, by shift, and the variance of chance."""
+        """Correlate both fields in each window for every shift; also return the variance expected by chance."""
         half, radius = self._half, self._radius
         parts_a = self._windows(_complex(a), half + radius)
         parts_b = self._windows(_complex(b), half) * self._taper
@@ -196,7 +196,7 @@ def _complex(field: np.ndarray) -> np.ndarray:
 
 
 def _peak(surface: Float[np.ndarray, "s s"]) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """Shift (x, y), covariance and height of the highest peak; None if it is no peak."""
+    """Return the shift (x, y), covariance and height of the highest peak; None without a clear peak."""
     radius = len(surface) // 2
     y, x = np.unravel_index(int(surface.argmax()), surface.shape)
     height = float(surface[y, x])
@@ -221,7 +221,7 @@ def _peak(surface: Float[np.ndarray, "s s"]) -> tuple[np.ndarray, np.ndarray, fl
 
 
 def local_scale(transform: Transform) -> float:
-    """Pixels of `a` for one of `b`, in the middle of `b`."""
+    """Return the number of pixels of `a` per pixel of `b`, at the center of `b`."""
     h, w = transform.size_fixed
     step = max(h, w) / 8
     start = np.array([[w / 2, h / 2], [w / 2 + step, h / 2], [w / 2, h / 2 + step]])

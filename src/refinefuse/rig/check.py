@@ -1,4 +1,4 @@
-"""See on later frames whether the cameras of a rig still look where they did."""
+"""Check on later frames whether the cameras of a rig have moved."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from refinefuse.rig.calibrate import to_lumas
 from refinefuse.rig.cells import COARSE, FINE, CellMatches, CellSurfaces
 from refinefuse.rig.model import Rig
 
-_MOVED = 1.8  # pixels at 640 pixels of width: corners farther off on average are those of a camera that moved
+_MOVED = 1.8  # mean corner displacement, in pixels at a width of 640, above which a camera has moved
 _SURE = 3.5  # standard deviations
-_SCORE = 12.0  # standard deviations over chance that a cell needs to count
+_SCORE = 12.0  # minimum score of a cell, in standard deviations above chance
 _CELLS = 8
 _UNEVEN = 0.5  # pixels, as in the calibration
 _ROUNDS = 10
@@ -24,14 +24,14 @@ _ROUNDS = 10
 
 @dataclass(frozen=True)
 class RigCheck:
-    """Whether a rig still holds; lengths in pixels of `b`.
+    """Whether a rig is still valid; lengths in pixels of `b`.
 
     Attributes:
-        frames: number of pairs of frames used.
-        shift: mean distance of the corners from where the rig puts them.
-        uncertainty: standard deviation of that distance.
+        frames: number of frame pairs used.
+        shift: mean displacement of the corners.
+        uncertainty: standard deviation of `shift`.
         is_known: whether the frames have enough edges for a result.
-        has_moved: whether a camera moved.
+        has_moved: whether a camera has moved.
     """
 
     frames: int
@@ -42,15 +42,15 @@ class RigCheck:
 
 
 def check_rig(rig: Rig, frames: Iterable[tuple[Pixels, Pixels]], *, distance: float | None = None) -> RigCheck:
-    """Compare later frames with a rig: 20 different ones reveal a move of 3 pixels.
+    """Check a rig on later frames; 20 different scenes reveal a displacement of 3 pixels.
 
     Args:
         rig: the calibrated rig.
-        frames: pairs (a, b) of the same two cameras, of the sizes of the rig.
-        distance: distance of the scenes in meters; None means that of the calibration.
+        frames: pairs (a, b) of the same two cameras, in the sizes of the rig.
+        distance: distance to the scene in meters; None uses that of the calibration.
 
     Raises:
-        InputError: no frame, or frames of another size.
+        InputError: there are no frames, or their sizes differ from the rig's.
     """
     lumas = to_lumas(frames, fewest=1)
     transform = rig.transform(distance)
@@ -81,7 +81,7 @@ def _jackknife(positions: np.ndarray) -> float:
 
 
 def _basis(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What shift, rotation and scale do at points: (n, 2, 4)."""
+    """Return the displacement of points per unit of shift, rotation and scale: (n, 2, 4)."""
     h, w = size
     x, y = ((points - [(w - 1) / 2, (h - 1) / 2]) / (max(size) / 2)).T
     one, nil = np.ones_like(x), np.zeros_like(x)
@@ -93,7 +93,7 @@ def _at(move: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> np.ndarr
 
 
 def _displacement(matches: CellMatches, size: tuple[int, int]) -> np.ndarray | None:
-    """Shift, rotation and scale on which the cells agree, in pixels at the end of the longer side."""
+    """Fit shift, rotation and scale to the cells, in pixels at the end of the longer side."""
     used = matches.scores >= _SCORE
     if used.sum() < _CELLS:
         return None
@@ -110,7 +110,7 @@ def _displacement(matches: CellMatches, size: tuple[int, int]) -> np.ndarray | N
 
 
 def describe(check: RigCheck) -> str:
-    """The result in one sentence."""
+    """Describe the result in one sentence."""
     if not check.is_known:
         return f"{check.frames} pairs of frames show too few edges to decide whether a camera moved."
     found = f"corners are {check.shift:.1f} pixels (+-{check.uncertainty:.1f}) from where the rig puts them"
@@ -118,10 +118,10 @@ def describe(check: RigCheck) -> str:
 
 
 def require_known(check: RigCheck) -> None:
-    """Refuse a result without evidence.
+    """Reject an inconclusive result.
 
     Raises:
-        InputError: the frames show too few edges.
+        InputError: the frames have too few edges.
     """
     if not check.is_known:
         raise InputError(f"{describe(check)}\nUse more frames of scenes with structure.")

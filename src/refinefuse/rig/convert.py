@@ -1,9 +1,9 @@
-"""Rigs and lenses from and to the files of OpenCV (`cv2.FileStorage`) and ROS (camera_info).
+"""Import and export rigs and lenses as OpenCV (`cv2.FileStorage`) and ROS (camera_info) files.
 
-OpenCV and ROS bring both cameras onto one ideal camera: an image is undistorted, turned by R and projected by P
-(`cv2.initUndistortRectifyMap`, image_proc). A rig is written so that the ideal camera is that of `b`: R of `b` is the
-identity and P its camera matrix; R of `a` is what makes its image lie on that of `b`. It is a rotation only if the
-rig is one, which neither program asks for.
+OpenCV and ROS rectify both cameras to one ideal camera: an image is undistorted, rotated by R and projected by P
+(`cv2.initUndistortRectifyMap`, image_proc). A rig is written with `b` as the ideal camera: R of `b` is the identity
+and P its camera matrix; R of `a` aligns its image with that of `b`. This R is a rotation only if the rig is a pure
+rotation; neither program requires that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from refinefuse.errors import InputError
 from refinefuse.rig.lens import Lens, nominal_lens
 from refinefuse.rig.model import Rig
 
-#: The names under which programs save a camera matrix and a distortion: of one camera, of the first, of the second.
+#: Keys of the camera matrix and the distortion in common files: single camera, first camera, second camera.
 _MATRIX_KEYS = ("camera_matrix", "cameraMatrix", "K", "M"), ("cameraMatrix1", "M1", "K1"), ("cameraMatrix2", "M2", "K2")
 _DISTORTION_KEYS = (
     ("distortion_coefficients", "distCoeffs", "dist_coeffs", "D"),
@@ -36,23 +36,23 @@ Record = Mapping[str, Any]
 
 
 def load_lens(path: Path) -> Lens:
-    """The lens of one camera from an OpenCV calibration (YAML, XML or JSON) or a ROS camera_info file.
+    """Load the lens of one camera from an OpenCV calibration (YAML, XML or JSON) or a ROS camera_info file.
 
     Raises:
-        InputError: the file holds none.
+        InputError: the file has no camera matrix and distortion.
     """
     record = _read(path)
     return _lens(path, record, 0)
 
 
 def load_opencv(path: Path) -> Rig:
-    """A rig from a stereo calibration of OpenCV: the first camera is `a`, the second `b`.
+    """Load a rig from an OpenCV stereo calibration: the first camera is `a`, the second `b`.
 
-    With R1, P1, R2 and P2 (rectified, no parallax left at infinity) or with R and T, in meters, from the first to the
-    second camera, as `cv2.stereoCalibrate` returns them.
+    The file has either R1, P1, R2 and P2 (rectified, without parallax at infinity), or R and T in meters from the first
+    to the second camera, as returned by `cv2.stereoCalibrate`.
 
     Raises:
-        InputError: the file holds no stereo calibration.
+        InputError: the file is not a stereo calibration.
     """
     record = _read(path)
     lens_a, lens_b = _lens(path, record, 1), _lens(path, record, 2)
@@ -71,9 +71,10 @@ def load_opencv(path: Path) -> Rig:
 
 
 def save_opencv(rig: Rig, path: Path, *, overwrite: bool = False) -> None:
-    """Write a rig as M1, D1, R1, P1 (of `a`), M2, D2, R2, P2 (of `b`) for `cv2.initUndistortRectifyMap`.
+    """Save a rig as M1, D1, R1, P1 (of `a`) and M2, D2, R2, P2 (of `b`) for `cv2.initUndistortRectifyMap`.
 
-    With the map of the first camera, for the size of the second, `cv2.remap` warps `a` onto the undistorted `b`.
+    With the map of the first camera, computed for the size of the second, `cv2.remap` warps `a` onto the undistorted
+    `b`.
 
     Raises:
         InputError: the file exists or cannot be written.
@@ -94,10 +95,10 @@ def save_opencv(rig: Rig, path: Path, *, overwrite: bool = False) -> None:
 
 
 def load_ros(a: Path, b: Path) -> Rig:
-    """A rig from the camera_info YAML files of two cameras that were calibrated together.
+    """Load a rig from the camera_info YAML files of two cameras that were calibrated together.
 
     Raises:
-        InputError: a file is none.
+        InputError: a file is not a camera_info file.
     """
     records = [_read(path) for path in (a, b)]
     lenses = [_lens(path, record, 0) for path, record in zip((a, b), records, strict=True)]
@@ -110,7 +111,7 @@ def load_ros(a: Path, b: Path) -> Rig:
 
 
 def save_ros(rig: Rig, a: Path, b: Path, *, overwrite: bool = False) -> None:
-    """Write a rig as two camera_info YAML files, as `camera_calibration_parsers` reads them.
+    """Save a rig as two camera_info YAML files that `camera_calibration_parsers` can read.
 
     Raises:
         InputError: a file exists or cannot be written.
@@ -141,7 +142,7 @@ def _lenses(rig: Rig) -> tuple[Lens, Lens]:
 
 
 def _turn_of(rig: Rig) -> Float[np.ndarray, "3 3"]:
-    """R of `a`: rays of `a` to rays of `b`."""
+    """Return R of `a`, which maps rays of `a` to rays of `b`."""
     lens_a, lens_b = _lenses(rig)
     turn = np.linalg.inv(lens_b.camera_matrix) @ np.linalg.inv(rig.matrix) @ lens_a.camera_matrix
     return np.asarray(turn / np.cbrt(np.linalg.det(turn)))
@@ -153,7 +154,7 @@ def _rectified(
     projections: tuple[np.ndarray, np.ndarray],
     sizes: tuple[tuple[int, int], tuple[int, int]],
 ) -> Rig:
-    """The rig of two cameras that R and P bring onto one ideal camera."""
+    """Build the rig of two cameras from the R and P that rectify them."""
     to_a, to_b = (lens.camera_matrix @ np.linalg.inv(turn) for lens, turn in zip(lenses, turns, strict=True))
     offsets = [p[:, 3] / np.diag(p)[:3] if p.shape == (3, 4) else np.zeros(3) for p in projections]
     matrix = to_a @ np.linalg.inv(to_b)
@@ -168,7 +169,7 @@ def _ros_matrix(values: np.ndarray) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Record:
-    """The numbers of a ROS or an OpenCV file by their names."""
+    """Read the values of a ROS or OpenCV file by key."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -186,7 +187,7 @@ def _read(path: Path) -> Record:
     try:
         storage = cv2.FileStorage(text, cv2.FileStorage_READ | cv2.FileStorage_MEMORY)
         root = storage.root()
-        nodes = {key: root.getNode(key) for key in root.keys()}  # noqa: SIM118  # no dictionary
+        nodes = {key: root.getNode(key) for key in root.keys()}  # noqa: SIM118  # not a dictionary
         return {
             key: node.mat() if node.isMap() else node.real() if node.isReal() or node.isInt() else node.string()
             for key, node in nodes.items()

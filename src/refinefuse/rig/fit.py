@@ -1,4 +1,4 @@
-"""The rig that fits what the cells found: a homography between two lenses, robustly, with its uncertainty."""
+"""Robust fit of a rig to cell matches: a homography between two lenses, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from refinefuse.alignment.transform import centering
 from refinefuse.rig.lens import Lens, nominal_lens
 from refinefuse.rig.model import LensTransform
 
-# What two cameras side by side are likely to be like: the standard deviations of the parameters before any image.
-# Shift, rotation and scale are free; stretch, shear and perspective are those of cameras that look up to 5 degrees past
-# each other; k1 and k2 those of lenses from fisheye-like to pincushion, for a focal length of one longer side.
+# Prior standard deviations of the parameters for two cameras side by side.
+# Shift, rotation and scale are free; stretch, shear and perspective allow optical axes up to 5 degrees apart; k1 and k2
+# cover lenses from fisheye-like to pincushion, for a focal length equal to the longer side.
 _FREE = 10.0
 _PRIOR = np.array([_FREE, _FREE, _FREE, _FREE, 0.02, 0.02, 0.04, 0.04, 0.15, 0.01, 0.15, 0.01])
 _GEOMETRY, _LENSES = 8, 4
-UNEVEN = 0.5  # pixels: how far cells lie apart however sure they are, because a scene is not flat
-TAIL = 2.0  # standard deviations from which on a cell counts less and less
+UNEVEN = 0.5  # pixels: minimum deviation of any cell, since scenes are not flat
+TAIL = 2.0  # standard deviations beyond which cells are down-weighted
 _ROUNDS = 12
 _STEP = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class RigModel:
-    """A family of transforms with 12 parameters about a start, or 8 where the lenses are known.
+    """A transform model with 12 parameters relative to an initial matrix, or 8 if the lenses are known.
 
     Attributes:
-        start: the matrix for parameters of 0, between images without distortion.
-        size_moving: of `a`.
-        size_fixed: of `b`.
-        lens_moving: of `a`, if it is known.
-        lens_fixed: of `b`, if it is known.
+        start: the matrix at zero parameters, between undistorted images.
+        size_moving: height and width of `a`.
+        size_fixed: height and width of `b`.
+        lens_moving: lens of `a`, if known.
+        lens_fixed: lens of `b`, if known.
     """
 
     start: Float[np.ndarray, "3 3"]
@@ -43,7 +43,7 @@ class RigModel:
     lens_fixed: Lens | None = None
 
     def transform(self, theta: Float[np.ndarray, " p"]) -> LensTransform:
-        """The transform of some parameters."""
+        """Return the transform for given parameters."""
         shift_x, shift_y, turn, scale, stretch, shear, *perspective = theta[:_GEOMETRY]
         m = np.eye(3)
         m[:2] += [[scale + stretch, shear - turn, shift_x], [shear + turn, scale - stretch, shift_y]]
@@ -63,7 +63,7 @@ class RigModel:
 
     @property
     def prior(self) -> Float[np.ndarray, " p"]:
-        """Standard deviations of the parameters; next to 0 for lenses that are known."""
+        """Return the prior standard deviations of the parameters; close to 0 for known lenses."""
         known = [lens is not None for lens in (self.lens_moving, self.lens_moving, self.lens_fixed, self.lens_fixed)]
         return np.where([False] * _GEOMETRY + known, 1e-6, _PRIOR)
 
@@ -73,11 +73,11 @@ class Fit:
     """A fitted rig.
 
     Attributes:
-        model: the family.
+        model: the transform model.
         theta: its parameters.
-        covariance: of the parameters.
-        weights: (n,), from 0 to 1: how far each cell agrees.
-        residual: (n,), how far each cell lies off, in pixels of `b`.
+        covariance: covariance of the parameters.
+        weights: (n,), robust weight of each cell in [0, 1].
+        residual: (n,), residual of each cell in pixels of `b`.
     """
 
     model: RigModel
@@ -92,7 +92,7 @@ class Fit:
         return self.model.transform(self.theta)
 
     def error_at(self, points: Float[np.ndarray, "n 2"], scale: float) -> Float[np.ndarray, " n"]:
-        """Expected error (one standard deviation) at points of `b`, in pixels of `b` that are `scale` pixels of `a`."""
+        """Expected error (one standard deviation) at points of `b`, in pixels of `b`; each is `scale` pixels of `a`."""
         by_theta = jacobian(lambda theta: self.model.transform(theta).map_points(points), self.theta)
         variance = np.einsum("nip,pq,niq->n", by_theta, self.covariance, by_theta)
         return np.asarray(np.sqrt(variance) / scale)
@@ -106,15 +106,15 @@ def fit(
     covariance: Float[np.ndarray, "n 2 2"],
     tail: float = TAIL,
 ) -> Fit:
-    """Fit the parameters to pairs of points by Gauss-Newton steps with weights that cells off the others lose.
+    """Fit the parameters to point pairs by iteratively reweighted Gauss-Newton steps, which down-weight outliers.
 
     Args:
-        model: the family.
-        theta: where to start.
-        points: in `b`.
-        targets: where they lie in `a`.
-        covariance: of the targets, in squared pixels of `a`.
-        tail: standard deviations from which on a cell counts less.
+        model: the transform model.
+        theta: initial parameters.
+        points: points in `b`.
+        targets: the corresponding points in `a`.
+        covariance: covariance of the targets, in squared pixels of `a`.
+        tail: standard deviations beyond which a cell is down-weighted.
     """
     scale = float(np.sqrt(abs(np.linalg.det(model.start[:2, :2]))))
     information = np.linalg.inv(covariance + np.eye(2) * (UNEVEN * scale) ** 2)
@@ -140,6 +140,6 @@ def fit(
 
 
 def jacobian(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> Float[np.ndarray, "n 2 p"]:
-    """Derivatives of points by parameters."""
+    """Return the derivatives of points with respect to the parameters."""
     steps = np.eye(len(theta)) * _STEP
     return np.stack([(function(theta + step) - function(theta - step)) / (2 * _STEP) for step in steps], -1)

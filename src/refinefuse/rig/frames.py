@@ -1,4 +1,4 @@
-"""Frames of two cameras, for calibration: folders of images, or videos."""
+"""Read frames of two cameras for calibration from image folders or videos."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from refinefuse.inference.video.sources import Source, open_sources
 
 
 def read_frames(a: str, b: str, limit: int) -> list[tuple[Pixels, Pixels]]:
-    """Pairs of frames from all over two sources: folders paired by name, or videos, cameras, streams matched by time.
+    """Read frame pairs spread over two sources: folders paired by name, or videos, cameras and streams paired by time.
 
     Args:
         a: the first source.
         b: the second source.
-        limit: how many pairs are read at most, spread evenly; of a camera one each second.
+        limit: maximum number of pairs, evenly spaced; one per second from cameras.
 
     Raises:
         InputError: a source cannot be read.
-        PairingError: the folders share no name.
+        PairingError: the folders have no name in common.
     """
     if Path(a).is_dir() and Path(b).is_dir():
         pairs = pair_folders(a, b).pairs

@@ -1,9 +1,9 @@
-"""The last fractions of a pixel: small cells of the image, which together decide without a peak of their own.
+"""Subpixel refinement from small cells jointly, without a peak in each cell.
 
-At the transform that is known, the products of both edge fields are added over the frames for a few shifts about zero,
-pixel by pixel, and pooled in small cells. There they are nearly a parabola of the shift, and the shift is a function of
-the parameters, so one linear system says which parameters make all cells agree best. A cell with a single edge, which
-has no peak, contributes the direction that it knows; and the corners count by what lies in them.
+At the current transform, the products of both edge fields are summed over the frames for a few shifts around zero, per
+pixel, and pooled in small cells. In each cell they are close to a parabola in the shift, and the shift is a function of
+the parameters, so one linear system yields the parameters that best align all cells. A cell with a single edge, which
+has no peak, still constrains one direction, and the corners of the image contribute their own edges.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from refinefuse.rig.fit import TAIL, UNEVEN, Fit, jacobian
 
 LEVEL = CellLevel(640, 3, EdgeScale(0.8, 8, 1))
 _CELL = 32  # pixels per side
-_NEAR = 1.5  # standard deviation of the weights of the shifts about zero, pixels
-_LONGEST = 1.5  # pixels that any cell moves in one step
+_NEAR = 1.5  # standard deviation in pixels of the shift weights around zero
+_LONGEST = 1.5  # maximum motion of any cell per step, in pixels
 
 
 class JointCells:
     """Sums over the frames of the products of the edge fields of `a` and `b`, by group of frames, shift and cell.
 
     Args:
-        frames: lumas of `a` and `b`, all of one size.
-        found: the rig as far as it is known.
-        level: size and reach.
+        frames: lumas of `a` and `b`, each of constant size.
+        found: the current fit.
+        level: resolution and search range.
     """
 
     def __init__(self, frames: Sequence[tuple[Gray, Gray]], found: Fit, level: CellLevel = LEVEL) -> None:
@@ -45,7 +45,7 @@ class JointCells:
         self._shifts = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
         shape = min(GROUPS, len(frames)), len(self._shifts), self._grid[0] * self._grid[1]
         products, energy, chance = (np.zeros(one, np.float32) for one in (shape, shape, shape[::2]))
-        # Only pixels that have a counterpart at every shift count: the border of `a` would pull the sums inward.
+        # Use only pixels with a counterpart at every shift: the border of `a` would bias the sums inward.
         sure = cv2.erode(sampler.known, np.ones((side, side)), borderValue=0)
         for number, (a, b) in enumerate(frames):
             group = number % GROUPS
@@ -55,16 +55,16 @@ class JointCells:
             products[group] += [self._pool(dot(moved, field_b)) for moved in self._shifted(field_a)]
             energy[group] += [self._pool(moved * sure) for moved in self._shifted(strength)]
             chance[group] += self._pool(strength * dot(field_b, field_b)) / 2
-        # Where the edges of `a` fade away, the sums would lean to where they are stronger.
+        # Where the edges of `a` fade out, the sums would be biased toward stronger edges.
         middle = len(self._shifts) // 2
         leaning = np.sqrt((energy + 1e-6) / (energy[:, middle : middle + 1] + 1e-6))
         self._sums, self._chance = products / leaning, chance / CORRELATED**2
 
     def improve(self, without: int | None = None) -> Fit:
-        """The parameters on which the cells agree best, by all groups of frames or by all but one."""
+        """Return the fit that best aligns the cells, optionally leaving out one group of frames."""
         used = [group for group in range(len(self._sums)) if group != without]
         slope, bend = self._parabolas(self._sums[used].sum(0))
-        # The shift of a cell is slope / bend; its variance comes from chance, and from scenes that are not flat.
+        # The shift of a cell is slope / bend; its variance is due to chance and to scene depth.
         variance = self._chance[used].sum(0)[:, None, None] * np.eye(2) + UNEVEN**2 * bend @ bend
         weighted = np.linalg.solve(variance + 1e-9 * np.eye(2), np.concatenate([slope[..., None], bend], 2))
         distance = np.einsum("ni,ni->n", slope, weighted[..., 0])
@@ -89,7 +89,7 @@ class JointCells:
         return (padded[y : y + h, x : x + w] for x, y in self._shifts + radius)
 
     def _parabolas(self, sums: Float[np.ndarray, "s n"]) -> tuple[np.ndarray, np.ndarray]:
-        """Slope (n, 2) and downward bend (n, 2, 2) of the sums at shift zero, by least squares."""
+        """Fit the slope (n, 2) and negative curvature (n, 2, 2) of the sums at zero shift by least squares."""
         x, y = self._shifts.T.astype(float)
         basis = np.stack([np.ones_like(x), x, y, x * x / 2, x * y, y * y / 2], 1)
         weights = np.exp(-(x * x + y * y) / (4 * _NEAR**2))[:, None]
@@ -99,7 +99,7 @@ class JointCells:
         return np.stack([gx, gy], 1), bend
 
     def _moves(self) -> Float[np.ndarray, "n 2 p"]:
-        """By parameter, how far the content of `b` at the cells moves on the small grid."""
+        """Return the motion of the cells of `b` on the downscaled grid per unit of each parameter."""
         model, theta = self._found.model, self._found.theta
         (columns, rows), (h, w) = self._grid, self._size
         x, y = (np.arange(columns) + 0.5) / columns * w - 0.5, (np.arange(rows) + 0.5) / rows * h - 0.5

@@ -1,4 +1,4 @@
-"""A calibrated pair of cameras: where in `a` each pixel of `b` lies, for things at any distance."""
+"""A calibrated pair of cameras: the mapping from pixels of `b` to positions in `a`, for any distance."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _FORMAT = "refinefuse-rig-1"
 
 @dataclass(frozen=True, eq=False)
 class LensTransform(Transform):
-    """A transform between images of two lenses: pixels of `b`, undistorted, mapped by the matrix, distorted as in `a`.
+    """A transform between two lenses: undistort pixels of `b`, apply the matrix, distort as in `a`.
 
     Attributes:
-        lens_moving: of `a`; None: none.
-        lens_fixed: of `b`; None: none.
+        lens_moving: lens of `a`; None means no distortion.
+        lens_fixed: lens of `b`; None means no distortion.
     """
 
     lens_moving: Lens | None = None
     lens_fixed: Lens | None = None
 
     def map_points(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        """Where points (x, y) of `b` lie in `a`."""
+        """Map points (x, y) of `b` to `a`."""
         ideal = points if self.lens_fixed is None else self.lens_fixed.undistort(points)
         mapped = project(self.matrix, ideal)
         return mapped if self.lens_moving is None else self.lens_moving.distort(mapped)
 
     @cached_property
     def positions(self) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-        """Where each pixel of `b` lies in `a`: x and y, float32."""
+        """Return the position in `a` of each pixel of `b`: x and y, float32."""
         h, w = self.size_fixed
         grid = np.stack(np.meshgrid(np.arange(w, dtype=float), np.arange(h, dtype=float)), -1)
         x, y = self.map_points(grid.reshape(-1, 2)).T.reshape(2, h, w)
@@ -52,19 +52,19 @@ class LensTransform(Transform):
         )
 
     def resample(self, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A luma on the grid of `b`, linearly interpolated, and where pixels of `mask` determine it."""
+        """Resample a luma onto the grid of `b` by linear interpolation; also return where `mask` makes it valid."""
         moved = cv2.remap(image, *self.positions, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(mask.astype(np.float32), *self.positions, cv2.INTER_LINEAR)
         return np.asarray(moved), np.asarray(inside) > 0.99
 
     def describe(self) -> str:
-        """In words: the matrix row by row, and the lenses."""
+        """Describe the transform: the rows of the matrix, and the lenses."""
         named = (("A", self.lens_moving), ("B", self.lens_fixed))
         lenses = [f"; lens of {name}: {lens.describe()}" for name, lens in named if lens is not None]
         return super().describe() + "".join(lenses)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Refuse: a transform file holds no lens.
+        """Raise an error: a transform file cannot store lenses.
 
         Raises:
             InputError: always.
@@ -76,14 +76,14 @@ class LensTransform(Transform):
 
 @dataclass(frozen=True)
 class RigQuality:
-    """How sure a calibration is; lengths in pixels of `b`.
+    """Accuracy of a calibration; lengths in pixels of `b`.
 
     Attributes:
-        frames: how many pairs of frames it was made from.
-        score: how well the edges agree, in standard deviations over chance.
-        corner_error: expected error at the corners of the area where the images overlap, the largest of the four.
-        residual: how far edges still lie apart at a typical position, by noise and by things at other distances.
-        error_map: expected error by position, rows and columns over `b`; None where `a` has no data.
+        frames: number of frame pairs used.
+        score: agreement of the edges, in standard deviations above chance.
+        corner_error: largest expected error at the four corners of the overlap.
+        residual: typical remaining distance between edges, due to noise and to objects at other distances.
+        error_map: expected error on a grid of rows and columns over `b`; None where `a` has no data.
     """
 
     frames: int
@@ -98,18 +98,18 @@ class Rig:
     """Two cameras on one mount: `a` (thermal) moves onto the grid of `b` (visible).
 
     A pixel of `b` is undistorted by `lens_fixed`, mapped by the matrix, and distorted by `lens_moving`; the result is
-    a position in `a`. Pixels are (x, y), (0, 0) is the center of the top left one.
+    a position in `a`. Pixels are (x, y); (0, 0) is the center of the top-left pixel.
 
     Attributes:
         size_moving: height and width of `a`.
         size_fixed: height and width of `b`.
-        matrix: (3, 3), homogeneous (x, y, 1) of `b` to those of `a`, both without distortion.
-        lens_moving: of `a`; None: no distortion.
-        lens_fixed: of `b`; None: no distortion.
-        distance: in meters, of the things for which the matrix holds; infinity where that is unknown or far.
-        parallax: (3,), homogeneous, in pixels x meters: divided by a distance it is added to the last column of the
-            matrix for things at infinity. None: unknown, the matrix is used at any distance.
-        quality: how sure it is; None: it comes from another program.
+        matrix: (3, 3), maps homogeneous (x, y, 1) of `b` to `a`, both undistorted.
+        lens_moving: lens of `a`; None means no distortion.
+        lens_fixed: lens of `b`; None means no distortion.
+        distance: distance in meters at which the matrix is exact; infinity if unknown or far away.
+        parallax: (3,), homogeneous, in pixels x meters: divided by a distance, it is added to the last column of the
+            matrix for objects at infinity. None means unknown: the matrix is used at any distance.
+        quality: accuracy of the calibration; None for rigs from other programs.
     """
 
     size_moving: tuple[int, int]
@@ -122,10 +122,10 @@ class Rig:
     quality: RigQuality | None = None
 
     def transform(self, distance: float | None = None) -> LensTransform:
-        """The transform for things at a distance.
+        """Return the transform for objects at a distance.
 
         Args:
-            distance: in meters; None: that of the calibration.
+            distance: distance in meters; None uses that of the calibration.
 
         Raises:
             InputError: the distance is not positive, or the parallax of the rig is unknown.
@@ -150,7 +150,7 @@ class Rig:
         return matrix
 
     def with_parallax(self, near: Float[np.ndarray, "3 3"], distance: float) -> Rig:
-        """With the parallax that a matrix for a second distance shows: the mean shift between the two.
+        """Return a copy with the parallax implied by a matrix for a second distance: the mean shift between the two.
 
         Raises:
             InputError: the two distances are equal.
@@ -168,7 +168,7 @@ class Rig:
         return replace(self, parallax=np.array([*shift * depth, 0.0]))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the rig as JSON, whole or not at all.
+        """Write the rig as JSON atomically.
 
         Raises:
             InputError: the file exists, or cannot be written.
@@ -190,7 +190,7 @@ class Rig:
 
 
 def holds_rig(path: Path) -> bool:
-    """Whether a file looks like a rig."""
+    """Return whether a file looks like a rig."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -202,7 +202,7 @@ def load_rig(path: str | os.PathLike[str]) -> Rig:
     """Read a rig that `Rig.save` wrote.
 
     Raises:
-        InputError: the file is missing, or holds no rig.
+        InputError: the file is missing or is not a rig.
     """
     path = as_path(path)
     try:

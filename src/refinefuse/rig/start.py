@@ -1,4 +1,4 @@
-"""The motion between two cameras from nothing, by the frames of both together."""
+"""Initial search for the motion between two cameras, over all frames jointly."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from refinefuse.alignment.edges import Gray, downsample, orientation
 from refinefuse.alignment.search import LOOK, Candidate, Correlator, directions_after
 from refinefuse.alignment.transform import centering, zoom
 
-_FRAMES = 8  # at most, spread evenly
-_WIDTH = 112  # the longer side of the small images
-_REACH = 0.3  # the largest shift, in sides
+_FRAMES = 8  # maximum number of frames, evenly spaced
+_WIDTH = 112  # longer side of the downscaled images
+_REACH = 0.3  # maximum shift as a fraction of the side
 _ANGLES = np.deg2rad(np.arange(-9, 9.1, 3))
 _SCALES = np.exp(np.arange(-0.9, 0.91, 0.06))  # 0.4 to 2.5 times the scale at which the images fit
 
 
 def search_rig(frames: Sequence[tuple[Gray, Gray]]) -> list[Candidate]:
-    """Rotations, scales and shifts between the cameras, the best first.
+    """Search rotations, scales and shifts between the cameras; return the best first.
 
-    The agreement of each is that of all frames together, so a motion that fits one frame by chance falls back.
+    Each candidate is scored on all frames jointly, so a motion that fits one frame by chance ranks low.
 
     Args:
-        frames: lumas of `a` and `b`, all of one size.
+        frames: lumas of `a` and `b`, each of constant size.
     """
     chosen = [frames[number] for number in np.unique(np.linspace(0, len(frames) - 1, _FRAMES).astype(int))]
     (first_a, first_b), longer = chosen[0], [max(image.shape) for image in chosen[0]]
