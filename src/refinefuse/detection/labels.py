@@ -252,7 +252,7 @@ def _read_voc(path: Path, size: Size, classes: Mapping[str, str]) -> Boxes:
     if not content.strip():
         return make_boxes([], [])
     try:
-        root = ET.fromstring(content)  # noqa: S314  # external entities are not fetched, and the files are the user's own
+        root = ET.fromstring(content)  # noqa: S314  # no external entities; the files are the user's own
         stated = float(root.findtext("size/height") or 0), float(root.findtext("size/width") or 0)
         found = [_voc_object(entry) for entry in root.iter("object")]
     except (ET.ParseError, LookupError, TypeError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""How much fusion helps machines: networks retrained on the images of each method, and compared."""
+"""Downstream evaluation: networks retrained on the fused images of each method and compared."""

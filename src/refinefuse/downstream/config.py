@@ -1,4 +1,4 @@
-"""The config of a downstream study: methods, labeled pairs, and the schedule by which every network is trained."""
+"""Config of a downstream study: methods, labeled pairs and the training schedules."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from refinefuse.errors import check_field, field_checks
 from refinefuse.settings import read_settings
 
 STRIDE = 32
-"""Of the deepest features of both networks: the sides of the images are multiples of it."""
+"""Stride of the deepest features of both networks; image sides must be multiples of it."""
 
 
 @dataclass(frozen=True)
 class LabeledPairs:
-    """Two folders of aligned images, and a folder of masks of class numbers.
+    """Two folders of aligned images and a folder of class masks.
 
     Args:
-        a: folder of the first source (infrared), relative to the folder of the datasets.
+        a: folder of the first source (infrared), relative to the data root.
         b: folder of the second source (visible).
-        masks: folder of the masks, of the same names.
-        pattern: which names, as in a shell.
-        without: a file of names, one per line, that are left out: what is held out to choose a schedule.
-        stride: keep every n-th of the remaining pairs, from the first one on.
+        masks: folder of the masks, with the same file names.
+        pattern: glob pattern of the file names.
+        without: file of names to exclude, one per line, such as pairs held out for choosing a schedule.
+        stride: keep every n-th of the remaining pairs, starting with the first.
     """
 
     a: str
@@ -40,13 +40,13 @@ class LabeledPairs:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained: AdamW, a warm-up over a tenth of the steps and a cosine to zero, flips at random.
+    """Training schedule: AdamW, warm-up over a tenth of the steps, cosine decay to zero, random flips.
 
     Args:
-        steps: optimizer steps.
-        batch_size: images of a step.
-        learning_rate: the peak.
-        weight_decay: of AdamW.
+        steps: number of optimizer steps.
+        batch_size: images per step.
+        learning_rate: peak learning rate.
+        weight_decay: weight decay of AdamW.
     """
 
     steps: int
@@ -63,25 +63,25 @@ class Schedule:
 
 @dataclass(frozen=True)
 class DownstreamConfig:
-    """A downstream study: for every method the same networks, trained and tested on its images.
+    """A downstream study: the same networks are trained and tested on the images of every method.
 
     Args:
-        title: the heading of the report.
-        methods: what is compared, beside both sources; the others are tested against the first one.
-        test: the labeled pairs that are tested on.
-        classes: what the numbers in the masks mean, from 0, the background. 255 marks pixels that do not count.
-        train: the labeled pairs that are trained on; without them `folds` says how `test` is divided.
-        folds: cross-validation: each part of the test pairs is tested by networks that were trained on the others.
-        segmentation: the schedule of the segmentation network; without it there is none.
-        detection: the schedule of the detector; without it there is none.
-        detection_classes: the classes that the detector learns to find.
-        detector: a YOLOX in an ONNX file, to start the detector from; `{data_root}` and `{config_dir}` as in `spec`.
-        segmenter: a segmentation network in an ONNX file, its settings beside it, to start from; by default a U-Net
-            starts from random weights. Trained in float32 whatever `precision` says.
-        size: height and width to which all images are reduced.
-        subsets: parts of the test pairs by their names, as in a shell: {day: "*D", night: "*N"}.
-        num_seeds: how many trainings of each network; they differ in the order of the images and in random weights.
-        precision: bf16-mixed is faster on processors that compute in bfloat16.
+        title: heading of the report.
+        methods: methods to compare, in addition to both sources; the first one is the reference of the tests.
+        test: labeled test pairs.
+        classes: class names of the mask values, starting with 0, the background. 255 marks pixels to ignore.
+        train: labeled training pairs; without them, `test` is split into `folds`.
+        folds: number of folds for cross-validation on the test pairs.
+        segmentation: schedule of the segmentation network; None skips the task.
+        detection: schedule of the detector; None skips the task.
+        detection_classes: classes of the detector.
+        detector: pretrained YOLOX in an ONNX file; may contain `{data_root}` and `{config_dir}`, as `spec` does.
+        segmenter: pretrained segmentation network in an ONNX file with its settings beside it; by default, a U-Net is
+            trained from scratch. It is trained in float32 regardless of `precision`.
+        size: height and width to which all images are downsampled.
+        subsets: glob patterns that divide the test pairs by name: {day: "*D", night: "*N"}.
+        num_seeds: number of training runs per network; they differ in image order and random initialization.
+        precision: bf16-mixed is faster on CPUs with bfloat16 arithmetic.
     """
 
     title: str
@@ -127,6 +127,6 @@ def load_downstream_config(path: Path) -> DownstreamConfig:
     """Read the config of a downstream study.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
+        ConfigError: the file is missing or not YAML, or has an unknown key, a value of the wrong type or out of range.
     """
     return read_settings(DownstreamConfig, path, "downstream config")

@@ -1,7 +1,7 @@
-"""Labeled pairs, and the images that each method makes of them: reduced, 8 bit, one file per method.
+"""Labeled pairs and the fused images of each method: downsampled, 8 bit, one file per method.
 
-An images file is named by a checksum of everything that decides its content, and is filled image by image, so that a
-run that was stopped resumes at the image that it was making, and a finished file is never made again.
+An image file is named by a checksum of all its inputs and written image by image, so an interrupted run resumes at the
+current image and a finished file is reused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from refinefuse.image.color import to_rgb8, with_source_color
 from refinefuse.image.files import read_image
 
 IGNORED = 255
-"""The number in a mask of pixels that do not count."""
+"""Mask value of pixels to ignore."""
 _CODE = ("refinefuse.downstream.dataset", "refinefuse.image.color")
 
 
@@ -39,11 +39,11 @@ class LabeledSet:
     """Labeled pairs on disk.
 
     Attributes:
-        pairs: in natural order.
-        masks: (n, h, w) class numbers, reduced.
-        boxes: of each image, in its own pixels; those of classes that are not detected are left out.
-        sizes: of each image.
-        checksum: of all labels.
+        pairs: pairs in natural order.
+        masks: (n, h, w) class numbers, downsampled.
+        boxes: boxes of the detection classes per image, in pixels of the original image.
+        sizes: original size of each image.
+        checksum: checksum of all labels.
     """
 
     pairs: tuple[Pair, ...]
@@ -54,7 +54,7 @@ class LabeledSet:
 
     @property
     def names(self) -> list[str]:
-        """Of the pairs."""
+        """Return the names of the pairs."""
         return [pair.name for pair in self.pairs]
 
 
@@ -68,8 +68,8 @@ def read_labeled(
     """Find the pairs and read their masks.
 
     Raises:
-        PairingError: a folder is missing, a pair lacks its mask, or nothing is chosen.
-        InputError: a mask cannot be read, differs from its image in size, or holds a number without a class.
+        PairingError: a folder or a mask is missing, or no pair is selected.
+        InputError: a mask cannot be read, differs from its image in size, or contains a number without a class.
     """
     root = variables.data_root
     left_out = _names_in(root / entry.without) if entry.without else set()
@@ -126,14 +126,14 @@ def _read_mask(path: Path, expected: Size, classes: list[str], size: tuple[int, 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """The images that one row of the study sees, in the order of the pairs.
+    """The images of one row of the study, in the order of the pairs.
 
     Attributes:
         row: `infrared`, `visible` or the name of the method.
-        path: the file; it may be there in part, or not at all.
-        count: how many images.
-        size: height and width of each.
-        checksum: of everything that decides what is in it.
+        path: path of the file, which may be incomplete or missing.
+        count: number of images.
+        size: height and width of each image.
+        checksum: checksum of all inputs of the images.
     """
 
     row: str
@@ -143,13 +143,13 @@ class ImageFile:
     checksum: str
 
     def open(self) -> UInt8[np.ndarray, "n h w 3"]:
-        """The images, mapped into memory; what is written to them is not kept."""
+        """Memory-map the images; writes are not saved."""
         return np.memmap(self.path, np.uint8, "c", shape=(self.count, *self.size, 3))
 
 
 @dataclass(frozen=True)
 class ImageJob:
-    """An images file, and what makes each image: a source (`a` or `b`), a method that runs, or files."""
+    """An image file and how its images are produced: copied from a source, fused by a method, or read from files."""
 
     file: ImageFile
     pairs: tuple[Pair, ...]
@@ -157,7 +157,7 @@ class ImageJob:
     images: Mapping[str, Path]
 
     def make(self, pair: Pair) -> UInt8[np.ndarray, "h w 3"]:
-        """What the row shows of a pair, reduced."""
+        """Produce the downsampled image of a pair."""
         if self.method is None:
             rgb = to_rgb8(read_image(pair.a if self.file.row == SOURCES[0] else pair.b))
         else:
@@ -176,14 +176,14 @@ class ImageJob:
 def image_job(
     row: str, method: Method | None, labeled: LabeledSet, part: str, folder: Path, size: tuple[int, int]
 ) -> ImageJob:
-    """What is to be made for a row.
+    """Create the job that produces the images of a row.
 
     Raises:
-        PairingError: the method is a folder of images and lacks some.
+        PairingError: the method is a folder of images and some are missing.
     """
     images: dict[str, Path] = {}
     if method is not None and not method.runs:
-        with suppress(PairingError):  # it has images of other pairs alone
+        with suppress(PairingError):  # the folder has only images of other pairs
             images, _ = images_of(method, ImageDataset(part, labeled.pairs[0].a.parent, labeled.pairs))
         missing = [name for name in labeled.names if name not in images]
         if missing:
@@ -200,14 +200,14 @@ def image_job(
 
 
 def fill_images(job: ImageJob) -> str:
-    """Make what is missing of an images file; returns what went wrong, or nothing."""
+    """Append the missing images to an image file; return an error message, or an empty string."""
     file = job.file
     length = file.size[0] * file.size[1] * 3
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         with file.path.open("ab") as stream:
             done = stream.tell() // length
-            stream.truncate(done * length)  # the image at which a run was killed
+            stream.truncate(done * length)  # drop the incomplete image of a killed run
             for pair in job.pairs[done:]:
                 stream.write(job.make(pair).tobytes())
     except RefineFuseError as error:
@@ -220,6 +220,6 @@ def fill_images(job: ImageJob) -> str:
 
 
 def is_filled(file: ImageFile) -> bool:
-    """Whether all images are there."""
+    """Whether the file contains all images."""
     length = file.count * file.size[0] * file.size[1] * 3
     return file.path.is_file() and file.path.stat().st_size == length

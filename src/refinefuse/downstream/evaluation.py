@@ -1,7 +1,7 @@
-"""How well the trained networks of one row do, with intervals over images and over seeds.
+"""Evaluate the trained networks of one row, with bootstrap confidence intervals over images and seeds.
 
-Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3. Images and seeds are drawn
-anew together; all rows get the same draws, so that their differences have intervals as well.
+Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3. Images and seeds are
+resampled jointly; all rows share the samples, so their differences have intervals as well.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the networks of one row reach.
+    """Scores of the networks of one row.
 
     Attributes:
-        values: by column, of each seed; NaN where nothing is asked.
-        samples: by column, of each draw of images and seeds; not of every column.
+        values: per column, the score of each seed; NaN where there is no label.
+        samples: per column, the score of each bootstrap sample; not available for every column.
     """
 
     values: Mapping[str, Float[np.ndarray, " s"]]
@@ -32,7 +32,7 @@ class Evaluation:
 
 
 def _over_seeds(samples: Float[np.ndarray, "s n"]) -> Float[np.ndarray, " n"]:
-    """The mean of as many seeds as there are, drawn with replacement for each draw of images."""
+    """Mean over seeds, which are resampled with replacement for each bootstrap sample of the images."""
     seeds, draws = samples.shape
     chosen = np.random.default_rng(1).integers(0, seeds, (draws, seeds))
     mean: Float[np.ndarray, " n"] = np.take_along_axis(samples.T, chosen, 1).mean(1)
@@ -40,7 +40,7 @@ def _over_seeds(samples: Float[np.ndarray, "s n"]) -> Float[np.ndarray, " n"]:
 
 
 def intersection_over_union(confusion: Float[np.ndarray, "*b k k"]) -> Float[np.ndarray, "*b k"]:
-    """The IoU of each class, from pixels of each class (rows) taken for each class; NaN for one that has no pixel."""
+    """Compute the IoU per class from a confusion matrix (rows: truth); NaN for a class without pixels."""
     shared = np.diagonal(confusion, axis1=-2, axis2=-1)
     asked = confusion.sum(-1)
     either = asked + confusion.sum(-2) - shared
@@ -51,12 +51,12 @@ def intersection_over_union(confusion: Float[np.ndarray, "*b k k"]) -> Float[np.
 def evaluate_segmentation(
     confusions: Int[np.ndarray, "s n k k"], classes: Sequence[str], groups: Mapping[str, Sequence[int]]
 ) -> Evaluation:
-    """Mean IoU by group of images, and the IoU of each class over all.
+    """Compute the mean IoU per group of images and the IoU of each class over all images.
 
     Args:
-        confusions: of each seed and image.
-        classes: their names.
-        groups: which images; `all` is among them.
+        confusions: confusion matrix of each seed and image.
+        classes: class names.
+        groups: image indices per group, including `all`.
     """
     values, samples = {}, {}
     seeds, num_classes = len(confusions), len(classes)
@@ -73,7 +73,7 @@ def evaluate_segmentation(
 
 
 def _draws(num_images: int) -> Float[np.ndarray, "d n"]:
-    """How often each draw takes each image."""
+    """Count of each image in each bootstrap sample."""
     generator = np.random.default_rng(0)
     drawn = (generator.integers(0, num_images, num_images) for _ in range(DRAWS))
     return np.stack([np.bincount(index, minlength=num_images) for index in drawn]).astype(np.float64)
@@ -85,13 +85,13 @@ def evaluate_boxes(
     classes: Sequence[str],
     groups: Mapping[str, Sequence[str]],
 ) -> Evaluation:
-    """Average precision by group of images and by class.
+    """Compute the average precision per group of images and per class.
 
     Args:
-        labels: by image.
-        found: of each seed, by image.
-        classes: which classes.
-        groups: the names of the images; `all` is among them.
+        labels: labels by image.
+        found: detections of each seed, by image.
+        classes: classes to evaluate.
+        groups: image names per group, including `all`.
     """
     values: dict[str, Float[np.ndarray, " s"]] = {}
     samples: dict[str, Float[np.ndarray, " n"]] = {}

@@ -1,7 +1,7 @@
-"""The network of an ONNX file as a torch module whose weights can be trained.
+"""Convert an ONNX network to a trainable torch module.
 
-Only the operators of convolutional networks such as YOLOX and ESPNet are known. Batch normalization becomes a scale and
-a shift, which are trained as other weights are, so that nothing depends on the batch.
+Only the operators of convolutional networks such as YOLOX and ESPNet are supported. Batch normalization becomes a
+trainable scale and shift, so that the output does not depend on the batch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Attributes = Mapping[str, Any]
 
 
 class OnnxModule(nn.Module):
-    """The graph of an ONNX file, node by node.
+    """Executes the graph of an ONNX file node by node.
 
     Args:
-        path: the file.
+        path: ONNX file.
 
     Raises:
         MissingDependencyError: onnx is not installed.
-        InputError: the file cannot be read, or has an operator that is not known here.
+        InputError: the file cannot be read or has an unsupported operator.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class OnnxModule(nn.Module):
         onnx = import_onnx("Training a network from an ONNX file")
         try:
             graph = onnx.load(str(path)).graph
-        except Exception as error:  # protobuf and onnx raise whatever a damaged byte leads them to
+        except Exception as error:  # damaged files raise all kinds of exceptions in protobuf and onnx
             raise InputError(f"Cannot open the ONNX file '{path}'.\n  {error}") from None
         unknown = sorted({node.op_type for node in graph.node} - OPERATORS.keys())
         if unknown:
@@ -68,7 +68,7 @@ class OnnxModule(nn.Module):
         self.constants = {n: x for n, x in constants.items() if _key(n) not in self.trained}
 
     def forward(self, images: Tensor) -> Tensor:
-        """The output for a batch (n, c, h, w) of any size that the network's strides divide."""
+        """Run the network on a batch (n, c, h, w) whose height and width are multiples of its stride."""
         values: dict[str, Tensor] = {self.input: images, **self.constants}
         for kind, inputs, output, attributes in self.nodes:
             given = [self.trained[_key(n)] if _key(n) in self.trained else values.get(n) for n in inputs]
@@ -77,7 +77,7 @@ class OnnxModule(nn.Module):
 
 
 def _key(name: str) -> str:
-    """The name of a tensor as torch allows it for parameters."""
+    """Convert a tensor name to a valid torch parameter name."""
     return name.replace(".", "/")
 
 
@@ -123,7 +123,7 @@ def _resize(attributes: Attributes, x: Tensor, _region: Tensor | None, scales: T
 def _reshape(attributes: Attributes, x: Tensor, shape: Tensor) -> Tensor:
     if len(shape) != 3 or shape[2] != -1:
         raise ValueError(f"cannot reshape to {shape.tolist()}")
-    return x.flatten(2)  # the file says 1 for the batch, and a number for the channels
+    return x.flatten(2)  # the shape in the file fixes the batch size to 1
 
 
 OPERATORS: Mapping[str, Callable[..., Tensor]] = {

@@ -1,4 +1,4 @@
-"""What a downstream study leaves behind: tables as Markdown, LaTeX and CSV, and one HTML report."""
+"""Outputs of a downstream study: tables as Markdown, LaTeX and CSV, and an HTML report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refinefuse.scoring import rendering
 
 
 def study_sections(study: DownstreamStudy) -> list[Section]:
-    """One section of each task; the first method is what the other rows are compared with."""
+    """Create one section per task; the first method is the reference."""
     folds = study.config.folds
     split = (
         f"{folds}-fold cross-validation on {study.num_test} images"
@@ -36,7 +36,7 @@ def study_sections(study: DownstreamStudy) -> list[Section]:
 
 
 def write_report(study: DownstreamStudy, sections: Sequence[Section], output: Path) -> Path:
-    """Write all tables and report.html; returns its path."""
+    """Write all tables and report.html; return the path of the report."""
     for table in (table for section in sections for table in section.tables):
         path = output / "tables" / table.key
         write_text_atomic(path.with_suffix(".md"), f"{table.title}\n\n{rendering.markdown(table)}")

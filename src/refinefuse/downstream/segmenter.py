@@ -1,8 +1,8 @@
-"""Segmentation networks that every method's images train anew: a small one from random weights, or one from a file.
+"""Segmentation networks that are trained per fusion method: a small U-Net from scratch, or a pretrained ONNX network.
 
-Source of the small one: O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image
-segmentation", MICCAI 2015. Differs: a cell of the first scale is a patch of 4 x 4 pixels, features are added instead of
-concatenated on the way up, and each scale has few channels, so that a training takes minutes on one thread.
+Source: O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI
+2015. Differs from it: the first scale embeds patches of 4 x 4 pixels, the decoder adds features instead of
+concatenating them, and each scale has few channels, so that training takes minutes on one thread.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from refinefuse.settings import read_settings
 CHANNELS = (32, 64, 96, 128)
 PATCH_SIZE = 4
 TRIED = (64, 96)
-"""Height and width on which a network from a file is tried."""
+"""Height and width of the image for the test run of an ONNX network."""
 RAREST = 1e-3
-"""A class with a smaller part of the pixels weighs hardly more."""
+"""Class frequency below which the loss weight hardly increases further."""
 
 
 def _convs(before: int, channels: int, *strides: int) -> nn.Sequential:
-    """A convolution, normalization and ReLU for each stride."""
+    """Build a convolution, normalization and ReLU per stride."""
     layers: list[nn.Module] = []
     for stride in strides:
         layers += [nn.Conv2d(before, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
@@ -40,11 +40,11 @@ def _convs(before: int, channels: int, *strides: int) -> nn.Sequential:
 
 
 class SegmentationUNet(nn.Module):
-    """A U-Net of four scales, 0.7 GFLOP for an image of 240 x 320.
+    """A U-Net with four scales: 0.7 GFLOP for an image of 240 x 320.
 
     Args:
-        num_classes: with the ground.
-        channels: of each scale, from shallow to deep.
+        num_classes: number of classes including the background.
+        channels: channels per scale, from shallow to deep.
     """
 
     def __init__(self, num_classes: int, channels: Sequence[int] = CHANNELS) -> None:
@@ -57,7 +57,7 @@ class SegmentationUNet(nn.Module):
         self.classify = nn.Conv2d(channels[0], num_classes, 1)
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k h w"]:
-        """A score per class and pixel, of images in 0..255 whose sides are multiples of 32."""
+        """Compute logits per class and pixel for images in 0..255 whose sides are multiples of 32."""
         features = [self.stem(F.pixel_unshuffle(images / 127.5 - 1, PATCH_SIZE))]
         for layer in self.down:
             features.append(layer(features[-1]))
@@ -69,16 +69,16 @@ class SegmentationUNet(nn.Module):
 
 
 class PretrainedSegmenter(nn.Module):
-    """A segmentation network from an ONNX file, with a layer on top that makes of its classes those of a study.
+    """A pretrained ONNX segmentation network with an added layer that maps its classes to those of the study.
 
     Args:
-        path: the file, with its settings beside it, as a benchmark takes them: classes, channels, mean and std count;
-            images go in as large as they are.
-        num_classes: with the ground.
+        path: ONNX file with its settings beside it, as for a benchmark. Of these, classes, channels, mean and std are
+            used; images are not resized.
+        num_classes: number of classes including the background.
 
     Raises:
-        ConfigError: there are no settings, or they do not fit the output.
-        InputError: the file cannot be read or computed, or has an operator that cannot be trained here.
+        ConfigError: the settings are missing or do not match the output.
+        InputError: the file cannot be read or executed, or has an unsupported operator.
     """
 
     mean: Tensor
@@ -98,7 +98,7 @@ class PretrainedSegmenter(nn.Module):
 
     @torch.no_grad()
     def _check_output(self, path: Path, count: int) -> None:
-        """Try the network on a small image, and refuse one that does not give a score per class and pixel."""
+        """Run the network on a small image and check that it returns a score per class and pixel."""
         try:
             shape = tuple(self.network(torch.zeros(1, 3, *TRIED)).shape)
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -110,16 +110,16 @@ class PretrainedSegmenter(nn.Module):
             )
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n k h w"]:
-        """A score per class and pixel, of images in 0..255 whose sides the network's strides divide."""
+        """Compute logits per class and pixel for images in 0..255 whose sides are multiples of the network's stride."""
         given = (images.flip(1) if self.flipped else images).sub(self.mean).div(self.std)
-        # In bfloat16 torch's gradients of dilated convolutions are wrong on processors.
+        # torch computes wrong bfloat16 gradients of dilated convolutions on CPUs.
         with torch.autocast(images.device.type, enabled=False):
             scores = self.classify(self.network(given))
         return F.interpolate(scores, images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def class_weights(masks: UInt8[np.ndarray, "n h w"], num_classes: int) -> Float32[np.ndarray, " k"]:
-    """The weight of each class in the loss: the inverse root of its part of the pixels; 0 for one without any."""
+    """Compute loss weights: the inverse square root of each class frequency; 0 for a class without pixels."""
     part = np.bincount(masks.ravel(), minlength=256)[:num_classes] / masks.size
     return np.where(part > 0, (part + RAREST) ** -0.5, 0).astype(np.float32)
 
@@ -127,7 +127,7 @@ def class_weights(masks: UInt8[np.ndarray, "n h w"], num_classes: int) -> Float3
 def confusion(
     truth: UInt8[np.ndarray, "h w"], predicted: UInt8[np.ndarray, "h w"], num_classes: int
 ) -> Int64[np.ndarray, "k k"]:
-    """How many pixels of each class (rows) are taken for each class (columns); other numbers do not count."""
+    """Compute the confusion matrix in pixels (rows: truth, columns: prediction); other values are ignored."""
     counted = truth < num_classes
     pairs = truth[counted].astype(np.int64) * num_classes + predicted[counted]
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)

@@ -1,7 +1,7 @@
-"""A downstream study: which networks are to be trained, what is done already, and what comes out.
+"""Run a downstream study: schedule the training runs, reuse finished ones and evaluate.
 
-Every training leaves one file, named by a checksum of everything that decides its content. A study that was stopped
-resumes with what is missing; a crash loses the training that was running, and no more.
+Every training run writes one file that is named by a checksum of all its inputs. An interrupted study resumes with the
+missing runs; a crash loses only the run in progress.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from refinefuse.inference.device import resolve_device
 
 Task = Literal["segmentation", "detection"]
 Progress = Callable[[Iterable[None], int, str], Iterable[None]]
-"""Wraps steps, given their number and what they are."""
+"""Wraps an iterator of steps in a progress bar, given their number and description."""
 _CODE = tuple(
     f"refinefuse.{name}"
     for name in (
@@ -52,7 +52,7 @@ _CODE = tuple(
 
 @dataclass(frozen=True)
 class Fold:
-    """Which images are trained on, and which are tested on."""
+    """Indices of the training and test images."""
 
     train: tuple[int, ...]
     test: tuple[int, ...]
@@ -60,18 +60,18 @@ class Fold:
 
 @dataclass
 class DownstreamStudy:
-    """What a study gives.
+    """Results of a study.
 
     Attributes:
-        config: its config.
-        evaluations: by task and row.
-        reference: the first method, which the other rows are compared with.
-        num_train: how many images are trained on (with folds, for the first).
-        num_test: how many are tested.
-        trained: how many networks were trained now.
-        reused: how many had been trained already.
-        remarks: what is missing.
-        failures: what went wrong.
+        config: config of the study.
+        evaluations: evaluations by task and row.
+        reference: first method, with which the other rows are compared.
+        num_train: number of training images (with folds, of the first fold).
+        num_test: number of test images.
+        trained: number of networks trained in this run.
+        reused: number of networks reused from earlier runs.
+        remarks: notes on missing data.
+        failures: error messages.
     """
 
     config: DownstreamConfig
@@ -89,11 +89,11 @@ class DownstreamRunner:
     """Runs a study into a folder.
 
     Args:
-        config: what to do.
-        variables: where its paths begin.
-        output: the folder: images/, trainings/.
-        num_workers: how many processes.
-        device: where networks are trained: cpu, cuda, cuda:N, or auto.
+        config: config of the study.
+        variables: values of the path variables in the config.
+        output: output folder, with images/ and trainings/.
+        num_workers: number of processes.
+        device: training device: cpu, cuda, cuda:N, or auto.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class DownstreamRunner:
         self.study = DownstreamStudy(config)
 
     def run(self, progress: Progress) -> DownstreamStudy:
-        """Do what is not done yet, and evaluate.
+        """Complete the missing steps and evaluate.
 
         Raises:
-            RefineFuseError: the labels, a method or the detector cannot be used, or no row is left.
+            RefineFuseError: the labels, a method or the detector cannot be used, or no row can be evaluated.
         """
         config = self.config
         methods = find_methods(config.methods, self.variables, ["train", "test"])
@@ -147,7 +147,7 @@ class DownstreamRunner:
         return self.study
 
     def _check_starts(self) -> dict[Task, str]:
-        """A checksum of what each network starts from; a file that cannot be trained is refused before any training."""
+        """Checksum the pretrained networks, and reject a file that cannot be trained before any training starts."""
         checksums: dict[Task, str] = dict.fromkeys(self._schedules(), "")
         for task in checksums.keys() & self.starts.keys():
             path = Path(self.starts[task])
@@ -172,7 +172,7 @@ class DownstreamRunner:
         return {task: schedule for task, schedule in both.items() if schedule is not None}
 
     def _folds(self, test: LabeledSet) -> list[Fold]:
-        """Blocks of neighboring names, which show the same scenes, from each subset in turn."""
+        """Split each subset into blocks of consecutive names, because neighbors often show the same scene."""
         names = np.array(test.names)
         subsets = [[fnmatchcase(n, pattern) for n in names] for pattern in self.config.subsets.values()]
         kinds = np.array(subsets, bool).T @ (2 ** np.arange(len(subsets))) if subsets else np.zeros(len(names), int)
@@ -186,7 +186,7 @@ class DownstreamRunner:
         return [Fold(tuple(np.flatnonzero(number != n).tolist()), tuple(parts[n].tolist())) for n in range(len(parts))]
 
     def _check_classes(self, train: LabeledSet, folds: Sequence[Fold]) -> None:
-        """Refuse a training part that does not show a class; of folds, say it."""
+        """Reject a training set that lacks a class; for folds, only add a remark."""
         for number, fold in enumerate(folds):
             there = set(np.unique(train.masks[list(fold.train)]).tolist()) - {IGNORED}
             absent = [name for index, name in enumerate(self.config.classes) if index not in there]
@@ -201,7 +201,7 @@ class DownstreamRunner:
     def _images(
         self, methods: Sequence[Method], train: LabeledSet, test: LabeledSet, progress: Progress
     ) -> dict[str, tuple[ImageJob, ImageJob]]:
-        """Both image files of every row that can be made."""
+        """Produce the training and test images of every row for which this is possible."""
         taken = [method.name for method in methods if method.name in SOURCES]
         if taken:
             raise ConfigError(f"'{taken[0]}' is the name of a source. Give the method another `name`.")
@@ -297,7 +297,7 @@ def _part(job: ImageJob, labeled: LabeledSet, index: tuple[int, ...]) -> Part:
 def _boxes_of(
     paths: Sequence[Path], folds: Sequence[Fold], names: Sequence[str], classes: Sequence[str]
 ) -> dict[str, Boxes]:
-    """What one seed's detectors found, by image."""
+    """Detections of one seed over all folds, by image."""
     found = {}
     for fold, path in zip(folds, paths, strict=True):
         rows = np.load(path)["boxes"]

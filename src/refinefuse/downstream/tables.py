@@ -1,4 +1,4 @@
-"""What a downstream study says: one table of each task, and one by class."""
+"""Tables of a downstream study: per task, one summary and one by class."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from refinefuse.downstream.evaluation import ALL, Evaluation
 from refinefuse.scoring.rendering import ARROWS, Cell, Table, format_value, marks
 
 FIRST = {"segmentation": f"{ALL}: mIoU", "detection": f"{ALL}: AP50"}
-"""The column by which rows are sorted and compared."""
+"""Column by which rows are sorted and compared."""
 _BY_CLASS = {"segmentation": "IoU by class", "detection": "AP50 by class"}
 
 
 def task_tables(task: str, title: str, rows: Mapping[str, Evaluation], reference: str) -> list[Table]:
-    """The table of a task with the difference of each row from a reference, and the table by class.
+    """Create the summary table of a task, with differences from a reference, and the table by class.
 
     Args:
         task: segmentation or detection.
-        title: what was trained on what.
-        rows: by name.
-        reference: the row that the others are compared with.
+        title: description of the networks and the data.
+        rows: evaluations by row name.
+        reference: row with which the others are compared.
     """
     names = _ordered(rows, FIRST[task])
     columns = list(next(iter(rows.values())).values)
@@ -53,7 +53,7 @@ def task_tables(task: str, title: str, rows: Mapping[str, Evaluation], reference
 
 
 def _ordered(rows: Mapping[str, Evaluation], column: str) -> list[str]:
-    """The sources, then the methods, the best first."""
+    """Order the rows: first the sources, then the methods from best to worst."""
     sources = [name for name in SOURCES if name in rows]
     methods = sorted(
         (name for name in rows if name not in SOURCES), key=lambda n: -float(rows[n].values[column].mean())

@@ -1,7 +1,6 @@
-"""Train a network on one method's images and test it: the same steps for every method, on one thread.
+"""Train a network on the images of one method and test it: the same steps for every method, on one thread.
 
-A training depends on its seed alone: the order of the images, the flips and the random weights come from it, so that
-it gives the same digits again.
+The seed determines the order of the images, the flips and the initial weights, so that training is reproducible.
 """
 
 from __future__ import annotations
@@ -34,21 +33,21 @@ WARM_UP = 0.1
 CLIP = 10.0
 TESTED_AT_ONCE = 8
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of the network's output for a batch, of which images are in it, and which of them are mirrored."""
+"""Computes the loss from the network's output, the indices of the batch's images and their flips."""
 Precision = Literal["32-true", "bf16-mixed"]
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Part:
-    """The images of a training or a test.
+    """Images and labels of a training or test set.
 
     Attributes:
-        images: the file.
-        index: which of them.
-        masks: class numbers of those.
-        boxes: of those.
-        sizes: of those, as they were before they were reduced.
+        images: image file.
+        index: indices of the images in the file.
+        masks: class numbers per pixel of these images.
+        boxes: labeled boxes of these images.
+        sizes: original sizes of these images, before downsampling.
     """
 
     images: ImageFile
@@ -60,19 +59,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Training:
-    """One network to train and to test.
+    """One network to train and test.
 
     Attributes:
         task: segmentation or detection.
-        train: what it learns from.
-        test: what it is tested on.
-        schedule: how it is trained.
-        seed: of everything random.
-        classes: of the masks, or those that are detected.
-        start: the ONNX file that the network starts from; where it is empty, random weights.
-        precision: of the features.
-        output: where the result goes.
-        device: on which it runs: cpu, cuda, cuda:N.
+        train: training set.
+        test: test set.
+        schedule: training schedule.
+        seed: random seed.
+        classes: mask classes, or detection classes.
+        start: pretrained ONNX file; empty for random initialization.
+        precision: training precision.
+        output: path of the result.
+        device: training device: cpu, cuda, cuda:N.
     """
 
     task: Literal["segmentation", "detection"]
@@ -88,7 +87,7 @@ class Training:
 
 
 def batches(num_images: int, schedule: Schedule, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Which images each step draws, and whether they are flipped: every image once per epoch, in a new order."""
+    """Yield the image indices and flips of each step; images are reshuffled every epoch."""
     generator = np.random.default_rng(seed)
     waiting: list[int] = []
     for _ in range(schedule.steps):
@@ -99,7 +98,7 @@ def batches(num_images: int, schedule: Schedule, seed: int) -> Iterator[tuple[Te
 
 
 def rate_at(step: int, schedule: Schedule) -> float:
-    """The learning rate of a step: a linear warm-up, then a cosine to zero."""
+    """Learning rate of a step: linear warm-up, then cosine decay to zero."""
     warm_up = max(1, round(WARM_UP * schedule.steps))
     if step < warm_up:
         return schedule.learning_rate * (step + 1) / warm_up
@@ -111,7 +110,7 @@ def optimize(network: nn.Module, loss: Loss, job: Training) -> None:
     """Train a network in place, on the device of its weights.
 
     Raises:
-        TrainingError: what the network gives is not finite.
+        TrainingError: the network's output is not finite.
     """
     images, index = _images(job.train, job.device)
     schedule = job.schedule
@@ -136,7 +135,7 @@ def optimize(network: nn.Module, loss: Loss, job: Training) -> None:
 
 
 def outputs(network: nn.Module, job: Training) -> Iterator[Tensor]:
-    """What a trained network gives for each image of the test."""
+    """Yield the outputs of a trained network for the test images."""
     images, index = _images(job.test, job.device)
     network.eval()
     for chosen in index.split(TESTED_AT_ONCE):  # type: ignore[no-untyped-call]
@@ -149,12 +148,12 @@ def _autocast(job: Training) -> AbstractContextManager[None]:
 
 
 def _images(part: Part, device: str) -> tuple[UInt8[Tensor, "n h w 3"], Int[Tensor, " m"]]:
-    """The images of a file, and which of them are of the part: mapped into memory, or all of them on a GPU."""
+    """Return all images of the part's file (memory-mapped, or copied to the GPU) and the indices of the part."""
     return torch.from_numpy(part.images.open()).to(device), torch.tensor(part.index, device=device)
 
 
 def _layout(device: torch.device) -> torch.memory_format:
-    """Channels last are fast on a CPU, and slow for thin layers on a GPU."""
+    """Channels-last is fast on CPUs, but slow for layers with few channels on GPUs."""
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
@@ -168,7 +167,7 @@ def _on_device(network: NetworkT, device: str) -> NetworkT:
 
 
 def train_segmentation(job: Training) -> dict[str, np.ndarray]:
-    """The confusion of classes in every test image, (n, k, k) pixels."""
+    """Train and return the confusion matrix of every test image, (n, k, k) in pixels."""
     masks, num_classes = torch.from_numpy(job.train.masks).to(job.device), len(job.classes)
     weights = torch.from_numpy(class_weights(job.train.masks, num_classes)).to(job.device)
     torch.manual_seed(job.seed)
@@ -187,7 +186,7 @@ def train_segmentation(job: Training) -> dict[str, np.ndarray]:
 
 
 def train_detection(job: Training) -> dict[str, np.ndarray]:
-    """The boxes that are found in every test image, as flat arrays: image, class, score, corners in its own pixels."""
+    """Train and return all test detections as flat arrays: image, class, score, corners in original pixels."""
     height, width = job.train.images.size
     cells = cells_of(height, width)
     on_device = cells.to(torch.device(job.device))
@@ -211,7 +210,7 @@ def train_detection(job: Training) -> dict[str, np.ndarray]:
 
 
 class _Bgr(nn.Module):
-    """A network that was trained on images whose channels are blue, green, red."""
+    """Wraps a network that expects BGR images."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -223,7 +222,7 @@ class _Bgr(nn.Module):
 
 
 def _targets(job: Training) -> DetectionTargets:
-    """The objects of all images that are trained on."""
+    """Detection targets of all training images."""
     height, width = job.train.images.size
     most = max(1, *map(len, job.train.boxes))
     corners = np.zeros((len(job.train.boxes), most, 4), np.float32)
@@ -241,7 +240,7 @@ TASKS = {"segmentation": train_segmentation, "detection": train_detection}
 
 
 def run_training(job: Training) -> str:
-    """Train, test and keep the result; returns what went wrong, or nothing."""
+    """Train, test and save the result; return an error message, or an empty string."""
     try:
         result = TASKS[job.task](job)
     except TrainingError as error:

@@ -1,7 +1,7 @@
-"""Fine-tuning a YOLOX: which cells are responsible for which object, and the loss.
+"""Fine-tune a YOLOX: label assignment and loss.
 
 Source: Z. Ge, S. Liu, F. Wang, Z. Li, J. Sun, "YOLOX: exceeding YOLO series in 2021", arXiv 2107.08430, 2021
-(decoupled head, SimOTA with a center radius of 1.5 cells, weight 5 of the boxes); the assignment: Z. Ge, S. Liu, Z. Li,
+(decoupled head, SimOTA with a center radius of 1.5 cells, box loss weight 5); the assignment: Z. Ge, S. Liu, Z. Li,
 O. Yoshie, J. Sun, "OTA: optimal transport assignment for object detection", CVPR 2021.
 """
 
@@ -22,20 +22,20 @@ from refinefuse.downstream.onnx_module import OnnxModule
 from refinefuse.errors import InputError
 
 RADIUS = 1.5
-"""In cells: how far from its center an object may be found."""
+"""Radius around an object's center, in cells, within which cells are candidates for it."""
 CANDIDATES = 10
-"""The overlaps whose sum says how many cells are responsible for an object."""
+"""Number of largest IoUs whose sum is the number of cells assigned to an object."""
 BOX_WEIGHT, COST_OF_OVERLAP, COST_OUTSIDE = 5.0, 3.0, 1e5
 
 
 class DetectionTargets(NamedTuple):
-    """The objects of some images, each padded to the same number.
+    """Labeled objects of a batch of images, padded to the same number per image.
 
     Attributes:
-        corners: in the pixels of the network's input.
-        classes: their numbers.
-        counted: which of them are to be found.
-        crowd: which of them count neither for nor against. The rest is padding.
+        corners: box corners in pixels of the network's input.
+        classes: class numbers.
+        counted: mask of the objects to detect.
+        crowd: mask of the ignore regions. Entries in neither mask are padding.
     """
 
     corners: Float[Tensor, "b g 4"]
@@ -44,7 +44,7 @@ class DetectionTargets(NamedTuple):
     crowd: Bool[Tensor, "b g"]
 
     def select(self, index: Int[Tensor, " m"], flips: Bool[Tensor, " m"], width: int) -> DetectionTargets:
-        """Those of some images, of which some are mirrored."""
+        """Select the targets of some images and flip them where the image is flipped."""
         corners, *others = (x[index] for x in self)
         left, top, right, bottom = corners.unbind(-1)
         mirrored = torch.stack([width - right, top, width - left, bottom], -1)
@@ -52,10 +52,10 @@ class DetectionTargets(NamedTuple):
 
 
 def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
-    """A YOLOX of COCO's classes whose last layers are reduced to some of them.
+    """Load a COCO-pretrained YOLOX and reduce its last layers to the given classes.
 
     Raises:
-        InputError: the file is no such network, or a class is not one of COCO's.
+        InputError: the file is not a YOLOX network, or a class is not one of COCO's.
     """
     unknown = [name for name in classes if name not in COCO_CLASSES]
     if unknown:
@@ -78,7 +78,7 @@ def open_trainable(path: Path, classes: Sequence[str]) -> OnnxModule:
 
 
 def overlaps(one: Float[Tensor, "*b 4"], two: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b"]:
-    """Intersection over union of boxes by corners, broadcast."""
+    """Intersection over union of boxes given by their corners, with broadcasting."""
     inner = (torch.minimum(one[..., 2:], two[..., 2:]) - torch.maximum(one[..., :2], two[..., :2])).clamp(min=0)
     shared = inner.prod(-1)
     areas = [(x[..., 2:] - x[..., :2]).clamp(min=0).prod(-1) for x in (one, two)]
@@ -88,13 +88,13 @@ def overlaps(one: Float[Tensor, "*b 4"], two: Float[Tensor, "*b 4"]) -> Float[Te
 def assign(
     targets: DetectionTargets, boxes: Float[Tensor, "b n 4"], scores: Float[Tensor, "b n k"], cells: Cells
 ) -> tuple[Bool[Tensor, "b n"], Int[Tensor, "b n"], Float[Tensor, "b n"]]:
-    """Which cells are responsible for an object, which one it is, and their overlap with it.
+    """Assign cells to objects by SimOTA: whether a cell is assigned, the index of its object, and their IoU.
 
     Args:
-        targets: the objects.
-        boxes: what the cells predict.
-        scores: the class scores times the objectness of the cells.
-        cells: where they are.
+        targets: labeled objects.
+        boxes: predicted boxes of the cells.
+        scores: class scores times objectness of the cells.
+        cells: grid cells.
     """
     x, y = cells.centers.T
     left, top, right, bottom = targets.corners.unsqueeze(-1).unbind(2)
@@ -121,12 +121,12 @@ def assign(
 
 
 def detection_loss(output: Float[Tensor, "b n c"], targets: DetectionTargets, cells: Cells) -> Tensor:
-    """The loss of a batch, per responsible cell.
+    """Compute the loss of a batch, normalized by the number of assigned cells.
 
     Args:
-        output: of the network: offsets, sizes, objectness and class scores of every cell.
-        targets: of each image. Cells within an object that does not count learn nothing about objectness.
-        cells: where they are.
+        output: network output: offsets, sizes, objectness and class logits of every cell.
+        targets: labeled objects of each image. Cells within ignore regions are excluded from the objectness loss.
+        cells: grid cells.
     """
     output = output.float()
     boxes = decode(output, cells)
