@@ -1,1 +1,1 @@
-"""Many pairs on many machines, by Ray: what there is, what becomes of each, and what is done already."""
+"""Fuse many pairs on a Ray cluster: find the pairs, fuse them in workers, store the results, resume."""

@@ -1,4 +1,4 @@
-"""What a batch may use of a cluster: options of the command line, too."""
+"""Cluster resources of a batch; also options of the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be fused: pairs from a manifest, from two folders or patterns, or from a folder with `ir` and `vi`."""
+"""Find the pairs to fuse: in a manifest, two folders or glob patterns, or a folder with `ir` and `vi`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class BatchItem:
     """One pair: images, videos or volumes.
 
     Attributes:
-        name: of the result, without extension; no two items have the same.
-        a: path or URL of the source that gives no color.
+        name: unique name of the result, without extension.
+        a: path or URL of the source whose color is not used.
         b: path or URL of the source whose color is kept.
     """
 
@@ -35,15 +35,15 @@ class BatchItem:
 
 
 def find_items(sources: Sequence[str], pair_by: str | None = None) -> list[BatchItem]:
-    """The pairs that the user named.
+    """Find the pairs given by the user.
 
     Args:
-        sources: a manifest (.csv or .parquet with the columns a, b and, if wanted, name), a folder with the folders
-            `ir` and `vi`, or two folders or patterns; paths, or URLs that fsspec knows.
-        pair_by: a regular expression for what the names of a pair have in common.
+        sources: a manifest (.csv or .parquet with columns a, b and optionally name), a folder with subfolders `ir` and
+            `vi`, or two folders or glob patterns; paths, or URLs supported by fsspec.
+        pair_by: regular expression for what the names of a pair have in common.
 
     Raises:
-        InputError: there is no such file or folder, or the manifest lacks a column.
+        InputError: a file or folder does not exist, or the manifest lacks a column.
         PairingError: nothing can be paired, or two items have the same name.
         MissingDependencyError: pyarrow or fsspec is not installed.
     """
@@ -60,7 +60,7 @@ def find_items(sources: Sequence[str], pair_by: str | None = None) -> list[Batch
 
 
 def stem(url: str) -> str:
-    """The name of a file without its extension (.nii.gz is one)."""
+    """Return a file name without its extension (.nii.gz counts as one)."""
     name = PurePosixPath(urlsplit(url).path if "://" in url else url).name
     suffix = next((suffix for suffix in NIFTI_EXTENSIONS[::-1] if name.lower().endswith(suffix)), None)
     return name[: -len(suffix)] if suffix else PurePosixPath(name).stem
@@ -112,7 +112,7 @@ def _rows(url: str) -> Iterable[dict[str, str]]:
 
 
 def _beside(folder: str, source: str) -> str:
-    """A path of a manifest is relative to the folder of the manifest."""
+    """Resolve a path of a manifest relative to the manifest's folder."""
     return source if "://" in source or Path(source).is_absolute() or not folder else join(folder, source)
 
 
@@ -131,6 +131,6 @@ def _check_names(items: Sequence[BatchItem]) -> None:
 
 
 def absolute(url: str) -> str:
-    """A path that other processes understand, whatever folder they run in; a URL as it is."""
+    """Make a path absolute, for processes with another working directory; URLs are returned unchanged."""
     here = local_path(url)
     return url if here is None else str(here.absolute())

@@ -1,4 +1,4 @@
-"""A batch on a Ray cluster: workers that hold the network, few pairs under way, new tries where a machine dies."""
+"""Run a batch on a Ray cluster: workers keep the network loaded, and pairs are retried when a machine fails."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from refinefuse.errors import InputError, MissingDependencyError
 from refinefuse.inference.fuser import Fuser
 from refinefuse.progress import manual_bar
 
-_LOST = 10  # workers that may end while they start, one after the other
-_QUEUED = 2  # pairs that a worker has at a time, so that it never waits for the next
+_LOST = 10  # maximum number of consecutive workers that fail during startup
+_QUEUED = 2  # pairs assigned to a worker at a time, so that it never waits for the next
 
 
 @dataclass
 class BatchSummary:
-    """What became of a batch.
+    """Summary of a batch.
 
     Attributes:
-        fused: names of the pairs that were fused now.
-        skipped: how many an earlier run had fused.
-        failed: what went wrong, by the name of the pair.
-        warnings: what looks wrong, by the name of the pair.
-        stopped: whether it ended because too many pairs failed.
+        fused: names of the pairs fused in this run.
+        skipped: number of pairs fused by earlier runs.
+        failed: error by pair name.
+        warnings: warnings by pair name.
+        stopped: whether the batch stopped because too many pairs failed.
     """
 
     fused: list[str] = field(default_factory=list)
@@ -53,20 +53,20 @@ def run_batch(
     overwrite: bool = False,
     progress: bool = False,
 ) -> BatchSummary:
-    """Fuse many pairs on a cluster. Run again, it resumes where it stopped.
+    """Fuse many pairs on a cluster; a repeated call resumes where the last one stopped.
 
-    Every pair has one result, which appears whole; a pair that is fused twice gets the same bytes.
+    Every pair has one result, which is written atomically; fusing a pair twice yields identical bytes.
 
     Args:
         items: the pairs.
-        output: path or URL of the folder for results; its `results.parquet` says what became of each pair.
-        options: how they are fused.
-        cluster: where.
-        overwrite: fuse those again that are done.
+        output: path or URL of the folder for results; `results.parquet` in it records every pair.
+        options: how pairs are fused.
+        cluster: resources to use.
+        overwrite: fuse pairs again that are already done.
         progress: show a progress bar on standard error.
 
     Raises:
-        InputError: the cluster cannot be reached, the options or the weights cannot be used, or the results not read.
+        InputError: the cluster cannot be reached, options or weights are invalid, or earlier results cannot be read.
         MissingDependencyError: ray or pyarrow is not installed.
     """
     if cluster.cpus <= 0 and cluster.gpus <= 0:
@@ -106,7 +106,7 @@ def _enter(summary: BatchSummary, result: BatchResult) -> None:
 
 
 def _settings(options: BatchOptions) -> str:
-    """A checksum of what decides about the results."""
+    """Return a checksum of everything that affects the results."""
     weights = Fuser(options.weights, contrast=options.fuser.get("contrast"), device="cpu").fingerprint()
     text = json.dumps(asdict(options) | {"weights": weights}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -122,18 +122,18 @@ def _connect(address: str) -> Any:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **dashboard)
-    except Exception as error:  # where a node takes too long to start, Ray raises one without a class of its own
+    except Exception as error:  # Ray raises a bare Exception if a node takes too long to start
         raise InputError(
             f"Cannot reach the cluster '{address}'.\n  {error}\nCheck the address, or start a cluster with `ray start`."
         ) from None
-    finally:  # Ray sets a handler of its own, and leaves it behind
+    finally:  # Ray installs its own handler and does not restore the old one
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     return ray
 
 
 class _Dispatcher:
-    """Hands pairs to workers, and hands them out again where a worker is lost."""
+    """Assign pairs to workers, and reassign those of a lost worker."""
 
     def __init__(
         self, ray: Any, options: BatchOptions, output: str, cluster: ClusterOptions, todo: Iterable[BatchItem]
@@ -144,12 +144,12 @@ class _Dispatcher:
         self._start: Callable[[], Any] = lambda: remote.remote(options, output, max(1, int(cluster.cpus)))
         self._lost = 0
         self._todo = deque((item, 1) for item in todo)
-        self._starting: dict[Any, Any] = {}  # by what says that it has started
-        self._loads: dict[Any, int] = {}  # pairs that each worker has
+        self._starting: dict[Any, Any] = {}  # by the reference that resolves once it has started
+        self._loads: dict[Any, int] = {}  # number of pairs assigned to each worker
         self._running: dict[Any, tuple[Any, BatchItem, int]] = {}
 
     def results(self) -> Iterator[BatchResult]:
-        """What becomes of each pair, in the order in which they end."""
+        """Yield the result of each pair in order of completion."""
         while self._todo or self._running:
             self._grow()
             self._hand_out()
@@ -161,7 +161,7 @@ class _Dispatcher:
                     yield from self._take(reference)
 
     def _grow(self) -> None:
-        """Start workers where the cluster has room that none of them has."""
+        """Start workers on free resources of the cluster."""
         there, cluster = self._ray.cluster_resources(), self._cluster
         room = [
             int(there.get(name, 0) // wanted)
@@ -210,7 +210,7 @@ class _Dispatcher:
 
 
 class _Actor:
-    """A `PairWorker` in a process of its own."""
+    """A `PairWorker` in its own process."""
 
     def __init__(self, options: BatchOptions, output: str, threads: int) -> None:
         from refinefuse.inference.device import retain_freed_memory
@@ -221,7 +221,7 @@ class _Actor:
         self._worker = PairWorker(options, output)
 
     def ready(self) -> None:
-        """Return when the network is loaded."""
+        """Load the network."""
         self._worker.fuser  # noqa: B018  # loads it
 
     def run(self, item: BatchItem) -> BatchResult:

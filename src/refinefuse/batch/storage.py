@@ -1,4 +1,4 @@
-"""Files by path or URL: those of this machine as they are, all others by fsspec."""
+"""Access files by path or URL: local files directly, all others through fsspec."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
 
 
 def local_path(url: str) -> Path | None:
-    """The path of a file of this machine (`file://` too); None for other URLs."""
+    """Return the path of a local file (also of a `file://` URL); None for other URLs."""
     if url.startswith("file://"):
         return Path(urlsplit(url).path)
     return None if "://" in url else Path(url)
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it.
+    """Return the file system of a URL, and the path in it.
 
     Raises:
-        MissingDependencyError: fsspec, or what it needs for this protocol, is not installed.
+        MissingDependencyError: fsspec, or its package for this protocol, is not installed.
         InputError: the protocol is unknown.
     """
     try:
@@ -42,10 +42,10 @@ def file_system(url: str) -> tuple[Any, str]:
 
 
 def list_files(url: str) -> list[str]:
-    """The files in a folder, or those that a pattern with `*`, `?` or `[` finds, sorted.
+    """List the files in a folder, or those that match a glob pattern (`*`, `?`, `[`), sorted.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: the folder does not exist.
     """
     files, path = file_system(url)
     try:
@@ -60,10 +60,10 @@ def list_files(url: str) -> list[str]:
 
 
 def read_bytes(url: str) -> bytes:
-    """A whole file.
+    """Read an entire file.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file does not exist.
     """
     files, path = file_system(url)
     try:
@@ -74,10 +74,10 @@ def read_bytes(url: str) -> bytes:
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """A file on this machine: itself, or a copy in the folder, with its own name and that of its folder.
+    """Return a local file: the file itself, or a copy in `folder` that keeps its name and that of its parent folder.
 
     Raises:
-        InputError: there is no such file.
+        InputError: the file does not exist.
     """
     here = local_path(url)
     if here is not None:
@@ -90,7 +90,7 @@ def fetch(url: str, folder: Path) -> Path:
 
 
 def publish(data: bytes, url: str) -> None:
-    """Write a file whole or not at all; one that is there is replaced."""
+    """Write a file atomically; an existing file is replaced."""
     here = local_path(url)
     if here is not None:
         write_atomic(here, data)
@@ -107,5 +107,5 @@ def publish(data: bytes, url: str) -> None:
 
 
 def join(folder: str, name: str) -> str:
-    """The URL of a file in a folder."""
+    """Return the path or URL of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}"

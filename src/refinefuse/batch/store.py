@@ -1,4 +1,4 @@
-"""The results of a batch as Parquet files, from which a later run resumes."""
+"""The results of a batch as Parquet files, so that a later run can resume."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from refinefuse.errors import InputError, MissingDependencyError
 
 FOLDER = "results.parquet"
 """In the output folder: a dataset in parts, which pandas, pyarrow and Ray read as one table."""
-_ROWS, _SECONDS = 500, 10.0  # of results that are not written yet: what the end of this process can lose
+_ROWS, _SECONDS = 500, 10.0  # maximum number and age of unwritten results, which are lost if this process is killed
 
 
 class ResultStore:
-    """Keeps what became of each pair; what it does not know is done again, with the same bytes.
+    """Record the result of each pair; pairs without a record are fused again, with identical bytes.
 
     Args:
         output: path or URL of the folder for results.
-        settings: what decides about the results; others are not taken for done.
+        settings: checksum of everything that affects the results; records with another one do not count as done.
     """
 
     def __init__(self, output: str, settings: str) -> None:
@@ -34,10 +34,10 @@ class ResultStore:
         _parquet()
 
     def done(self) -> set[str]:
-        """Names of the pairs that earlier runs fused with these settings.
+        """Return the names of the pairs that earlier runs fused with these settings.
 
         Raises:
-            InputError: a part of the results is damaged.
+            InputError: a results file is damaged.
         """
         files, path = file_system(self._folder)
         files.invalidate_cache()
@@ -54,13 +54,13 @@ class ResultStore:
             raise InputError(f"'{part}' is not a result table: {error}.\nRemove it, and run again.") from None
 
     def add(self, result: BatchResult) -> None:
-        """Keep a result; they are written now and then."""
+        """Add a result; results are written at intervals."""
         self._rows.append(asdict(result) | {"settings": self._settings, "warnings": list(result.warnings)})
         if len(self._rows) >= _ROWS or time.monotonic() - self._written_at > _SECONDS:
             self.write()
 
     def write(self) -> None:
-        """Write what was added since the last time."""
+        """Write the results added since the last write."""
         if self._rows:
             import pyarrow
 

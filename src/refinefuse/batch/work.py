@@ -1,4 +1,4 @@
-"""What a worker does for one pair: fetch, fuse, publish; nothing here knows Ray."""
+"""Process one pair: fetch, fuse, publish; independent of Ray."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from refinefuse.inference.volumes import fuse_volume
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How every pair is fused.
+    """Options for fusing every pair.
 
     Attributes:
-        weights: a shipped name, or a file that every machine has; None: those for the kind of the sources.
-        fuser: the options of `Fuser`.
-        thermal: how `a` is read.
-        alignment: how it is brought onto the grid of `b`.
-        output_format: of fused images, as `fuse_folder` takes it.
-        png_level: likewise.
+        weights: shipped name, or a file available on every machine; None selects the weights by the kind of sources.
+        fuser: options of `Fuser`.
+        thermal: range and polarity of `a`.
+        alignment: how `a` is aligned to `b`.
+        output_format: format of fused images, as in `fuse_folder`.
+        png_level: PNG compression, as in `fuse_folder`.
     """
 
     weights: str = "infrared-visible"
@@ -48,19 +48,19 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What became of one pair.
+    """Result of one pair.
 
     Attributes:
-        name: of the pair.
-        a: its first source.
-        b: its second source.
-        output: path or URL of the result; empty if there is none.
-        error: why there is none; empty if there is one.
-        warnings: what looks wrong.
-        seconds: from fetching to publishing.
-        machine: where it was made.
-        attempts: how often it was tried.
-        is_final: whether another attempt would fail in the same way.
+        name: name of the pair.
+        a: first source.
+        b: second source.
+        output: path or URL of the fused file; empty on failure.
+        error: error message; empty on success.
+        warnings: warnings about the pair.
+        seconds: time from fetching to publishing.
+        machine: host name of the worker.
+        attempts: number of attempts.
+        is_final: whether a retry would fail in the same way.
     """
 
     name: str
@@ -76,10 +76,10 @@ class BatchResult:
 
 
 class PairWorker:
-    """Holds the network, and fuses one pair after the other.
+    """Keep the network loaded and fuse pairs one by one.
 
     Args:
-        options: of all pairs.
+        options: options for all pairs.
         output: path or URL of the folder for results.
     """
 
@@ -89,11 +89,11 @@ class PairWorker:
 
     @cached_property
     def fuser(self) -> Fuser:
-        """The network, loaded when the first pair comes."""
+        """The network, loaded for the first pair."""
         return Fuser(self.options.weights, **self.options.fuser)
 
     def run(self, item: BatchItem) -> BatchResult:
-        """Fuse one pair; what goes wrong is part of the result."""
+        """Fuse one pair; errors are part of the result."""
         start = time.perf_counter()
         output, error, warnings, is_final = "", "", list[str](), True
         try:
@@ -101,7 +101,7 @@ class PairWorker:
                 output, warnings = self._fuse(item, Path(folder))
         except RefineFuseError as problem:
             error = str(problem)
-        except Exception as problem:  # of the network or the storage: it may be gone the next time
+        except Exception as problem:  # network or storage error: may be temporary
             error, is_final = f"{type(problem).__name__}: {problem}", False
         seconds = time.perf_counter() - start
         return BatchResult(

@@ -1,4 +1,4 @@
-"""The command line: one function for each command; options and help come from its signature and docstring."""
+"""The command line: one function per command; its signature and docstring define the options and the help."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0 if all was done, 1 if some items failed, 2 for wrong use, 130 if interrupted, 143 if terminated.
+        0 on success, 1 if some items failed, 2 for incorrect usage, 130 if interrupted, 143 if terminated.
     """
     reopen_closed_streams()
     wait_passively()
@@ -74,10 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return _fail(error, "Interrupted.", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): say nothing, and keep Python from saying it at exit.
+        # The reader of stdout has closed the pipe (`| head`): exit quietly, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except OSError as error:  # what no part foresaw: a name that is too long, a disk that is full
+    except OSError as error:  # not handled elsewhere: name too long, disk full
         return _fail(error, f"{error.strerror or error}: '{error.filename}'", WRONG_USE)
 
 
@@ -128,7 +128,7 @@ def _unknown(words: list[str]) -> int:
 
 
 def overview() -> str:
-    """The text of `refinefuse --help`."""
+    """Return the text of `refinefuse --help`."""
     rows = [f"  {command:<15}{parsing.read_docstring(module_of(command).run)[0]}" for command in COMMANDS]
     return "\n".join(
         [
@@ -146,17 +146,17 @@ def overview() -> str:
 
 
 def parser_of(command: str) -> parsing.Parser:
-    """The parser of one command."""
+    """Return the parser of a command."""
     return parsing.build_parser(command, module_of(command), lambda: _options_of_others(command))
 
 
 def module_of(command: str) -> ModuleType:
-    """The module of one command."""
+    """Import and return the module of a command."""
     return import_module(f"refinefuse.cli.{command.replace(' ', '_')}")
 
 
 def _options_of_others(command: str) -> dict[str, str]:
-    """Options that only other commands have, and the first command that has them."""
+    """Return options that only other commands have, each with the first command that has it."""
     found: dict[str, str] = {}
     for other in FAMILY if command in FAMILY else ():
         for _, options in parsing.groups_of(module_of(other).run):

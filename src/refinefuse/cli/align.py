@@ -129,7 +129,7 @@ def _report(outcome: AlignFolderResult, output: Path) -> int:
 
 
 def _describe(found: Alignment | None) -> str:
-    """The quality of an alignment, in one line."""
+    """Describe the quality of an alignment in one line."""
     if found is None:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Groups of options of several commands."""
+"""Option groups shared by several commands."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NetworkArguments:
     contrast: float | None = None
 
     def load(self, default: str, color: Color = "b") -> Fuser:
-        """Make the fuser."""
+        """Create the fuser."""
         from refinefuse.inference.fuser import Fuser
 
         return Fuser(
@@ -64,7 +64,7 @@ class ThermalArguments:
     polarity: Literal["auto", "white-hot", "black-hot"] = "auto"
 
     def options(self, *, per_image: bool = False, palette: str | None = None) -> ThermalOptions:
-        """As the library takes them."""
+        """Convert to the library's options."""
         from refinefuse.image.thermal import IntensityRange
         from refinefuse.inference.thermal import ThermalOptions
 
@@ -110,7 +110,7 @@ class RegistrationArguments:
     strict: bool = False
 
     def options(self) -> AlignmentOptions:
-        """As the library takes them."""
+        """Convert to the library's options."""
         from refinefuse.inference.alignment_options import AlignmentOptions
 
         transform = load_given(self.transform, self.rig, self.distance)
@@ -140,7 +140,7 @@ class VolumeArguments:
     series: str | None = None
 
     def options(self, count: int) -> VolumeOptions:
-        """As the library takes them, for so many volumes."""
+        """Convert to the library's options for `count` volumes."""
         from refinefuse.image.medical.intensity import parse_kinds
         from refinefuse.image.medical.options import VolumeOptions, parse_series
 
@@ -155,10 +155,10 @@ class VolumeArguments:
 
 
 def load_given(transform: Path | None, rig: Path | None = None, distance: float | None = None) -> Transform | None:
-    """The transform of a file, or that of a rig for things at a distance, if one is named.
+    """Load a transform from a file, or that of a rig at a distance; None if neither is given.
 
     Raises:
-        InputError: if both are named, or a distance without a rig.
+        InputError: both are given, or a distance without a rig.
     """
     from refinefuse.alignment.transform import load_transform
     from refinefuse.errors import InputError

@@ -19,7 +19,7 @@ def run(
     output: str,
     pair_by: str | None = None,
     color: Literal["b", "a", "both", "gray"] = "b",
-    format: Literal["auto", "png", "tiff", "webp", "jpeg"] = "auto",  # noqa: A002  # the name of the option
+    format: Literal["auto", "png", "tiff", "webp", "jpeg"] = "auto",  # noqa: A002  # name of the option
     png_level: int = 1,
     overwrite: bool = False,
     cluster: ClusterOptions,

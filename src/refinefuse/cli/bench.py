@@ -56,7 +56,7 @@ def run(
     check_field(threads >= 0, "threads", "0 or more", threads)
     setups = setups_of(
         _listed(weights) or list(shipped()),
-        _listed(backends) or installed_backends(),  # type: ignore[arg-type]  # what is unknown, Fuser refuses
+        _listed(backends) or installed_backends(),  # type: ignore[arg-type]  # Fuser rejects unknown names
         _listed(precisions),  # type: ignore[arg-type]
         [parse_size("--sizes", text) for text in _listed(sizes)],
         device,

@@ -1,4 +1,4 @@
-"""`refinefuse completion`, and the words that it completes."""
+"""`refinefuse completion`, and the completions themselves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(shell: Literal["bash", "zsh", "fish", "words"], *before: str) -> int:
 
 
 def words_after(before: Sequence[str]) -> list[str]:
-    """What may follow: commands, then the options of a command or the values of the last one; else nothing."""
+    """Return the completions: commands, then options of the command or values of the last option; otherwise none."""
     from refinefuse.cli import COMMANDS, module_of
     from refinefuse.cli.parsing import choices_of, groups_of
 

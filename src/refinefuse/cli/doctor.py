@@ -39,7 +39,7 @@ def run() -> int:
         try:
             for line in section():
                 print(f"  {line}")
-        except Exception as error:  # whatever is broken, this command is there to say so
+        except Exception as error:  # report anything that is broken
             sound = False
             print(f"  broken: {type(error).__name__}: {error}")
     print("extras")
@@ -55,7 +55,7 @@ def _devices() -> list[str]:
 
 
 def _threads() -> list[str]:
-    """What this process may use; a warning where threads that wait would take the processor from other jobs."""
+    """Describe the threads available to this process; warn if waiting threads would take CPU time from other jobs."""
     import os
 
     from refinefuse.inference.resources import usable_cores

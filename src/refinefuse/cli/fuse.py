@@ -58,10 +58,10 @@ class ResultArguments:
     no_provenance: bool = False
 
     def check(self) -> None:
-        """Refuse a level that there is not, and what stands for standard output elsewhere.
+        """Reject an invalid PNG level, and `-` (standard output) as an output.
 
         Raises:
-            InputError: saying so.
+            InputError: an option is invalid.
         """
         from refinefuse.errors import InputError
 
@@ -71,7 +71,7 @@ class ResultArguments:
             raise InputError("Cannot write to standard output ('-').\nPass a file name with an extension, or a folder.")
 
     def paths(self, name: str | None, suffix: str) -> OutputPaths:
-        """Where results go; of one pair with this name, a folder stands for a file in it."""
+        """Return the output paths; for a single pair of the given name, a folder means a file in it."""
         from refinefuse.inference.outputs import OutputPaths, suffix_of
 
         def path(text: str | None, suffix: str) -> Path | None:

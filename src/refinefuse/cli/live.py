@@ -118,7 +118,7 @@ def _check(outputs: OutputArguments) -> None:
 
 
 def _open(outputs: OutputArguments, view: LiveView) -> list[Output]:
-    """The outputs that are asked for; those that were opened are closed again if another one cannot be."""
+    """Open the requested outputs; if one fails, close those already opened."""
     import sys
 
     from refinefuse.live import outputs as kinds

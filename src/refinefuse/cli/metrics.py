@@ -48,7 +48,7 @@ def _compare(fused: Path, a: Path, b: Path) -> str:
     images = read_triplet(Triplet("", fused.stem, fused, a, b), "luma")
     columns: dict[str, dict[str, float]] = {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a metric for which the image is too small shows as nan
+        warnings.simplefilter("ignore")  # metrics for which the image is too small are nan
         default = {metric: float(value) for metric, value in evaluate(*images, metrics="convention").items()}
         for key, row in CONVENTIONS.items():
             other = [metric for metric, variant in row.variants.items() if variant is not None]

@@ -1,7 +1,7 @@
-"""Parsers made from functions: signature and docstring of a command give its options and its help.
+"""Build parsers from functions: the signature and docstring of a command define its options and help.
 
-A parameter without a default is positional or, as a keyword, a required option; a flag is one that is False; a
-dataclass gives a group of options, one for each field.
+A parameter without a default is positional or, if keyword-only, a required option; a default of False makes it a flag;
+a dataclass is a group of options, one per field.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Option:
     """One parameter of a command.
 
     Attributes:
-        name: of the parameter.
-        hint: its type.
-        default: `inspect.Parameter.empty` if it is required.
-        help: what it does.
-        positional: given by position.
-        rest: takes all further words.
+        name: name of the parameter.
+        hint: type annotation.
+        default: default value; `inspect.Parameter.empty` if required.
+        help: help text.
+        positional: whether it is positional.
+        rest: whether it takes all remaining arguments.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Option:
 
     @property
     def needed(self) -> bool:
-        """Whether it is part of the usage."""
+        """Whether it is part of the usage line."""
         return self.positional or self.default is _MISSING
 
     @property
     def usage(self) -> str:
-        """As the usage shows it."""
+        """Return its form in the usage line."""
         name = self.name.upper()
         if self.positional:
             return f"[{name} ...]" if self.rest else name
@@ -60,11 +60,11 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As it is written on the command line."""
+        """Return its form on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     def add_to(self, group: argparse._ArgumentGroup) -> None:
-        """Add it to a parser or a group of one."""
+        """Add it to a parser or an argument group."""
         if self.positional:
             group.add_argument(
                 self.name,
@@ -94,27 +94,27 @@ class Option:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what to do about a wrong word.
+    """A parser that suggests corrections for invalid arguments.
 
     Args:
-        command: as the user writes it.
-        others: options of other commands, and which command takes them.
-        options: for `argparse.ArgumentParser`.
+        command: the command as typed by the user.
+        others: options of other commands, each with its command.
+        options: keyword arguments of `argparse.ArgumentParser`.
     """
 
     def __init__(self, command: str, others: Callable[[], Mapping[str, str]], **options: Any) -> None:
         super().__init__(prog=f"refinefuse {command}", allow_abbrev=False, add_help=False, **options)
         self.add_argument("-h", "--help", action="help", help=argparse.SUPPRESS)
-        self._negative_number_matcher = re.compile(r"-[\d.]")  # so that -600,1500 is a value and no option
+        self._negative_number_matcher = re.compile(r"-[\d.]")  # parse -600,1500 as a value, not as an option
         self._others = others
 
     @property
     def option_names(self) -> list[str]:
-        """The long names of all options."""
+        """Return the long names of all options."""
         return [name for name in self._option_string_actions if name.startswith("--")]
 
     def parse(self, words: Sequence[str]) -> dict[str, Any]:
-        """The value of each option; ends the program with code 2 for wrong use."""
+        """Parse arguments into option values; exit with code 2 on incorrect usage."""
         found, unknown = self.parse_known_args(list(words))
         if unknown:
             self._refuse(unknown)
@@ -131,13 +131,13 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unknown argument {word}.{f' Did you mean {near[0]}?' if near else ''}")
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where help is found, and end with code 2."""
+        """Print the error and where to find help, and exit with code 2."""
         print(f"{self.prog}: {message}\n`{self.prog} --help` lists all options.", file=sys.stderr)
         raise SystemExit(2)
 
 
 def build_parser(command: str, module: ModuleType, others: Callable[[], Mapping[str, str]]) -> Parser:
-    """The parser of a command: the function `run` of its module, and its `EXAMPLES` if it has some."""
+    """Build the parser of a command from `run` in its module, and from `EXAMPLES` if defined."""
     summary, details, _ = read_docstring(module.run)
     examples = getattr(module, "EXAMPLES", "")
     groups = list(groups_of(module.run))
@@ -153,7 +153,7 @@ def build_parser(command: str, module: ModuleType, others: Callable[[], Mapping[
     for title, options in groups:
         group = parser.add_argument_group(title) if title else parser
         for option in options:
-            option.add_to(group)  # type: ignore[arg-type]  # a parser adds arguments as a group does
+            option.add_to(group)  # type: ignore[arg-type]  # a parser has the same add_argument as a group
     if "--threads" not in parser._option_string_actions:
         parser.add_argument("--threads", type=_reader(int), default=0, help=argparse.SUPPRESS)
     parser.add_argument("--max-pixels", type=_reader(int), help=argparse.SUPPRESS)
@@ -161,7 +161,7 @@ def build_parser(command: str, module: ModuleType, others: Callable[[], Mapping[
 
 
 def call(function: Callable[..., int], found: dict[str, Any]) -> int:
-    """Call a command with what its parser found."""
+    """Call a command with the values from its parser."""
     words: list[Any] = []
     keywords: dict[str, Any] = {}
     hints = get_type_hints(function)
@@ -178,7 +178,7 @@ def call(function: Callable[..., int], found: dict[str, Any]) -> int:
 
 
 def groups_of(function: Callable[..., int]) -> Iterator[tuple[str, list[Option]]]:
-    """The options of a command by groups; the first group has no title."""
+    """Yield the option groups of a command; the first one has no title."""
     _, _, helps = read_docstring(function)
     hints, plain, groups = get_type_hints(function), [], []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -198,11 +198,11 @@ def _group(kind: Any) -> tuple[str, list[Option]]:
     hints = get_type_hints(kind)
     defaults = {one.name: _MISSING if one.default is MISSING else one.default for one in fields(kind)}
     options = [Option(name, hints[name], default, helps.get(name, "")) for name, default in defaults.items()]
-    return summary.rstrip("."), options  # python -OO leaves no texts
+    return summary.rstrip("."), options  # python -OO strips docstrings
 
 
 def read_docstring(described: Any) -> tuple[str, str, dict[str, str]]:
-    """Summary, further text, and the texts under `Args:` or `Attributes:` by name."""
+    """Split a docstring into summary, description, and the entries of `Args:` or `Attributes:` by name."""
     summary, _, rest = (inspect.getdoc(described) or "").partition("\n")
     details, *sections = re.split(r"^(?:Args|Attributes|Returns|Raises|Example):\n", rest, flags=re.MULTILINE)
     entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", sections[0] if sections else "", flags=re.MULTILINE)
@@ -211,17 +211,17 @@ def read_docstring(described: Any) -> tuple[str, str, dict[str, str]]:
 
 
 def choices_of(hint: Any) -> tuple[str, ...]:
-    """The words that a type allows; empty if it allows others too."""
+    """Return the allowed values of a type; empty if they are not limited."""
     kinds = _alternatives(hint)
     literals = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     return tuple(literals) if all(get_origin(kind) is Literal for kind in kinds) else ()
 
 
 def parse_size(option: str, text: str) -> tuple[int, int]:
-    """Height and width in pixels, as HEIGHTxWIDTH.
+    """Parse HEIGHTxWIDTH into height and width in pixels.
 
     Raises:
-        InputError: naming the option.
+        InputError: the size is invalid; the message names the option.
     """
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
@@ -239,7 +239,7 @@ def _metavar(name: str, hint: Any) -> str:
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:
-    """Reads a word as a type; what is wrong about it is said with what is allowed."""
+    """Return a converter from an argument to a type; its errors list the allowed values."""
     kinds = _alternatives(hint)
     words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
     plain = [kind for kind in kinds if get_origin(kind) is not Literal]
@@ -258,7 +258,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps texts, keeps the paragraphs of the description, and leaves examples as they are."""
+    """Wrap text, keep the paragraphs of the description, and leave examples unchanged."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=26, width=100)

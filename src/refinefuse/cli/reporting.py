@@ -1,4 +1,4 @@
-"""What the commands that fuse print, and with which exit code. Imports torch: only when they run."""
+"""Output and exit codes of the fusion commands. Imports torch, so import it only when a command runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WINDOW = 2.0
 
 
 class Loader:
-    """Makes the fuser when it is needed, and keeps it to name its weights.
+    """Create the fuser on first use, and keep it to report its weights.
 
     Args:
-        make: makes it.
+        make: creates the fuser.
     """
 
     def __init__(self, make: Callable[[], Fuser]) -> None:
@@ -32,22 +32,22 @@ class Loader:
         self._fuser: Fuser | None = None
 
     def __call__(self) -> Fuser:
-        """The fuser."""
+        """Return the fuser."""
         if self._fuser is None:
             self._fuser = self._make()
         return self._fuser
 
     def describe(self) -> str:
-        """Which weights were used, in one line."""
+        """Describe the weights used, in one line."""
         entry = shipped().get(self().weights)
         return f"Weights: {self().weights}{f' ({entry.file})' if entry else ''}"
 
 
 def check_kind(command: str, sources: Sequence[str], output: str) -> None:
-    """Refuse sources and results that belong to another command, with its name.
+    """Reject inputs and outputs that belong to another command.
 
     Raises:
-        InputError: naming the command.
+        InputError: another command is needed; the message names it.
     """
     are_images = all(Path(one).suffix.lower() in IMAGE_EXTENSIONS and not Path(one).is_dir() for one in sources)
     if any(map(is_video, sources)):
@@ -56,7 +56,7 @@ def check_kind(command: str, sources: Sequence[str], output: str) -> None:
         belongs = "volume"
     elif are_images:
         belongs = "fuse"
-    else:  # folders of images, or of frames, whose result may have a wrong extension
+    else:  # folders of images or frames; the extension of the result may be wrong
         suffix = Path(output).suffix.lower()
         if command == "video" and suffix not in IMAGE_EXTENSIONS:
             return
@@ -68,14 +68,14 @@ def check_kind(command: str, sources: Sequence[str], output: str) -> None:
 
 
 def report_pair(result: FolderResult, output: Path, loader: Loader) -> int:
-    """Report on one pair."""
+    """Report the result of one pair."""
     _print_warnings(warning.message for found in result.warnings.values() for warning in found)
     print(f"Saved '{output}'.\n{loader.describe()}")
     return 0
 
 
 def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
-    """Report on a folder run."""
+    """Report the results of a folder run."""
     counts = f"{len(result.fused)} fused, {len(result.skipped)} skipped, {len(result.failed)} failed"
     print(f"{counts}. See '{output}'.")
     for fitted in result.ranges:
@@ -88,7 +88,7 @@ def report_folder(result: FolderResult, output: Path, loader: Loader) -> int:
 
 
 def report_batch(summary: BatchSummary, output: str) -> int:
-    """Report on a batch."""
+    """Report the results of a batch."""
     counts = f"{len(summary.fused)} fused, {summary.skipped} skipped, {len(summary.failed)} failed"
     print(f"{counts}. See '{output}'.")
     _print_by_message((message, name) for name, messages in summary.warnings.items() for message in messages)
@@ -99,10 +99,10 @@ def report_batch(summary: BatchSummary, output: str) -> int:
 
 
 def report_video(result: VideoResult, loader: Loader) -> int:
-    """Report on a video.
+    """Report the result of a video.
 
     Raises:
-        KeyboardInterrupt: if the user stopped it.
+        KeyboardInterrupt: the user stopped it.
     """
     rate, lowest, slowest = result.frames / result.seconds, result.lowest_rate(WINDOW), result.slowest()
     at_least = "" if lowest is None else f", at least {lowest:.1f} in any {WINDOW:g} s"
@@ -124,7 +124,7 @@ def report_video(result: VideoResult, loader: Loader) -> int:
 
 
 def report_volume(result: VolumeResult, loader: Loader) -> int:
-    """Report on volumes."""
+    """Report the result of a volume."""
     print("\n".join(result.messages))
     _print_warnings([*result.warnings, *(warning.message for warning in result.pair_warnings)])
     print(loader.describe())
@@ -137,7 +137,7 @@ def _print_warnings(messages: Iterable[str]) -> None:
 
 
 def _print_by_message(warnings: Iterable[tuple[str, str]]) -> None:
-    """Warnings and the pairs that they are of: each message once."""
+    """Print each distinct warning once, with the pairs it applies to."""
     by_message: dict[str, list[str]] = {}
     for message, name in warnings:
         by_message.setdefault(message, []).append(name)

@@ -86,7 +86,7 @@ def run(a: str, b: str, *, results: ResultArguments, calibration: CalibrationArg
 
 
 def describe(rig: Rig) -> str:
-    """How good a calibration is, with the expected error by position."""
+    """Describe the accuracy of a calibration, with the expected error by position."""
     quality = rig.quality
     if quality is None:
         return "This rig comes from another program, so its quality is unknown."

@@ -1,4 +1,4 @@
-"""What holds for a run of the command line as a whole: threads, waiting, signals, quiet, the weights that were used."""
+"""Process-wide state of the command line: threads, signals, messages and global options."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Session:
 
     Attributes:
         debug: show the traceback of an error, and of each failure in a folder.
-        quiet: print nothing but warnings and errors.
-        threads: of the processor; 0: all that this process may use.
-        options: that the command takes, as they are written.
+        quiet: print only warnings and errors.
+        threads: number of CPU threads; 0 means all available to this process.
+        options: options of the command, as written on the command line.
     """
 
     debug: bool = False
@@ -37,9 +37,9 @@ session = Session()
 
 
 def to_stderr(message: str) -> None:
-    """Print a message to standard error, its parameters as options: `overwrite` is --overwrite, `tile=off` --tile off.
+    """Print a message to standard error, with parameters as options: `overwrite` becomes --overwrite.
 
-    The library names parameters between backticks; those that are options of the command are meant.
+    The library writes parameters in backticks; only those that are options of the command are replaced.
     """
 
     def option(found: re.Match[str]) -> str:
@@ -51,7 +51,7 @@ def to_stderr(message: str) -> None:
 
 @contextmanager
 def logging_debug() -> Iterator[None]:
-    """With --debug, print what the package logs, such as the traceback of each failure of a folder."""
+    """With --debug, print the log of the package, such as the traceback of each failure in a folder."""
     log = logging.getLogger("refinefuse")
     level, handler = log.level, logging.StreamHandler()
     if session.debug:
@@ -65,9 +65,9 @@ def logging_debug() -> Iterator[None]:
 
 
 def print_failures(failed: Mapping[str, str], unpaired: Sequence[str] = ()) -> int:
-    """Print what failed in a run over a folder, and which files have no counterpart; the exit code.
+    """Print the failures and unpaired files of a folder run; return the exit code.
 
-    What failed for one reason is named together, with the first message; --debug logs each of them.
+    Failures with the same reason are grouped under the first message; --debug logs each of them.
     """
     from refinefuse.errors import format_names
 
@@ -85,40 +85,40 @@ def print_failures(failed: Mapping[str, str], unpaired: Sequence[str] = ()) -> i
 
 
 def _reason(message: str) -> str:
-    """A message without what differs between files: names between quotes, and numbers."""
+    """Strip quoted names and numbers from a message, so that failures of different files can be grouped."""
     return re.sub(r"'[^'\n]*'|[\d.]+", "", message)
 
 
 def reopen_closed_streams() -> None:
-    """Send what goes to a standard stream that the caller closed nowhere, and never into a file opened later."""
+    """Redirect closed standard streams to the null device, so that output never ends up in a file opened later."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115  # for the life of the process
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115  # open for the lifetime of the process
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def limit_pixels(count: int | None) -> None:
-    """Read images of up to so many pixels, in the processes that this one starts too; None: as the environment says."""
+    """Set the maximum image size in pixels for this process and its children; None keeps that of the environment."""
     if count is not None:
         os.environ["REFINEFUSE_MAX_PIXELS"] = str(count)
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a run as Ctrl-C does."""
+    """SIGTERM, handled like Ctrl-C."""
 
 
 def wait_passively() -> None:
-    """Let threads of OpenMP sleep while they wait, unless the environment says otherwise.
+    """Make OpenMP threads sleep while they wait, unless the environment overrides it.
 
-    By default they spin, and take the processor from other jobs: torch beside one busy process is then many times
-    slower. It works only before torch is imported.
+    By default they spin and take CPU time from other jobs: with another busy process, torch becomes many times slower.
+    Must be called before torch is imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def prepare() -> None:
-    """Set threads and memory of this process for fusing. Imports torch."""
+    """Configure threads and memory allocation for fusing. Imports torch."""
     import cv2
 
     from refinefuse.inference.device import retain_freed_memory
@@ -130,7 +130,7 @@ def prepare() -> None:
 
 @contextmanager
 def stopping_cleanly() -> Iterator[None]:
-    """Inside, SIGTERM raises `Terminated`, so that nothing half-written is left."""
+    """Raise `Terminated` on SIGTERM within the context, so that no half-written file is left."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated
@@ -156,7 +156,7 @@ def insisting() -> Iterator[None]:
             before(ignored)
             return
         number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
-        threading.Timer(0.1, _thread.interrupt_main, [number]).start()  # later: what is raised here is ignored too
+        threading.Timer(0.1, _thread.interrupt_main, [number]).start()  # delayed: an exception raised here is ignored
 
     sys.unraisablehook = again
     try:

@@ -37,7 +37,7 @@ def run(
     from refinefuse.cli.session import session
     from refinefuse.studio.serve import serve
 
-    with suppress(KeyboardInterrupt):  # this is how it ends
+    with suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to stop
         serve(
             host,
             port,

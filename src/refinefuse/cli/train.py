@@ -52,7 +52,7 @@ def run(
 
 
 def _report(weights: Path) -> None:
-    """Say where the weights are, once however many processes trained them."""
+    """Print where the weights are, once even if several processes trained them."""
     from lightning.pytorch.utilities import rank_zero_only
 
     message = f"The weights are in '{weights}'. Try them: refinefuse fuse A B -o OUT --weights '{weights}'"

@@ -20,10 +20,7 @@ _SPAN, _ENOUGH = 20.0, 10.0  # maximum and minimum seconds of motion to compare
 _EVERY = 2.0  # seconds between comparisons
 _SMOOTH = 0.12  # seconds: about a frame of the slowest cameras
 _SURE = 0.7  # minimum correlation of a lag
-_RIVAL, _APART = (
-    0.8,
-    0.15,
-)  # ambiguous: this fraction of the best correlation, this many seconds away
+_RIVAL, _APART = 0.8, 0.15  # ambiguous: this fraction of the best correlation, this many seconds away
 _AGREED = 0.03  # maximum difference in seconds of two comparisons that agree
 _THUMBNAIL = (64, 48)
 

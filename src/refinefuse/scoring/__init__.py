@@ -1,1 +1,1 @@
-"""Score files and folders of fused images, and print the tables."""
+"""Score files and folders of fused images, and print tables."""

@@ -1,6 +1,6 @@
 """Score files and folders: fused images of one or several methods against their sources.
 
-Means are taken over the images that every method has, with intervals by the bootstrap over images.
+Means are computed over the images common to all methods, with bootstrap confidence intervals over images.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Triplet:
     """One fused image and its sources.
 
     Attributes:
-        method: whose image it is.
-        name: the name of the scene.
-        fused: its file.
-        a: the file of the first source.
-        b: the file of the second source.
+        method: name of the method.
+        name: name of the scene.
+        fused: file of the fused image.
+        a: file of the first source.
+        b: file of the second source.
     """
 
     method: str
@@ -47,19 +47,19 @@ class Triplet:
     b: Path
 
     def read(self, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
-        """The levels of the fused image and its sources, as `read_triplet`."""
+        """Read the fused image and its sources, as `read_triplet`."""
         return read_triplet(self, channels)
 
 
 @dataclass(frozen=True)
 class ScoringTask:
-    """What there is to score.
+    """A scoring task.
 
     Attributes:
-        triplets: method by method.
+        triplets: triplets to score, method by method.
         unmatched: fused images without a source.
-        missing: for each method, how many pairs of sources it has no image of.
-        notes: what else a user should know.
+        missing: number of source pairs without a fused image, by method.
+        notes: further remarks for the user.
     """
 
     triplets: tuple[Triplet, ...]
@@ -70,7 +70,7 @@ class ScoringTask:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over images with its 95 % interval."""
+    """A mean over images with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -79,13 +79,13 @@ class Mean:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores.
+    """Scores of one or several methods.
 
     Attributes:
         convention: key of the convention.
         metrics: keys of the metrics, in order.
         scores: method -> image -> metric -> value.
-        failures: what could not be scored, with the reasons.
+        failures: images that could not be scored, with the reasons.
     """
 
     convention: str
@@ -95,37 +95,37 @@ class ScoreTable:
 
     @property
     def common(self) -> list[str]:
-        """The images that every method has."""
+        """Return the images common to all methods."""
         methods = list(self.scores.values())
         return [name for name in methods[0] if all(name in other for other in methods)] if methods else []
 
     def means(self) -> dict[str, dict[str, Mean]]:
-        """Method -> metric -> mean over the common images."""
+        """Return method -> metric -> mean over the common images."""
         return {
             method: {key: bootstrap([images[name][key] for name in self.common]) for key in self.metrics}
             for method, images in self.scores.items()
         }
 
     def to_csv(self) -> str:
-        """All scores as CSV, one row per image."""
+        """Return all scores as CSV, one row per image."""
         from refinefuse.scoring.tables import as_csv
 
         return as_csv(self)
 
     def to_json(self) -> str:
-        """Scores, means and intervals as JSON; NaN is null."""
+        """Return scores, means and intervals as JSON; NaN becomes null."""
         from refinefuse.scoring.tables import as_json
 
         return as_json(self)
 
     def to_latex(self) -> str:
-        """The means as a LaTeX table, best and second marked."""
+        """Return the means as a LaTeX table with the best and second-best marked."""
         from refinefuse.scoring.tables import as_latex
 
         return as_latex(self)
 
     def deviations(self) -> dict[str, dict[str, float]]:
-        """Method -> metric -> standard deviation over the common images."""
+        """Return method -> metric -> standard deviation over the common images."""
         return {
             method: {key: float(np.std([images[name][key] for name in self.common])) for key in self.metrics}
             for method, images in self.scores.items()
@@ -136,9 +136,9 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
     """Match fused images with their sources by name.
 
     Args:
-        fused: images, folders of images, or folders of such folders; each folder of images is a method.
-        a: the first source: an image or a folder, as `fused`.
-        b: the second source.
+        fused: images, folders of images, or folders of such folders; each folder of images is one method.
+        a: the first source: an image or a folder, like `fused`.
+        b: the second source, likewise.
 
     Raises:
         PairingError: files and folders are mixed, or nothing matches.
@@ -165,7 +165,7 @@ def find_triplets(fused: Sequence[Path], a: Path, b: Path) -> ScoringTask:
 
 
 def file_method(path: Path, paths: Sequence[Path]) -> str:
-    """A short name by which the files differ."""
+    """Return the shortest name that distinguishes the file from the others."""
     names = [other.name for other in paths]
     return path.stem if names.count(path.name) == 1 else str(path)
 
@@ -185,12 +185,12 @@ def _holds_images(folder: Path) -> bool:
 
 
 def read_levels(path: Path, channels: Channels) -> Float[Tensor, "1 c h w"]:
-    """The 8-bit levels of an image as float64: its luma (BT.601) rounded to whole levels, or its three channels."""
+    """Read the 8-bit levels of an image as float64: BT.601 luma rounded to integers, or three channels."""
     return to_levels(read_image(path), channels)
 
 
 def to_levels(pixels: NDArray[Any], channels: Channels) -> Float[Tensor, "1 c h w"]:
-    """The levels of an image in memory, as `read_levels`."""
+    """Return the levels of an image in memory, as `read_levels`."""
     scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257}.get(pixels.dtype, 255.0)
     values = np.atleast_3d(pixels).astype(np.float64) * scale
     color = values[..., :3] if values.shape[-1] >= 3 else values[..., :1].repeat(3, -1)
@@ -202,7 +202,7 @@ def to_levels(pixels: NDArray[Any], channels: Channels) -> Float[Tensor, "1 c h 
 
 
 def read_triplet(triplet: Triplet, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
-    """The levels of the three images.
+    """Read the levels of the three images.
 
     Raises:
         InputError: a file cannot be read, or the sizes differ.
@@ -224,15 +224,15 @@ def score_triplets(
     num_workers: int = 1,
     progress: bool | None = False,
 ) -> ScoreTable:
-    """Score triplets of files; one that fails is reported and left out.
+    """Score triplets of files; those that fail are reported and left out.
 
     Args:
-        triplets: what to score.
-        metrics: keys, as in `evaluate`.
-        convention: whose definitions.
-        channels: luma, or the three color channels one by one.
-        num_workers: how many at the same time, each on one thread; with 1, torch divides the work as it likes.
-        progress: show a progress bar on standard error; None on a terminal only.
+        triplets: triplets to score.
+        metrics: metric keys, as in `evaluate`.
+        convention: whose definitions to use.
+        channels: luma, or the three color channels separately.
+        num_workers: number of parallel workers, with one thread each; with 1, torch uses its own threads.
+        progress: show a progress bar on standard error; None shows it only on a terminal.
     """
     triplets = list(triplets)
     rules = convention_named(convention)
@@ -263,7 +263,7 @@ def score_triplets(
 def _in_parallel(
     work: Callable[[Triplet], dict[str, float] | RefineFuseError], triplets: list[Triplet], num_workers: int
 ) -> Iterator[dict[str, float] | RefineFuseError]:
-    """Results in order. Threads suffice: torch lets go of the interpreter while it computes."""
+    """Yield results in order. Threads suffice, since torch releases the GIL while it computes."""
     if num_workers == 1:
         yield from map(work, triplets)
         return
@@ -277,7 +277,7 @@ def _in_parallel(
 
 
 def bootstrap(values: Sequence[float], bootstrap_samples: int = 2000) -> Mean:
-    """The mean and its 95 % interval by the percentile bootstrap, always with the same samples; NaN is left out.
+    """Compute the mean and its 95 % interval by the percentile bootstrap with a fixed seed, ignoring NaN.
 
     Source: B. Efron, R. J. Tibshirani, "An introduction to the bootstrap", 1993, section 13.3.
     """

@@ -1,4 +1,4 @@
-"""One form of table for `score` and `benchmark`, and how it is printed: text, Markdown, LaTeX (booktabs) and CSV."""
+"""Tables of `score` and `benchmark`, rendered as text, Markdown, LaTeX (booktabs) and CSV."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ARROWS = {True: "↑", False: "↓", None: "◦"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry.
+    """One table cell.
 
     Attributes:
-        text: what is shown.
-        value: what it is sorted by; NaN where there is nothing.
-        mark: the best or the second of its column.
-        note: the interval, as text.
+        text: displayed text.
+        value: sort key; NaN for an empty cell.
+        mark: whether it is the best or second-best of its column.
+        note: the confidence interval, as text.
     """
 
     text: str
@@ -37,13 +37,13 @@ class Table:
     """A table.
 
     Attributes:
-        key: what its files are called.
-        title: its heading.
-        header: the names of the columns; the first is that of the row's name.
-        rows: each row's name and its cells.
-        notes: what has to be said below it.
-        rules: before which rows a line is drawn.
-        ranked: the rows that take ranks; None where nothing is ranked.
+        key: base name of its files.
+        title: heading.
+        header: column names; the first is that of the row names.
+        rows: name and cells of each row.
+        notes: notes below the table.
+        rules: rows above which a rule is drawn.
+        ranked: rows that are ranked; None if the table has no ranks.
     """
 
     key: str
@@ -56,21 +56,21 @@ class Table:
 
 
 def format_value(value: float) -> str:
-    """Format a number with as many digits as are useful."""
+    """Format a number with a sensible number of digits."""
     if math.isnan(value):
         return "–"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def marks(penalties: Mapping[str, float]) -> dict[str, Mark]:
-    """Mark the best and the second of a column; with fewer than two there is nothing to mark."""
+    """Mark the best and second-best of a column with at least two values."""
     of_rank: dict[int, Mark] = {1: "best", 2: "second"}
     found = ranks_of(penalties)
     return {name: of_rank.get(found.get(name, 0), "") for name in penalties}
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Write rows as CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    """Format rows as CSV. Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_harmless(cell) for cell in row] for row in rows)
     return text.getvalue()
@@ -87,7 +87,7 @@ def _harmless(cell: object) -> object:
 
 
 def as_text(table: Table) -> str:
-    """The table for the terminal: * the best, + the second."""
+    """Render for the terminal: * marks the best, + the second-best."""
     marks = {"best": "*", "second": "+", "": " "}
     lines = [list(table.header), *([name, *(f"{c.text}{marks[c.mark]}" for c in cells)] for name, cells in table.rows)]
     sizes = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
@@ -104,7 +104,7 @@ def as_text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """The table as Markdown: the best bold, the second in italics."""
+    """Render as Markdown: best in bold, second-best in italics."""
     wraps = {"best": "**{}**", "second": "*{}*", "": "{}"}
     lines = [f"| {' | '.join(table.header)} |", f"|{'---|' * len(table.header)}"]
     for name, cells in table.rows:
@@ -113,7 +113,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, convention: str = "") -> str:
-    """The table for a paper: booktabs, the best bold, the second underlined."""
+    """Render as a `booktabs` table: best in bold, second-best underlined."""
     wraps = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
     lines = [
         rf"% {table.title}{f'; convention {convention}' if convention else ''}. Requires \usepackage{{booktabs}}.",
@@ -141,12 +141,12 @@ _TEX = {
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX prints it."""
+    """Escape the special characters of LaTeX."""
     return "".join(_TEX.get(c, c) for c in text)
 
 
 def as_csv(table: Table) -> str:
-    """The table as CSV, every digit, with the intervals where there are any."""
+    """Render as CSV in full precision, with intervals if available."""
     with_notes = [any(cells[i].note for _, cells in table.rows) for i in range(len(table.header) - 1)]
     header = [table.header[0]]
     for name, noted in zip(table.header[1:], with_notes, strict=True):

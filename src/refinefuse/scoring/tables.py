@@ -1,4 +1,4 @@
-"""Print scores: as text, CSV, JSON and LaTeX, each naming its convention."""
+"""Render scores as text, CSV, JSON and LaTeX, each with the name of its convention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refinefuse.scoring.rendering import ARROWS, Cell, Table, csv_text, marks
 
 
 def as_text(result: ScoreTable) -> str:
-    """A table for the terminal: methods and metrics, or for one method its means with their intervals."""
+    """Render for the terminal: methods by metrics, or the means with intervals of a single method."""
     head = f"convention {result.convention}: {CONVENTIONS[result.convention].used_by}\n{_count(result)}"
     return f"{head}\n\n{_several(result) if len(result.scores) > 1 else _single(result)}"
 
@@ -48,7 +48,7 @@ def _several(result: ScoreTable) -> str:
 
 
 def comparison_table(result: ScoreTable) -> Table:
-    """Methods by metrics: means with their standard deviations over the images, and the mean rank over the metrics."""
+    """Tabulate methods by metrics: means, standard deviations over the images, and the mean rank over the metrics."""
     means, spread = result.means(), result.deviations()
     penalties = {key: {m: METRICS[key].penalty(mean[key].value) for m, mean in means.items()} for key in result.metrics}
     marked = {key: marks(penalties[key]) for key in result.metrics}
@@ -74,7 +74,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def as_csv(result: ScoreTable) -> str:
-    """One row per image, every digit."""
+    """Render as CSV in full precision, one row per image."""
     rows = (
         [result.convention, method, name, *(repr(values[key]) for key in result.metrics)]
         for method, images in result.scores.items()
@@ -84,7 +84,7 @@ def as_csv(result: ScoreTable) -> str:
 
 
 def as_json(result: ScoreTable) -> str:
-    """Everything: images, means, intervals, failures; NaN is null."""
+    """Render images, means, intervals and failures as JSON; NaN becomes null."""
     document = {
         "convention": result.convention,
         "metrics": {
@@ -112,5 +112,5 @@ def _number(value: float) -> float | None:
 
 
 def as_latex(result: ScoreTable) -> str:
-    """A `booktabs` table with the best in bold and the second underlined."""
+    """Render as a `booktabs` table: best in bold, second-best underlined."""
     return rendering.latex(comparison_table(result), result.convention)

@@ -1,4 +1,4 @@
-"""Score fused volumes slice by slice, against their sources in the ranges in which they were fused."""
+"""Score fused volumes slice by slice against their sources, in the intensity ranges used for fusion."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class SliceTriplet(Triplet):
     """A fused slice and the slices of its sources.
 
     Attributes:
-        index: of the slice, as it is displayed.
-        pixels: (h, w, slices) or (h, w, slices, 3) of the fused volume.
-        sources: on its grid.
+        index: index of the displayed slice.
+        pixels: fused volume, (h, w, slices) or (h, w, slices, 3).
+        sources: the sources on its grid.
     """
 
     index: int
@@ -36,7 +36,7 @@ class SliceTriplet(Triplet):
     sources: DisplayedVolumes
 
     def read(self, channels: Channels) -> tuple[Tensor, Tensor, Tensor]:
-        """The levels of the fused slice and of its sources."""
+        """Return the levels of the fused slice and of its sources."""
         (a, b), _ = self.sources.at(self.index)
         fused = np.ascontiguousarray(self.pixels[:, :, self.index])
         first, second, third = (to_levels(image, channels) for image in (fused, a, b))
@@ -44,17 +44,17 @@ class SliceTriplet(Triplet):
 
 
 def find_task(fused: Sequence[Path], a: Path, b: Path, options: VolumeOptions) -> ScoringTask:
-    """What there is to score: slices if the sources are volumes, else images, as `find_triplets`.
+    """Find what to score: slices if the sources are volumes, otherwise images as in `find_triplets`.
 
     Args:
-        fused: volumes; or images and folders.
+        fused: volumes, or images and folders.
         a: the first source.
         b: the second source.
-        options: of volumes: how they were fused.
+        options: how the volumes were fused.
 
     Raises:
-        PairingError: volumes and images are mixed; else as `find_triplets`.
-        InputError: a volume cannot be read, or its grid has no overlap with a source.
+        PairingError: volumes and images are mixed, or as in `find_triplets`.
+        InputError: a volume cannot be read, or its grid does not overlap with a source.
     """
     paths = [as_path(path) for path in (*fused, a, b)]
     volumes = [path for path in paths if is_volume(path)]
