@@ -1,1 +1,1 @@
-"""The experiments of a paper as one command: methods x datasets x metrics, tables, figures and a report."""
+"""Benchmarks of fusion methods in one command: methods x datasets x metrics, with tables, figures and a report."""

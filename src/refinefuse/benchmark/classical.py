@@ -1,7 +1,7 @@
-"""Fusion without training: the rows that keep a table honest, and classical methods to beat.
+"""Fusion without training: trivial baselines and classical methods.
 
-Every function takes the two lumas, float32 (h, w) in [0, 1], of any size from 1 x 1, and returns the fused one, of the
-same size, which is clipped to [0, 1] by the caller.
+Every function takes two lumas, float32 (h, w) in [0, 1], of any size from 1 x 1, and returns the fused luma of the same
+size, which the caller clips to [0, 1].
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Rule = Callable[[Luma, Luma], Luma]
 
 @dataclass(frozen=True)
 class Classical:
-    """One row of the table.
+    """A classical method.
 
     Attributes:
-        fuse: makes the fused luma.
-        sanity: whether it is no method at all, but what every method has to beat.
+        fuse: function that computes the fused luma.
+        sanity: whether it is a trivial baseline (a copy or an average).
     """
 
     fuse: Rule
@@ -33,34 +33,34 @@ class Classical:
 
 
 def copy_of_a(a: Luma, b: Luma) -> Luma:
-    """The first source as it is."""
+    """Copy the first source."""
     return a
 
 
 def copy_of_b(a: Luma, b: Luma) -> Luma:
-    """The second source as it is."""
+    """Copy the second source."""
     return b
 
 
 def copy_of_larger_sd(a: Luma, b: Luma) -> Luma:
-    """The source with the larger standard deviation: the copy that wins most tables."""
+    """Copy the source with the larger standard deviation, the copy that ranks best in most tables."""
     return a if a.std() >= b.std() else b
 
 
 def average(a: Luma, b: Luma) -> Luma:
-    """The mean of both sources."""
+    """Mean of both sources."""
     mean: Luma = (a + b) / 2
     return mean
 
 
 def maximum(a: Luma, b: Luma) -> Luma:
-    """The brighter source at every pixel."""
+    """Pixelwise maximum of both sources."""
     brighter: Luma = np.maximum(a, b)
     return brighter
 
 
 def laplacian_pyramid(a: Luma, b: Luma, levels: int = 5) -> Luma:
-    """At every position and scale the source with the larger band-pass coefficient; the mean of the coarsest scale.
+    """Laplacian pyramid fusion: the larger band-pass coefficient per pixel and level, the mean at the coarsest level.
 
     Source: P. J. Burt, E. H. Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Communications
     31(4), 1983; for fusion: P. J. Burt, "The pyramid as a structure for efficient computation", in Multiresolution
@@ -79,12 +79,12 @@ def laplacian_pyramid(a: Luma, b: Luma, levels: int = 5) -> Luma:
 
 
 def wavelet(a: Luma, b: Luma, levels: int = 3) -> Luma:
-    """As the Laplacian pyramid, in the wavelet transform without decimation, which is invariant to shifts.
+    """The rule of the Laplacian pyramid applied to the undecimated, shift-invariant wavelet transform.
 
     Needs PyWavelets (extra `benchmark`).
 
     Source: O. Rockinger, "Image sequence fusion using a shift-invariant wavelet transform", ICIP 1997. Differs from it
-    in the wavelet: Daubechies' of two vanishing moments instead of Haar's.
+    in the wavelet: Daubechies with two vanishing moments instead of Haar.
 
     Raises:
         MissingDependencyError: PyWavelets is not installed.
@@ -103,7 +103,7 @@ def wavelet(a: Luma, b: Luma, levels: int = 3) -> Luma:
 
 
 def guided_filter(a: Luma, b: Luma) -> Luma:
-    """Two scales, each weighted by a saliency map that a guided filter aligns with the source's edges.
+    """Fusion of two scales, each weighted by a saliency map that a guided filter aligns with the edges of the source.
 
     Source: S. Li, X. Kang, J. Hu, "Image fusion with guided filtering", IEEE Trans. Image Processing 22(7), 2013, with
     its parameters: 31 x 31 average, (r, eps) of (45, 0.3) for the base and (7, 1e-6) for the detail layer.
@@ -120,12 +120,12 @@ def guided_filter(a: Luma, b: Luma) -> Luma:
 
 
 def saliency_wls(a: Luma, b: Luma) -> Luma:
-    """Three scales and a base; the base is weighted by visual saliency, the details are drawn towards those of `b`.
+    """Fusion of a base, weighted by visual saliency, and three detail layers, regularized toward those of `b`.
 
     Source: J. Ma, Z. Zhou, B. Wang, H. Zong, "Infrared and visible image fusion based on visual saliency map and
     weighted least square optimization", Infrared Physics & Technology 82, 2017, with its parameters (sigma 2, 4, 8
-    pixels, range 0.05, lambda 0.01). Differs from it in the rolling guidance filter (Zhang et al., ECCV 2014), whose
-    joint filter is a guided one here instead of a bilateral one.
+    pixels, range 0.05, lambda 0.01). Differs from it in the rolling guidance filter (Zhang et al., ECCV 2014), which
+    uses a guided filter here instead of a joint bilateral filter.
     """
     layers_a, layers_b = _rolling_layers(a), _rolling_layers(b)
     weight = 0.5 + (_saliency(a) - _saliency(b)) / 2
@@ -172,7 +172,7 @@ def _guided(guide: Luma, x: Luma, radius: int, eps: float) -> Luma:
 
 
 def _rolling_layers(x: Luma, scales: int = 3, iterations: int = 4) -> list[Luma]:
-    """Detail layers from fine to coarse, and the base, by rolling guidance and at the last scale a Gaussian."""
+    """Split into detail layers, fine to coarse, and a base, by rolling guidance and a Gaussian at the last scale."""
     layers, current = [], x
     for scale in range(scales):
         sigma = 2.0 * 2**scale
@@ -185,7 +185,7 @@ def _rolling_layers(x: Luma, scales: int = 3, iterations: int = 4) -> list[Luma]
 
 
 def _saliency(x: Luma) -> Luma:
-    """How far a level is from all others of the image, on average, scaled to a maximum of 1."""
+    """Mean absolute difference of each pixel's level to all others in the image, scaled to a maximum of 1."""
     levels = (x * 255 + 0.5).astype(np.uint8)
     weight = np.bincount(levels.ravel(), minlength=256)
     distance = np.abs(np.arange(256)[:, None] - np.arange(256)) @ weight

@@ -1,4 +1,4 @@
-"""The config of a benchmark: which methods are compared on which datasets, in one YAML file."""
+"""Benchmark config: the methods and datasets to compare, in one YAML file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from refinefuse.settings import read_settings
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A line of the config that brings one method, or several.
+    """Config entry of one or several methods.
 
     Args:
         spec: `weights:NAME`, `folder:PATH`, `python:module:function`, `onnx:FILE`, `scores:FILE.csv`, or the name of
-            a classical method or a plug-in; `classical` stands for all classical ones. `python:` imports and runs that
-            module: use only configs that you trust. `{data_root}` in a path is the folder of the datasets,
-            `{config_dir}` that of the config, `{dataset}` the name of the dataset; `*` may stand for the last part of a
-            folder, each match being a method.
-        name: what tables call it; by default what the source says.
-        ranked: whether it is ranked. An unranked method is shown with the rank that it would have if it alone joined
-            the ranked ones, as copies and averages always are.
-        optional: whether the run may leave it out where its images or scores are missing.
+            a classical method or a plug-in; `classical` selects all classical ones. `python:` imports and runs that
+            module: use only configs that you trust. In paths, `{data_root}` is the data root, `{config_dir}` the folder
+            of the config and `{dataset}` the name of the dataset; the last part of a folder may contain `*`, and each
+            match is a method.
+        name: name in tables; by default derived from the spec.
+        ranked: whether it is ranked. An unranked method is shown with the rank it would have if it alone were added to
+            the ranked ones; copies and averages are always unranked.
+        optional: whether to skip it where its images or scores are missing.
     """
 
     spec: str
@@ -42,12 +42,12 @@ class DatasetEntry:
     """Two folders of aligned images.
 
     Args:
-        name: what tables call it.
-        a: folder of the first source (infrared, CT, MRI beside color), relative to the folder of the datasets.
-        b: folder of the second source (visible, PET, SPECT, MRI beside CT).
-        pattern: which names, as in a shell; `*N` are those that end in N.
-        stride: take every so many of them, from the first on.
-        names: just these.
+        name: name in tables.
+        a: folder of the first source (infrared, CT, MRI paired with color), relative to the data root.
+        b: folder of the second source (visible, PET, SPECT, MRI paired with CT).
+        pattern: glob pattern of the file names; `*N` matches names that end in N.
+        stride: keep every n-th pair, starting with the first.
+        names: names of the pairs to use; by default all.
     """
 
     name: str
@@ -64,11 +64,11 @@ class DatasetEntry:
 
 @dataclass(frozen=True)
 class DegradationEntry:
-    """One way in which the degradation on the second source gets worse, step by step.
+    """A degradation of the second source at increasing severities.
 
     Args:
         kind: underexposure, overexposure, haze, sensor_noise or rain, as in training.
-        severities: the steps, each above 0 and at most 1.
+        severities: severities, each above 0 and at most 1.
     """
 
     kind: str
@@ -85,9 +85,9 @@ class GridEntry:
     """A grid of images with zoomed regions.
 
     Args:
-        dataset: the dataset.
-        image: the name of the pair.
-        regions: each [x, y, width, height] in pixels; by default the one where the methods differ most.
+        dataset: name of the dataset.
+        image: name of the pair.
+        regions: regions [x, y, width, height] in pixels; by default the one where the methods differ most.
     """
 
     dataset: str
@@ -101,13 +101,13 @@ class GridEntry:
 
 @dataclass(frozen=True)
 class CostEntry:
-    """What a pair costs: time, memory, arithmetic, parameters, all methods interleaved in one run.
+    """Cost measurement per pair: time, memory, FLOPs and parameters, with all methods interleaved in one run.
 
     Args:
-        height: of the pair, in pixels.
-        width: of the pair, in pixels.
-        repeats: how often each is timed; the median counts.
-        published: a CSV with the columns method, relative_time, parameters, gflops and peak_memory_mb, of methods that
+        height: image height in pixels.
+        width: image width in pixels.
+        repeats: number of timings of each method; the median is reported.
+        published: CSV with the columns method, relative_time, parameters, gflops and peak_memory_mb, for methods that
             were measured elsewhere; `{config_dir}` and `{data_root}` as in a method's `spec`.
     """
 
@@ -126,14 +126,14 @@ class LabelEntry:
     """Labels of a dataset.
 
     Args:
-        dataset: the dataset.
+        dataset: name of the dataset.
         format: yolo (one text file per image), voc (one XML file per image), coco (one JSON file) or mask (an image of
-            class numbers, of which boxes are made).
-        path: their folder, or the JSON file, relative to the folder of the datasets.
-        classes_from: the dataset of the catalog whose map of classes holds; by default the one of the dataset's name.
-        classes: a map of your own: what a label calls an object -> its class; an empty text leaves it out, a star at
-            the end says that such objects were not separated.
-        name: what tables call it; by default the dataset's name.
+            class numbers, from which boxes are derived).
+        path: folder of the labels, or the JSON file, relative to the data root.
+        classes_from: catalog dataset whose class mapping is used; by default the one with the dataset's name.
+        classes: class mapping: class in the label file -> target class; an empty string drops the class, a trailing
+            star makes its boxes ignore regions.
+        name: name in tables; by default the dataset's name.
     """
 
     dataset: str
@@ -145,14 +145,14 @@ class LabelEntry:
 
     @property
     def title(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         return self.name or self.dataset
 
     def meanings(self) -> Mapping[str, str]:
-        """The map of classes.
+        """Return the class mapping.
 
         Raises:
-            ConfigError: none is given, and the catalog has none for this format.
+            ConfigError: neither the entry nor the catalog has a mapping for this format.
         """
         return class_mapping(
             self.format, self.classes_from or (self.dataset if self.dataset in CATALOG else None), self.classes
@@ -161,17 +161,17 @@ class LabelEntry:
 
 @dataclass(frozen=True)
 class DetectionEntry:
-    """What a detector finds in each source and in each fused image.
+    """Evaluation of detectors on each source and each fused image.
 
     Args:
         detector: FILE.onnx (YOLOX; others with FILE.yaml beside it), a folder or `hf://owner/name` (transformers), or
-            boxes that were found elsewhere, FILE.json with `{dataset}` and `{method}` in its path; or a list of these,
-            which are compared. `{data_root}` and `{config_dir}` as in a method's `spec`, and `*` in the last part.
-        labels: with what it is compared.
-        classes: which classes.
-        class_aliases: what the detector calls -> what that counts as: {truck: car}.
-        subsets: parts of a dataset by their names, as in a shell: {day: "*D", night: "*N"}.
-        gray: also look at every image without its color.
+            existing detections, FILE.json with `{dataset}` and `{method}` in its path; or a list of these to compare.
+            `{data_root}` and `{config_dir}` as in a method's `spec`; the last part may contain `*`.
+        labels: labels for the evaluation.
+        classes: classes to evaluate.
+        class_aliases: class of the detector -> class to evaluate it as: {truck: car}.
+        subsets: glob patterns that divide a dataset by name: {day: "*D", night: "*N"}.
+        gray: also evaluate on grayscale versions of all images.
     """
 
     detector: str | list[str]
@@ -187,20 +187,20 @@ class DetectionEntry:
 
     @property
     def detectors(self) -> list[str]:
-        """All of `detector`."""
+        """`detector` as a list."""
         return [self.detector] if isinstance(self.detector, str) else self.detector
 
 
 @dataclass(frozen=True)
 class SegmentationEntry:
-    """What ready-trained segmentation networks make of each source and of each fused image.
+    """Evaluation of pretrained segmentation networks on each source and each fused image.
 
     Args:
-        network: FILE.onnx with FILE.yaml beside it, or a list of these; paths as those of detectors.
-        labels: the masks with which they are compared.
-        classes: which classes; of a network, those that it knows.
-        class_aliases: what a network or a mask calls -> what that counts as: {rider: person}.
-        subsets: parts of a dataset by their names, as in a shell: {day: "*D", night: "*N"}.
+        network: FILE.onnx with FILE.yaml beside it, or a list of these; paths as for detectors.
+        labels: masks for the evaluation.
+        classes: classes to evaluate; classes that a network lacks are skipped for it.
+        class_aliases: class of a network or mask -> class to evaluate it as: {rider: person}.
+        subsets: glob patterns that divide a dataset by name: {day: "*D", night: "*N"}.
     """
 
     network: str | list[str]
@@ -219,7 +219,7 @@ class SegmentationEntry:
 
     @property
     def networks(self) -> list[str]:
-        """All of `network`."""
+        """`network` as a list."""
         return [self.network] if isinstance(self.network, str) else self.network
 
 
@@ -236,22 +236,22 @@ def _check_labels(labels: list[LabelEntry], classes: list[str], subsets: dict[st
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """An experiment.
+    """Config of a benchmark.
 
     Args:
-        title: the heading of the report.
-        methods: what is compared; the first one is what the others are tested against.
-        datasets: on which images.
-        metrics: names of metrics; common, diagnostics and all stand for several. None, if `detection` or
-            `segmentation` is asked for.
-        convention: whose definitions; `refinefuse metrics` lists them.
-        detection: also let detectors look at the images, and compare what they find with labels.
-        segmentation: also let segmentation networks look at the images, and compare what they say with masks.
-        degradations: also fuse under worse degradation, and draw curves. Only methods that can be run take part.
-        cost: also measure what a pair costs.
-        paired_differences: also show every method as its difference from the first one, as an ablation does.
-        scenes: of each dataset, how many pairs the grids and the report show: those on which the methods differ most.
-        grids: pairs to show instead, with regions of your choice.
+        title: heading of the report.
+        methods: methods to compare; the first one is the reference of the tests.
+        datasets: datasets of image pairs.
+        metrics: names of metrics, or the groups common, diagnostics and all. May be empty with `detection` or
+            `segmentation`.
+        convention: convention of the metrics' definitions; `refinefuse metrics` lists them.
+        detection: also run detectors on the images and evaluate them against labels.
+        segmentation: also run segmentation networks on the images and evaluate them against masks.
+        degradations: also fuse degraded sources and plot robustness curves, for methods that can be run.
+        cost: also measure the cost per pair.
+        paired_differences: also report the difference of every method from the first one, as in an ablation.
+        scenes: number of pairs per dataset in the grids and the report: those on which the methods differ most.
+        grids: pairs to show instead, with optional regions.
     """
 
     title: str
@@ -291,7 +291,7 @@ class BenchmarkConfig:
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a name is that of a file or folder here, on any system: no separators, no way out."""
+    """Whether a name is a plain file or folder name on any system, without separators or `..`."""
     return name not in ("", ".", "..") and not set(name) & set("/\\:\0")
 
 
@@ -299,6 +299,6 @@ def load_benchmark_config(path: Path) -> BenchmarkConfig:
     """Read a benchmark config.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, has an unknown key, or a value of the wrong type or out of range.
+        ConfigError: the file is missing or not YAML, or has an unknown key, a value of the wrong type or out of range.
     """
     return read_settings(BenchmarkConfig, path, "benchmark config")

@@ -1,7 +1,7 @@
-"""What a pair costs: time, memory, arithmetic and parameters, all methods interleaved in one run.
+"""Measure the cost per pair: time, memory, FLOPs and parameters, with all methods interleaved in one run.
 
-Times are CPU times of one thread, also as multiples of a fixed reference network's time in the same repeats: that ratio
-can be compared between machines.
+Times are CPU times of one thread, also relative to a fixed reference network timed in the same repeats; this ratio is
+comparable between machines.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from refinefuse.scoring.rendering import csv_text
 
 @dataclass(frozen=True)
 class Cost:
-    """What one method costs a pair; NaN where it is not known.
+    """Cost of a method per pair; NaN where unknown.
 
     Attributes:
-        method: its name.
-        latency_ms: CPU time of one thread.
-        relative_time: the same over the time of the reference network.
-        parameters: number of trained values.
-        gflops: arithmetic of the network, two for a multiplication with addition.
-        peak_memory_mb: what fusing adds to the memory of a process, in MiB.
-        published: whether it was measured elsewhere.
+        method: name of the method.
+        latency_ms: CPU time of one thread in milliseconds.
+        relative_time: `latency_ms` divided by that of the reference network.
+        parameters: number of parameters.
+        gflops: GFLOP of the network, counting a multiply-add as two.
+        peak_memory_mb: increase of the peak process memory during fusion, in MiB.
+        published: whether the values are from a publication.
     """
 
     method: str
@@ -59,7 +59,7 @@ class Cost:
 
 
 def reference() -> nn.Module:
-    """The reference network of relative times: ten 3 x 3 convolutions, 1-32-...-32-1 channels, ReLU between."""
+    """Build the reference network: ten 3 x 3 convolutions with 1-32-...-32-1 channels and ReLU in between."""
     channels = [1, *[32] * 9, 1]
     layers = [layer for c, w in pairwise(channels) for layer in (nn.Conv2d(c, w, 3, padding=1), nn.ReLU())]
     return nn.Sequential(*layers[:-1]).eval()
@@ -68,7 +68,7 @@ def reference() -> nn.Module:
 def time_interleaved(
     runs: Mapping[Hashable, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
 ) -> dict[Hashable, list[float]]:
-    """Times of several pieces of work in seconds, in interleaved repeats after one that warms up."""
+    """Time several functions in interleaved repeats after a warm-up; return the times in seconds."""
     times: dict[Hashable, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, work in runs.items():
@@ -80,19 +80,19 @@ def time_interleaved(
 
 
 def ratio(taken: Sequence[float], of_reference: Sequence[float]) -> float:
-    """Median multiple of the reference's time in the same repeat."""
+    """Median over the repeats of the time divided by the reference's time."""
     return statistics.median(x / y for x, y in zip(taken, of_reference, strict=True))
 
 
 def added_memory(work: Callable[[], object]) -> float:
-    """What a call adds to the peak memory of this process, in MiB; NaN where unknown (not Linux)."""
+    """Increase of this process's peak memory during a call, in MiB; NaN where unknown (not Linux)."""
     status = Path("/proc/self/status")
     if not status.exists():
         return math.nan
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps what was freed, and would give it out again
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc would reuse memory that it retains
     if trim is not None:
         trim(0)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak
     before = _resident(status, "VmRSS")
     work()
     return _resident(status, "VmHWM") - before
@@ -104,13 +104,13 @@ def _resident(status: Path, field: str) -> float:
 
 
 def costs_of(entry: CostEntry, methods: Sequence[Method], published: Path | None, keep: Path) -> list[Cost]:
-    """Measure the methods that can be run, and add what was published; a measurement is kept until a method changes.
+    """Measure the methods that can be run and add published costs; measurements are cached until a method changes.
 
     Args:
-        entry: size and repeats.
-        methods: of the config.
-        published: a CSV of costs that were measured elsewhere.
-        keep: the CSV in which the result is kept.
+        entry: image size and number of repeats.
+        methods: methods of the config.
+        published: CSV of costs that were measured elsewhere.
+        keep: CSV that caches the result.
 
     Raises:
         InputError: the published costs cannot be read.
@@ -153,7 +153,7 @@ def _measure(entry: CostEntry, methods: Sequence[Method]) -> list[Cost]:
 
 
 def _call(method: Method, height: int, width: int) -> Callable[[], object]:
-    """One pair: for weights the network alone, as published costs are; for other methods from array to array."""
+    """Return a call that fuses one pair: only the network for weights, as published; array to array for others."""
     a, b = _pair(height, width)
     if method.kind != "weights":
         fuse = method.open()
@@ -166,14 +166,14 @@ def _call(method: Method, height: int, width: int) -> Callable[[], object]:
 
 @lru_cache(maxsize=4)
 def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
-    """The sample of a night street, both gray, resized."""
+    """Sample pair of a street at night, resized, both in grayscale."""
     a, b = read_sample("night_street")
     gray = cv2.cvtColor(b, cv2.COLOR_RGB2GRAY)
     return cv2.resize(a, (width, height)), cv2.resize(gray, (width, height))
 
 
 def _arithmetic(method: Method, call: Callable[[], object]) -> tuple[float, float]:
-    """Parameters and GFLOP of weights; unknown for other methods."""
+    """Number of parameters and GFLOP of weights; unknown for other methods."""
     if method.kind != "weights":
         return math.nan, math.nan
     with FlopCounterMode(display=False) as counter:
@@ -183,14 +183,14 @@ def _arithmetic(method: Method, call: Callable[[], object]) -> tuple[float, floa
 
 
 def _peaks(methods: Sequence[Method], height: int, width: int) -> list[float]:
-    """In a process of its own, which has not fused anything yet."""
+    """Measure peak memory in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.starmap(_peak, [(method, height, width) for method in methods])
 
 
 def _peak(method: Method, height: int, width: int) -> float:
     torch.set_num_threads(1)
-    _call(method, 32, 32)()  # what the first call alone allocates does not count
+    _call(method, 32, 32)()  # exclude one-time allocations of the first call
     return added_memory(_call(method, height, width))
 
 

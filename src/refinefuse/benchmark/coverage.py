@@ -1,4 +1,4 @@
-"""Whether a method has all images of a set: one that lacks some is shown, named, and kept out of the ranks."""
+"""Check that a method has all images of a dataset; otherwise it is shown with a remark and not ranked."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from refinefuse.data.pairs import pair_folders
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a method has of a set.
+    """Coverage of a dataset by a method.
 
     Attributes:
-        expected: how many images.
-        missing: the names of those that are not there, or could not be scored.
-        extra: files that belong to no pair.
-        unlike: files that do not look like their sources: of another scene, or left over from another run.
+        expected: number of images in the dataset.
+        missing: names of images that are missing or could not be scored.
+        extra: files that match no pair.
+        unlike: files that do not match their sources: another scene, or leftovers of another run.
     """
 
     expected: int
@@ -28,17 +28,17 @@ class Coverage:
 
     @property
     def found(self) -> int:
-        """How many images were scored."""
+        """Number of scored images."""
         return self.expected - len(self.missing)
 
     @property
     def complete(self) -> bool:
-        """Whether all are there."""
+        """Whether no image is missing."""
         return not self.missing
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of it, if the method has any image of the set."""
+        """Remarks for the report, if the method has any image of the dataset."""
         parts = {
             f"lacks {len(self.missing)} of {self.expected}": self.missing,
             "has files that do not belong to any pair": self.extra,
@@ -53,10 +53,10 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def images_of(method: Method, images: ImageDataset) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The files of a `folder` method for a set, by name, and the names of files that belong to no pair.
+    """Return the files of a `folder` method for a dataset, by name, and the names of files that match no pair.
 
     Raises:
-        PairingError: the folder holds no image of the set, or two of one name.
+        PairingError: the folder has no image of the dataset, or two with the same name.
     """
     folder = Path(method.target.replace("{dataset}", images.name))
     if not folder.is_dir():

@@ -1,7 +1,7 @@
-"""A degraded second source, and what a fused image keeps of the scene all the same.
+"""Robustness to degradations of the second source.
 
-A method sees the degraded image, but every metric compares with the clean sources: what counts is how much of the scene
-is in the result. The degradations are those that training meets (`refinefuse.data.degradations`).
+A method fuses the degraded image, but every metric compares its result with the clean sources, to measure how much of
+the scene is preserved. The degradations are those used in training (`refinefuse.data.degradations`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from refinefuse.metrics.structure import ssim
 
 
 class DegradationLevel(NamedTuple):
-    """A degradation and its severity, above 0 and at most 1; `CLEAN` is neither."""
+    """A degradation and its severity, above 0 and at most 1; `CLEAN` means no degradation."""
 
     kind: str
     severity: float
 
     @property
     def folder(self) -> str:
-        """What the folder of its images is called after the name of the set."""
+        """Suffix of the folder name of its images, after the dataset's name."""
         return "" if self == CLEAN else f"@{self.kind}-{self.severity:g}"
 
 
@@ -39,10 +39,10 @@ CLEAN = DegradationLevel("clean", 0.0)
 
 
 def degrade(image: Pixels, degradation: DegradationLevel, name: str) -> Pixels:
-    """The luma of an image under that degradation, in 8 bits, as a camera would give it.
+    """Degrade the luma of an image, quantized to 8 bits as by a camera.
 
-    What is random (where lamps stand, the grain) depends on the kind and on `name` alone: the steps of an image differ
-    in severity, not in luck.
+    Randomness (positions of lamps, noise) depends only on the kind and on `name`, so the steps of an image differ only
+    in severity.
     """
     seed = int.from_bytes(hashlib.sha256(f"{degradation.kind}/{name}".encode()).digest()[:8], "little")
     luma = to_ycbcr(to_tensor(image)).luma[0, 0].numpy()
@@ -53,7 +53,7 @@ def degrade(image: Pixels, degradation: DegradationLevel, name: str) -> Pixels:
 
 @dataclass(frozen=True)
 class RobustnessMetric:
-    """One curve of the study; higher is better for all."""
+    """A robustness metric; higher is better."""
 
     key: str
     title: str
@@ -68,13 +68,13 @@ ROBUSTNESS_METRICS = (
 
 
 def keeps(fused: Tensor, a: Tensor, b: Tensor, clean: Tensor) -> Mapping[str, float]:
-    """What an image that was fused in bad degradation keeps, by the keys of `ROBUSTNESS_METRICS`.
+    """Compute the `ROBUSTNESS_METRICS` of an image that was fused from a degraded source.
 
     Args:
-        fused: (1, 1, h, w), levels 0..255.
-        a: the first source.
-        b: the second source as it is in good degradation.
-        clean: what the method makes of `a` and `b`.
+        fused: fused image (1, 1, h, w), 0..255.
+        a: first source.
+        b: second source without degradation.
+        clean: the method's result for `a` and `b`.
     """
     with caching(), torch.no_grad():
         values = {

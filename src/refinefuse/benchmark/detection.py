@@ -1,7 +1,7 @@
-"""The detection study: the same detectors on both sources and on every fused image, compared with labels.
+"""Detection study: run the same detectors on both sources and every fused image and evaluate them against labels.
 
-What was found is kept in the store under a checksum of the image, of the detector and of the code, so that a change
-touches what depends on it alone.
+Detections are cached in the result store under a checksum of the image, the detector and the code, so that a change
+invalidates only the results that depend on it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from refinefuse.image.pixels import Pixels
 from refinefuse.progress import progress_bar
 
 SOURCES = ("infrared", "visible")
-"""What the rows of `a` and `b` are called."""
+"""Names of the rows of `a` and `b`."""
 _CODE = tuple(
     f"refinefuse.{name}"
     for name in (
@@ -51,14 +51,14 @@ _CODE = tuple(
 
 
 def seen_by(source: str, variables: PathVariables) -> Callable[[Pixels, Pixels], Shown]:
-    """What a detector sees of a pair: `infrared` or `visible` as it is, or fused by a method that can be run.
+    """Return a function that turns a pair into a detector's input: one of the sources, or the fused image.
 
     Args:
-        source: one of the two words, or a source as in a config.
-        variables: where its paths begin.
+        source: `infrared`, `visible`, or a method's `spec` as in a config.
+        variables: values of the path variables in the spec.
 
     Raises:
-        RefineFuseError: there is no such method, several are meant, or it cannot be run.
+        RefineFuseError: the method does not exist, is ambiguous, or cannot be run.
     """
     if source in SOURCES:
         return lambda a, b: to_rgb8(a if source == SOURCES[0] else b)
@@ -71,14 +71,14 @@ def seen_by(source: str, variables: PathVariables) -> Callable[[Pixels, Pixels],
 
 @dataclass(frozen=True)
 class DetectionJob:
-    """What one step is to do: one image, as it is looked at, and the detector.
+    """One step of the study: a detector and its input image.
 
     Attributes:
-        where: the row that it belongs to.
-        name: the name of the pair.
-        image: the file.
-        color: the file whose color a gray one gets.
-        detector: the detector's file or folder.
+        where: row of the table.
+        name: name of the pair.
+        image: image file.
+        color: file whose color is added to a gray image.
+        detector: file or folder of the detector.
     """
 
     where: DetectionRow
@@ -88,19 +88,19 @@ class DetectionJob:
     detector: Path
 
     def pixels(self) -> Shown:
-        """What the detector sees."""
+        """Load the detector's input."""
         rgb = to_display(self.image, self.color)
         return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, -1) if self.where.gray else rgb
 
 
 @dataclass(kw_only=True)
 class Looks:
-    """How often a network looked.
+    """Counts of the images that a network processed.
 
     Attributes:
-        looked: how many images were looked at now.
-        cached: how many were in the result store already.
-        failures: what went wrong.
+        looked: number of images processed in this run.
+        cached: number of images taken from the result store.
+        failures: error messages.
     """
 
     looked: int = 0
@@ -110,12 +110,12 @@ class Looks:
 
 @dataclass(kw_only=True)
 class Study(Looks):
-    """What one detector gives.
+    """Results of one detector.
 
     Attributes:
-        detector: what tables call it; empty if it is the only one.
-        found: the boxes by row and image.
-        comparisons: one for each entry of labels.
+        detector: name in tables; empty if it is the only one.
+        found: detections by row and image.
+        comparisons: one evaluation for each entry of labels.
     """
 
     detector: str = ""
@@ -125,16 +125,16 @@ class Study(Looks):
 
 @dataclass(frozen=True)
 class StudyInputs:
-    """What a study of networks begins with.
+    """Inputs of a detection or segmentation study.
 
     Attributes:
-        variables: where the config's paths begin.
-        methods: whose fused images.
-        sets: the datasets.
-        results: what was fused.
-        output: the folder of the results, with the store.
-        num_workers: how many processes.
-        progress: show a progress bar on standard error; None on a terminal only.
+        variables: values of the path variables in the config.
+        methods: fusion methods.
+        sets: datasets.
+        results: results of the benchmark, with the fused images.
+        output: output folder, with the result store.
+        num_workers: number of processes.
+        progress: show a progress bar on standard error; None only on a terminal.
     """
 
     variables: PathVariables
@@ -146,22 +146,22 @@ class StudyInputs:
     progress: bool | None
 
     def open_store(self) -> closing[ResultStore]:
-        """What earlier runs found; closed at the end of a `with` block."""
+        """Open the result store for a `with` block."""
         return closing(ResultStore(self.output / "results.jsonl"))
 
 
 def run_studies(entry: DetectionEntry, inputs: StudyInputs) -> list[Study]:
-    """Look at all images that were not looked at yet, with every detector, and compare.
+    """Run every detector on the images that are not cached, and evaluate.
 
     Raises:
         RefineFuseError: a detector or the labels cannot be used, or an extra is missing.
     """
     labeled = {one.dataset for one in entry.labels}
     sets = [images for images in inputs.sets if images.name in labeled]
-    labels = [_read_labels(one, inputs.variables, sets) for one in entry.labels]  # before the long work
+    labels = [_read_labels(one, inputs.variables, sets) for one in entry.labels]  # fail early
     sources = find_networks(entry.detectors, inputs.variables, "detector")
     located = {name: None if source.endswith(".json") else locate_detector(source) for name, source in sources.items()}
-    for detector in located.values():  # one that cannot be used is refused before the long work
+    for detector in located.values():  # reject an unusable detector early
         if detector is not None:
             open_detector(detector)
     studies = []
@@ -181,16 +181,16 @@ def run_studies(entry: DetectionEntry, inputs: StudyInputs) -> list[Study]:
 
 
 def find_networks(entries: Sequence[str], variables: PathVariables, what: str) -> dict[str, str]:
-    """The networks that a config names, by what tables call them: the file or folder without extension.
+    """Find the networks of a config, by their name in tables: the file or folder name without extension.
 
     Args:
-        entries: paths, in whose last part `*` may stand for several.
-        variables: where they begin; `{dataset}` and `{method}` stay.
-        what: what they are called in messages.
+        entries: paths; the last part may contain `*`.
+        variables: values of the path variables; `{dataset}` and `{method}` are left as they are.
+        what: name of the kind of network in error messages.
 
     Raises:
-        InputError: a pattern fits nothing.
-        ConfigError: two have the same name.
+        InputError: a pattern matches nothing.
+        ConfigError: two networks have the same name.
     """
     named: dict[str, str] = {}
     for entry in entries:
@@ -217,7 +217,7 @@ def _read_labels(entry: LabelEntry, variables: PathVariables, sets: Sequence[Ima
 
 
 class RowImage(NamedTuple):
-    """An image that networks look at: row, set and pair, the file, and the file that gives its color."""
+    """An input image of the networks: row, dataset, pair, image file, and the file that provides its color."""
 
     row: str
     dataset: str
@@ -227,7 +227,7 @@ class RowImage(NamedTuple):
 
 
 def iter_rows(methods: Sequence[Method], sets: Sequence[ImageDataset], results: Results) -> Iterator[RowImage]:
-    """Everything that networks look at: both sources, and the fused images."""
+    """Yield all input images of the networks: both sources and the fused images."""
     taken = [method.name for method in methods if method.name in SOURCES]
     if taken:
         raise ConfigError(
@@ -266,7 +266,7 @@ def _look(study: Study, entry: DetectionEntry, detector: Path, images: Iterator[
 
 
 def network_checksum(network: Path, *code: str) -> str:
-    """A checksum over what decides what a network says: its files, and modules of this project."""
+    """Checksum of everything that affects a network's output: its files and modules of this project."""
     files = sorted(p for p in network.iterdir() if p.suffix in (".json", ".safetensors")) if network.is_dir() else []
     beside = [network, *(network.with_suffix(suffix) for suffix in (".txt", ".yaml"))] if not files else []
     return checksum(*(file_checksum(p) for p in (*files, *beside) if p.is_file()), code_checksum(*code))
@@ -284,7 +284,7 @@ def _collect(
 
 
 def look_at(look: DetectionJob) -> list[list[Any]] | str:
-    """What the detector finds in one image, packed for the store, or what went wrong."""
+    """Run the detector on one image; return the boxes in the store's format, or an error message."""
     try:
         return _packed(open_detector(look.detector)(look.pixels()))
     except RefineFuseError as error:

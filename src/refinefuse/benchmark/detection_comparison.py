@@ -1,4 +1,4 @@
-"""What a detector found in the images of every row, here or elsewhere, compared with labels."""
+"""Evaluate the detections of every row, computed here or elsewhere, against labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL = "all"
 
 
 class DetectionRow(NamedTuple):
-    """One row of a table on one set: whose images, with their color or without."""
+    """Row of a table on one dataset, with color or in grayscale."""
 
     row: str
     dataset: str
@@ -29,15 +29,15 @@ class DetectionRow(NamedTuple):
 
 @dataclass
 class LabelComparison:
-    """One table: what was found, against one set of labels.
+    """Evaluation of a detector against one entry of labels.
 
     Attributes:
-        entry: the labels.
-        title: what tables call it: that of the labels, and the detector if there are several.
-        labels: by image.
-        rows: the sources and the methods that have all labeled images.
-        agreements: by row, with color and without, and by group; `all` is the whole set.
-        remarks: what is missing.
+        entry: config entry of the labels.
+        title: title in tables: that of the labels, and the detector if there are several.
+        labels: labels by image.
+        rows: sources and methods that have all labeled images.
+        agreements: metrics by row, gray or color, and group; `all` is the whole dataset.
+        remarks: notes on missing data.
     """
 
     entry: LabelEntry
@@ -51,11 +51,11 @@ class LabelComparison:
 def read_found(
     entry: DetectionEntry, source: str, slugs: Mapping[str, str], sets: Sequence[ImageDataset]
 ) -> dict[DetectionRow, dict[str, Boxes]]:
-    """The boxes of files, one file per row and dataset.
+    """Read detections from files, one per row and dataset.
 
     Raises:
-        PairingError: there is none.
-        InputError: one cannot be read.
+        PairingError: there is no file.
+        InputError: a file cannot be read.
     """
     boxes: dict[DetectionRow, dict[str, Boxes]] = {}
     for images in sets:
@@ -78,7 +78,7 @@ def read_found(
 def compare_with_labels(
     entry: DetectionEntry, done: LabelComparison, found: Mapping[DetectionRow, Mapping[str, Boxes]]
 ) -> LabelComparison:
-    """Fill in a comparison; a row that lacks labeled images is left out, and said."""
+    """Evaluate all rows; a row that lacks labeled images is skipped with a remark."""
     for where in (where for where in found if where.dataset == done.entry.dataset):
         here = found[where]
         missing = [name for name in done.labels if name not in here]

@@ -1,4 +1,4 @@
-"""What a detection study leaves behind: sections of the report, boxes as COCO JSON, and images with boxes."""
+"""Outputs of a detection study: sections of the report, boxes as COCO JSON, and images with boxes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from refinefuse.image.color import to_rgb8
 from refinefuse.image.files import read_image
 
 SHOWN = 0.3
-"""The score from which on a box is drawn."""
+"""Minimum score of the boxes that are drawn."""
 
 
 class StudyReport:
-    """Writes a study into the folder of the results.
+    """Writes a study to the output folder.
 
     Args:
-        config: the config, with `detection`.
-        methods: its methods.
-        results: what was fused.
-        output: the folder.
+        config: benchmark config with `detection`.
+        methods: methods of the config.
+        results: results of the benchmark, with the fused images.
+        output: output folder.
     """
 
     def __init__(self, config: BenchmarkConfig, methods: Sequence[Method], results: Results, output: Path) -> None:
@@ -51,7 +51,7 @@ class StudyReport:
         self.classes = config.detection.classes if config.detection else []
 
     def section(self, done: LabelComparison, failures: Sequence[str]) -> Section:
-        """Tables and a figure of one comparison."""
+        """Create the tables and the figure of one evaluation."""
         section = Section(f"{done.title}, detection", remarks=[*done.remarks, *failures])
         if done.rows:
             section.tables += detection_tables(done, self.classes, self.methods[0].name)
@@ -63,7 +63,7 @@ class StudyReport:
         return section
 
     def write_missed(self, study: Study, done: LabelComparison, images: ImageDataset, section: Section) -> None:
-        """The page of missed objects of the first method, and the table of all rows."""
+        """Write the page of missed objects of the first method and the table of all rows."""
         by_row = {row: study.found[DetectionRow(row, images.name, gray=False)] for row in done.rows}
         pairs = {pair.name: pair for pair in images.pairs}
         objects = [
@@ -86,13 +86,13 @@ class StudyReport:
         section.remarks.append(f"{path.name} shows the objects that are missed in {shown[-1]}.")
 
     def _panels(self, pair: Pair, rows: Sequence[str], images: ImageDataset) -> dict[str, grids.Shown]:
-        """What the detector sees of a pair."""
+        """Load the detector's inputs for a pair, by row."""
         files = {SOURCES[0]: pair.a, SOURCES[1]: pair.b}
         files |= {row: self.results.images[row, images.name, pair.name] for row in rows if row not in SOURCES}
         return {row: grids.to_display(path, path if row in SOURCES else pair.b) for row, path in files.items()}
 
     def write_boxes(self, study: Study, sets: Sequence[ImageDataset]) -> None:
-        """What was found, one COCO JSON a row and set."""
+        """Write the detections as one COCO JSON file per row and dataset."""
         slugs = {method.name: method.slug for method in self.methods}
         folders = {images.name: images for images in sets}
         for where, found in study.found.items():
@@ -105,7 +105,7 @@ class StudyReport:
             write_text_atomic(path, coco_json(boxes))
 
     def scenes(self, study: Study, done: LabelComparison, images: ImageDataset) -> list[Scene]:
-        """Images with boxes: those that the config names, or those in which the rows differ most; also as grids."""
+        """Draw boxes on the images that the config names, or on those where the rows differ most; also as grids."""
         by_row = {row: study.found[DetectionRow(row, images.name, gray=False)] for row in done.rows}
         if not by_row:
             return []
@@ -135,7 +135,7 @@ class StudyReport:
 
 
 def compared_detectors(studies: Sequence[Study], methods: Sequence[Method]) -> list[Section]:
-    """For each set of labels a section that compares several detectors."""
+    """Create a section that compares the detectors for each entry of labels."""
     sections = []
     for labels in dict.fromkeys(done.entry.title for study in studies for done in study.comparisons):
         networks = {
@@ -163,6 +163,6 @@ def _luma(path: Path) -> Float[np.ndarray, "h w"]:
 
 
 def _most_discriminative(by_row: Mapping[str, Mapping[str, Boxes]], names: Sequence[str]) -> list[str]:
-    """The images in which the rows differ most in what they found, in the sum of the scores."""
+    """Select the images where the sum of the detection scores differs most between rows."""
     sums = np.array([[float(found[name].scores.sum()) for name in names] for found in by_row.values()])
     return [names[i] for i in np.argsort(-sums.std(0), kind="stable")]

@@ -1,4 +1,4 @@
-"""What a detection study says: tables, a figure, and images with boxes."""
+"""Tables and the figure of a detection study."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class _Column(NamedTuple):
 
 
 def detection_tables(done: LabelComparison, classes: Sequence[str], reference: str) -> list[Table]:
-    """Average precision by group, by class, recall by size, and without color where it was asked for.
+    """Create tables of AP by group and by class, recall by size, and optionally AP on grayscale images.
 
     Args:
-        done: what was compared.
-        classes: which classes.
-        reference: the method that the others are compared with.
+        done: evaluation.
+        classes: evaluated classes.
+        reference: method with which the others are compared.
     """
     groups = list(dict.fromkeys(group for _, _, group in done.agreements))
     precision = [_Column(f"{g}: {key}", g, _whole(key)) for g in groups for key in _PRECISION]
@@ -89,7 +89,7 @@ def _table(done: LabelComparison, key: str, title: str, columns: Sequence[_Colum
 
 
 def _ordered(done: LabelComparison) -> list[str]:
-    """The sources, then the methods, the best first."""
+    """Order the rows: first the sources, then the methods from best to worst."""
     scores = {row: x.ap50 for (row, gray, group), x in done.agreements.items() if group == ALL and not gray}
     methods = [row for row in done.rows if row not in SOURCES]
     return [*(s for s in SOURCES if s in done.rows), *sorted(methods, key=lambda row: -scores.get(row, -1))]
@@ -103,7 +103,7 @@ def _cells(done: LabelComparison, rows: Sequence[str], gray: bool, column: _Colu
 
 
 def _against(table: Table, done: LabelComparison, reference: str) -> Table:
-    """The table with intervals, and with the difference of every row from the reference on the same images."""
+    """Add confidence intervals and the paired difference of every row from the reference."""
     base = done.agreements.get((reference, False, ALL))
     rows = []
     for name, cells in table.rows:
@@ -128,7 +128,7 @@ def _difference(here: DetectionMetrics, base: DetectionMetrics | None) -> Cell:
 
 
 def detection_figure(done: LabelComparison, ours: Sequence[str]) -> Figure:
-    """AP50 of every row with its interval, group by group."""
+    """Plot AP50 of every row with its confidence interval, by group."""
     rows = _ordered(done)
     groups = list(dict.fromkeys(group for _, _, group in done.agreements))
     figure = new_figure(2.6 * len(groups) + 1.2, 0.24 * len(rows) + 0.8)

@@ -1,4 +1,4 @@
-"""Which figures are drawn already, and from what: a figure is drawn again only if what it shows has changed."""
+"""Cache of drawn figures: a figure is redrawn only if its content has changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDERS = ("tables", "figures", "grids")
-"""In the output folder."""
+"""Folders within the output folder."""
 _REPORT = "report.html"
 _CODE = ("refinefuse.benchmark", "refinefuse.detection.drawing", "refinefuse.image.color")
 
@@ -28,7 +28,7 @@ class FigureCache:
     """The figures of an output folder.
 
     Args:
-        folder: the folder; `drawn.json` in it keeps the fingerprint of what each figure shows.
+        folder: output folder; its `drawn.json` stores the fingerprint of each figure's content.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,18 +38,18 @@ class FigureCache:
             content = json.loads(self._file.read_bytes())
             self._drawn = {str(name): str(key) for name, key in content.items()}
         except (OSError, ValueError, AttributeError, RecursionError):
-            pass  # nothing is known to be drawn
+            pass  # treat every figure as not drawn
 
     def draw(self, path: Path, shows: object, make: Callable[[], Figure]) -> Path:
-        """Draw a figure unless it is there and shows the same; return its PNG file.
+        """Draw a figure unless it is up to date; return its PNG file.
 
         Args:
-            path: without suffix.
-            shows: everything that the figure depends on, beside the code.
-            make: composes the figure.
+            path: path without extension.
+            shows: everything that the figure depends on, except the code.
+            make: creates the figure.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: the figure cannot be written.
         """
         name, key = str(path.relative_to(self._folder)), fingerprint(code_checksum(*_CODE), shows)
         files = [path.with_name(f"{path.name}{suffix}") for suffix in (".png", ".pdf")]
@@ -59,17 +59,17 @@ class FigureCache:
         return files[0]
 
     def is_finished(self, shows: object) -> bool:
-        """Whether a run ended here that showed the same, by the same code, and every file of it is still there."""
+        """Whether an earlier run with the same content and code finished and all its files still exist."""
         return self._drawn.get(_REPORT) == self._key_of_all(shows)
 
     def finish(self, shows: object) -> None:
-        """Note that all is written.
+        """Record that all files are written.
 
         Args:
-            shows: everything that the files depend on, beside the code.
+            shows: everything that the files depend on, except the code.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: the record cannot be written.
         """
         self._keep(_REPORT, self._key_of_all(shows))
 
@@ -83,7 +83,7 @@ class FigureCache:
 
 
 def fingerprint(*values: object) -> str:
-    """A checksum over values: numbers, texts, arrays, and containers and dataclasses of them."""
+    """Checksum of numbers, strings and arrays, and of containers and dataclasses of these."""
     digest = hashlib.sha256()
     _update(digest, values)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""From a config to everything that it gives: scores, tables, figures, grids and the report."""
+"""Run a benchmark config and write all outputs: scores, tables, figures, grids and the report."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 
 SANITY = frozenset(name for name, row in CLASSICAL.items() if row.sanity)
 PANELS = 13
-"""Methods in a grid, beside the two sources."""
+"""Maximum number of methods in a grid, in addition to the two sources."""
 
 
 @dataclass
 class Experiment:
-    """A config that was run.
+    """A finished benchmark run.
 
     Attributes:
-        config: the config.
+        config: benchmark config.
         results: all scores.
-        studies: what each detector found, if the config asks for it.
-        segmentations: what each segmentation network said, if the config asks for it.
-        sections: what the report says, set by set.
-        scenes: the pairs that it shows.
+        studies: results of each detector, if the config has `detection`.
+        segmentations: results of each segmentation network, if the config has `segmentation`.
+        sections: sections of the report, by dataset.
+        scenes: pairs shown in the report.
     """
 
     config: BenchmarkConfig
@@ -58,26 +58,26 @@ class Experiment:
 
     @property
     def tables(self) -> list[rendering.Table]:
-        """All tables, in order."""
+        """Return all tables in order."""
         return [table for section in self.sections for table in section.tables]
 
 
 def run_experiment(
     config: BenchmarkConfig, variables: PathVariables, output: Path, num_workers: int, progress: bool | None
 ) -> Experiment:
-    """Run a config, or resume a run that was stopped, and write everything into a folder.
+    """Run a config, or resume an interrupted run, and write all outputs to a folder.
 
     Args:
-        config: what to do.
-        variables: where the config's paths begin.
-        output: the folder: scores.csv (one line a number), report.html, tables/, figures/, grids/, fused/.
-        num_workers: how many processes.
-        progress: show a progress bar on standard error; None on a terminal only.
+        config: benchmark config.
+        variables: values of the path variables in the config.
+        output: output folder: scores.csv (one score per line), report.html, tables/, figures/, grids/, fused/.
+        num_workers: number of processes.
+        progress: show a progress bar on standard error; None only on a terminal.
 
     Raises:
-        RefineFuseError: a set, a method or an extra is missing, or the folder cannot be written to.
+        RefineFuseError: a dataset, a method or an extra is missing, or the folder is not writable.
     """
-    with figures.style():  # also says at once if the extra is missing
+    with figures.style():  # fails early if the extra is missing
         sets = find_datasets(config.datasets, variables)
         methods = find_methods(config.methods, variables, [images.name for images in sets])
         _make_folders(output)
@@ -107,13 +107,13 @@ def run_experiment(
             _write_table(output / "tables", table, config.convention)
         html = as_html(config.title, config.convention, done.sections, done.scenes)
         write_text_atomic(output / "report.html", html)
-        if not (config.cost or config.detection or config.segmentation):  # which look at more than the scores
+        if not (config.cost or config.detection or config.segmentation):  # these have inputs other than the scores
             drawn.finish(shows)
     return done
 
 
 def _overview(images: ImageDataset, score: DatasetScores, done: Experiment, methods: Sequence[Method]) -> Section:
-    """What is said first of a set: what is missing, and the scores."""
+    """Create the first section of a dataset: remarks and scores."""
     section = Section(f"{images.name}, {len(images.pairs)} pairs", remarks=_remarks(images.name, done, methods))
     if score.methods and score.values:
         section.tables.append(tables.score_table(score))
@@ -171,7 +171,7 @@ def _report_studies(report: StudyReport, done: Experiment, sets: Sequence[ImageD
 
 
 class _Writer:
-    """Writes what the report says of each set."""
+    """Writes the sections of each dataset."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class _Writer:
         self.drawn = drawn
 
     def write_set(self, images: ImageDataset, score: DatasetScores) -> None:
-        """Tables, figures and grids of one set."""
+        """Write tables, figures and grids of one dataset."""
         section = _overview(images, score, self.done, self.methods)
         self.done.sections.append(section)
         if not section.tables:
@@ -212,7 +212,7 @@ class _Writer:
         self._grids(section, images, score)
 
     def write_matrix(self, scores: Sequence[DatasetScores]) -> None:
-        """One table a metric, with the sets side by side."""
+        """Write one table per metric with all datasets side by side."""
         families = {entry.name: entry.a.partition("/")[0] for entry in self.config.datasets}
         section = Section("Across sets")
         for metric in self.done.results.metrics:
@@ -255,7 +255,7 @@ class _Writer:
             )
 
     def _scatter(self, section: Section, score: DatasetScores, metrics: Sequence[str]) -> None:
-        """Against the best other method, in all metrics that both have."""
+        """Plot the reference against the best other method, for all metrics that both have."""
         ranks = mean_ranks(score, metrics)
         rivals = [name for name in score.ranked(metrics) if name != self.reference]
         if self.reference not in ranks or not rivals:
@@ -274,7 +274,7 @@ class _Writer:
         section.figures[caption] = self.drawn.draw(self.output / "figures" / name, shows, make)
 
     def _grids(self, section: Section, images: ImageDataset, score: DatasetScores) -> None:
-        """The scenes of the slider, and their grids."""
+        """Create the scenes of the slider and their grids."""
         fused = {(method, name) for method, name, _ in self.done.results.images}
         names = [m.name for m in self.methods if (m.name, score.dataset) in fused and m.name in score.complete]
         if not names:
@@ -296,7 +296,7 @@ class _Writer:
             self.drawn.draw(path, (panels, windows), partial(grids.grid, panels, windows))
 
     def _best(self, score: DatasetScores, names: Sequence[str], metrics: Sequence[str]) -> list[str]:
-        """The reference and the best of the others, as many as a grid holds, ranked ones first; else copies."""
+        """Select the methods of a grid: the reference, then the best others, ranked before unranked ones."""
         both = [key for key in (*COMMON, *metrics) if key in score.values]
         ranks = mean_ranks(score, both)
         ranked = set(score.ranked(both))

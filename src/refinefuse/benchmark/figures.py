@@ -1,4 +1,4 @@
-"""Figures for a paper: critical differences, ranks, quality against cost, image by image, worse degradation."""
+"""Figures for papers: critical differences, ranks, quality versus cost, per-image scores and robustness curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C564B", "#7F7F7F", "#B8A800")
-"""The palette of Okabe and Ito, which color-blind readers can distinguish, and some more."""
+"""The color-blind-safe palette of Okabe and Ito, and further colors."""
 OURS, OTHERS = COLORS[0], "#666666"
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
@@ -33,7 +33,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def style() -> AbstractContextManager[None]:
-    """Within it figures are drawn in the style of all figures here.
+    """Return a context manager that applies the common style of the figures.
 
     Raises:
         MissingDependencyError: Matplotlib is not installed.
@@ -44,17 +44,17 @@ def style() -> AbstractContextManager[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
+    """Create an empty figure with a size in inches."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
 
 
 def save(figure: Figure, path: Path, dpi: int = 200) -> None:
-    """Write a figure as PNG and as PDF, each whole or not at all.
+    """Write a figure as PNG and PDF, each atomically.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: the figure cannot be written.
     """
     for suffix, options in ((".png", {"dpi": dpi}), (".pdf", {"dpi": 300, "metadata": {"CreationDate": None}})):
         with atomic_path(path.with_name(f"{path.name}{suffix}")) as temporary:
@@ -62,7 +62,7 @@ def save(figure: Figure, path: Path, dpi: int = 200) -> None:
 
 
 def critical_difference(comparison: Comparison, title: str) -> Figure:
-    """Average ranks on an axis; a bar joins methods that do not differ by more than chance.
+    """Critical difference diagram: average ranks on an axis; bars join methods without a significant difference.
 
     Source: J. Demsar, JMLR 7, 2006, figure 1.
     """
@@ -106,7 +106,7 @@ def critical_difference(comparison: Comparison, title: str) -> Figure:
 
 
 def rank_map(score: DatasetScores, metrics: Sequence[str], title: str) -> Figure:
-    """The rank of every method in every metric, the best mean on top; unranked rows come last."""
+    """Heat map of the rank of every method in every metric, ordered by mean rank; unranked methods come last."""
     each = {key: ranks(score, key, metrics) for key in metrics}
     ranked, unranked = score.ranked(metrics), score.unranked(metrics)
 
@@ -137,7 +137,7 @@ def rank_map(score: DatasetScores, metrics: Sequence[str], title: str) -> Figure
 
 
 def trade_off(ranks: Mapping[str, float], costs: Sequence[Cost], ours: Sequence[str], what: str, title: str) -> Figure:
-    """Mean rank against cost: the lower left corner is good, and a line joins those that nobody beats in both."""
+    """Mean rank versus cost; lower left is better, and a line marks the Pareto front."""
     points = {
         cost.method: (cost.relative_time, ranks[cost.method])
         for cost in costs
@@ -168,7 +168,7 @@ def _margins(axes: Axes) -> None:
 
 
 def _label(axes: Axes, points: Mapping[str, tuple[float, float]], ours: Sequence[str]) -> None:
-    """Names beside their points: right, left, above or below, wherever they cover nothing."""
+    """Label the points to the right, left, above or below, wherever the label does not overlap."""
     (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     at = {
         name: (math.log(x / low) / math.log(high / low), (y - bottom) / (top - bottom))
@@ -203,7 +203,7 @@ def _overlap(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
 
 
 def scatter(score: DatasetScores, ours: str, rival: str, metrics: Sequence[str], title: str) -> Figure:
-    """Image by image: ours up, the rival's right; a point on the good side of the diagonal is an image won."""
+    """Scatter plot of the scores of two methods per image: `ours` on the y axis, `rival` on the x axis."""
     columns = min(len(metrics), 5)
     rows = math.ceil(len(metrics) / columns)
     figure = new_figure(1.75 * columns, 1.9 * rows + 0.5)
@@ -232,7 +232,7 @@ def scatter(score: DatasetScores, ours: str, rival: str, metrics: Sequence[str],
 
 
 def robustness_curves(rows: Sequence[Row], dataset: str, methods: Sequence[str]) -> Figure:
-    """What each method keeps as the degradation gets worse: one column a kind of degradation, one row a question."""
+    """Robustness metrics versus severity: one column per kind of degradation, one row per metric."""
     here = [row for row in rows if row.dataset == dataset]
     kinds = [kind for kind in dict.fromkeys(row.degradation for row in here) if kind != CLEAN.kind]
     means = _means(here)

@@ -1,4 +1,4 @@
-"""Grids of images with zoomed windows, and the choice of scenes and windows where methods differ most."""
+"""Grids of images with zoomed regions, and the selection of scenes and regions where methods differ most."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _EDGES = (COLORS[1], COLORS[2], COLORS[4])
 
 
 def to_display(image: Path, b: Path) -> Shown:
-    """An image as it is looked at: a gray one gets the chroma of `b`, whoever made it, as a user's result would."""
+    """Load an image for display; a gray one gets the chroma of `b`, as fused images do by default."""
     return with_source_color(read_image(image), read_image(b))
 
 
 def select_scenes(score: DatasetScores, methods: Sequence[str], count: int) -> list[str]:
-    """The pairs on which the methods' scores differ most: the spread of each metric over its spread over the set."""
+    """Select the pairs on which the methods' scores differ most, relative to each metric's spread over the dataset."""
     spread = np.zeros(len(score.images))
     for values in score.values.values():
         table = np.array([values[name] for name in methods])
@@ -40,9 +40,9 @@ def select_scenes(score: DatasetScores, methods: Sequence[str], count: int) -> l
 
 
 def select_zoom_region(images: Sequence[Shown]) -> list[int]:
-    """x, y, width and height of the region, a quarter of the image per side, in which the edges of images differ most.
+    """Select the region (x, y, width, height), a quarter of the image per side, where the edges differ most.
 
-    The brightness of an area, the contrast of the whole image and the grain of a sensor do not count.
+    Differences in local brightness, global contrast and sensor noise are ignored.
     """
     edges = [_edges(image) for image in images]
     spread = np.sqrt(np.var(edges, 0).sum(-1))
@@ -57,7 +57,7 @@ def select_zoom_region(images: Sequence[Shown]) -> list[int]:
 
 
 def _edges(image: Shown) -> Float32[np.ndarray, "h w 2"]:
-    """Horizontal and vertical gradient of the smoothed gray image, relative to its contrast."""
+    """Horizontal and vertical gradients of the smoothed gray image, normalized by its contrast."""
     gray = cv2.GaussianBlur(image.mean(-1, dtype=np.float32), (0, 0), 1.5)
     gradients = [cv2.Sobel(gray, cv2.CV_32F, x, y) for x, y in ((1, 0), (0, 1))]
     edges: Float32[np.ndarray, "h w 2"] = np.stack(gradients, -1) / max(float(gray.std()), 1.0)
@@ -65,7 +65,7 @@ def _edges(image: Shown) -> Float32[np.ndarray, "h w 2"]:
 
 
 def grid(images: Mapping[str, Shown], windows: Sequence[Sequence[int]], columns: int = 5) -> Figure:
-    """Images with their captions, and below each its windows upsample, in frames of the same colors."""
+    """Draw images with captions, and below each its upsampled regions in frames of matching colors."""
     height, width = next(iter(images.values())).shape[:2]
     rows = math.ceil(len(images) / columns)
     zoomed = max((w[3] / w[2] for w in windows), default=0) / max(len(windows), 1)

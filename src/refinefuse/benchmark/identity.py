@@ -1,4 +1,4 @@
-"""Checksums: what a result depends on, in one word."""
+"""Checksums of everything that a result depends on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from refinefuse.errors import InputError
 
 
 def checksum(*parts: str) -> str:
-    """The SHA-256 of some texts."""
+    """SHA-256 of several strings."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def file_checksum(path: Path) -> str:
-    """The SHA-256 of a file, computed once as long as its size and time stay.
+    """SHA-256 of a file, cached until its size or modification time changes.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     try:
         state = path.stat()
@@ -35,7 +35,7 @@ def _as_of(path: Path, _time: int, _size: int) -> str:
 
 @lru_cache(maxsize=64)
 def code_checksum(*packages: str) -> str:
-    """A checksum over the source of modules and packages of this project, so that results follow the code."""
+    """Checksum of the source code of modules and packages of this project, to invalidate results when it changes."""
     root = Path(refinefuse.__file__).parent.parent
     files = []
     for package in packages:

@@ -1,4 +1,4 @@
-"""The datasets of a config as they lie on the disk."""
+"""Find the datasets of a config on disk."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from refinefuse.errors import PairingError, format_names
 
 @dataclass(frozen=True)
 class PathVariables:
-    """Where the paths of a config begin.
+    """Variables in the paths of a config.
 
     Attributes:
-        data_root: the folder of the datasets.
-        config_dir: the folder of the config.
+        data_root: root folder of the datasets.
+        config_dir: folder of the config.
     """
 
     data_root: Path
     config_dir: Path
 
     def fill(self, text: str, dataset: str = "{dataset}") -> str:
-        """Put folders and the name of a set in for `{data_root}`, `{config_dir}` and `{dataset}`."""
+        """Substitute `{data_root}`, `{config_dir}` and `{dataset}`."""
         return (
             text.replace("{data_root}", str(self.data_root))
             .replace("{config_dir}", str(self.config_dir))
@@ -38,9 +38,9 @@ class ImageDataset:
     """A dataset on disk.
 
     Attributes:
-        name: what tables call it.
-        a: the folder of the first source.
-        pairs: the pairs that the config chose, in natural order.
+        name: name in tables.
+        a: folder of the first source.
+        pairs: selected pairs, in natural order.
     """
 
     name: str
@@ -49,10 +49,10 @@ class ImageDataset:
 
 
 def find_datasets(entries: Sequence[DatasetEntry], variables: PathVariables) -> list[ImageDataset]:
-    """Find the pairs of each dataset and choose among them.
+    """Find the pairs of each dataset and select those of the config.
 
     Raises:
-        PairingError: folders are missing (all of them are named), an image is unpaired, or nothing is chosen.
+        PairingError: folders are missing (the message lists all), an image is unpaired, or no pair is selected.
     """
     missing = [
         f"The dataset '{entry.name}' has no folder {' and '.join(absent)}."

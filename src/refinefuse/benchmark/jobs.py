@@ -1,4 +1,4 @@
-"""One step of a run, in whatever process: fuse a pair with a method if need be, and score the result."""
+"""One step of a run, in any process: fuse a pair with a method, if necessary, and score the result."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from refinefuse.metrics import evaluate
 from refinefuse.scoring.folders import Triplet, read_levels, read_triplet
 
 SOURCE_CORRELATION = "source_correlation"
-"""Stored beside the scores: the correlation of a coarse fused image with the best mix of its sources, 0..1."""
+"""Key of the value of `source_correlation`, which is stored with the scores."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one step is to do.
+    """One step of a run.
 
     Attributes:
-        method: whose image it is.
-        dataset: the name of the dataset.
-        pair: the sources.
-        degradation: the degradation on the second one.
-        image: the file of the fused image, which is there unless `fuse` says to make it.
-        fuse: whether to make it.
-        clean: the image that the method makes of the clean pair, if the config asks for worse degradation.
-        metrics: what to score.
-        convention: whose definitions.
+        method: fusion method.
+        dataset: name of the dataset.
+        pair: sources.
+        degradation: degradation of the second source.
+        image: file of the fused image, which exists unless `fuse` is set.
+        fuse: whether to fuse the pair.
+        clean: the method's result for the clean pair, if the source is degraded.
+        metrics: metrics to compute.
+        convention: convention of the metrics' definitions.
     """
 
     method: Method
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of a job: the checksum of the image and its scores, or what went wrong."""
+    """Result of a job: checksum of the fused image and its scores, or an error message."""
 
     image: str = ""
     scores: Mapping[str, float] | None = None
@@ -66,7 +66,7 @@ class JobResult:
 
 
 def work(job: Job) -> JobResult:
-    """Do a job; an error of one pair or method is reported, and does not stop the run."""
+    """Run a job; an error of one pair or method is returned and does not stop the run."""
     try:
         if job.fuse:
             _fuse(job)
@@ -76,7 +76,7 @@ def work(job: Job) -> JobResult:
 
 
 def prepare() -> None:
-    """Make a process fit for jobs: one thread, no answer to Ctrl-C, and an end when its parent ends."""
+    """Initialize a worker process: one thread, ignore Ctrl-C, and exit with the parent process."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -107,7 +107,7 @@ def _fuse(job: Job) -> None:
 def _score(job: Job) -> dict[str, float]:
     fused, a, b = read_triplet(Triplet(job.method.name, job.pair.name, job.image, job.pair.a, job.pair.b), "luma")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a metric for which the image is too small shows as nan
+        warnings.simplefilter("ignore")  # metrics are NaN if the image is too small
         values = evaluate(fused, a, b, metrics=job.metrics, convention=job.convention) if job.metrics else {}
     scores = {key: float(value) for key, value in values.items()}
     scores[SOURCE_CORRELATION] = source_correlation(fused, a, b)
@@ -117,9 +117,9 @@ def _score(job: Job) -> dict[str, float]:
 
 
 def source_correlation(fused: Tensor, a: Tensor, b: Tensor) -> float:
-    """How well a fused image, reduced to 32 x 32, is a weighted sum of its sources: their multiple correlation.
+    """Multiple correlation of a fused image with its sources, downsampled to 32 x 32, 0..1.
 
-    It is small for the image of another scene, as a file under a wrong name is.
+    It is low for an image of another scene, such as a misnamed file.
     """
     planes = [F.adaptive_avg_pool2d(x, 32).flatten().double().numpy() for x in (fused, a, b)]
     target, *sources = (x - x.mean() for x in planes)

@@ -1,8 +1,8 @@
-"""Methods: whatever gives a fused image for a pair.
+"""Fusion methods of a benchmark.
 
-A method that can be run fuses two images; the images of a `folder` and the numbers of a `scores` file are taken as
-they are. Its `identity` is a checksum over everything that decides what it gives: when that changes, and only then,
-results that are kept are made anew.
+Some methods can be run on any pair; the images of a `folder` and the scores of a `scores` file are used as they are.
+The `identity` of a method is a checksum of everything that affects its results: cached results are recomputed only when
+it changes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from refinefuse.image.pixels import Pixels
 
 Fuse = Callable[[Pixels, Pixels], Pixels]
 GROUP = "refinefuse.methods"
-"""The entry points by which another package brings a method: a function of two images."""
+"""Entry point group for methods of other packages: functions of two images."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Method:
     """One row of the tables.
 
     Attributes:
-        name: what tables call it.
+        name: name in tables.
         kind: a key of `OPENERS` for a method that can be run, `folder` or `scores`.
-        target: what the spec says after the colon, with variables filled in except for `{dataset}`.
+        target: part of the spec after the colon, with all variables except `{dataset}` substituted.
         ranked: whether it is ranked.
-        identity: checksum over what decides its results; empty where each image has its own.
-        content: checksum of the weights, the ONNX file or the module alone, which the scores name.
-        trained_on: for weights, the names of the datasets that they were trained on.
-        published: a file of scores, with `{dataset}` in its path, for sets of which there are no images.
+        identity: checksum of everything that affects its results; empty if each image has its own.
+        content: checksum of only the weights, the ONNX file or the module, for the scores file.
+        trained_on: for weights, the names of their training datasets.
+        published: file of scores, with `{dataset}` in its path, for datasets without images.
     """
 
     name: str
@@ -56,20 +56,20 @@ class Method:
 
     @property
     def runs(self) -> bool:
-        """Whether it can fuse any pair."""
+        """Whether it can be run on any pair."""
         return self.kind in OPENERS
 
     @property
     def slug(self) -> str:
-        """Its name as that of a folder."""
+        """Name as a valid folder name."""
         name = re.sub(r"[^\w.+-]+", "_", self.name)
         return name.replace(".", "_") if set(name) <= {"."} else name
 
     def open(self) -> Fuse:
-        """The function that fuses two images; the first call of a process loads what it needs.
+        """Return the function that fuses two images, loaded once per process.
 
         Raises:
-            RefineFuseError: what it needs cannot be loaded.
+            RefineFuseError: the method cannot be loaded.
         """
         return _opened(self.kind, self.target)
 
@@ -80,10 +80,10 @@ def _opened(kind: str, target: str) -> Fuse:
 
 
 def load_module(module_name: str) -> ModuleType:
-    """A module by its name, also from the current folder, or by the path of its file.
+    """Import a module by name, also from the current folder, or by the path of its file.
 
     Raises:
-        ConfigError: it is not there, or cannot be imported.
+        ConfigError: the module does not exist or cannot be imported.
     """
     if not module_name.endswith(".py"):
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
@@ -98,13 +98,13 @@ def load_module(module_name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file does
+    except Exception as error:  # user code can raise anything
         raise ConfigError(f"Cannot run the file '{module_name}': {type(error).__name__}: {error}.") from error
     return module
 
 
 def plugins() -> dict[str, EntryPoint]:
-    """The methods that other packages bring, by name."""
+    """Return the methods provided by other packages, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
@@ -154,16 +154,16 @@ OPENERS: Mapping[str, Callable[[str], Fuse]] = {
 
 
 def fuse_checked(method: Method, a: Pixels, b: Pixels) -> Pixels:
-    """Fuse a pair, and refuse a result that is no image of its size. Floating point becomes 8 bit, rounded half up.
+    """Fuse a pair and validate the result. Floating-point results become 8 bit, rounded half up.
 
     Raises:
-        RefineFuseError: the method fails, or what it returns is no image of the sources' size with values in range.
+        RefineFuseError: the method fails, or does not return an image of the sources' size with values in range.
     """
     try:
         fused = np.asarray(method.open()(a, b))
     except RefineFuseError:
         raise
-    except Exception as error:  # whatever somebody's method does
+    except Exception as error:  # a user's method can raise anything
         raise InputError(f"The method '{method.name}' failed: {type(error).__name__}: {error}") from error
     if fused.shape[:2] != a.shape[:2]:
         sizes = [" x ".join(map(str, x.shape[:2])) for x in (a, fused)]

@@ -1,4 +1,4 @@
-"""What a detector misses in each row of a study: a table, and a page of the objects that are missed somewhere."""
+"""Objects that a detector misses in each row of a study, as a table and as an HTML page."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from refinefuse.detection.missed import LabeledObject
 from refinefuse.scoring.rendering import Cell, Table, marks
 
 MOST_SHOWN = 300
-"""Objects on a page, so that a browser opens it; the largest of those that are missed in the fused image."""
+"""Maximum number of objects on a page, to keep it usable; the largest ones missed in the fused image come first."""
 CROP = 128
-"""Pixels of the side of a crop."""
+"""Side of a crop in pixels."""
 
 
 class Property(NamedTuple):
-    """By what objects are sorted."""
+    """Property by which objects are grouped and sorted."""
 
     title: str
     unit: str
@@ -40,12 +40,12 @@ PROPERTIES = (
 
 
 def missed_table(title: str, objects: Sequence[LabeledObject], rows: Sequence[str]) -> Table:
-    """Which part of the objects is missed in each row: of all, and of each third by each property.
+    """Create a table of the miss rate of each row: over all objects and over each tercile of each property.
 
     Args:
-        title: of the labels.
+        title: title of the labels.
         objects: all labeled objects.
-        rows: the sources first.
+        rows: rows of the table, the sources first.
     """
     groups = {f"all {len(objects)}": list(objects)}
     for name, unit, of in PROPERTIES:
@@ -83,11 +83,11 @@ def write_missed_page(
     """Write the page of all objects that are missed in a source or in the fused image.
 
     Args:
-        path: an HTML file that needs nothing else.
-        title: of the labels.
+        path: path of the self-contained HTML file.
+        title: title of the labels.
         objects: all labeled objects.
-        rows: what is shown of each: both sources, and one fused image, the last.
-        panels: the images of a pair by row.
+        rows: images shown per object: both sources, then one fused image.
+        panels: returns the images of a pair by row.
     """
     missed = [one for one in objects if not set(rows) <= one.found_in]
     missed.sort(key=lambda one: (rows[-1] in one.found_in, -one.size))
@@ -109,7 +109,7 @@ def write_missed_page(
 
 
 def _crop(image: Shown, corners: tuple[int, int, int, int]) -> Shown:
-    """The object in a thin frame, with its surroundings, enlarged or reduced to a square."""
+    """Crop an object with its surroundings, draw a thin frame around it, and resize the crop to a square."""
     left, top, right, bottom = corners
     side = max(32, 2 * max(right - left, bottom - top))
     x, y = (left + right - side) // 2, (top + bottom - side) // 2

@@ -1,4 +1,4 @@
-"""A fusion network in an ONNX file as a method."""
+"""Run a fusion network in an ONNX file as a method."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from refinefuse.inference.onnx_session import onnx_session, run_onnx
 
 
 def open_onnx(path: Path) -> Rule:
-    """Open a network with two inputs, `a` and `b` in this order, and the fused image as its first output.
+    """Open a network with the inputs `a` and `b`, in this order, and the fused image as its first output.
 
-    All are float32 (1, 1, h, w) in [0, 1]; inputs of three channels get the luma three times, and of an output of three
-    the mean is taken. Runs on one thread of the CPU.
+    All are float32 (1, 1, h, w) in [0, 1]; for three-channel inputs the luma is repeated, and three-channel outputs are
+    averaged. Runs on one CPU thread.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, with sortable tables, figures and a slider over the images."""
+"""The report: a self-contained HTML file with sortable tables, figures and an image comparison slider."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import jinja2
 
 LONGEST = 640
-"""Pixels of the longer side of an image in the report."""
+"""Longer side of an image in the report, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Scene:
     """One pair in the slider.
 
     Attributes:
-        name: set and pair.
-        images: caption -> image as a data address.
+        name: dataset and pair.
+        images: caption -> image as a data URL.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Section:
     """A part of the report: a heading, tables, figures, remarks.
 
     Attributes:
-        title: the heading.
-        tables: in order.
-        figures: title -> the PNG file.
-        remarks: what has to be said first: what is missing, what failed.
+        title: heading.
+        tables: tables in order.
+        figures: title -> PNG file.
+        remarks: remarks at the top, about missing data and failures.
     """
 
     title: str
@@ -55,12 +55,12 @@ class Section:
 
 
 def scene(name: str, images: Mapping[str, Shown]) -> Scene:
-    """Images of one pair, reduced to `LONGEST` and packed."""
+    """Create a scene from the images of one pair, downsampled to `LONGEST`."""
     return Scene(name, {caption: packed_image(image) for caption, image in images.items()})
 
 
 def packed_image(image: Shown) -> str:
-    """An image, reduced to `LONGEST`, as a data address."""
+    """Encode an image, downsampled to `LONGEST`, as a data URL."""
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -69,7 +69,7 @@ def packed_image(image: Shown) -> str:
 
 
 def templates() -> jinja2.Environment:
-    """What renders the pages.
+    """Return the Jinja environment that renders the pages.
 
     Raises:
         MissingDependencyError: Jinja is not installed.
@@ -82,7 +82,7 @@ def templates() -> jinja2.Environment:
 
 
 def as_html(title: str, convention: str, sections: Sequence[Section], scenes: Sequence[Scene] = ()) -> str:
-    """The whole report; `convention` is empty where no metric of fusion is shown.
+    """Render the report; `convention` is empty if it shows no fusion metrics.
 
     Raises:
         MissingDependencyError: Jinja is not installed.

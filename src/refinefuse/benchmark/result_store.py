@@ -1,6 +1,6 @@
-"""What was made and scored already: one file of lines to which results are added one by one.
+"""Store of fused images and scores: an append-only JSON Lines file.
 
-A run that is killed loses the line that it was writing, and no more; a line that is torn is passed over.
+A killed run loses at most the line that it was writing; incomplete lines are skipped.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from refinefuse.errors import InputError
 
 
 class ResultStore:
-    """The results that are kept in a folder.
+    """The stored results of an output folder.
 
     Args:
-        path: the file, which is made if it is missing.
+        path: path of the file, which is created if missing.
 
     Raises:
-        InputError: it cannot be read or written.
+        InputError: the file cannot be read or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class ResultStore:
             for line in text.split("\n"):
                 self._read(line)
             self._file = path.open("a", encoding="utf-8")
-            if text and not text.endswith("\n"):  # the line at which a run was killed
+            if text and not text.endswith("\n"):  # incomplete line of a killed run
                 self._file.write("\n")
         except OSError as error:
             raise InputError(f"Cannot store results in '{path}': {error.strerror}.\nChoose another folder.") from None
@@ -51,29 +51,29 @@ class ResultStore:
             return
 
     def image(self, name: str) -> tuple[str, str]:
-        """The key that an image was made under, and its checksum; empty if it was not."""
+        """Return the key with which an image was fused and its checksum; empty strings if it was not fused."""
         return self._images.get(name, ("", ""))
 
     def scores(self, key: str) -> Mapping[str, float]:
-        """What is known under a key."""
+        """Return the stored scores of a key."""
         return self._scores.get(key, {})
 
     def add_image(self, name: str, key: str, sha256: str) -> None:
-        """Note that an image was made."""
+        """Record a fused image."""
         self._images[name] = key, sha256
         self._write({"image": name, "key": key, "sha256": sha256})
 
     def add_scores(self, key: str, scores: Mapping[str, float]) -> None:
-        """Note what an image scored."""
+        """Record the scores of an image."""
         self._scores.setdefault(key, {}).update(scores)
         self._write({"key": key, "scores": dict(scores)})
 
     def boxes(self, key: str) -> list[list[Any]] | None:
-        """What a detector found, as it was added; None if it did not look yet."""
+        """Return the stored detections of a key; None if there are none."""
         return self._boxes.get(key)
 
     def add_boxes(self, key: str, boxes: list[list[Any]]) -> None:
-        """Note what a detector found in an image."""
+        """Record the detections in an image."""
         self._boxes[key] = boxes
         self._write({"key": key, "boxes": boxes})
 

@@ -1,4 +1,4 @@
-"""Run a config: every image is fused once and scored once, and what is kept from an earlier run is not done again."""
+"""Run a config: every image is fused and scored once, and results of earlier runs are reused."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ ResultT = TypeVar("ResultT")
 
 
 class Row(NamedTuple):
-    """One number: what one image scores in one metric.
+    """Score of one image in one metric.
 
-    `sha256` begins the checksum of the weights, the ONNX file or the module that made the image, else of the image
-    or of the file of scores.
+    `sha256` is a prefix of the checksum of the weights, the ONNX file or the module that fused the image, otherwise of
+    the image or of the scores file.
     """
 
     method: str
@@ -51,17 +51,17 @@ class Row(NamedTuple):
 
 @dataclass
 class Results:
-    """What a run gives.
+    """Results of a run.
 
     Attributes:
-        metrics: the config's metrics, in order.
-        rows: every score.
-        images: the fused image of (method, set, image) without degradation, where there is one.
-        coverage: by method and set, whether all images are there.
-        failures: what went wrong, each with the method and the pair.
-        fused: how many images were fused now.
-        scored: how many images were scored now.
-        cached: how many results were in the result store already.
+        metrics: metrics of the config, in order.
+        rows: all scores.
+        images: fused image by (method, dataset, image), without degradation, if there is one.
+        coverage: coverage by method and dataset.
+        failures: error messages with method and pair.
+        fused: number of images fused in this run.
+        scored: number of images scored in this run.
+        cached: number of results taken from the result store.
     """
 
     metrics: tuple[str, ...]
@@ -75,14 +75,14 @@ class Results:
 
 
 class Runner:
-    """Runs a config into a folder.
+    """Runs a config and writes the results to a folder.
 
     Args:
-        config: what to do.
-        methods: the methods that the config names.
-        sets: its datasets.
-        output: the folder of the results.
-        num_workers: how many processes; with 1 everything runs in this one.
+        config: benchmark config.
+        methods: methods of the config.
+        sets: datasets of the config.
+        output: output folder.
+        num_workers: number of processes; 1 runs everything in this process.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Runner:
         self._lighting = code_checksum("refinefuse.data.degradations", "refinefuse.benchmark.degradations")
 
     def run(self, progress: bool | None) -> Results:
-        """Do what is not done yet, undegraded images first, and gather all results."""
+        """Run the missing jobs, those without degradation first, and collect all results."""
         self.output.mkdir(parents=True, exist_ok=True)
         store = ResultStore(self.output / "results.jsonl")
         try:
@@ -133,7 +133,7 @@ class Runner:
                             yield self._job(method, images.name, pair, degradation, path)
 
     def _can_run(self, method: Method, dataset: str, pair: Pair, degradation: DegradationLevel) -> bool:
-        """In bad degradation only with a clean image to compare with, which is not there if the method failed."""
+        """Whether a pair can be fused; degraded pairs need the clean result, which is missing if the method failed."""
         return method.runs and (degradation == CLEAN or self._made(method, dataset, pair, CLEAN).is_file())
 
     def _images_of(self, method: Method, images: ImageDataset) -> dict[str, Path]:
@@ -158,7 +158,7 @@ class Runner:
         return self.output / "fused" / method.slug / f"{dataset}{degradation.folder}" / f"{pair.name}.png"
 
     def _is_kept(self, job: Job, store: ResultStore) -> bool:
-        """Whether nothing is to be done for a job. An image that is there is not made again, only scored."""
+        """Whether the result of a job is in the store. Existing images are only scored, not fused again."""
         if not self._is_made(job, store):
             return False
         return {*_keys(job), SOURCE_CORRELATION} <= store.scores(self._score_key(job)).keys()
@@ -183,7 +183,7 @@ class Runner:
         )
 
     def _collect(self, todo: Sequence[Job], store: ResultStore) -> Iterator[None]:
-        """Do the jobs and write down each result as it comes."""
+        """Run the jobs and store each result as soon as it is available."""
         steps = [replace(job, fuse=False) if job.fuse and self._is_made(job, store) else job for job in todo]
         for job, done in in_processes(work, steps, self.num_workers):
             if done.scores is None:
@@ -216,7 +216,7 @@ class Runner:
         self.results.coverage[job.method.name, job.dataset] = replace(former, unlike=(*former.unlike, job.image.name))
 
     def _gather_published(self) -> None:
-        """The numbers of `scores` files, of the images that the config chose."""
+        """Collect the scores of `scores` files for the selected images."""
         fused = {(method, dataset) for method, dataset, _ in self.results.images}
         for method in (m for m in self.methods if m.published):
             for images in (one for one in self.sets if (method.name, one.name) not in fused):
@@ -228,7 +228,7 @@ class Runner:
                     self.results.rows += [Row(*where, k, v, file_checksum(file)[:12]) for k, v in values.items()]
 
     def _cover(self) -> None:
-        """Which images are missing, now that all is done that could be done."""
+        """Determine which images are missing after all jobs have run."""
         scored: dict[tuple[str, str], set[str]] = {}
         for method_name, dataset, image in self.results.images:
             scored.setdefault((method_name, dataset), set()).add(image)
@@ -245,17 +245,17 @@ class Runner:
 
 
 def _keys(job: Job) -> tuple[str, ...]:
-    """What a job scores."""
+    """Metrics that a job computes."""
     return job.metrics if job.clean is None else (*job.metrics, *(curve.key for curve in ROBUSTNESS_METRICS))
 
 
 def in_processes(
     work: Callable[[JobT], ResultT], jobs: Sequence[JobT], processes: int
 ) -> Iterator[tuple[JobT, ResultT]]:
-    """Do jobs and give each with what became of it, in whatever order they end."""
+    """Run jobs in several processes and yield each job with its result, in order of completion."""
     if processes == 1 or len(jobs) < 2:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as in several processes: the same bytes
+        torch.set_num_threads(1)  # one thread, as in worker processes, for identical results
         try:
             yield from ((job, work(job)) for job in jobs)
         finally:
@@ -277,6 +277,6 @@ def in_processes(
 
 
 def to_long_csv(results: Results, convention: str) -> str:
-    """All scores as CSV, one line per method, dataset, degradation, image and metric."""
+    """Format all scores as CSV, one line per method, dataset, degradation, image and metric."""
     rows = ([*row[:6], repr(row.value), row.sha256, convention, refinefuse.__version__] for row in results.rows)
     return csv_text([[*Row._fields, "convention", "version"], *rows])

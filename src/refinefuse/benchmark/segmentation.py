@@ -1,6 +1,6 @@
-"""The segmentation study: ready-trained networks on both sources and on every fused image, compared with masks.
+"""Segmentation study: run pretrained networks on both sources and every fused image and evaluate them against masks.
 
-How many pixels agree is kept in the store under a checksum of image, mask, network, classes and code.
+Pixel counts are cached in the result store under a checksum of image, mask, network, classes and code.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _CODE = tuple(
 
 @dataclass(frozen=True)
 class SegmentationJob:
-    """What one step is to do: one image, as it is looked at, its mask and the network.
+    """One step of the study: an input image, its mask and the network.
 
     Attributes:
-        where: the image.
-        mask: the file.
-        network: the file.
-        known: the number of each class of the network among those that are asked for, or `OTHER`.
-        meanings: what a number in the mask means.
-        classes: what is asked for.
-        aliases: what a mask calls -> what that counts as.
+        where: input image.
+        mask: mask file.
+        network: ONNX file of the network.
+        known: index in `classes` of each class of the network, or `OTHER`.
+        meanings: (number, class) of the mask values.
+        classes: classes to evaluate.
+        aliases: (class of the mask, class to evaluate it as).
     """
 
     where: RowImage
@@ -63,16 +63,16 @@ class SegmentationJob:
 
 @dataclass(kw_only=True)
 class SegmentationStudy(Looks):
-    """What one network gives for one set of masks.
+    """Results of one network for one entry of masks.
 
     Attributes:
-        title: what tables call it.
-        network: what tables call the network.
-        labels: the masks.
-        classes: those that both know.
-        num_images: how many have a mask.
-        rows: by row and group of images; `all` is the whole set.
-        remarks: what is missing.
+        title: title in tables.
+        network: name of the network in tables.
+        labels: config entry of the masks.
+        classes: classes that both the network and the masks have.
+        num_images: number of images with a mask.
+        rows: metrics by row and group of images; `all` is the whole dataset.
+        remarks: notes on missing data.
     """
 
     title: str
@@ -85,7 +85,7 @@ class SegmentationStudy(Looks):
 
 
 def run_segmentation(entry: SegmentationEntry, inputs: StudyInputs) -> list[SegmentationStudy]:
-    """Look at all images that were not looked at yet, with every network, and compare.
+    """Run every network on the images that are not cached, and evaluate.
 
     Raises:
         RefineFuseError: a network or the masks cannot be used, or an extra is missing.
@@ -94,7 +94,7 @@ def run_segmentation(entry: SegmentationEntry, inputs: StudyInputs) -> list[Segm
     todo = []
     for labels in entry.labels:
         images = next(one for one in inputs.sets if one.name == labels.dataset)
-        masks = _masks(entry, labels, inputs.variables, images)  # all is checked before the long work
+        masks = _masks(entry, labels, inputs.variables, images)  # check all inputs early
         for name, network in networks.items():
             known = tuple(_known(entry, open_segmenter(network).names, network))
             classes = tuple(c for n, c in enumerate(entry.classes) if n in known)
@@ -119,7 +119,7 @@ def run_segmentation(entry: SegmentationEntry, inputs: StudyInputs) -> list[Segm
 
 
 def _known(entry: SegmentationEntry, names: Sequence[str], network: Path) -> Iterator[int]:
-    """The number of each class of a network among those that are asked for."""
+    """Yield the index of each class of a network among the evaluated classes."""
     called = [entry.class_aliases.get(name, name) for name in names]
     if not set(called) & set(entry.classes):
         raise ConfigError(
@@ -132,7 +132,7 @@ def _known(entry: SegmentationEntry, names: Sequence[str], network: Path) -> Ite
 def _masks(
     entry: SegmentationEntry, labels: LabelEntry, variables: PathVariables, images: ImageDataset
 ) -> dict[str, Path]:
-    """The mask of each image that has one."""
+    """Find the mask of each image that has one."""
     meanings = labels.meanings()
     folder = Labels("mask", variables.data_root / variables.fill(labels.path, labels.dataset), meanings)
     called = {name.removesuffix("*") for name in meanings.values()}
@@ -153,7 +153,7 @@ def _masks(
 def _look(
     study: SegmentationStudy, jobs: Sequence[SegmentationJob], store: ResultStore, inputs: StudyInputs
 ) -> dict[str, dict[str, list[float]]]:
-    """How many pixels agree, by row and image."""
+    """Return the pixel counts by row and image."""
     identity = network_checksum(jobs[0].network, *_CODE) if jobs else ""
     keys = {job: _key(job, identity) for job in jobs}
     todo = list({key: job for job, key in keys.items() if not store.scores(key)}.values())
@@ -182,7 +182,7 @@ def _key(job: SegmentationJob, identity: str) -> str:
 
 
 def look_at(job: SegmentationJob) -> list[float] | str:
-    """How many pixels of one image agree, class by class, or what went wrong."""
+    """Return the pixel counts of one image per class, or an error message."""
     try:
         pixels = to_display(job.where.image, job.where.color)
         size = Size(*read_image(job.where.pair.b).shape[:2])

@@ -1,4 +1,4 @@
-"""What a segmentation study says: the table of each network."""
+"""Tables of a segmentation study."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Value = Callable[[SegmentationMetrics], float]
 
 
 def segmentation_sections(studies: Sequence[SegmentationStudy], methods: Sequence[Method]) -> list[Section]:
-    """A section for each network, and before them one for each set that compares several."""
+    """Create one section per network, preceded by one per dataset that compares several networks."""
     sections = []
     for labels in dict.fromkeys(study.labels.title for study in studies):
         here = [study for study in studies if study.labels.title == labels and study.rows]
@@ -36,11 +36,11 @@ def segmentation_sections(studies: Sequence[SegmentationStudy], methods: Sequenc
 
 
 def segmentation_table(study: SegmentationStudy, reference: str) -> Table:
-    """Mean IoU and that of each class by group, and the difference of each row from a reference.
+    """Create a table of the mean and per-class IoU by group, with differences from a reference.
 
     Args:
-        study: of one network.
-        reference: the method that the others are compared with.
+        study: results of one network.
+        reference: method with which the others are compared.
     """
     rows = [row for row in SOURCES if row in study.rows]
     rows += sorted((row for row in study.rows if row not in SOURCES), key=lambda r: -study.rows[r][ALL].mean_iou)
@@ -72,7 +72,7 @@ def segmentation_table(study: SegmentationStudy, reference: str) -> Table:
 
 
 def measured(study: SegmentationStudy, row: str) -> Measured:
-    """The mean IoU of a row over the whole set, and of resampled images."""
+    """Return the mean IoU of a row over the whole dataset, with its bootstrap samples."""
     metrics = study.rows[row][ALL]
     return Measured(metrics.mean_iou, metrics.bootstrap_samples)
 

@@ -1,4 +1,4 @@
-"""What several networks say of the same rows: one table of all, and for each of our weights its paired differences."""
+"""Compare several networks on the same rows: one table of all, and the paired differences of each of our weights."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ MEAN = "mean"
 
 
 class Measured(NamedTuple):
-    """A value, and those of resampled images, in the same order for all rows."""
+    """A value and its bootstrap samples, in the same order for all rows."""
 
     value: float
     samples: Float[np.ndarray, " n"]
 
 
 Rows = Mapping[str, Mapping[str, Measured]]
-"""By network and row."""
+"""Values by network and row."""
 
 
 def side_by_side(key: str, title: str, measure: str, networks: Rows, ours: Sequence[str]) -> list[Table]:
-    """One table of all networks, and one of the differences of each of our weights from every other row.
+    """Create a table of all networks and, for each of our weights, one of its differences from every other row.
 
     Args:
-        key: how files of the tables begin.
-        title: what was compared.
-        measure: what is measured; higher is better.
-        networks: by network and row; rows that a network lacks are left out.
-        ours: the rows whose differences are shown.
+        key: prefix of the table files.
+        title: title of the tables.
+        measure: name of the metric; higher is better.
+        networks: values by network and row; rows that a network lacks are dropped.
+        ours: rows whose differences are shown.
     """
     rows = [row for row in next(iter(networks.values())) if all(row in found for found in networks.values())]
     whole = {**networks, MEAN: {row: _mean([found[row] for found in networks.values()]) for row in rows}}
@@ -85,7 +85,7 @@ def _value(measured: Measured, mark: Mark) -> Cell:
 
 
 def _differences(key: str, measure: str, whole: Rows, own: str, rows: Sequence[str]) -> Table:
-    """Ours minus each other row, with intervals; bold where all of the interval is in our favor."""
+    """Difference of our row from each other row with its interval; bold if the whole interval is above zero."""
     others = [row for row in rows if row != own]
     cells = {row: tuple(difference(found[own], found[row]) for found in whole.values()) for row in others}
     note = (
@@ -101,7 +101,7 @@ def _differences(key: str, measure: str, whole: Rows, own: str, rows: Sequence[s
 
 
 def difference(one: Measured, other: Measured) -> Cell:
-    """One value minus another, with its interval."""
+    """Difference of two values with its confidence interval."""
     low, high = interval(one.samples - other.samples)
     value = one.value - other.value
     mark: Mark = "best" if low > 0 else "second" if high < 0 else ""

@@ -1,4 +1,4 @@
-"""Sources: what the words of a config bring as methods."""
+"""Resolve the method specs of a config."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from refinefuse.weights import store
 FUSING = (
     "refinefuse.network", "refinefuse.inference.fuser", "refinefuse.inference.inputs", "refinefuse.image.color",
 )  # fmt: skip
-"""The code that decides what weights make of a pair."""
+"""Packages whose code affects the results of weights."""
 
 
 def find_methods(entries: Sequence[MethodEntry], variables: PathVariables, sets: Sequence[str]) -> list[Method]:
-    """The methods that a config asks for; published scores of one that has images are for the sets without any.
+    """Find the methods of a config; if one has images and published scores, the latter cover datasets without images.
 
     Raises:
-        RefineFuseError: a source is unknown or cannot be used, or two methods have one name.
+        RefineFuseError: a spec is unknown or cannot be used, or two methods have the same name.
     """
     found: dict[str, Method] = {}
     for entry in entries:
@@ -109,7 +109,7 @@ def _weights(entry: MethodEntry, target: str) -> list[Method]:
 
 
 def _folders(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method]:
-    """One method, or where the last part of the path is `*` one for each folder that fits it for any set."""
+    """Return one method, or with `*` in the last part of the path one per folder that matches for any dataset."""
     parent, last = Path(target).parent, Path(target).name
     if last == "*":
         parents = [Path(str(parent).replace("{dataset}", name)) for name in sets]
@@ -138,10 +138,10 @@ def _scores(entry: MethodEntry, target: str, sets: Sequence[str]) -> list[Method
 
 
 def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Method -> image -> column -> text, from a CSV with the columns `method` and `image`, and one per metric.
+    """Read method -> image -> column -> text from a CSV with the columns `method`, `image` and one per metric.
 
     Raises:
-        InputError: the file cannot be read, or lacks these columns.
+        InputError: the file cannot be read or lacks these columns.
     """
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
@@ -157,10 +157,10 @@ def read_scores(path: Path) -> dict[str, dict[str, dict[str, str]]]:
 
 
 def numbers(row: Mapping[str, str], metrics: Sequence[str], convention: str, path: Path) -> dict[str, float]:
-    """The metrics of one row of a file of scores. A column `convention` must name the config's own.
+    """Parse the metrics of a row of a scores file. A column `convention` must match the config.
 
     Raises:
-        InputError: it names another, or a value is no number.
+        InputError: the convention differs, or a value is not a number.
     """
     stated = row.get("convention") or convention
     if stated != convention:

@@ -1,4 +1,4 @@
-"""How fast networks are on this machine: weights, backends, precisions and sizes, interleaved in one run."""
+"""Benchmark network speed on this machine: weights, backends, precisions and sizes, interleaved in one run."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from refinefuse.inference.fuser import Fuser
 from refinefuse.network.model import RefineFuse
 
 PEAK_WIDTHS = (32, 64, 128, 256)
-"""Channels of the 3x3 convolutions of which the fastest is taken for the peak of the machine."""
+"""Channels of the 3x3 convolutions; the fastest one defines the machine's peak throughput."""
 PEAK_CELLS = 120 * 160
 
 
 @dataclass(frozen=True)
 class SpeedSetup:
-    """What is timed: fusing one pair of lumas, from memory to memory.
+    """Setup of a timing: fusion of one pair of lumas, from memory to memory.
 
     Args:
-        weights: a shipped name, a file, or an ONNX file.
-        backend: what computes it.
-        precision: of the features, for torch; other backends compute as their file says.
-        device: where torch computes.
-        height: of the images, in pixels.
-        width: of the images.
-        threads: of the processor.
+        weights: name of shipped weights, a weights file, or an ONNX file.
+        backend: inference backend.
+        precision: precision of the features for torch; other backends use that of their file.
+        device: torch device.
+        height: image height in pixels.
+        width: image width in pixels.
+        threads: number of CPU threads.
     """
 
     weights: str
@@ -54,18 +54,18 @@ class SpeedSetup:
 
 @dataclass(frozen=True)
 class SpeedResult:
-    """What one setup takes.
+    """Result of one setup.
 
     Attributes:
-        setup: what was timed.
-        latency_ms: median time of a pair by the clock.
+        setup: setup that was timed.
+        latency_ms: median wall-clock time per pair in milliseconds.
         fps: pairs per second.
-        megapixels_per_s: millions of pixels per second.
-        peak_memory_mb: what fusing adds to the memory of a separate process, or of the GPU, in MiB; NaN where unknown.
-        gflops: arithmetic, two for a multiplication with addition; NaN for an ONNX file.
-        parameters: number of trained values; NaN for an ONNX file.
-        relative_time: time over that of the reference network on the same images; NaN if not asked for.
-        peak_fraction: arithmetic a second over that of the fastest convolution here; NaN if not asked for.
+        megapixels_per_s: megapixels per second.
+        peak_memory_mb: increase of peak memory of a separate process, or of the GPU, in MiB; NaN where unknown.
+        gflops: GFLOP, counting a multiply-add as two; NaN for an ONNX file.
+        parameters: number of parameters; NaN for an ONNX file.
+        relative_time: time relative to the reference network on the same images; NaN unless requested.
+        peak_fraction: throughput relative to the fastest convolution on this machine; NaN unless requested.
     """
 
     setup: SpeedSetup
@@ -80,7 +80,7 @@ class SpeedResult:
 
 
 def installed_backends() -> list[Backend]:
-    """torch, and the other backends that are installed."""
+    """Return torch and the other installed backends."""
     found: list[Backend] = ["torch"]
     exporter = importlib.util.find_spec("onnx") is not None
     return found + [name for name in BACKENDS if exporter and importlib.util.find_spec(name) is not None]  # type: ignore[misc]
@@ -94,10 +94,10 @@ def setups_of(
     device: str,
     threads: int,
 ) -> list[SpeedSetup]:
-    """Every combination that there is: precisions are torch's, ONNX files are other backends', which have a CPU.
+    """Return all valid combinations: only torch has precisions; ONNX files need another backend, which uses the CPU.
 
     Raises:
-        InputError: if no combination is left.
+        InputError: no combination is valid.
     """
     torch_device = str(resolve_device(device))
     setups = [
@@ -122,13 +122,13 @@ def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> l
     """Time all setups, interleaved; with `reference` also the reference network and the fastest convolution.
 
     Args:
-        setups: what is timed; all on the same number of threads.
-        repeats: how often each is timed, after one round that warms up.
+        setups: setups to time, all with the same number of threads.
+        repeats: number of timings of each setup after a warm-up.
         reference: whether to report the relative time and the fraction of the peak.
 
     Raises:
-        InputError: if `repeats` is below 1, or weights, devices or precisions cannot be used.
-        MissingDependencyError: if a backend is not installed.
+        InputError: `repeats` is below 1, or weights, devices or precisions cannot be used.
+        MissingDependencyError: a backend is not installed.
     """
     if repeats < 1:
         raise InputError(f"`repeats` must be a positive number.\n  expected: 1 or more\n  got: {repeats}")
@@ -146,7 +146,7 @@ def measure(setups: Sequence[SpeedSetup], repeats: int, *, reference: bool) -> l
 
 
 def as_text(speeds: Sequence[SpeedResult], *, reference: bool) -> str:
-    """A table in Markdown."""
+    """Format the results as a Markdown table."""
     header = ["weights", "backend", "precision", "size", "ms", "frames/s", "Mpixel/s", "added MiB", "GFLOP"]
     header += ["relative_time", "of the peak"] if reference else []
     rows = [header, ["---"] * len(header)]
@@ -163,7 +163,7 @@ def as_text(speeds: Sequence[SpeedResult], *, reference: bool) -> str:
 
 
 def as_json(speeds: Sequence[SpeedResult], repeats: int) -> str:
-    """All figures, and what computed them; null where a figure is unknown."""
+    """Format all results and the machine they were measured on as JSON; unknown values are null."""
     rows = []
     for speed in speeds:
         row = asdict(speed)
@@ -174,7 +174,7 @@ def as_json(speeds: Sequence[SpeedResult], repeats: int) -> str:
 
 
 def _condition(setup: SpeedSetup) -> tuple[int, int, str]:
-    """What the reference network's time depends on."""
+    """Height, width and device, which determine the reference network's time."""
     return setup.height, setup.width, setup.device
 
 
@@ -195,13 +195,13 @@ def _speed(setup: SpeedSetup, times: list[float], base: list[float] | None, peak
 
 
 def _pair(height: int, width: int, device: str) -> tuple[Tensor, Tensor]:
-    """Two random images."""
+    """Create two random images."""
     a, b = torch.rand(2, 1, 1, height, width, generator=torch.Generator().manual_seed(0)).to(device)
     return a, b
 
 
 def _awaited(work: Callable[[], object], device: str) -> Callable[[], object]:
-    """The same work, until the device has done it."""
+    """Wrap a function to synchronize with the device."""
     if not device.startswith("cuda"):
         return work
 
@@ -230,7 +230,7 @@ def _reference_call(height: int, width: int, device: str) -> Callable[[], object
 
 
 def _convolution_peak(device: str) -> float:
-    """GFLOP a second of the fastest 3x3 convolution, float32, on maps of `PEAK_CELLS` cells."""
+    """GFLOP/s of the fastest 3x3 convolution in float32, on feature maps of `PEAK_CELLS` cells."""
     best = 0.0
     for width in PEAK_WIDTHS:
         layer = nn.Conv2d(width, width, 3, padding=1).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -242,7 +242,7 @@ def _convolution_peak(device: str) -> float:
 
 
 def _arithmetic(setup: SpeedSetup) -> tuple[float, float]:
-    """GFLOP and parameters of weights; unknown for an ONNX file."""
+    """GFLOP and number of parameters of weights; unknown for an ONNX file."""
     if is_exported(setup.weights):
         return math.nan, math.nan
     model = RefineFuse.from_pretrained(setup.weights)
@@ -252,7 +252,7 @@ def _arithmetic(setup: SpeedSetup) -> tuple[float, float]:
 
 
 def _peak_memory(setup: SpeedSetup) -> float:
-    """What fusing adds: on the GPU by its allocator, else in a process of its own, which has not fused yet."""
+    """Increase of peak memory during fusion: from the allocator on a GPU, otherwise in a fresh process."""
     if setup.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(setup.device)
         before = torch.cuda.memory_allocated(setup.device)
@@ -265,5 +265,5 @@ def _peak_memory(setup: SpeedSetup) -> float:
 def _peak(setup: SpeedSetup) -> float:
     torch.set_num_threads(setup.threads)
     retain_freed_memory()
-    _call(replace(setup, height=32, width=32))()  # what the first call alone allocates does not count
+    _call(replace(setup, height=32, width=32))()  # exclude one-time allocations of the first call
     return added_memory(_call(setup))

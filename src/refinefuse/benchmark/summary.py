@@ -1,7 +1,7 @@
-"""What the scores of one dataset say: means with intervals, ranks, and whether differences are more than chance.
+"""Summarize the scores of one dataset: means with confidence intervals, ranks and significance tests.
 
-Ranks and tests are among the ranked methods that have every image of the dataset. Any other method (a copy, an average)
-gets the rank that it would have if it alone joined them: it shows what a table is worth, and moves nobody.
+Ranks and tests include only ranked methods that have every image of the dataset. Any other method (a copy, an average)
+gets the rank that it would have if it alone were added, as a baseline that does not shift the ranks of the others.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from refinefuse.scoring.ranking import rank
 
 COPIES = ("copy-of-a", "copy-of-b", "copy-of-larger-sd")
 SIGNIFICANCE = 0.05
-"""The level of all tests."""
+"""Significance level of all tests."""
 
 
 @dataclass(frozen=True)
 class DatasetScores:
-    """The scores of one set.
+    """The scores of one dataset.
 
     Attributes:
-        dataset: its name.
-        images: the names of the pairs.
-        methods: every method that has any number, in the config's order.
-        complete: the names of those that have an image of each pair.
-        values: metric -> method -> value an image, NaN where there is none.
+        dataset: name of the dataset.
+        images: names of the pairs.
+        methods: methods with at least one score, in the order of the config.
+        complete: names of the methods that have all images.
+        values: metric -> method -> value per image, NaN where missing.
     """
 
     dataset: str
@@ -47,15 +47,15 @@ class DatasetScores:
     values: Mapping[str, Mapping[str, Float[np.ndarray, n]]]
 
     def means(self, metric: str) -> dict[str, Mean]:
-        """The mean of each method over its images, with its 95 % interval."""
+        """Mean of each method over its images, with its 95 % confidence interval."""
         return {name: bootstrap(list(values)) for name, values in self.values[metric].items()}
 
     def ranked(self, metrics: Sequence[str]) -> list[str]:
-        """The complete methods that take ranks and have all these metrics."""
+        """Names of the complete, ranked methods that have all these metrics."""
         return [m.name for m in self.methods if m.ranked and self._has(m.name, metrics)]
 
     def unranked(self, metrics: Sequence[str]) -> list[str]:
-        """The other complete methods that have all these metrics."""
+        """Names of the complete, unranked methods that have all these metrics."""
         return [m.name for m in self.methods if not m.ranked and self._has(m.name, metrics)]
 
     def _has(self, name: str, metrics: Sequence[str]) -> bool:
@@ -63,7 +63,7 @@ class DatasetScores:
 
 
 def scores_of(results: Results, methods: Sequence[Method], dataset: ImageDataset) -> DatasetScores:
-    """Gather the scores of a set in clean light."""
+    """Collect the scores of a dataset without degradation."""
     images = tuple(pair.name for pair in dataset.pairs)
     position = {name: index for index, name in enumerate(images)}
     here = [row for row in results.rows if row.dataset == dataset.name and row.degradation == CLEAN.kind]
@@ -79,7 +79,7 @@ def scores_of(results: Results, methods: Sequence[Method], dataset: ImageDataset
 
 
 def penalty(metric: str, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """`Metric.penalty` of every value: smaller is better."""
+    """Apply `Metric.penalty` to every value; lower is better."""
     penalties: Float[np.ndarray, "*n"] = np.vectorize(METRICS[metric].penalty, otypes=[float])(value)
     return penalties
 
@@ -87,7 +87,7 @@ def penalty(metric: str, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*
 def ranks(score: DatasetScores, metric: str, metrics: Sequence[str]) -> dict[str, int]:
     """Rank each complete method by the mean of a metric, among those that have all of `metrics`.
 
-    Fewer than two ranked methods give no rank to anyone.
+    With fewer than two ranked methods, there are no ranks.
     """
     ranked, unranked = score.ranked(metrics), score.unranked(metrics)
     if len(ranked) < 2:
@@ -97,13 +97,13 @@ def ranks(score: DatasetScores, metric: str, metrics: Sequence[str]) -> dict[str
 
 
 def mean_ranks(score: DatasetScores, metrics: Sequence[str]) -> dict[str, float]:
-    """The mean of each method's ranks over several metrics: what papers call the mean rank."""
+    """Mean rank of each method over several metrics."""
     each = [ranks(score, key, metrics) for key in metrics]
     return {name: float(np.mean([one[name] for one in each])) for name in each[0]} if each else {}
 
 
 def worse_than_a_copy(score: DatasetScores, metrics: Sequence[str]) -> set[str]:
-    """The ranked methods whose mean rank is behind that of a plain copy of one source, where it alone joins them."""
+    """Return the ranked methods with a worse mean rank than a copy of one source that is added to the ranking."""
     ranked = score.ranked(metrics)
     beaten = set()
     copies = set(COPIES) & set(score.unranked(metrics)) if len(ranked) > 1 else set()
@@ -123,18 +123,18 @@ def _mean(score: DatasetScores, metric: str, name: str) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether the methods differ by more than chance.
+    """Significance tests of the differences between methods.
 
-    Each image is a block; a method's value in it is the mean of its ranks over the metrics.
+    Each image is a block; a method's value in it is its mean rank over the metrics.
 
     Attributes:
-        methods: from the best to the worst.
-        ranks: their average ranks over the images.
-        images: how many.
-        friedman: the p-value of the hypothesis that all perform equally well.
-        critical: how far two average ranks must lie apart (Nemenyi).
-        against: for each method, the p-value of Wilcoxon's signed-rank test against `reference`, corrected by Holm.
-        reference: the method that the others are tested against; empty if it is not ranked.
+        methods: methods from best to worst.
+        ranks: average ranks over the images.
+        images: number of images.
+        friedman: p-value of Friedman's test, with the null hypothesis that all methods are equal.
+        critical: Nemenyi's critical difference of two average ranks.
+        against: per method, the Holm-corrected p-value of Wilcoxon's signed-rank test against `reference`.
+        reference: method against which the others are tested; empty if it is not ranked.
     """
 
     methods: tuple[str, ...]
@@ -147,7 +147,7 @@ class Comparison:
 
     @property
     def groups(self) -> list[tuple[int, int]]:
-        """First and last of each largest run of methods that do not differ by more than the critical distance."""
+        """First and last index of each maximal group of methods that do not differ significantly."""
         found: list[tuple[int, int]] = []
         for first, average in enumerate(self.ranks):
             last = max(i for i, other in enumerate(self.ranks) if other - average <= self.critical)
@@ -157,7 +157,7 @@ class Comparison:
 
 
 def compare(score: DatasetScores, metrics: Sequence[str], reference: str) -> Comparison | None:
-    """Test the ranked methods of a set; None where there are fewer than three of them or five images.
+    """Test the ranked methods of a dataset; None with fewer than three methods or five images.
 
     Source: J. Demsar, "Statistical comparisons of classifiers over multiple datasets", Journal of Machine Learning
     Research 7, 2006: Friedman's test, Nemenyi's critical difference, Wilcoxon's test with Holm's correction.
@@ -196,7 +196,7 @@ def _scipy_stats() -> Any:
 
 
 def _blocks(score: DatasetScores, metrics: Sequence[str], names: Sequence[str]) -> Float[np.ndarray, "n k"]:
-    """For each image the mean rank of each method over the metrics; a metric that is NaN for one is left out."""
+    """Mean rank of each method over the metrics, per image; metrics that are NaN for any method are skipped."""
     ranks = []
     for key in metrics:
         values = penalty(key, np.array([score.values[key][name] for name in names]).T)
@@ -214,7 +214,7 @@ def _wilcoxon(differences: Float[np.ndarray, n]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P-values corrected for their number.
+    """Correct p-values for multiple testing.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2),
     1979.
@@ -227,7 +227,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def rank_groups(metrics: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The columns of mean ranks: over the common metrics, and over these and the diagnostics; else over all."""
+    """Metrics of each mean-rank column: common, and common with diagnostics; otherwise all."""
     common = tuple(key for key in COMMON if key in metrics)
     both = (*common, *(key for key in DIAGNOSTICS if key in metrics))
     if not common:

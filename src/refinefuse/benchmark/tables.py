@@ -1,4 +1,4 @@
-"""What the tables of a benchmark say: scores with ranks, tests, differences, robustness and cost."""
+"""Tables of a benchmark: scores with ranks, tests, differences, robustness and cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAGGER = "†"
 
 
 def score_table(score: DatasetScores, key: str = "") -> Table:
-    """Methods by metrics, with mean ranks; ranked methods first, the best on top, then the others."""
+    """Create the table of methods by metrics with mean ranks; ranked methods from best to worst, then the others."""
     groups = rank_groups(list(score.values))
     ranks = {title: mean_ranks(score, metrics) for title, metrics in groups.items()}
     common = next(iter(groups.values()))
@@ -104,7 +104,7 @@ def _notes(score: DatasetScores, beaten: set[str]) -> tuple[str, ...]:
 
 
 def comparison_table(dataset: str, comparison: Comparison, what: str, key: str) -> Table:
-    """Average ranks over the images, and the tests against the reference."""
+    """Create the table of average ranks over the images and of the tests against the reference."""
     rows = []
     for name, rank in zip(comparison.methods, comparison.ranks, strict=True):
         p = comparison.against.get(name, math.nan)
@@ -120,7 +120,7 @@ def comparison_table(dataset: str, comparison: Comparison, what: str, key: str) 
 
 
 def difference_table(score: DatasetScores, reference: str) -> Table:
-    """Every method as its mean difference from the reference, image by image, with 95 % intervals."""
+    """Create the table of mean paired differences from the reference, with 95 % confidence intervals."""
     rows = []
     for method in score.methods:
         cells = []
@@ -138,13 +138,13 @@ def difference_table(score: DatasetScores, reference: str) -> Table:
 def matrix_table(
     scores: Sequence[DatasetScores], metric: str, methods: Sequence[Method], families: Mapping[str, str]
 ) -> Table:
-    """Methods by sets in one metric; a set whose training part the weights have seen is marked.
+    """Create the table of methods by datasets for one metric; datasets used to train the weights are marked.
 
     Args:
-        scores: of the sets.
-        metric: which metric.
-        methods: the rows; those that have a number for more than one set are shown.
-        families: set -> the first part of its folder, by which the weights' manifest names what they were trained on.
+        scores: scores of the datasets.
+        metric: key of the metric.
+        methods: rows; only methods with values for more than one dataset are shown.
+        families: dataset -> first part of its folder, the name of the training dataset in the weights' manifest.
     """
     rows = []
     columns = {score.dataset: _metric_cells(score, metric) for score in scores}
@@ -163,7 +163,7 @@ def matrix_table(
 
 
 def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) -> Table:
-    """What each method keeps at the worst of each kind of degradation."""
+    """Create the table of robustness metrics at the highest severity of each degradation."""
     here = [row for row in rows if row.dataset == dataset and row.degradation != CLEAN.kind]
     worst = {
         kind: max(row.severity for row in here if row.degradation == kind)
@@ -187,7 +187,7 @@ def robustness_table(rows: Sequence[Row], dataset: str, methods: Sequence[str]) 
 
 
 def cost_table(costs: Sequence[Cost], height: int, width: int) -> Table:
-    """What one pair costs, the cheapest first."""
+    """Create the table of costs per pair, lowest first."""
     header = ("method", "ms", "relative_time", "parameters", "GFLOP", "peak MiB")
     rows = []
     for cost in sorted(costs, key=lambda c: math.inf if math.isnan(c.relative_time) else c.relative_time):
