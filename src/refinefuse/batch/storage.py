@@ -11,7 +11,7 @@ from refinefuse.atomic import write_atomic
 from refinefuse.errors import InputError, MissingDependencyError
 
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
-"""Where an object is there whole or not at all, so that it needs no temporary name."""
+"""Protocols with atomic writes, which need no temporary file."""
 
 
 def local_path(url: str) -> Path | None:

@@ -14,7 +14,7 @@ from refinefuse.batch.work import BatchResult
 from refinefuse.errors import InputError, MissingDependencyError
 
 FOLDER = "results.parquet"
-"""In the output folder: a dataset in parts, which pandas, pyarrow and Ray read as one table."""
+"""Partitioned dataset in the output folder, which pandas, pyarrow and Ray read as one table."""
 _ROWS, _SECONDS = 500, 10.0  # maximum number and age of unwritten results, which are lost if this process is killed
 
 

@@ -32,11 +32,11 @@ COMMANDS = (
     "detect train", "downstream", "data list", "data verify", "data split", "train", "export", "bench", "studio",
     "doctor", "completion", "rig calibrate", "rig check", "rig convert", "live",
 )  # fmt: skip
-"""Each is the function `run` in `refinefuse.cli.COMMAND` (`data list`: data_list), in the order of the help."""
+"""All commands in the order of the help; each is `run` in `refinefuse.cli.COMMAND` (`data list`: data_list)."""
 FAMILY = ("fuse", "video", "volume", "align")
-"""Commands whose options are mistaken for one another's."""
+"""Commands whose options are easily confused."""
 TRAINING = ("train", "detect train", "downstream")
-"""Lightning ends these on SIGTERM, with a checkpoint, unless somebody else waits for it."""
+"""Commands that Lightning stops on SIGTERM with a checkpoint, unless another handler is installed."""
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 GLOBAL_OPTIONS = """\
 global options:

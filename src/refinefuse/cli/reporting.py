@@ -17,7 +17,7 @@ from refinefuse.inference.volumes import are_volumes
 from refinefuse.weights.store import shipped
 
 WINDOW = 2.0
-"""Seconds of the stretch whose frame rate is reported as the lowest."""
+"""Length in seconds of the window for the lowest frame rate."""
 
 
 class Loader:

@@ -33,7 +33,7 @@ class Session:
 
 
 session = Session()
-"""Of this run; set by `main`."""
+"""Session of this run; set by `main`."""
 
 
 def to_stderr(message: str) -> None:

@@ -1,4 +1,4 @@
-"""What looks wrong with a pair before it is fused, as data: one inspection for files, folders, volumes and videos."""
+"""Check a pair for problems before fusion; shared by files, folders, volumes and videos."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from refinefuse.weights.store import MEDICAL, shipped
 
 WarningKind = Literal["alignment", "order", "polarity", "counts", "palette", "range", "weights", "alpha", "metadata"]
 _COLORED, _GRAY = 0.01, 0.004  # mean distance of the chroma from gray
-_PARTLY = 0.5  # fraction of an alpha channel that may be neither opaque nor transparent
-_SATURATED = 0.2  # fraction of the body in a slice that may be white
-_CLEAR, _ALONG = 1.3, 0.3  # for slices: how many times better a shift agrees, and the part of it that the bodies show
-_FEWEST, _POOL = 5, 10  # pairs of one rig that are looked at together, at least and at most
-_BLACK_HOT, _BLACK_HOT_POOL = -1.5, -1.0  # polarity scores, of a source and the mean of several, that are black-hot
-_REFLECTED = 0.6  # correlation of fine detail with a visible image, from which a source is not thermal
+_PARTLY = 0.5  # maximum fraction of an alpha channel that is neither opaque nor transparent
+_SATURATED = 0.2  # maximum fraction of white pixels in the body of a slice
+_CLEAR, _ALONG = 1.3, 0.3  # for slices: minimum peak ratio of a shift, and minimum part of it in the body outlines
+_FEWEST, _POOL = 5, 10  # minimum and maximum number of pairs of one rig to pool
+_BLACK_HOT, _BLACK_HOT_POOL = -1.5, -1.0  # maximum polarity score of a black-hot source, and of the mean of several
+_REFLECTED = 0.6  # correlation of fine detail with the visible image above which a source is not thermal
 
 
 @dataclass(frozen=True)
 class PairWarning:
-    """One thing that looks wrong with a pair.
+    """A possible problem with a pair.
 
     Attributes:
         kind: `alignment` (rotation, scale or shift), `order` (the sources look swapped), `polarity` (`a` looks
             black-hot), `counts` (`a` looks like raw thermal counts), `palette` (`a` is in false color),
-            `range` (much of `a` is clipped or saturated), `weights` (the weights are made for other images),
-            `alpha` (the second of two channels does not look like alpha), `metadata` (what the files say beside
-            their pixels disagrees, or is lost).
-        message: what looks wrong and what to do, as a sentence without its full stop.
-        value: the measured value: the rotation in degrees, the scale, the shift in pixels, the saturation, the polarity
-            score, or a fraction of the range or the pixels.
-        confidence: confidence from 0 to 1; 1 if the value is counted rather than estimated.
+            `range` (much of `a` is clipped or saturated), `weights` (the weights are for other kinds of images),
+            `alpha` (the second of two channels does not look like alpha), `metadata` (metadata of the files is
+            inconsistent, or is lost).
+        message: the problem and what to do, as a sentence without the final period.
+        value: measured value: rotation in degrees, scale, shift in pixels, saturation, polarity score, or a fraction of
+            the range or the pixels.
+        confidence: confidence in [0, 1]; 1 if the value is counted rather than estimated.
     """
 
     kind: WarningKind
@@ -59,13 +59,13 @@ class PairWarning:
 
 @dataclass(frozen=True)
 class Preview:
-    """What is looked at of a pair: the images themselves, or small versions of them.
+    """The images of a pair to inspect, at full size or downscaled.
 
     Attributes:
         images: the sources, (1, c, h, w) in [0, 1].
-        counts: of each source but the last, the values as stored; None where a range was given for them.
-        step: how many pixels of the images lie between two of these.
-        kinds: what can be looked for in them; None: everything.
+        counts: stored values of each source but the last; None if a range was given.
+        step: downscaling factor.
+        kinds: kinds of warnings that can be checked; None means all.
     """
 
     images: tuple[Tensor, ...]
@@ -74,11 +74,11 @@ class Preview:
     kinds: tuple[WarningKind, ...] | None = None
 
     def inspect(self, kinds: Sequence[WarningKind], pool: PooledCheck | None = None) -> list[PairWarning]:
-        """What looks wrong with any source beside the last; each message once.
+        """Check each source against the last one; return distinct warnings.
 
         Args:
-            kinds: what is looked for.
-            pool: what the first source shows of the alignment of a rig is added to it.
+            kinds: kinds of warnings to check.
+            pool: collects the alignment evidence of the first source over the pairs of a rig.
         """
         *others, last = self.images
         kinds = [kind for kind in kinds if self.kinds is None or kind in self.kinds]
@@ -113,7 +113,7 @@ class Preview:
 
 
 class PooledCheck:
-    """What the first pairs of one rig show of its alignment and polarity together: far surer than any of them."""
+    """Alignment and polarity pooled over the first pairs of one rig, far more reliable than from a single pair."""
 
     def __init__(self) -> None:
         self._evidence: Evidence | None = None
@@ -123,11 +123,11 @@ class PooledCheck:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are enough pairs: rotations and scales are looked for no more."""
+        """Whether there are enough pairs, so that rotation and scale need no further checks."""
         return self._evidence is not None and self._evidence.pairs == _POOL
 
     def add(self, evidence: Evidence, step: int) -> None:
-        """Add a pair, unless it is of another size than the first, or there are enough."""
+        """Add a pair, unless its size differs from the first, or there are enough."""
         with self._lock:
             if self._evidence is None:
                 self._evidence, self._step = evidence, step
@@ -142,7 +142,7 @@ class PooledCheck:
 
     @property
     def warnings(self) -> list[PairWarning]:
-        """What the pairs, if there are enough, look like together: misaligned, black-hot."""
+        """Return warnings from the pooled pairs, if there are enough: misaligned, black-hot."""
         found: list[tuple[int, PairWarning | None]] = []
         if self._evidence is not None:
             found.append((self._evidence.pairs, _misalignment(self._evidence.misalignment(self._step))))
@@ -170,15 +170,15 @@ ALL_KINDS: tuple[WarningKind, ...] = (
 def inspect_pair(
     a: ImageInput, b: ImageInput, *, polarity: Literal["auto", "white-hot", "black-hot"] = "auto"
 ) -> tuple[PairWarning, ...]:
-    """Check a pair for what may be wrong with it: misaligned, swapped, black-hot, raw counts.
+    """Check a pair for possible problems: misaligned, swapped, black-hot, raw counts.
 
     Args:
         a: the source whose color is not used, as in `Fuser.fuse`.
         b: the source whose color is kept.
-        polarity: how hot objects appear in `a`; `auto` means unknown, so that it is checked.
+        polarity: how hot objects appear in `a`; `auto` means unknown and checks it.
 
     Raises:
-        InputError: as `Fuser.fuse`.
+        InputError: as in `Fuser.fuse`.
     """
     first, second = load_input(a, "a"), load_input(b, "b")
     check_pair(first, second)
@@ -188,7 +188,7 @@ def inspect_pair(
 def inspect_images(
     a: LoadedImage, b: LoadedImage, *, polarity: Literal["auto", "white-hot", "black-hot"] = "auto", weights: str = ""
 ) -> tuple[PairWarning, ...]:
-    """`inspect_pair` of what is loaded already, on one grid; `weights` are those that fuse it."""
+    """Run `inspect_pair` on loaded images of the same size; `weights` names the weights for the fusion."""
     kinds = chosen_kinds(polarity=polarity == "auto", weights=are_for_cameras(weights))
     counts = a.given if isinstance(a.given, np.ndarray) else None
     batch = zip(torch.split(a.image.cpu(), 1), torch.split(b.image.cpu(), 1), strict=True)
@@ -197,12 +197,12 @@ def inspect_images(
 
 
 def chosen_kinds(**wanted: bool) -> tuple[WarningKind, ...]:
-    """All kinds but those that are not wanted."""
+    """Return all kinds except those set to False."""
     return tuple(kind for kind in ALL_KINDS if wanted.get(kind, True))
 
 
 def are_for_cameras(weights: str) -> bool:
-    """Whether weights are shipped, and not for slices of patients."""
+    """Return whether weights are shipped and not medical."""
     return weights in shipped() and weights != MEDICAL
 
 
@@ -221,7 +221,7 @@ def _misalignment(found: Misalignment | None) -> PairWarning | None:
 
 
 def _two_channels(image: Tensor, source: str) -> PairWarning | None:
-    """An alpha channel is opaque or transparent nearly everywhere; what is not may be a color channel."""
+    """Warn if the second channel may not be alpha: alpha is opaque or transparent almost everywhere."""
     if image.shape[1] != 2:
         return None
     alpha = image[:, 1]
@@ -234,7 +234,7 @@ def _two_channels(image: Tensor, source: str) -> PairWarning | None:
 
 
 def _false_color(a: Tensor) -> PairWarning | None:
-    if a.shape[1] < 3 or is_slice(_luma(a)):  # PET and SPECT are shown in false color on purpose
+    if a.shape[1] < 3 or is_slice(_luma(a)):  # PET and SPECT are in false color on purpose
         return None
     found = find_palette(to_array(a, np.uint8))
     if found is None:
@@ -246,7 +246,7 @@ def _false_color(a: Tensor) -> PairWarning | None:
 
 
 def _shifted_slices(a: Luma, last: Luma, step: int) -> PairWarning | None:
-    """Warn only of a shift that the body outlines confirm: PET and SPECT spots match MRI edges at many positions."""
+    """Warn only of shifts confirmed by body outlines, as PET and SPECT spots match MRI edges at many positions."""
     evidence = find_evidence(a, last, poses=False)
     found = None if evidence is None else evidence.misalignment(step)
     if found is None or found.peak_ratio < _CLEAR:
@@ -282,7 +282,7 @@ def _swapped(a: Tensor, b: Tensor) -> PairWarning | None:
 
 
 def _polarity(a: Tensor, luma: Luma, last: Luma) -> float | None:
-    """The polarity score; None of what does not look thermal: colored, or with the detail of a visible image."""
+    """Return the polarity score; None if the source does not look thermal (in color, or with visible-light detail)."""
     if saturation(a) >= _GRAY:
         return None
     score = polarity_score(luma)

@@ -22,8 +22,8 @@ _RETRY = 0.2  # seconds between attempts
 _KEPT = 32  # number of latest frames to keep for matching: half a second at 60 Hz
 _MEASURED = 50  # number of arrivals used to measure the frame rate
 _PROMPT = {"flags": "low_delay", "fpsprobesize": "0", "analyzeduration": "500000"}
-"""Not `nobuffer`: it throws away the key frame that FFmpeg reads while it looks at a stream, so that nothing can be
-shown before the next one."""
+"""Not `nobuffer`: it discards the key frame that FFmpeg reads while probing a stream, so that nothing can be decoded
+until the next one."""
 
 
 @dataclass(frozen=True)

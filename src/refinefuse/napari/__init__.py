@@ -1,1 +1,1 @@
-"""The plug-in of the image viewer napari: `napari.yaml` declares it, napari loads it."""
+"""Plugin for the image viewer napari, declared in `napari.yaml`."""

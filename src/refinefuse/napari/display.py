@@ -1,4 +1,4 @@
-"""Fuse two layers as they are displayed: their contrast limits are black and white, the color map of `b` is kept."""
+"""Fuse two layers as displayed: contrast limits are the black and white points, and the colormap of `b` is kept."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from refinefuse.errors import InputError
 from refinefuse.inference.fuser import Fuser
 
-#: Gray levels in [0, 1] of any shape to RGB or RGBA in [0, 1], with one more axis.
+#: Maps gray levels in [0, 1] of any shape to RGB or RGBA in [0, 1] along a new last axis.
 Colormap = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Displayed:
-    """A layer as it is displayed.
+    """A layer as displayed.
 
     Attributes:
-        data: (h, w) or (slices, h, w), with colors in a last axis if `is_rgb`.
-        limits: the values of black and white.
-        is_rgb: whether it has colors of its own.
-        colormap: of a gray layer; None: gray.
+        data: (h, w) or (slices, h, w), with color channels last if `is_rgb`.
+        limits: black and white points.
+        is_rgb: whether the data has color channels.
+        colormap: colormap of a gray layer; None means gray.
     """
 
     data: NDArray[Any]
@@ -35,11 +35,11 @@ class Displayed:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Without colors."""
+        """Shape without color channels."""
         return self.data.shape[:-1] if self.is_rgb else self.data.shape
 
     def image(self, index: int | None) -> NDArray[np.float32]:
-        """The image, or one slice of the stack, in [0, 1]."""
+        """Return the image, or one slice of the stack, in [0, 1]."""
         values = np.asarray(self.data if index is None else self.data[index])
         if self.is_rgb:
             top = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1
@@ -53,15 +53,15 @@ def fuse_displayed(a: Displayed, b: Displayed, weights: str) -> tuple[NDArray[np
     """Fuse two images, or two stacks slice by slice.
 
     Args:
-        a: the layer that gives no color.
+        a: the layer whose color is not used.
         b: the layer whose color is kept.
-        weights: a shipped name, or a file.
+        weights: shipped name, or a file.
 
     Returns:
-        The fused image or stack in [0, 1], with colors in a last axis if `b` has any; and the weight map of `a`.
+        The fused image or stack in [0, 1], with color channels last if `b` is in color, and the weight map of `a`.
 
     Raises:
-        InputError: if the layers cannot be fused.
+        InputError: the layers cannot be fused.
     """
     if a.shape != b.shape or len(b.shape) not in (2, 3):
         raise InputError(

@@ -1,4 +1,4 @@
-"""The widget, which napari makes from the signature of `fuse_layers`: its annotations must be types, not strings."""
+"""The widget, built by napari from the signature of `fuse_layers`; its annotations must be types, not strings."""
 
 from typing import Annotated, Any
 
@@ -21,13 +21,13 @@ def fuse_layers(
     """Fuse two layers as they are displayed: images, or volumes slice by slice.
 
     Args:
-        a: the layer that gives no color: infrared, CT, MRI beside PET.
-        b: the layer whose color or color map is kept.
-        weights: what fuses.
+        a: the layer whose color is not used: infrared, CT, or MRI with PET.
+        b: the layer whose color or colormap is kept.
+        weights: weights of the network.
         weight_map: also add the weight map of `a`.
 
     Raises:
-        InputError: if the layers do not lie on one grid.
+        InputError: the layers are not on the same grid.
     """
     _check_grids(a, b)
     first, second = _displayed(a), _displayed(b)
@@ -43,7 +43,7 @@ def fuse_layers(
             layers.append((weight, {"name": name, "contrast_limits": (0, 1), "visible": False, **geometry}, "image"))
         return layers
 
-    worker: FunctionWorker[list[LayerDataTuple]] = thread_worker(fuse)()  # napari stays responsive meanwhile
+    worker: FunctionWorker[list[LayerDataTuple]] = thread_worker(fuse)()  # keeps napari responsive
     return worker
 
 

@@ -19,11 +19,11 @@ from refinefuse.rig.model import LensTransform, Rig, RigQuality
 from refinefuse.rig.start import search_rig
 
 FEWEST = 5
-"""Pairs of frames that a calibration needs."""
+"""Minimum number of frame pairs for a calibration."""
 _STEPS: tuple[tuple[CellLevel, float], ...] = (
     (COARSE, 8), (COARSE, 4), (COARSE, 2), (COARSE, 2), (FINE, 3), (FINE, 2), (FINE, 2)
 )  # fmt: skip
-"""Sizes and how forgiving the fit is there, one after another."""
+"""Coarse-to-fine schedule: resolution, and outlier threshold of the fit in standard deviations."""
 _JOINT = 3  # joint refinement steps with small cells
 _STARTS = 3  # number of motions from the search to refine
 _APART = 0.06  # fraction of the longer side: motions whose corners are closer on average are the same

@@ -1,4 +1,4 @@
-"""Sample pairs for a first try and the examples: rendered by `tools/rendering`, shipped as files (`make samples`)."""
+"""Sample pairs to try the package with, rendered by `tools/rendering` and shipped as files (`make samples`)."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ SAMPLES = {
     "ridge_16bit": ("ir", "vi"),
     "head_ct_mri": ("ct", "mri"),
 }
-"""Name of each pair, which is that of its two files, and the folders of its first and second source."""
+"""Name of each pair (the name of its two files), and the folders of its first and second source."""
 
 
 def read_sample(name: str) -> tuple[Pixels, Pixels]:
-    """A sample pair: infrared (240, 320) and visible (240, 320, 3), or CT and MRI, both (256, 256)."""
+    """Read a sample pair: infrared (240, 320) and visible (240, 320, 3), or CT and MRI, both (256, 256)."""
     a, b = (read_image(FOLDER / side / f"{name}.png") for side in SAMPLES[name])
     return a, b
 
 
 def write_samples(folder: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
-    """Write every pair into folders that can be fused at once: ir and vi, ct and mri.
+    """Write all pairs to folders that are ready to fuse: ir and vi, ct and mri.
 
     Args:
-        folder: created if it is missing.
-        overwrite: replace files that exist.
+        folder: folder to write to; created if it does not exist.
+        overwrite: replace existing files.
 
     Returns:
-        The PNG files: the two of the first pair, the two of the second, and so on.
+        The PNG files, pair by pair.
 
     Raises:
-        InputError: a file exists already (nothing is written then), or the folder cannot be written to.
+        InputError: a file already exists (nothing is written), or the folder cannot be written to.
     """
     files = [Path(folder) / side / f"{name}.png" for name, sides in SAMPLES.items() for side in sides]
     present = [str(path) for path in files if path.exists()]

@@ -1,1 +1,1 @@
-"""The studio: a local web page with the whole engine behind it."""
+"""The studio: a local web interface to the fusion engine."""

@@ -1,4 +1,4 @@
-"""The web interface of the studio. Everything that a request names is looked up; nothing of it becomes a path."""
+"""The HTTP interface of the studio. Names in requests are only looked up, never used as paths."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _PAGE_FILES = {
 
 
 def create_app(runner: Runner, token: str = "") -> FastAPI:
-    """The application.
+    """Create the application.
 
     Args:
-        runner: of the jobs.
-        token: that every browser must show; empty: none is needed.
+        runner: runner of the jobs.
+        token: token required from every browser; empty means none.
     """
 
     @asynccontextmanager
@@ -83,7 +83,7 @@ _routes = APIRouter()
 
 @_routes.get("/api/info")
 async def _info(runner: Jobs) -> dict[str, Any]:
-    """What can be chosen here."""
+    """Return the available choices."""
     known = {name: entry.intended_use for name, entry in shipped().items()}
     limits = runner.store.limits
     return {

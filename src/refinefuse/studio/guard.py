@@ -1,4 +1,4 @@
-"""Who may talk to the studio: its page, from this machine or with the token, and each user about their own jobs."""
+"""Access control of the studio: same-origin requests, from this machine or with the token; one session per user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SESSION, TOKEN = "refinefuse-session", "refinefuse-token"  # names of cookies
+SESSION, TOKEN = "refinefuse-session", "refinefuse-token"  # cookie names
 _YEAR = 31_536_000
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -29,7 +29,7 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that is bound to this host."""
+    """Return whether a server bound to this host is reachable only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -37,21 +37,20 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Lets requests of the page through, and gives each browser a session.
+    """ASGI middleware that admits requests of the studio's page and assigns each browser a session.
 
-    Other web sites that are open in the same browser reach the studio neither under a name of their own (DNS
-    rebinding) nor by requests across origins.
+    Blocks other web sites open in the same browser, whether by DNS rebinding or by cross-origin requests.
 
     Args:
-        app: behind it.
-        token: that every browser must show once; empty: none is needed, and only this machine's names are answered.
+        app: the wrapped application.
+        token: token that every browser must present once; empty means none, and only loopback host names are accepted.
     """
 
     def __init__(self, app: ASGIApp, token: str = "") -> None:
         self.app, self.token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Reject a request, or pass it on."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = Headers(scope=scope)
@@ -85,7 +84,7 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """A host without its port."""
+    """Strip the port from a host."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -105,7 +104,7 @@ def _with_headers(send: Send, session: str | None) -> Send:
             headers = MutableHeaders(scope=message)
             headers.update(_HEADERS)
             if session is not None:
-                cookie = f"{SESSION}={session}; Path=/; Max-Age={_YEAR}; SameSite=Strict"  # which the page reads
+                cookie = f"{SESSION}={session}; Path=/; Max-Age={_YEAR}; SameSite=Strict"  # read by the page
                 headers.append("Set-Cookie", cookie)
         await send(message)
 

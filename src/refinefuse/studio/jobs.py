@@ -1,4 +1,4 @@
-"""Jobs of the studio: the files of a user, what is made of them, and whose turn is next."""
+"""Jobs of the studio: uploaded files, their results, and the queue."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ State = Literal["new", "waiting", "running", "done", "failed", "canceled"]
 Slot = Literal["a", "b", "transform"]
 ACTIVE: tuple[State, ...] = ("waiting", "running")
 _MIB = 2**20
-_RESERVE = 2**30  # bytes of the disk that uploads leave free
+_RESERVE = 2**30  # bytes of disk space to keep free
 
 
 class RefusedError(RefineFuseError):
-    """Something that a user asked for and does not get.
+    """A request that is rejected.
 
     Args:
-        status: of HTTP.
+        status: HTTP status code.
         message: what is wrong, and what to do.
     """
 
@@ -37,15 +37,15 @@ class RefusedError(RefineFuseError):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a user may store, and for how long.
+    """Limits on storage and jobs.
 
     Attributes:
-        upload: MiB of one file.
-        storage: MiB of one user in all.
-        files: in one job.
-        max_jobs: of one user.
-        waiting: jobs of all users that wait.
-        hours: after which a job that nobody looks at is deleted.
+        upload: maximum file size in MiB.
+        storage: maximum storage per user in MiB.
+        files: maximum number of files per job.
+        max_jobs: maximum number of jobs per user.
+        waiting: maximum number of queued jobs of all users.
+        hours: hours without access after which a job is deleted.
     """
 
     upload: int = 2048
@@ -61,22 +61,22 @@ class Job:
     """One job.
 
     Attributes:
-        id: cannot be guessed.
-        owner: the user's session.
-        kind: what it fuses.
-        folder: of its files: `a`, `b`, `transform`, and `out` for results.
-        created: seconds since 1970.
-        runs: how often it was started.
-        state: how far it is.
-        options: of the last start.
-        done: steps.
-        total: steps in all; None: not known.
+        id: unguessable identifier.
+        owner: session of the user.
+        kind: kind of input.
+        folder: folder of its files: `a`, `b`, `transform`, and `out` for results.
+        created: creation time in seconds since 1970.
+        runs: number of times it was started.
+        state: current state.
+        options: options of the last start.
+        done: number of completed steps.
+        total: total number of steps; None if unknown.
         message: why it failed.
-        result: what the page shows of it.
-        touched: when somebody asked for it last, in seconds of the monotonic clock.
-        stored: bytes that were uploaded.
-        count: of uploaded files.
-        is_canceled: whether it is to stop.
+        result: result as displayed by the page.
+        touched: time of the last access, in seconds of the monotonic clock.
+        stored: number of uploaded bytes.
+        count: number of uploaded files.
+        is_canceled: whether it should stop.
     """
 
     id: str
@@ -97,7 +97,7 @@ class Job:
     is_canceled: bool = False
 
     def sources(self, slot: Slot) -> list[str]:
-        """The names of the files in a slot."""
+        """Return the names of the files in a slot."""
         return sorted(path.name for path in (self.folder / slot).glob("*"))
 
     def clear(self, slot: Slot) -> None:
@@ -115,7 +115,7 @@ class Job:
         spare.rename(b)
 
     def describe(self) -> dict[str, Any]:
-        """What the page shows."""
+        """Return the job as displayed by the page."""
         names = {slot: self.sources(slot) for slot in ("a", "b", "transform")}
         return {
             "id": self.id,
@@ -134,11 +134,11 @@ class Job:
 
 
 class JobStore:
-    """All jobs, each in a folder of its own.
+    """All jobs, each in its own folder.
 
     Args:
-        root: an empty folder for them.
-        limits: of what a user may store.
+        root: empty folder for the jobs.
+        limits: limits on storage and jobs.
     """
 
     def __init__(self, root: Path, limits: Limits) -> None:
@@ -146,10 +146,10 @@ class JobStore:
         self._jobs: dict[str, Job] = {}
 
     def create(self, owner: str, kind: Kind) -> Job:
-        """A new job without files.
+        """Create a job without files.
 
         Raises:
-            RefusedError: if the user has too many.
+            RefusedError: the user has too many jobs.
         """
         if len(self.owned(owner)) >= self.limits.max_jobs:
             raise RefusedError(429, f"You have {self.limits.max_jobs} jobs, which is the limit. Delete one first.")
@@ -161,10 +161,10 @@ class JobStore:
         return job
 
     def get(self, owner: str, identity: str) -> Job:
-        """A job of a user.
+        """Return a job of a user.
 
         Raises:
-            RefusedError: if it is not there, or another user's.
+            RefusedError: the job does not exist, or belongs to another user.
         """
         job = self._jobs.get(identity)
         if job is None or job.owner != owner:
@@ -173,31 +173,31 @@ class JobStore:
         return job
 
     def owned(self, owner: str) -> list[Job]:
-        """The jobs of a user, the newest first."""
+        """Return the jobs of a user, newest first."""
         return [job for job in reversed(self._jobs.values()) if job.owner == owner]
 
     def all(self) -> list[Job]:
-        """The jobs of all users."""
+        """Return the jobs of all users."""
         return list(self._jobs.values())
 
     def remove(self, job: Job) -> None:
-        """Forget a job, and delete its files."""
+        """Remove a job and delete its files."""
         job.is_canceled = True
         self._jobs.pop(job.id, None)
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def remove_old(self) -> None:
-        """Remove the jobs that nobody has asked for, and that have nothing to do."""
+        """Remove idle jobs that have not been accessed recently."""
         latest = time.monotonic() - 3600 * self.limits.hours
         for job in self.all():
             if job.touched < latest and job.state not in ACTIVE:
                 self.remove(job)
 
     async def upload(self, job: Job, slot: Slot, name: str, content: AsyncIterator[bytes]) -> None:
-        """Store a file in a slot, whole or not at all.
+        """Store a file in a slot atomically.
 
         Raises:
-            RefusedError: if it is too large, or there are too many.
+            RefusedError: the file is too large, or there are too many files.
         """
         if job.state in ACTIVE:
             raise RefusedError(409, "This job is running. Cancel it before you change its files.")
@@ -213,7 +213,7 @@ class JobStore:
                     job.stored += len(chunk)
                     self._check_size(size, job.owner)
                     file.write(chunk)
-        except BaseException:  # the connection may end at any time
+        except BaseException:  # the connection may close at any time
             path.unlink(missing_ok=True)
             job.stored, job.count = job.stored - size, job.count - 1
             raise
@@ -230,7 +230,7 @@ class JobStore:
 
 
 class FairQueue:
-    """Who has waited for a turn goes before who just had one: users take turns, and each one's jobs are in order."""
+    """Round-robin queue over users; the jobs of each user run in order."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Job]] = {}
@@ -239,21 +239,21 @@ class FairQueue:
         return sum(map(len, self._waiting.values()))
 
     def put(self, job: Job) -> None:
-        """Let a job wait."""
+        """Add a job."""
         self._waiting.setdefault(job.owner, deque()).append(job)
 
     def take(self) -> Job | None:
-        """The job whose turn it is; None if none waits."""
+        """Remove and return the next job; None if the queue is empty."""
         for owner in list(self._waiting):
             jobs = self._waiting.pop(owner)
             job = jobs.popleft()
             if jobs:
-                self._waiting[owner] = jobs  # behind the others
+                self._waiting[owner] = jobs  # to the back of the queue
             return job
         return None
 
     def remove(self, job: Job) -> None:
-        """Let a job wait no more."""
+        """Remove a job from the queue."""
         own = self._waiting.get(job.owner, deque())
         if job in own:
             own.remove(job)
@@ -261,7 +261,7 @@ class FairQueue:
             self._waiting.pop(job.owner, None)
 
     def ahead(self, job: Job) -> int:
-        """How many jobs come before this one, if it waits."""
+        """Return the number of jobs ahead of a queued job."""
         own = self._waiting.get(job.owner, deque())
         if job not in own:
             return 0
@@ -273,8 +273,8 @@ class FairQueue:
 
 
 def safe_name(name: str) -> str:
-    """The last part of a name that a browser gave, harmless as the name of a file."""
-    last = PureWindowsPath(name).name  # it knows both kinds of slash
+    """Return the last part of an uploaded file's name, made safe as a file name."""
+    last = PureWindowsPath(name).name  # handles both kinds of slashes
     plain = re.sub(r"[^\w .()+=,@-]", "_", last).strip(" .")
     stem, dot, suffix = plain.rpartition(".") if "." in plain else (plain, "", "")
     return f"{_shortened(stem, 180)}{dot}{_shortened(suffix, 40)}" or "file"

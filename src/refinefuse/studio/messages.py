@@ -1,4 +1,4 @@
-"""Messages of the engine in the words of the page: without options of the command line, and without paths."""
+"""Adapt messages of the engine to the page: no command-line options, no paths."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ASIDE = re.compile(r" \([^()]*--[a-z][^()]*\)")
 
 
 def plain_warnings(warnings: Iterable[PairWarning]) -> list[str]:
-    """Warnings about a pair as sentences, each once."""
+    """Return the distinct warnings about a pair as sentences."""
     return list(dict.fromkeys(f"{_ADVICE.get(one.kind) or _plain(one.message)}." for one in warnings))
 
 
 def plain_error(error: Exception, folder: Path) -> str:
-    """An error as the page shows it: names of files instead of paths, and no options of the command line."""
+    """Return an error message for the page, with file names instead of paths and without command-line options."""
     if not isinstance(error, RefineFuseError):
         return f"Something went wrong in the engine ({type(error).__name__}). Try other files, or report this."
     text = re.sub(rf"{re.escape(str(folder))}(?:/(?:out|a|b|transform))?/?", "", str(error))

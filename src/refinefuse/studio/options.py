@@ -1,4 +1,4 @@
-"""What a user of the studio can choose about a job. Only names and numbers: no path of this machine."""
+"""Job options that a user of the studio can choose: only names and numbers, no paths."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from refinefuse.image.medical.intensity import Colormap
 from refinefuse.inference.backend import Backend
 from refinefuse.inference.thermal import Polarity
 
-#: What a job fuses: one pair, all pairs of two folders, two videos, or two medical volumes.
+#: Input of a job: one pair, all pairs of two folders, two videos, or two medical volumes.
 Kind = Literal["images", "folders", "videos", "volumes"]
 VolumeModality = Literal["", "ct", "mri", "pet", "spect"]
 
 
 class Options(BaseModel):
-    """The options of a job. Each kind of job reads those that concern it.
+    """Options of a job. Each kind of job uses those that apply to it.
 
     Attributes:
-        weights: a name in the list of the studio; empty: the default of the kind.
-        backend: what computes the network.
-        color: whose color the result gets.
-        range: of `a`, as `IntensityRange.parse` reads it; empty: raw counts get their own, images are as stored.
-        polarity: what hot things are in `a`.
-        align: estimate the transform first.
-        transform_type: what `align` may change.
+        weights: name from the list of the studio; empty for the default of the kind.
+        backend: runtime of the network.
+        color: source of the color.
+        range: range of `a`, as for `IntensityRange.parse`; empty fits it to raw counts and leaves images as stored.
+        polarity: how hot objects appear in `a`.
+        align: estimate a transform first.
+        transform_type: type of transform to estimate.
         metrics: evaluate the result.
-        frame_stride: fuse each n-th frame.
-        window: of CT.
-        volume_range: of all volumes but the last.
-        suv_range: of PET.
-        colormap: of the last volume.
-        grid: the volume whose grid the result gets.
-        modality_a: of the first volume.
-        modality_b: of the last volume.
+        frame_stride: fuse every n-th frame.
+        window: CT window.
+        volume_range: range of all volumes but the last.
+        suv_range: range of PET in SUV.
+        colormap: colormap of the last volume.
+        grid: volume whose grid the result gets.
+        modality_a: modality of the first volume.
+        modality_b: modality of the last volume.
         dicom: write DICOM instead of NIfTI.
-        anonymize: keep nothing of patient and study.
+        anonymize: remove all patient and study data.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

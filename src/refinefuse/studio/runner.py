@@ -1,4 +1,4 @@
-"""Runs the jobs: short ones and long ones each in a process of their own, so that a video holds up no image."""
+"""Run the jobs: short and long ones in separate processes, so that images do not wait for videos."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from refinefuse.studio.options import Kind, Options
 from refinefuse.studio.worker import Canceled, Report, Task, Worker, WorkerError
 from refinefuse.weights.store import DEFAULT, MEDICAL, shipped
 
-_CLEANING = 60.0  # seconds between looks for old jobs
+_CLEANING = 60.0  # seconds between removals of old jobs
 
 
 class Lane:
-    """One worker, and the jobs that wait for it."""
+    """One worker and its queue."""
 
     def __init__(self, threads: int) -> None:
         self.queue, self.worker = FairQueue(), Worker(threads)
         self._news = asyncio.Event()
 
     def put(self, job: Job) -> None:
-        """Let a job wait."""
+        """Queue a job."""
         self.queue.put(job)
         self._news.set()
 
     async def take(self) -> Job:
-        """The next job, once there is one."""
+        """Wait for the next job."""
         while (job := self.queue.take()) is None:
             self._news.clear()
             await self._news.wait()
@@ -34,12 +34,12 @@ class Lane:
 
 
 class Runner:
-    """Starts, cancels and cleans up jobs.
+    """Start, cancel and clean up jobs.
 
     Args:
-        store: of the jobs.
-        weights: files beside the shipped weights, by the name that users see.
-        threads: of the processor for each process; 0: all that this process may use.
+        store: store of the jobs.
+        weights: additional weights files by display name.
+        threads: number of CPU threads per process; 0 means all available to this process.
     """
 
     def __init__(self, store: JobStore, weights: dict[str, str], threads: int = 0) -> None:
@@ -48,16 +48,16 @@ class Runner:
         self._tasks: list[asyncio.Task[None]] = []
 
     def names(self) -> list[str]:
-        """The weights that users can choose."""
+        """Return the names of the available weights."""
         return [*shipped(), *self.weights]
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start processing jobs."""
         work = [self._work(lane) for lane in (self._short, self._long)]
         self._tasks = [asyncio.create_task(one) for one in (*work, self._clean())]
 
     async def close(self) -> None:
-        """End all jobs."""
+        """Stop all jobs and workers."""
         for job in self.store.all():
             job.is_canceled = True
         for lane in (self._short, self._long):
@@ -67,10 +67,10 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def enqueue(self, job: Job, options: Options) -> None:
-        """Let a job wait for its turn.
+        """Queue a job.
 
         Raises:
-            RefusedError: if it is running, has an unknown option, or too many wait.
+            RefusedError: the job is running, has an unknown option, or too many jobs are queued.
         """
         if job.state in ("waiting", "running"):
             raise RefusedError(409, "This job is running. Cancel it first.")
@@ -83,11 +83,11 @@ class Runner:
         self._lane(job.kind).put(job)
 
     def ahead(self, job: Job) -> int:
-        """How many jobs come before this one."""
+        """Return the number of jobs ahead of this one."""
         return self._lane(job.kind).queue.ahead(job)
 
     async def cancel(self, job: Job) -> None:
-        """Stop a job; returns once it has stopped."""
+        """Stop a job and wait until it has stopped."""
         job.is_canceled = True
         while job.state == "running":
             await asyncio.sleep(0.05)
@@ -109,7 +109,7 @@ class Runner:
         task = Task(job.kind, job.folder, job.options, self.weights.get(name, name))
         loop = asyncio.get_running_loop()
 
-        def report(message: Report) -> None:  # from the thread that waits for the worker
+        def report(message: Report) -> None:  # called in the thread that waits for the worker
             loop.call_soon_threadsafe(_update, job, message)
 
         try:

@@ -1,4 +1,4 @@
-"""Serve the studio until it is stopped, and leave nothing behind."""
+"""Serve the studio until it is stopped, then clean up."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def serve(
     """Serve the studio on this machine.
 
     Args:
-        host: to bind to; other hosts than this machine's own get a token.
-        port: of TCP; 0: a free one.
+        host: host to bind to; a host other than loopback requires a token.
+        port: TCP port; 0 picks a free one.
         announce: called with the address to open.
-        weights: files that users can choose beside the shipped weights.
-        upload: MiB of the largest file.
-        hours: after which a job that nobody looks at is deleted.
-        threads: of the processor for each of the two engines; 0: all that this process may use.
+        weights: additional weights files that users can choose.
+        upload: maximum file size in MiB.
+        hours: hours without access after which a job is deleted.
+        threads: number of CPU threads for each of the two workers; 0 means all available to this process.
 
     Raises:
         InputError: the address cannot be used.
-        MissingDependencyError: if a library of the extra `web` is not installed.
-        WeightsError: if a weights file is missing.
+        MissingDependencyError: a package of the extra `web` is not installed.
+        WeightsError: a weights file is missing.
     """
     with optional("web", "The studio"):
         import uvicorn

@@ -1,4 +1,4 @@
-"""What the engine does for each kind of job: files of a folder in, files of its `out` and a record for the page out."""
+"""Run each kind of job: read the files in its folder, write results to `out`, and report a record for the page."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _TIFF = (".tif", ".tiff")
 
 
 def run_task(task: Task, send: Send) -> None:
-    """Do a job.
+    """Run a job.
 
     Args:
         task: the job.
-        send: takes reports; raises `Canceled` if the user canceled the job.
+        send: receives reports; raises `Canceled` if the user canceled the job.
 
     Raises:
-        InputError: something that the user can correct, in words for the page.
-        Canceled: from `send`.
+        InputError: the user can correct the problem; the message is meant for the page.
+        Canceled: raised by `send`.
     """
     out = task.folder / "out"
     shutil.rmtree(out, ignore_errors=True)
@@ -65,7 +65,7 @@ def run_task(task: Task, send: Send) -> None:
 
 @lru_cache(maxsize=2)
 def _fuser(weights: str, backend: Backend, color: Color) -> Fuser:
-    """Loaded networks are kept: most jobs of a user take the one before."""
+    """Load a network; cached, since consecutive jobs usually share one."""
     return Fuser(weights, backend=backend, color=color)
 
 
@@ -86,7 +86,7 @@ def _pair(task: Task) -> tuple[Path, Path]:
 
 
 def _sources(task: Task) -> list[Path]:
-    """The file of each slot, or its folder if there are several."""
+    """Return the file of each slot, or its folder if it has several."""
     return [files[0] if len(files) == 1 else files[0].parent for files in _files(task)]
 
 
@@ -148,7 +148,7 @@ def _aligned(a: Tensor, b: Tensor, transform_type: TransformChoice) -> Alignment
 
 
 def _confidence(found: Alignment) -> dict[str, Any]:
-    """How far A was moved, and how sure that is."""
+    """Return how far A was moved, and the confidence of the alignment."""
     points = corners(found.transform.size_fixed)
     moved = np.abs(found.transform.map_points(points) - points)
     return {
@@ -249,13 +249,13 @@ def _step(send: Send, done: int, total: int | None) -> None:
 
 
 def _listed(out: Path, *paths: Path | None) -> list[dict[str, Any]]:
-    """The files to download: name within the folder of results, and size."""
+    """List the files to download: path relative to the results folder, and size."""
     given = [path for path in paths if path]
     return [{"name": str(path.relative_to(out)), "size": path.stat().st_size} for path in given]
 
 
 def _zipped(archive: Path, files: list[Path], root: Path) -> Path:
-    with zipfile.ZipFile(archive, "x", zipfile.ZIP_STORED) as file:  # images are compressed already
+    with zipfile.ZipFile(archive, "x", zipfile.ZIP_STORED) as file:  # images are already compressed
         for path in files:
             if not path.name.startswith("."):
                 file.write(path, path.relative_to(root))

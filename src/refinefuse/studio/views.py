@@ -1,4 +1,4 @@
-"""What the page shows of a result: images of eight bits, metrics of them, and where a volume lies in the body."""
+"""Views of a result for the page: 8-bit images, their metrics, and the orientation of volumes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from refinefuse.metrics.evaluate import evaluate
 from refinefuse.metrics.table import COMMON, DIAGNOSTICS, METRICS
 
 LONGEST = 4096
-"""Pixels of the longest side that is shown; what is larger is shown smaller, and saved in full."""
+"""Maximum longer side of displayed images; larger ones are downscaled for display and saved at full size."""
 MOST_EVALUATED = 4_000_000
-"""Pixels up to which a result is evaluated here."""
+"""Maximum number of pixels of a result to evaluate."""
 LAYERS = ("fused", "a", "b", "weight", "overlay")
 SOURCES = ("a", "b", "fused")
 
@@ -35,9 +35,9 @@ class Views:
     """The layers of a result.
 
     Attributes:
-        images: by layer, 8 bits.
-        names: of their files, by layer.
-        size: height and width of the result itself.
+        images: 8-bit image of each layer.
+        names: file name of each layer.
+        size: height and width of the full-size result.
     """
 
     images: dict[str, NDArray[Any]]
@@ -48,13 +48,13 @@ class Views:
 def write_views(
     folder: Path, sources: tuple[Tensor, Tensor], alignment: AlignmentOptions, results: OutputPaths
 ) -> Views:
-    """Write the layers that the page shows.
+    """Write the layers displayed by the page.
 
     Args:
-        folder: where to write.
+        folder: folder to write to.
         sources: (1, c, h, w) in [0, 1].
-        alignment: how the first one is brought onto the second.
-        results: the fused image and its weight map.
+        alignment: how the first source is aligned to the second.
+        results: paths of the fused image and its weight map.
     """
     a, b = sources
     a = alignment.register(a, b)[0] if alignment.moves else a
@@ -88,12 +88,12 @@ def _shrunk(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def evaluate_views(views: Views) -> list[dict[str, Any]]:
-    """The common metrics and the diagnostic ones, one row each; none for a large image."""
+    """Compute common and diagnostic metrics, one row each; none for large images."""
     if math.prod(views.size) > MOST_EVALUATED:
         return []
     fused, a, b = (_without_alpha(views.images[layer]) for layer in ("fused", "a", "b"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an image too small for a metric: its value says so
+        warnings.simplefilter("ignore")  # metrics for which the image is too small are NaN
         scores = evaluate(fused, a, b, metrics=[*COMMON, *DIAGNOSTICS])
     return [_row(key, float(value[0])) for key, value in scores.items()]
 
@@ -123,10 +123,10 @@ def write_slice(folder: Path, number: int, images: Sequence[NDArray[Any]]) -> No
 
 
 def volume_geometry(affine: NDArray[np.float64]) -> dict[str, Any]:
-    """Spacing in millimeters, and the letters at the edges of a slice.
+    """Return the spacing in millimeters, and the orientation letters at the edges of a slice.
 
     Args:
-        affine: row, column and slice to patient coordinates (RAS) in millimeters.
+        affine: maps row, column and slice to patient coordinates (RAS) in millimeters.
     """
     import nibabel
 

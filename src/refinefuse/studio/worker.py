@@ -1,4 +1,4 @@
-"""The engine in a process of its own: whatever a file does to it, the studio continues."""
+"""Run the engine in a separate process, so that the studio survives a crash of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from refinefuse.errors import RefineFuseError
 from refinefuse.studio.options import Kind, Options
 
-_POLL, _PATIENCE = 0.1, 15.0  # seconds: between looks at a job, and that a canceled one may take to end
+_POLL, _PATIENCE = 0.1, 15.0  # seconds between polls, and seconds that a canceled job may take to stop
 _STOPPED = (
     "The engine stopped while it worked on these files: this machine has too little memory for them, or a file is "
     "damaged. Try smaller files, or export them again."
@@ -25,14 +25,14 @@ _STOPPED = (
 
 
 class WorkerError(RefineFuseError):
-    """A job failed, with a message that is meant for the user."""
+    """A job failed; the message is meant for the user."""
 
 
 class Canceled(KeyboardInterrupt):
     """The user canceled the job.
 
     Args:
-        result: what was made until then, if it can be used.
+        result: partial result, if usable.
     """
 
     def __init__(self, result: dict[str, Any] | None = None) -> None:
@@ -42,7 +42,7 @@ class Canceled(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Task:
-    """What the engine needs to know of a job."""
+    """Description of a job for the engine."""
 
     kind: Kind
     folder: Path
@@ -52,7 +52,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Report:
-    """What the engine says of a job: how far it is, or what there is to show."""
+    """Report on a job: its progress or its result."""
 
     done: int = 0
     total: int | None = None
@@ -60,10 +60,10 @@ class Report:
 
 
 class Worker:
-    """One process that does one job after the other. It starts with the first job, and anew if it ended.
+    """A process that runs jobs one by one. It is started for the first job, and restarted after it has ended.
 
     Args:
-        threads: of the processor; 0: all that this process may use.
+        threads: number of CPU threads; 0 means all available to this process.
     """
 
     def __init__(self, threads: int = 0) -> None:
@@ -74,16 +74,16 @@ class Worker:
         self._stop = self._spawn.Event()
 
     def run(self, task: Task, on_report: Callable[[Report], None], is_canceled: Callable[[], bool]) -> None:
-        """Do a job. It blocks until the job has ended.
+        """Run a job and block until it ends.
 
         Args:
             task: the job.
             on_report: called with each report.
-            is_canceled: whether it is to stop.
+            is_canceled: returns whether the job should stop.
 
         Raises:
-            WorkerError: if it failed.
-            Canceled: if it was canceled.
+            WorkerError: the job failed.
+            Canceled: the job was canceled.
         """
         connection = self._start()
         self._stop.clear()
@@ -131,8 +131,8 @@ class Worker:
 
 
 def _serve(connection: Connection, stop: Any, threads: int) -> None:
-    """The process: jobs come and reports go until the connection ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the studio's, which then ends this process
+    """Main loop of the process: receive jobs and send reports until the connection closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the studio handles Ctrl-C and then ends this process
     import cv2
     from tqdm import tqdm
 
@@ -140,7 +140,7 @@ def _serve(connection: Connection, stop: Any, threads: int) -> None:
     from refinefuse.inference.resources import limit_threads
     from refinefuse.studio.tasks import run_task
 
-    tqdm.set_lock(threading.RLock())  # its own would be left behind when this process is killed
+    tqdm.set_lock(threading.RLock())  # tqdm's own multiprocessing lock would leak when this process is killed
     retain_freed_memory()
     cv2.setNumThreads(limit_threads(threads))
 

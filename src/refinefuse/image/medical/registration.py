@@ -28,36 +28,36 @@ from refinefuse.image.thermal import IntensityRange
 
 VolumeTransformType = Literal["rigid", "affine"]
 MIN_CONFIDENCE = 0.005
-"""Confidence from which a registration is reliable; below, a wrong position fits nearly as well."""
+"""Minimum confidence of a reliable registration; below it, a wrong position fits nearly as well."""
 MIN_DETAIL, MIN_DETAIL_BLURRED = 0.21, 0.08
-"""Detail from which a registration is reliable, and that with PET or SPECT, which have less; below, it may be another
-patient, whose outline fits as well."""
+"""Minimum detail of a reliable registration, and that for PET or SPECT, which have less detail; below it, the volumes
+may be of different patients, whose outlines fit as well."""
 _SAMPLED, _ITERATIONS = 0.2, 300
-_SEED = 1  # of the sampled points: by default ITK takes the clock, and every run ends elsewhere
-_PROBES = 20  # points along each axis of a field of view at which overlap is measured
+_SEED = 1  # seed of the sampled points: ITK's default is the clock, so results would vary
+_PROBES = 20  # sample points along each axis of a field of view to measure overlap
 _COARSE, _FINE = ((3, 4.0), (2, 2.0)), ((1, 1.0),)  # shrink factors, and smoothing in millimeters
-_SHARED = 0.1  # nats of mutual information; independent noise has less, two scans of one head four times as much
-_OVERLAP = 0.3  # of the smaller field of view, below which too little is compared
-_THICKNESS = 20.0  # millimeters: of a thinner slab, rotations cannot be found
-_STRETCH = 1.25  # factor by which an affine transform may stretch or squeeze; heads of adults differ less
+_SHARED = 0.1  # nats of mutual information: above independent noise, a quarter of two scans of one head
+_OVERLAP = 0.3  # minimum overlap as a fraction of the smaller field of view
+_THICKNESS = 20.0  # millimeters: rotation cannot be determined from a thinner slab
+_STRETCH = 1.25  # maximum stretch or compression of an affine transform; adult heads differ less
 
 
 @dataclass(frozen=True)
 class VolumeRegistration:
-    """How the moving volume lies on the fixed one.
+    """Registration of a moving to a fixed volume.
 
     Attributes:
-        transform: (4, 4), from millimeters (RAS+) of the moving volume to those of the fixed one.
-        displacement: by how many millimeters it moves a corner of the fixed field of view at most.
-        confidence: in [0, 1]: by which fraction the mutual information falls at the best of twelve positions that are
-            shifted by 8 mm or rotated by 8 degrees; 0 if one of them fits as well.
-        detail: likewise inside the body, without its outline, where only scans of one patient agree; the mean of the
-            least fall and of the mean fall. Below 0 if a wrong position fits better there.
+        transform: (4, 4), from moving to fixed coordinates in millimeters (RAS+).
+        displacement: maximum displacement in millimeters of a corner of the fixed field of view.
+        confidence: in [0, 1]: smallest relative drop of mutual information over twelve positions shifted by 8 mm or
+            rotated by 8 degrees; 0 if one of them fits as well.
+        detail: likewise inside the body, without its outline, where only scans of the same patient agree: the average
+            of the smallest and the mean drop. Negative if a wrong position fits better there.
         score_before: mutual information in nats at the recorded positions; 0 without overlap.
         score_after: mutual information in nats after registration.
-        overlap: fraction of the smaller field of view that both cover after registration.
-        thickness: the smallest side in millimeters of both fields of view.
-        blurred: whether one of the two is PET or SPECT.
+        overlap: overlap after registration, as a fraction of the smaller field of view.
+        thickness: smallest side of both fields of view in millimeters.
+        blurred: whether one of the volumes is PET or SPECT.
     """
 
     transform: Float[np.ndarray, "4 4"]
@@ -72,7 +72,7 @@ class VolumeRegistration:
 
     @property
     def rejection_reasons(self) -> tuple[str, ...]:
-        """Why the result is not to be trusted; empty if it is."""
+        """Reasons not to trust the result; empty if it is reliable."""
         least = MIN_DETAIL_BLURRED if self.blurred else MIN_DETAIL
         stretches = np.linalg.svd(self.transform[:3, :3], compute_uv=False)
         rules = (
@@ -111,11 +111,11 @@ class VolumeRegistration:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the result can be used unseen."""
+        """Whether the result can be used without visual inspection."""
         return not self.rejection_reasons
 
     def apply(self, moving: Volume, fixed: Volume) -> Volume:
-        """The moving volume at its registered position, in the space of the fixed one; its values stay as they are."""
+        """Move the moving volume to its registered position in the space of the fixed one, without resampling."""
         return replace(moving, affine=self.transform @ moving.affine, frame=fixed.frame, header=None)
 
 
@@ -125,10 +125,10 @@ def register_volumes(
     transform_type: VolumeTransformType = "rigid",
     ranges: Sequence[IntensityRange] | None = None,
 ) -> VolumeRegistration:
-    """Register a volume to another of the same body, of any modalities.
+    """Register a volume to another volume of the same body, of any modality.
 
-    The search starts from the recorded positions and from the centers of mass; what fits best counts, the recorded
-    positions included. An affine transform starts from the rigid result.
+    The search starts from the recorded positions and from the centers of mass; the best fit is used, which can also be
+    the recorded positions. An affine transform starts from the rigid result.
 
     Source: D. Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 22(1),
     2003, as implemented by SimpleITK: 32 bins, 20 % of the voxels, regular step gradient descent from coarse to fine.
@@ -136,11 +136,11 @@ def register_volumes(
     Args:
         moving: the volume to move.
         fixed: the volume that stays.
-        transform_type: rigid for one head in two scanners, affine if the scales of the scanners differ.
-        ranges: the values of both that become 0 and 1; None: by their modality.
+        transform_type: rigid for the same body in two scanners, affine if their scales differ.
+        ranges: black and white points of both; None chooses them by modality.
 
     Raises:
-        InputError: an unknown transform type, or a volume with one value only.
+        InputError: the transform type is unknown, or a volume is constant.
         MissingDependencyError: SimpleITK is not installed.
     """
     if transform_type not in get_args(VolumeTransformType):
@@ -181,10 +181,10 @@ def register_volumes(
 
 
 def write_transform(path: Path, transform: NDArray[Any]) -> None:
-    """Write a transform of `VolumeRegistration` for ITK, 3D Slicer and SimpleITK: from fixed to moving points, LPS.
+    """Write a transform of `VolumeRegistration` for ITK, 3D Slicer and SimpleITK (maps fixed to moving points, LPS).
 
     Args:
-        path: ends with .tfm.
+        path: file with the extension .tfm.
         transform: (4, 4), from moving to fixed millimeters (RAS+).
 
     Raises:
@@ -216,7 +216,7 @@ def _displacement(matrix: NDArray[Any], fixed: Volume) -> float:
 
 
 def _overlap(matrix: NDArray[Any], moving: Volume, fixed: Volume) -> float:
-    """Fraction of the smaller field of view that both cover, by the voxels of a coarse grid in the fixed one."""
+    """Return the overlap as a fraction of the smaller field of view, measured on a coarse grid in the fixed volume."""
     steps = [(np.arange(_PROBES) + 0.5) / _PROBES * side - 0.5 for side in fixed.values.shape]
     probes = np.array(np.meshgrid(*steps)).reshape(3, -1)
     back = np.linalg.inv(matrix @ moving.affine) @ fixed.affine
@@ -243,7 +243,10 @@ def _as_affine(sitk: Any, rigid: Any) -> Any:
 
 
 def _optimized(sitk: Any, images: ImagePair, initial: Any, levels: tuple[tuple[int, float], ...]) -> tuple[Any, float]:
-    """A transform from fixed to moving points, and its metric (the lower the better); the start if nothing overlaps."""
+    """Optimize a transform from fixed to moving points; return it with its metric (lower is better).
+
+    Without overlap, the initial transform is returned.
+    """
     method = metric_of(sitk, images)
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
@@ -257,7 +260,7 @@ def _optimized(sitk: Any, images: ImagePair, initial: Any, levels: tuple[tuple[i
     method.SetInitialTransform(found, True)
     try:
         method.Execute(images.fixed, images.moving)
-    except RuntimeError:  # all samples left the image: no overlap
+    except RuntimeError:  # all samples are outside the image: no overlap
         return initial, 0.0
     return found, negative_information(sitk, images, found)
 
@@ -267,7 +270,7 @@ def _thickness(volume: Volume) -> float:
 
 
 def _matrix(transform: Any) -> NDArray[np.float64]:
-    """The (4, 4) matrix of a linear transform."""
+    """Return the (4, 4) matrix of a linear transform."""
     matrix = np.eye(4)
     matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     for axis in range(3):
