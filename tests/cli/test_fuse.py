@@ -102,7 +102,7 @@ def test_a_broken_pair_is_reported_and_the_rest_is_fused(pairs, run):
     assert names(pairs / "out") == ["1.png"]
 
 
-def test_failures_for_one_reason_are_told_once(pairs, run):
+def test_failures_for_one_reason_are_reported_once(pairs, run):
     for name in ("1", "2", "10"):
         write_image(pairs / f"vi/{name}.bmp", np.zeros((24, 31 + int(name), 3), np.uint8), overwrite=True)
     code, out, err = run("fuse", pairs / "ir", pairs / "vi", "-o", pairs / "out")
